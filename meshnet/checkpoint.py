@@ -78,11 +78,10 @@ def check_weights(architecture: Architecture, weights: Mapping[str, NDArray[np.g
             raise SpecError(f"{where}: {name} has non-finite values; the training run diverged or the file is damaged")
 
 
-def save_checkpoint(folder: Path, spec: ModelSpec, weights: Mapping[str, NDArray[np.generic]]) -> ModelSpec:
-    """Write a model folder; returns the spec as written, with the hash of the weights.
+def pack_checkpoint(spec: ModelSpec, weights: Mapping[str, NDArray[np.generic]]) -> tuple[ModelSpec, bytes]:
+    """The weights file's bytes and the spec that names their hash; the dtype is `spec.weights.dtype`.
 
-    The dtype written is `spec.weights.dtype`. Files are replaced atomically, weights first, so that
-    an interrupted save never leaves a description of weights that are not there.
+    Raises SpecError unless `weights` has exactly the expected tensors, finite in that dtype.
     """
     check_weights(spec.architecture, weights, where=f"{spec.id}")
     dtype = np.dtype(spec.weights.dtype)
@@ -90,9 +89,18 @@ def save_checkpoint(folder: Path, spec: ModelSpec, weights: Mapping[str, NDArray
     check_weights(spec.architecture, ordered, where=f"{spec.id} as {dtype}")
     payload = serialize_safetensors(ordered)
     file = WeightsFile(file=spec.weights.file, dtype=spec.weights.dtype, sha256=hashlib.sha256(payload).hexdigest())
-    written = spec.model_copy(update={"weights": file})
+    return spec.model_copy(update={"weights": file}), payload
+
+
+def save_checkpoint(folder: Path, spec: ModelSpec, weights: Mapping[str, NDArray[np.generic]]) -> ModelSpec:
+    """Write a model folder; returns the spec as written, with the hash of the weights.
+
+    The dtype written is `spec.weights.dtype`. Files are replaced atomically, weights first, so that
+    an interrupted save never leaves a description of weights that are not there.
+    """
+    written, payload = pack_checkpoint(spec, weights)
     folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / file.file, payload)
+    _replace(folder / written.weights.file, payload)
     _replace(folder / "model.json", dump_spec(written).encode())
     return written
 
