@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from meshnet.checkpoint import Weights, check_weights, pack_checkpoint
 from meshnet.spec import BatchNorm, GroupNorm, ModelSpec, NoNorm, SpecError
 
 
@@ -120,6 +122,22 @@ def folded_weights(spec: ModelSpec, weights: Mapping[str, NDArray[np.float32]]) 
         if layer.name != "classifier" or spec.architecture.classifier_bias:
             out[f"{prefix}.bias"] = layer.bias
     return out
+
+
+def stored_model(
+    spec: ModelSpec, weights: Mapping[str, NDArray[np.float32]], dtype: Literal["float32", "float16"]
+) -> tuple[ModelSpec, Weights]:
+    """The model as every export stores it: folded, its weights rounded to `dtype`.
+
+    Returns the folded spec, whose `weights` field describes the `weights.safetensors` of the web
+    bundle with that dtype, and the rounded weights as float32 arrays. Raises SpecError where a weight
+    overflows `dtype`.
+    """
+    check_weights(spec.architecture, weights, where=spec.id)
+    file = spec.weights.model_copy(update={"file": "weights.safetensors", "dtype": dtype})
+    values = folded_weights(spec, weights)
+    stored, _ = pack_checkpoint(fold_spec(spec).model_copy(update={"weights": file}), values)
+    return stored, {name: array.astype(dtype).astype(np.float32) for name, array in values.items()}
 
 
 def check_same_graph(a: Graph, b: Graph, *, what: str) -> None:
