@@ -1,0 +1,63 @@
+"""`meshnet-serve`: the site and its models on this machine's own address."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvicorn
+
+from webapp.app import SiteNotBuiltError, create_app
+from webapp.catalogue import ModelsFolderError
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line of `meshnet-serve`."""
+    p = argparse.ArgumentParser(
+        prog="meshnet-serve",
+        description="Serve the MeshNet site and its models. Scans are opened in the visitor's browser and never sent.",
+    )
+    p.add_argument(
+        "--models",
+        type=Path,
+        action="append",
+        metavar="DIR",
+        help="folder that holds model folders; may be given several times (default: the models that ship)",
+    )
+    p.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)")
+    p.add_argument("--port", type=int, default=8000, help="TCP port, 0 for a free one (default: %(default)s)")
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    try:
+        app = create_app(args.models)
+        listener = listen(args.host, args.port)
+    except (SiteNotBuiltError, ModelsFolderError, OSError) as error:
+        print(f"meshnet-serve: {error}", file=sys.stderr)
+        return 2
+    with listener:
+        host, port = listener.getsockname()[:2]
+        print(f"MeshNet: http://{f'[{host}]' if ':' in host else host}:{port}  (Ctrl-C stops it)", flush=True)
+        config = uvicorn.Config(app, log_level="warning", server_header=False)
+        uvicorn.Server(config).run(sockets=[listener])
+    return 0
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; raises OSError with a sentence where the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise OSError(
+            f"cannot listen on {host}:{port} ({error.strerror}); stop what uses it or choose another --port"
+        ) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

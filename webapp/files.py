@@ -1,0 +1,119 @@
+"""Files held in memory, ready to be served: the built site, the models, the catalogue.
+
+Everything the server can answer with is one mapping from URL path to `StoredFile`, read once at
+start. A path that is not a key does not exist, so no request can reach the disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+#: Media types by suffix; fixed here because the system's own table differs from machine to machine.
+MEDIA_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".ico": "image/x-icon",
+    ".jpeg": "image/jpeg",
+    ".jpg": "image/jpeg",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".md": "text/markdown; charset=utf-8",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+    ".wasm": "application/wasm",
+    ".webmanifest": "application/manifest+json",
+    ".webp": "image/webp",
+}
+
+#: Content codings made when the site is built, best first, by the suffix of their file.
+CODINGS = {"br": ".br", "gzip": ".gz"}
+
+#: Vite's hashed names: `assets/main-BxY3k_9Q.js`. Their content can never change.
+_HASHED = re.compile(r"^assets/.+-[A-Za-z0-9_-]{8}\.[a-z0-9]+$")
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """One answer: its bytes, their media type, and the same bytes in other content codings."""
+
+    body: bytes
+    media_type: str
+    immutable: bool = False
+    coded: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.body).hexdigest()[:32]
+
+
+def media_type(path: str) -> str:
+    """Media type of a URL path; bytes of unknown kind (scans, weights) are an octet stream."""
+    return MEDIA_TYPES.get(PurePosixPath(path).suffix.lower(), "application/octet-stream")
+
+
+def read_site(folder: Path) -> dict[str, StoredFile]:
+    """Every file of a built site by its URL path, with the `.br` and `.gz` files beside them folded in."""
+    paths = {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file()}
+    variants = {
+        path: {coding: paths[path + suffix] for coding, suffix in CODINGS.items() if path + suffix in paths}
+        for path in paths
+    }
+    coded_paths = {path + CODINGS[coding] for path, found in variants.items() for coding in found}
+    return {
+        path: StoredFile(
+            body=paths[path].read_bytes(),
+            media_type=media_type(path),
+            immutable=_HASHED.match(path) is not None,
+            coded={coding: file.read_bytes() for coding, file in variants[path].items()},
+        )
+        for path in paths
+        if path not in coded_paths
+    }
+
+
+def respond(file: StoredFile, digest: str, request: Request) -> Response:
+    """Answer a GET or HEAD with the best coding the client takes, or 304 where it has the file already."""
+    coding = choose_coding(request.headers.get("accept-encoding", ""), file.coded)
+    etag = f'"{digest}-{coding}"' if coding else f'"{digest}"'
+    headers = {
+        "ETag": etag,
+        "Cache-Control": "public, max-age=31536000, immutable" if file.immutable else "no-cache",
+    }
+    if file.coded:
+        headers["Vary"] = "Accept-Encoding"
+    if _matches(request.headers.get("if-none-match", ""), etag):
+        return Response(status_code=304, headers=headers)
+    if coding:
+        headers["Content-Encoding"] = coding
+    body = file.coded[coding] if coding else file.body
+    return Response(body, media_type=None, headers={**headers, "Content-Type": file.media_type})
+
+
+def choose_coding(accept_encoding: str, available: Mapping[str, bytes]) -> str | None:
+    """The first of `CODINGS` that exists and that the Accept-Encoding header allows; None for none."""
+    accepted: dict[str, float] = {}
+    for part in accept_encoding.lower().split(","):
+        name, _, parameters = part.partition(";")
+        quality = re.fullmatch(r"\s*q\s*=\s*([0-9.]+)\s*", parameters)
+        try:
+            accepted[name.strip()] = float(quality[1]) if quality else 1.0
+        except ValueError:
+            accepted[name.strip()] = 0.0
+    for coding in CODINGS:
+        if coding in available and accepted.get(coding, accepted.get("*", 0.0)) > 0:
+            return coding
+    return None
+
+
+def _matches(if_none_match: str, etag: str) -> bool:
+    candidates = {part.strip().removeprefix("W/") for part in if_none_match.split(",")}
+    return etag in candidates or "*" in candidates

@@ -1,0 +1,51 @@
+"""Headers that every answer carries, errors included."""
+
+from __future__ import annotations
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+#: Content Security Policy, directive by directive. Nothing but this server is ever contacted.
+CONTENT_SECURITY_POLICY = {
+    "default-src": "'self'",
+    # The CPU engine is WebAssembly; browsers compile it only under this keyword. No JavaScript eval.
+    "script-src": "'self' 'wasm-unsafe-eval'",
+    # NiiVue decodes its built-in font atlas and colour-map pictures from data: URLs; screenshots are blobs.
+    "img-src": "'self' data: blob:",
+    # The site sends nothing, so forms, plug-ins, frames and foreign base URLs have no use here.
+    "base-uri": "'none'",
+    "form-action": "'none'",
+    "frame-ancestors": "'none'",
+    "object-src": "'none'",
+}
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in CONTENT_SECURITY_POLICY.items()),
+    # Together these two make the page cross-origin isolated: SharedArrayBuffer, hence WASM threads.
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": (
+        "camera=(), microphone=(), geolocation=(), usb=(), serial=(), bluetooth=(), payment=(), "
+        "display-capture=(), fullscreen=(self), screen-wake-lock=(self)"
+    ),
+}
+
+
+class SecurityHeaders:
+    """ASGI middleware that sets `SECURITY_HEADERS` on every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    headers[name] = value
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
