@@ -4,6 +4,8 @@ Written with `onnx.helper` alone, so that the server and `meshnet-predict` need 
 differ from the obvious translation, both for whole 256^3 volumes:
 
 - classes are reduced in chunks with a running maximum, because 104 classes of 256^3 float32 are 7 GB;
+  the chunks are turns of a Loop, because a runtime is free to compute the logits of unrolled chunks
+  all at once (ONNX Runtime does);
 - the per-channel norm is spelled out as means over W, then H, then D. ONNX's own
   InstanceNormalization sums 16.7 million voxels in one float32 accumulator per lane in ONNX Runtime,
   which on a volume that is mostly background is wrong by up to 1 % of the result's range.
@@ -51,9 +53,8 @@ def to_onnx(
 
     `logits=True` adds the output `logits` float32 [1, classes, D, H, W], at full size. With
     `dtype="float16"` weights are stored as float16 and widened before use. Of equal logits the lowest
-    class wins, as in torch.argmax. Tensors keep the names of `meshnet.checkpoint` (the classifier's are
-    suffixed with their first class when chunked); the folded ModelSpec is in the metadata under
-    `METADATA_KEY`.
+    class wins, as in torch.argmax. Tensors keep the names of `meshnet.checkpoint`; the folded ModelSpec
+    is in the metadata under `METADATA_KEY`.
 
     Raises SpecError where a weight does not fit `dtype`.
     """
@@ -89,12 +90,23 @@ class _Writer:
     """Collects nodes and initializers; every method takes and returns tensor names."""
 
     def __init__(self, dtype: Literal["float32", "float16"]) -> None:
-        self.dtype = np.dtype(dtype)
+        self.dtype = dtype
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
 
     def block(self, layer: Layer, x: str, *, bias: bool) -> str:
-        x = self._convolution(f"{layer.name}.conv", layer.weight, layer.bias if bias else None, x, layer.dilation)
+        inputs = [x, self._weight(f"{layer.name}.conv.weight", layer.weight)]
+        if bias:
+            inputs.append(self._weight(f"{layer.name}.conv.bias", layer.bias))
+        kernel = layer.kernel_size
+        x = self._node(
+            "Conv",
+            inputs,
+            f"{layer.name}.conv",
+            kernel_shape=[kernel] * 3,
+            dilations=[layer.dilation] * 3,
+            pads=[layer.dilation * (kernel - 1) // 2] * 6,
+        )
         if layer.norm is not None:
             x = self._instance_norm(f"{layer.name}.norm", layer.norm, x)
         op, attributes = _ACTIVATION_NODES[layer.activation]
@@ -102,53 +114,65 @@ class _Writer:
 
     def classifier(self, layer: Layer, x: str, *, bias: bool, logits: bool) -> None:
         classes = layer.weight.shape[0]
-        step = classes if logits else CLASSES_PER_CHUNK
-        best, labels = "", ""
-        for first in range(0, classes, step):
-            chunk = slice(first, first + step)
-            name = layer.name if step >= classes else f"{layer.name}.{first}"
-            b = layer.bias[chunk] if bias else None
-            output = "logits" if logits else f"{name}.logits"
-            z = self._convolution(name, layer.weight[chunk], b, x, 1, output=output)
-            label = self._node("ArgMax", [z], f"{name}.argmax", axis=1, keepdims=0)
-            if first:
-                label = self._node("Add", [label, self._constant(f"{name}.first", np.int64(first))], f"{name}.class")
-            label = self._node("Cast", [label], f"{name}.labels", to=TensorProto.UINT8)
-            if step >= classes:
-                labels = label
-                break
-            axis = self._axes(1)
-            value = self._node("ReduceMax", [z, axis], f"{name}.max", keepdims=0)
-            if first:
-                # Strictly greater: of equal logits the lower class stays.
-                better = self._node("Greater", [value, best], f"{name}.better")
-                labels = self._node("Where", [better, label, labels], f"{name}.best_labels")
-                best = self._node("Max", [best, value], f"{name}.best")
-            else:
-                best, labels = value, label
-        self._node("Identity", [labels], "labels")
-
-    def _convolution(  # noqa: PLR0917
-        self,
-        name: str,
-        weight: NDArray[np.float32],
-        bias: NDArray[np.float32] | None,
-        x: str,
-        dilation: int,
-        output: str | None = None,
-    ) -> str:
-        kernel = weight.shape[2]
-        inputs = [x, self._weight(f"{name}.weight", weight)]
-        if bias is not None:
-            inputs.append(self._weight(f"{name}.bias", bias))
-        return self._node(
-            "Conv",
-            inputs,
-            output or f"{name}.output",
-            kernel_shape=[kernel] * 3,
-            dilations=[dilation] * 3,
-            pads=[dilation * (kernel - 1) // 2] * 6,
+        weight = self._weight("classifier.weight", layer.weight)
+        b = self._weight("classifier.bias", layer.bias) if bias else None
+        if logits or classes <= CLASSES_PER_CHUNK:
+            z = self._node("Conv", [x, weight, b or ""], "logits", kernel_shape=[1, 1, 1])
+            label = self._node("ArgMax", [z], "classifier.argmax", axis=1, keepdims=0)
+            self._node("Cast", [label], "labels", to=TensorProto.UINT8)
+            return
+        # The remainder goes first, so that every turn of the loop has a full chunk.
+        first = classes % CLASSES_PER_CHUNK or CLASSES_PER_CHUNK
+        start = self._constant("chunk.zero", np.zeros(1, np.int64))
+        size = self._constant("chunk.size", np.array([CLASSES_PER_CHUNK], np.int64))
+        end = self._constant("chunk.first", np.array([first], np.int64))
+        maximum, label = self._chunk(x, weight, b, start, end)
+        body = _Writer(self.dtype)
+        offset = body._node("Add", [body._node("Mul", ["turn", size], "turn.classes"), end], "turn.start")
+        limit = body._node("Add", [offset, size], "turn.end")
+        value, here = body._chunk(x, weight, b, offset, limit)
+        # Strictly greater: of equal logits the lower class stays.
+        better = body._node("Greater", [value, "maximum"], "turn.better")
+        body._node("Where", [better, here, "label"], "label.next")
+        body._node("Max", ["maximum", value], "maximum.next")
+        body._node("Identity", ["go"], "go.next")
+        turns = (classes - first) // CLASSES_PER_CHUNK
+        volume: list[str | int | None] = [1, "D", "H", "W"]
+        info = helper.make_tensor_value_info
+        self._node(
+            "Loop",
+            [self._constant("chunk.turns", np.int64(turns)), "", maximum, label],
+            "classifier.maximum",
+            "labels",
+            body=helper.make_graph(
+                body.nodes,
+                "remaining_classes",
+                [
+                    info("turn", TensorProto.INT64, []),
+                    info("go", TensorProto.BOOL, []),
+                    info("maximum", TensorProto.FLOAT, volume),
+                    info("label", TensorProto.UINT8, volume),
+                ],
+                [
+                    info("go.next", TensorProto.BOOL, []),
+                    info("maximum.next", TensorProto.FLOAT, volume),
+                    info("label.next", TensorProto.UINT8, volume),
+                ],
+                body.initializers,
+            ),
         )
+
+    def _chunk(self, x: str, weight: str, bias: str | None, start: str, end: str) -> tuple[str, str]:
+        """Largest logit of classes `start` to `end` (tensors [1]) and its class, each [1, D, H, W]."""
+        prefix = f"{start}.to"
+        inputs = [x, self._node("Slice", [weight, start, end], f"{prefix}.weight")]
+        if bias is not None:
+            inputs.append(self._node("Slice", [bias, start, end], f"{prefix}.bias"))
+        z = self._node("Conv", inputs, f"{prefix}.logits", kernel_shape=[1, 1, 1])
+        value = self._node("ReduceMax", [z, self._axes(1)], f"{prefix}.max", keepdims=0)
+        index = self._node("ArgMax", [z], f"{prefix}.argmax", axis=1, keepdims=0)
+        label = self._node("Add", [index, start], f"{prefix}.class")
+        return value, self._node("Cast", [label], f"{prefix}.label", to=TensorProto.UINT8)
 
     def _instance_norm(self, name: str, norm: InstanceNorm, x: str) -> str:
         centred = self._node("Sub", [x, self._mean(x, f"{name}.mean")], f"{name}.centred")
@@ -175,7 +199,7 @@ class _Writer:
 
     def _weight(self, name: str, array: NDArray[np.float32]) -> str:
         self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(array, dtype=self.dtype), name))
-        if self.dtype == np.float32:
+        if self.dtype == "float32":
             return name
         return self._node("Cast", [name], f"{name}.float32", to=TensorProto.FLOAT)
 
@@ -184,6 +208,6 @@ class _Writer:
             self.initializers.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
-    def _node(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        self.nodes.append(helper.make_node(op, inputs, [output], name=output, **attributes))
-        return output
+    def _node(self, op: str, inputs: list[str], *outputs: str, **attributes: Any) -> str:
+        self.nodes.append(helper.make_node(op, inputs, outputs, name=outputs[0], **attributes))
+        return outputs[0]
