@@ -1,0 +1,296 @@
+"""Scans in, label volumes out: NIfTI-1/2 (.nii, .nii.gz, .hdr/.img pairs) and MGH/MGZ.
+
+Memory order, said once: arrays are `[i, j, k]` as nibabel gives them; in the file i runs fastest.
+The rules and the refusals are those of docs/conform.md; kinds are told by content, not by name.
+"""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import os
+import zlib
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.spatialimages import HeaderDataError
+from numpy.typing import NDArray
+
+MIN_DIM, MAX_DIM, MAX_VOXELS = 2, 2048, 2**28
+SMALLEST_VOXEL_MM3 = 1e-9
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_UNUSABLE_DTYPES = {"V": "RGB24 or RGBA32", "c": "complex"}
+_quiet = logging.getLogger("meshnet.nifti.header")
+_quiet.addHandler(logging.NullHandler())
+_quiet.propagate = False
+
+
+class ScanError(ValueError):
+    """A scan that cannot be used; the message names the file, what is wrong and what to do next."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A 3-D scan on its own grid."""
+
+    where: str  #: the path, for messages
+    data: NDArray[Any]  #: [i, j, k], native byte order; the stored dtype, or float64 where the header scales it
+    affine_vox2ras: NDArray[np.float64]  #: [4, 4], mm
+    header: nib.Nifti1Header  #: single-file NIfTI header (1 or 2) of this grid, to save results with
+    stored_dtype: np.dtype[Any]  #: as in the file
+
+
+def read_scan(path: Path, *, frame: int | None = None) -> Scan:
+    """Read one scan. `frame` (0-based) picks a volume of a 4-D file.
+
+    Raises ScanError for anything docs/conform.md refuses, OSError where the file can't be opened.
+    """
+    where = str(path)
+    name = path.name.lower()
+    header_path = _partner(path, ".img", ".hdr") if name.endswith((".img", ".img.gz")) else path
+    with closing(_Stream(header_path)) as stream:
+        head = stream.read(540)
+        if head[:4] == b"\x00\x00\x00\x01":
+            raw, header, affine = _read_mgh(stream, head, frame, where)
+            data = raw
+        else:
+            header = _nifti_header(head, where)
+            raw = _read_nifti_voxels(stream, header, header_path, frame, where)
+            affine = _best_affine(header, where)
+            data = _scaled(raw, header, where)
+    _check_affine(affine, where)
+    _check_values(data, where)
+    return Scan(where, data, affine, _result_header(header, data.shape), raw.dtype)
+
+
+def save_labels(path: Path, labels: NDArray[np.uint8], header: nib.Nifti1Header) -> None:
+    """Write labels uint8 [i, j, k] as a gzipped NIfTI with the given header (`Scan.header` or `new_header`).
+
+    The file is replaced atomically. Bytes depend on nothing but the arguments.
+    """
+    if labels.dtype != np.uint8 or labels.shape != header.get_data_shape():
+        raise ValueError(
+            f"{path}: expected uint8 labels of shape {header.get_data_shape()}, got {labels.dtype} {labels.shape}"
+        )
+    offset = int(header["vox_offset"])
+    payload = header.binaryblock.ljust(offset, b"\0") + labels.tobytes(order="F")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(gzip.compress(payload, 6, mtime=0))
+    os.replace(partial, path)
+
+
+def new_header(affine_vox2ras: NDArray[np.float64], shape: tuple[int, ...], *, code: int) -> nib.Nifti1Header:
+    """A NIfTI-1 header, mm, with the affine as sform and qform, both under `code`."""
+    header = nib.Nifti1Header()
+    header.set_data_shape(shape)
+    header.set_sform(affine_vox2ras, code)
+    header.set_qform(affine_vox2ras, code)
+    header.set_xyzt_units("mm")
+    return _result_header(header, shape)
+
+
+def space_code(header: nib.Nifti1Header) -> int:
+    """The NIfTI code of the form the affine comes from; 2 (aligned) where there is neither form."""
+    return int(header["sform_code"]) or int(header["qform_code"]) or 2
+
+
+class _Stream:
+    """Bytes of a file, decompressed where it is gzip, with gzip's errors turned into ScanError."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with path.open("rb") as file:
+            is_gzip = file.read(2) == _GZIP_MAGIC
+        self._file: IO[bytes] = gzip.open(path, "rb") if is_gzip else path.open("rb")
+
+    def read(self, count: int) -> bytes:
+        try:
+            return self._file.read(count)
+        except EOFError as error:
+            raise ScanError(
+                f"{self.path}: the gzip stream ends early (truncated download or copy); get the file again"
+            ) from error
+        except (zlib.error, gzip.BadGzipFile) as error:
+            raise ScanError(f"{self.path}: the gzip stream is damaged ({error}); get the file again") from error
+
+    def skip(self, count: int) -> int:
+        """Read and drop up to `count` bytes; returns how many there were."""
+        left = count
+        while left > 0 and (block := self.read(min(left, 1 << 20))):
+            left -= len(block)
+        return count - left
+
+    def seek(self, position: int) -> None:
+        self._file.seek(0)
+        self.skip(position)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _partner(path: Path, suffix: str, other: str) -> Path:
+    """The other file of a .hdr/.img pair, compressed or not."""
+    name = path.name[:-3] if path.name.lower().endswith(".gz") else path.name
+    stem = name[: -len(suffix)]
+    upper = name.endswith(suffix.upper())
+    for ending in (other, other + ".gz"):
+        partner = path.with_name(stem + (ending.upper() if upper else ending))
+        if partner.is_file():
+            return partner
+    raise ScanError(f"{path}: its {other} file is missing; a NIfTI pair needs {stem}.hdr and {stem}.img side by side")
+
+
+def _nifti_header(head: bytes, where: str) -> nib.Nifti1Header:
+    size_le, size_be = (int.from_bytes(head[:4], order) for order in ("little", "big"))
+    endianness = "<" if size_le in (348, 540) else ">"
+    size = size_le if endianness == "<" else size_be
+    if size == 348 and head[344:348] in (b"n+1\0", b"ni1\0"):
+        kind: type[nib.Nifti1Header] = nib.Nifti1Header
+    elif size == 540 and head[4:8] in (b"n+2\0", b"ni2\0"):
+        kind = nib.Nifti2Header
+    elif size == 348:
+        raise ScanError(
+            f"{where}: an Analyze 7.5 header without NIfTI magic, which says nothing about left and right; "
+            f"convert the original images with dcm2niix"
+        )
+    else:
+        found = "a DICOM file" if head[128:132] == b"DICM" else f"it starts with {head[:8]!r}"
+        raise ScanError(
+            f"{where}: not a NIfTI or MGH file ({found}); expected .nii, .nii.gz, .hdr/.img, .mgh or .mgz"
+            + ("; convert the series with dcm2niix" if head[128:132] == b"DICM" else "")
+        )
+    if len(head) < size:
+        raise ScanError(f"{where}: the header ends after {len(head)} of {size} bytes; get the file again")
+    try:
+        header = kind(head[:size], endianness, check=False)
+        header.check_fix(logger=_quiet, error_level=40)
+    except HeaderDataError as error:
+        raise ScanError(f"{where}: damaged NIfTI header ({error}); convert or export the scan again") from error
+    return header
+
+
+def _read_nifti_voxels(
+    stream: _Stream, header: nib.Nifti1Header, header_path: Path, frame: int | None, where: str
+) -> NDArray[Any]:
+    """The chosen frame [i, j, k], unscaled, in native byte order."""
+    dtype = header.get_data_dtype()
+    if dtype.kind in _UNUSABLE_DTYPES:
+        raise ScanError(
+            f"{where}: voxels are {_UNUSABLE_DTYPES[dtype.kind]} ({dtype}), expected one real number per voxel; "
+            f"choose the magnitude or grey-scale image of this scan"
+        )
+    shape, frames = _check_shape(header.get_data_shape(), frame, where)
+    offset = int(header["vox_offset"])
+    if header["magic"].item().startswith(b"n+"):
+        return _frame(stream, offset or header.single_vox_offset, shape, dtype, frame or 0, frames, where)
+    with closing(_Stream(_partner(header_path, ".hdr", ".img"))) as voxels:
+        return _frame(voxels, offset, shape, dtype, frame or 0, frames, where)
+
+
+def _frame(
+    stream: _Stream, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any], frame: int, frames: int, where: str
+) -> NDArray[Any]:
+    """One frame of a file whose voxels start at `offset`; the rest is read too, to know that it is there."""
+    size = int(np.prod(shape)) * dtype.itemsize
+    stream.seek(offset + frame * size)
+    payload = stream.read(size)
+    missing = size - len(payload)
+    if not missing:
+        missing = (frames - frame - 1) * size - stream.skip((frames - frame - 1) * size)
+    if missing:
+        raise ScanError(
+            f"{where}: {missing} bytes of voxels are missing; the header promises {shape} x {frames} of {dtype}, "
+            f"so the file is cut short; get it again"
+        )
+    stream.read(1)  # reaches the end of a gzip stream, where its checksum is verified
+    return np.frombuffer(payload, dtype).reshape(shape, order="F").astype(dtype.newbyteorder("="), copy=False)
+
+
+def _read_mgh(
+    stream: _Stream, head: bytes, frame: int | None, where: str
+) -> tuple[NDArray[Any], nib.Nifti1Header, NDArray[np.float64]]:
+    dims = tuple(int(n) for n in np.frombuffer(head[4:20], ">i4"))
+    shape, _ = _check_shape(dims, frame, where)
+    stream.seek(0)
+    try:
+        image = nib.MGHImage.from_bytes(stream.read(284 + 8 * int(np.prod(dims)) + (1 << 20)))
+        voxels = np.asanyarray(image.dataobj).reshape((*shape, -1), order="F")[..., frame or 0]
+    except (HeaderDataError, nib.freesurfer.mghformat.MGHError, ValueError, OSError) as error:
+        raise ScanError(f"{where}: damaged MGH file ({error}); get it again") from error
+    affine = np.asarray(image.affine, np.float64)
+    return voxels.astype(voxels.dtype.newbyteorder("="), copy=False), new_header(affine, shape, code=1), affine
+
+
+def _check_shape(dims: tuple[int, ...], frame: int | None, where: str) -> tuple[tuple[int, ...], int]:
+    """(i, j, k) sizes and the number of frames; trailing dimensions of size 1 don't count."""
+    while len(dims) > 3 and dims[-1] == 1:
+        dims = dims[:-1]
+    if len(dims) not in (3, 4):
+        raise ScanError(f"{where}: expected a 3-D volume, got shape {dims}; convert it to one 3-D file")
+    shape, frames = dims[:3], dims[3] if len(dims) == 4 else 1
+    if min(dims) < 1 or min(shape) < MIN_DIM or max(shape) > MAX_DIM or np.prod(shape, dtype=float) > MAX_VOXELS:
+        raise ScanError(
+            f"{where}: shape {dims} is no 3-D head scan; expected {MIN_DIM} to {MAX_DIM} voxels per axis "
+            f"and at most {MAX_VOXELS} in all; check the conversion of this file"
+        )
+    if frame is None and frames > 1:
+        raise ScanError(
+            f"{where}: expected a 3-D volume, got shape {dims}; pick a frame with --frame 0 to --frame {frames - 1}"
+        )
+    if frame is not None and not 0 <= frame < frames:
+        raise ScanError(f"{where}: --frame {frame} is out of range; this scan has frames 0 to {frames - 1}")
+    return shape, frames
+
+
+def _scaled(raw: NDArray[Any], header: nib.Nifti1Header, where: str) -> NDArray[Any]:
+    """`raw * scl_slope + scl_inter` in float64, or `raw` itself where the header doesn't scale."""
+    try:
+        slope, inter = header.get_slope_inter()
+    except HeaderDataError as error:
+        raise ScanError(f"{where}: unusable intensity scaling ({error}); convert the scan again") from error
+    if slope is None or (slope == 1 and inter == 0):
+        return raw.astype(np.float64) if raw.dtype.itemsize > 8 else raw  # SciPy has no float128
+    return raw.astype(np.float64) * slope + inter
+
+
+def _best_affine(header: nib.Nifti1Header, where: str) -> NDArray[np.float64]:
+    try:
+        return np.asarray(header.get_best_affine(), np.float64)
+    except (HeaderDataError, ValueError) as error:
+        raise ScanError(f"{where}: no affine can be made of its qform ({error}); convert the scan again") from error
+
+
+def _check_affine(affine: NDArray[np.float64], where: str) -> None:
+    voxel_volume_mm3 = abs(float(np.linalg.det(affine[:3, :3]))) if np.isfinite(affine).all() else 0.0
+    if voxel_volume_mm3 <= SMALLEST_VOXEL_MM3:
+        raise ScanError(
+            f"{where}: its affine is singular or non-finite (rows {affine[:3].tolist()}), so voxels have no place "
+            f"in space; repair the sform/qform or convert the scan again"
+        )
+
+
+def _check_values(data: NDArray[Any], where: str) -> None:
+    if data.dtype.kind == "f" and (bad := int(data.size - np.count_nonzero(np.isfinite(data)))):
+        raise ScanError(
+            f"{where}: {bad} of {data.size} voxels are NaN or infinite; replace them (for instance by 0) and try again"
+        )
+    if data.min() == data.max():
+        raise ScanError(f"{where}: every voxel has the value {data.flat[0]}; a constant image has nothing to segment")
+
+
+def _result_header(header: nib.Nifti1Header, shape: tuple[int, ...]) -> nib.Nifti1Header:
+    """The scan's header made ready for uint8 labels of the same grid, single file, little-endian."""
+    result = header.as_byteswapped("<")
+    result.set_data_shape(shape)
+    result.set_data_dtype(np.uint8)
+    result["magic"] = result.single_magic
+    result["vox_offset"] = result.single_vox_offset
+    result["scl_slope"], result["scl_inter"] = 1, 0
+    result["cal_min"], result["cal_max"] = 0, 0
+    return result
