@@ -1,0 +1,99 @@
+// Normalised volume → labels: chooses a backend, runs the graph on it, and says which ran and why a better one did not.
+import type { Backend, BackendId, BackendModule, EngineInput, Graph, Probe, RunOptions, RunResult } from './types';
+
+export const BACKEND_NAMES: Readonly<Record<BackendId, string>> = {
+  webgpu: 'WebGPU',
+  webgl2: 'WebGL2',
+  cpu: 'CPU (WebAssembly)',
+  tfjs: 'TensorFlow.js',
+};
+
+/** Best first, on hardware of its own kind. */
+const ORDER: readonly BackendId[] = ['webgpu', 'webgl2', 'cpu', 'tfjs'];
+
+export interface Candidate {
+  readonly module: BackendModule;
+  readonly probe: Probe;
+}
+
+export interface Choice {
+  /** Usable backends, best first. */
+  readonly ranked: readonly Candidate[];
+  /** Why each backend that would have been better was passed over, as sentences. */
+  readonly passedOver: readonly string[];
+}
+
+export interface SegmentResult extends RunResult {
+  readonly backend: BackendId;
+  readonly device: string;
+  readonly details: Readonly<Record<string, string | number>>;
+  readonly whyNot: readonly string[];
+  readonly milliseconds: number;
+}
+
+/** Asks every backend whether it can run here; a probe that throws counts as a reason. */
+export async function probeAll(modules: readonly BackendModule[]): Promise<Candidate[]> {
+  return Promise.all(
+    modules.map(async (module) => ({
+      module,
+      probe: await module.probe().catch((error: unknown): Probe => ({ available: false, reason: messageOf(error) })),
+    })),
+  );
+}
+
+/**
+ * Order of use: backends on real hardware (the CPU counts as such) before software adapters, which the
+ * CPU engine beats many times over; TF.js after our own. `forced` (`?backend=`) leaves only that one.
+ * Throws an Error that lists every reason where nothing is left.
+ */
+export function rankBackends(candidates: readonly Candidate[], forced: BackendId | null): Choice {
+  const considered = forced === null ? candidates : candidates.filter(({ module }) => module.id === forced);
+  const rank = ({ module, probe }: Candidate): number =>
+    ORDER.indexOf(module.id) + (probe.available && probe.software ? ORDER.length : 0);
+  const ranked = considered.filter(({ probe }) => probe.available).sort((a, b) => rank(a) - rank(b));
+  const best = ranked[0];
+  const reasons = [...considered]
+    .sort((a, b) => ORDER.indexOf(a.module.id) - ORDER.indexOf(b.module.id))
+    .filter(({ module }) => best === undefined || ORDER.indexOf(module.id) < ORDER.indexOf(best.module.id))
+    .map(({ module, probe }) => `${BACKEND_NAMES[module.id]}: ${probe.available ? `only a software adapter (${probe.device})` : probe.reason}`);
+  if (best === undefined) {
+    throw new Error(`No way to run a model was found in this browser. ${reasons.join('; ')}. Try a current Chrome, Edge, Firefox or Safari.`);
+  }
+  return { ranked, passedOver: reasons };
+}
+
+/**
+ * Runs on the best backend; where one fails (device lost, out of memory) the next one takes over and the
+ * failure is reported in `whyNot`. A cancelled run rejects with the signal's reason.
+ */
+export async function segment(
+  graph: Graph,
+  input: EngineInput,
+  choice: Choice,
+  options: RunOptions,
+  onBackend: (id: BackendId, device: string, whyNot: readonly string[]) => void,
+): Promise<SegmentResult> {
+  const whyNot = [...choice.passedOver];
+  for (const { module, probe } of choice.ranked) {
+    if (!probe.available) continue;
+    onBackend(module.id, probe.device, [...whyNot]);
+    const start = performance.now();
+    let backend: Backend | null = null;
+    try {
+      backend = await module.open();
+      const result = await backend.run(graph, input, options);
+      const milliseconds = performance.now() - start;
+      return { ...result, backend: module.id, device: probe.device, details: probe.details, whyNot, milliseconds };
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      whyNot.push(`${BACKEND_NAMES[module.id]} failed: ${messageOf(error)}`);
+    } finally {
+      backend?.dispose();
+    }
+  }
+  throw new Error(`The model could not be run. ${whyNot.join('; ')}`);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

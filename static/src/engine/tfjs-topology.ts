@@ -1,0 +1,169 @@
+// Reads a TF.js layers model's description as a plain chain of convolutions; refuses the rest by name.
+
+/** A TF.js model that cannot be used; the message names file, layer, what was expected and what to do. */
+export class TfjsImportError extends Error {
+  override readonly name = 'TfjsImportError';
+}
+
+export interface Convolution {
+  readonly name: string;
+  readonly filters: number;
+  readonly kernelSize: 1 | 3;
+  readonly dilation: number;
+  readonly useBias: boolean;
+}
+
+/** One convolution with the layers behind it: BatchNormalization (if any), activation (Keras name; 'linear' for none). */
+export interface Block {
+  readonly conv: Convolution;
+  readonly batchNorm: { readonly name: string; readonly eps: number; readonly scale: boolean; readonly center: boolean } | null;
+  readonly activation: string;
+}
+
+export interface Topology {
+  readonly name: string;
+  /** D, H, W of the input, or null where the file leaves them open. */
+  readonly size: readonly [number, number, number] | null;
+  readonly inChannels: number;
+  readonly blocks: readonly Block[];
+}
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** Chain of blocks from the `modelTopology` of a TF.js layers model. */
+export function readTopology(model: Json, where: string): Topology {
+  const format = model.format;
+  if (format !== 'layers-model') {
+    throw new TfjsImportError(`${where}: format is ${show(format)}, expected "layers-model"; a TF.js graph model cannot be read, convert the Keras model as a layers model`);
+  }
+  const config = record(record(model.modelTopology).model_config);
+  const kind = String(config.class_name);
+  if (!['Functional', 'Model', 'Sequential'].includes(kind)) {
+    throw new TfjsImportError(`${where}: model class ${show(config.class_name)}, expected a Functional or Sequential model`);
+  }
+  const inner = Array.isArray(config.config) ? record({ layers: config.config }) : record(config.config);
+  const layers = (Array.isArray(inner.layers) ? inner.layers : []).map(record);
+  if (layers.length === 0) throw new TfjsImportError(`${where}: holds no layers`);
+  if (kind !== 'Sequential') checkChain(layers, where);
+  return chain(typeof inner.name === 'string' ? inner.name : 'model', layers, where);
+}
+
+/** Every layer must take the one before it and nothing else. */
+function checkChain(layers: readonly Json[], where: string): void {
+  for (const [i, layer] of layers.entries()) {
+    const inputs = sources(layer);
+    const expected = i === 0 ? [] : [nameOf(layers[i - 1]!)];
+    if (inputs.join() !== expected.join()) {
+      throw new TfjsImportError(
+        `${where}: layer ${nameOf(layer)} takes [${inputs.join(', ')}], expected [${expected.join(', ')}]; only a plain chain of layers can be read`,
+      );
+    }
+  }
+}
+
+/** Keras 2 writes inbound_nodes [[[name, node, tensor, {}]]]. */
+function sources(layer: Json): string[] {
+  const nodes = Array.isArray(layer.inbound_nodes) ? (layer.inbound_nodes as unknown[]) : [];
+  return nodes.flatMap((node) => (Array.isArray(node) ? node.map((entry: unknown) => (Array.isArray(entry) ? String(entry[0]) : show(entry))) : [show(node)]));
+}
+
+function chain(name: string, layers: readonly Json[], where: string): Topology {
+  let shape: unknown = record(layers[0]!.config).batch_input_shape;
+  const blocks: Block[] = [];
+  for (const layer of layers) {
+    const config = record(layer.config);
+    const at = `${where}: layer ${nameOf(layer)}`;
+    const last = blocks.at(-1);
+    switch (layer.class_name) {
+      case 'InputLayer':
+        shape = config.batch_input_shape;
+        break;
+      case 'Conv3D':
+        blocks.push({ conv: convolution(nameOf(layer), config, at), batchNorm: null, activation: typeof config.activation === 'string' ? config.activation : 'linear' });
+        break;
+      case 'BatchNormalization':
+        if (last === undefined || last.batchNorm !== null || last.activation !== 'linear') {
+          throw new TfjsImportError(`${at}: BatchNormalization must follow a convolution directly`);
+        }
+        blocks[blocks.length - 1] = { ...last, batchNorm: batchNormalization(nameOf(layer), config, at) };
+        break;
+      case 'Activation':
+      case 'ReLU':
+      case 'ELU':
+        if (last === undefined || last.activation !== 'linear') throw new TfjsImportError(`${at}: an activation must follow a convolution`);
+        blocks[blocks.length - 1] = { ...last, activation: activationName(layer, config, at) };
+        break;
+      default:
+        throw new TfjsImportError(
+          `${at} is a ${show(layer.class_name)}; only Conv3D, BatchNormalization and Activation layers can be run here`,
+        );
+    }
+  }
+  if (blocks.length < 2) throw new TfjsImportError(`${where}: has ${blocks.length} convolutions, expected blocks and a classifier`);
+  const { size, channels } = inputShape(shape, where);
+  return { name, size, inChannels: channels, blocks };
+}
+
+function convolution(name: string, config: Json, at: string): Convolution {
+  const kernel = cube(config.kernel_size, at, 'kernel_size');
+  const stride = cube(config.strides ?? 1, at, 'strides');
+  const dilation = cube(config.dilation_rate ?? 1, at, 'dilation_rate');
+  if (kernel !== 1 && kernel !== 3) throw new TfjsImportError(`${at}: kernel size ${kernel}, expected 3 (or 1 for the classifier)`);
+  if (stride !== 1) throw new TfjsImportError(`${at}: stride ${stride}, expected 1`);
+  if (config.padding !== 'same') throw new TfjsImportError(`${at}: padding ${show(config.padding)}, expected "same" (dilation · (kernel − 1) / 2)`);
+  if (config.data_format !== undefined && config.data_format !== 'channels_last') {
+    throw new TfjsImportError(`${at}: data_format ${show(config.data_format)}, expected "channels_last"`);
+  }
+  if (Number(config.groups ?? 1) !== 1) throw new TfjsImportError(`${at}: groups ${show(config.groups)}, expected 1`);
+  if (!Number.isSafeInteger(config.filters)) throw new TfjsImportError(`${at}: filters ${show(config.filters)}, expected a number`);
+  return { name, filters: Number(config.filters), kernelSize: kernel, dilation, useBias: config.use_bias !== false };
+}
+
+function batchNormalization(name: string, config: Json, at: string): NonNullable<Block['batchNorm']> {
+  const axis: unknown = Array.isArray(config.axis) ? config.axis[0] : (config.axis ?? -1);
+  if (axis !== -1 && axis !== 4) throw new TfjsImportError(`${at}: axis ${show(axis)}, expected the channels (4)`);
+  return { name, eps: Number(config.epsilon ?? 1e-3), scale: config.scale !== false, center: config.center !== false };
+}
+
+function activationName(layer: Json, config: Json, at: string): string {
+  if (layer.class_name === 'Activation') return String(config.activation);
+  const plain =
+    layer.class_name === 'ReLU'
+      ? (config.max_value ?? null) === null && Number(config.negative_slope ?? 0) === 0 && Number(config.threshold ?? 0) === 0
+      : Number(config.alpha ?? 1) === 1;
+  if (!plain) throw new TfjsImportError(`${at}: a ${show(layer.class_name)} with parameters; only the plain form can be run`);
+  return String(layer.class_name).toLowerCase();
+}
+
+function inputShape(shape: unknown, where: string): { size: Topology['size']; channels: number } {
+  if (!Array.isArray(shape) || shape.length !== 5) {
+    throw new TfjsImportError(`${where}: input shape ${show(shape)}, expected [null, D, H, W, channels]`);
+  }
+  const [d, h, w, channels] = (shape as unknown[]).slice(1);
+  if (channels !== 1) throw new TfjsImportError(`${where}: takes ${show(channels)} input channels; this page gives a model one scan`);
+  const size = [d, h, w];
+  if (size.every((n) => n === null)) return { size: null, channels: 1 };
+  if (!size.every((n) => Number.isSafeInteger(n) && Number(n) > 0)) throw new TfjsImportError(`${where}: input shape ${show(shape)} is not usable`);
+  return { size: [Number(d), Number(h), Number(w)], channels: 1 };
+}
+
+/** The one value of a number or of three equal numbers. */
+function cube(value: unknown, at: string, what: string): number {
+  const values = Array.isArray(value) ? (value as unknown[]) : [value];
+  if (!values.every((v) => Number.isSafeInteger(v) && v === values[0])) {
+    throw new TfjsImportError(`${at}: ${what} ${show(value)}, expected the same number along each axis`);
+  }
+  return Number(values[0]);
+}
+
+function nameOf(layer: Json): string {
+  return String(record(layer.config).name ?? layer.name);
+}
+
+export function record(value: unknown): Json {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : {};
+}
+
+export function show(value: unknown): string {
+  return `${JSON.stringify(value)}`;
+}
