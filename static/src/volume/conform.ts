@@ -1,0 +1,105 @@
+// Conform: any scan → 256³, 1 mm, LIA, uint8, as docs/conform.md sets it out (FreeSurfer's mri_convert --conform
+// as FastSurfer computes it). Twin of meshnet/conform.py; arithmetic in float64.
+import { apply, invert, multiply } from './affine';
+import { ScanError } from './errors';
+import { greyScale, type GreyScale } from './grey-scale';
+import type { Scan } from './nifti';
+import type { Affine, Dims, Volume, VoxelArray } from './volume';
+
+export const CONFORMED_SIZE = 256;
+
+const CONFORMED_DIMS: Dims = [CONFORMED_SIZE, CONFORMED_SIZE, CONFORMED_SIZE];
+/** Tolerance in voxels: of the field of view's edge, of entries that count as integers, of an equal affine. */
+const TOLERANCE = 1e-6;
+
+/** The LIA affine of 1 mm whose centre, voxel (128, 128, 128), lies where `dims / 2` of the scan lies. */
+export function conformedAffine(dims: Dims, affineVox2ras: Affine): Affine {
+  const [x, y, z] = apply(affineVox2ras, [dims[0] / 2, dims[1] / 2, dims[2] / 2]);
+  const half = CONFORMED_SIZE / 2;
+  return [-1, 0, 0, x + half, 0, 0, 1, y - half, 0, -1, 0, z + half, 0, 0, 0, 1];
+}
+
+/** Whether conform would change nothing: 256³ unscaled uint8 on an LIA grid of 1 mm. */
+export function isConformed(scan: Scan): boolean {
+  const wanted = conformedAffine(scan.dims, scan.affineVox2ras);
+  const sameGrid = wanted.every((value, n) => n % 4 === 3 || Math.abs(value - scan.affineVox2ras[n]!) <= TOLERANCE);
+  return isPlainUint8(scan) && sameGrid && scan.dims.every((size) => size === CONFORMED_SIZE);
+}
+
+/** Scan → conformed volume. Raises ScanError where all of it would be one grey level. */
+export function conform(scan: Scan): Volume<Uint8Array> {
+  const { data, dims, affineVox2ras } = scan;
+  if (isConformed(scan)) return { data: data as Uint8Array, dims, affineVox2ras };
+  const affine = conformedAffine(dims, affineVox2ras);
+  const scale = isPlainUint8(scan) ? null : greyScale(data);
+  const grey = resample(data, dims, sourceFromConformed(affineVox2ras, affine), scale);
+  if (grey.every((value) => value === grey[0])) {
+    throw new ScanError(`${scan.name}: after conforming every voxel has the grey level ${grey[0]!}; a few extreme voxels take the whole range, or nothing lies in the field of view, so check the scan`);
+  }
+  return { data: grey, dims: CONFORMED_DIMS, affineVox2ras: affine };
+}
+
+function isPlainUint8(scan: Scan): boolean {
+  return scan.data instanceof Uint8Array && !scan.scaled;
+}
+
+/** Conformed voxel → source voxel; within tolerance of integers it is them, so that flips and shifts copy voxels. */
+function sourceFromConformed(source: Affine, conformed: Affine): number[] {
+  const m = multiply(invert(source), conformed);
+  return m.every((value) => Math.abs(value - Math.round(value)) <= TOLERANCE) ? m.map(Math.round) : m;
+}
+
+/** Trilinear resampling onto the conformed grid through `m`, and to grey levels. */
+function resample(data: VoxelArray, dims: Dims, m: readonly number[], scale: GreyScale | null): Uint8Array {
+  // Two array types instead of eight keep the inner loop compiled for them; both hold every value exactly.
+  const exactInFloat32 = data.BYTES_PER_ELEMENT <= 2 || data instanceof Float32Array;
+  const source = exactInFloat32 ? new Float32Array(data) : new Float64Array(data);
+  const [offset, factor] = scale === null ? [0, 1] : [scale.offset, scale.factor];
+  const [nx, ny, nz] = dims;
+  const [sliceStep, lastX, lastY, lastZ] = [nx * ny, nx - 1, ny - 1, nz - 1];
+  const [m0, m4, m8] = [m[0]!, m[4]!, m[8]!];
+  const out = new Uint8Array(CONFORMED_SIZE ** 3);
+  for (let k = 0; k < CONFORMED_SIZE; k++) {
+    for (let j = 0; j < CONFORMED_SIZE; j++) {
+      const x0 = m[1]! * j + m[2]! * k + m[3]!;
+      const y0 = m[5]! * j + m[6]! * k + m[7]!;
+      const z0 = m[9]! * j + m[10]! * k + m[11]!;
+      const row = CONFORMED_SIZE * (j + CONFORMED_SIZE * k);
+      for (let i = 0; i < CONFORMED_SIZE; i++) {
+        let x = m0 * i + x0;
+        let y = m4 * i + y0;
+        let z = m8 * i + z0;
+        const inside =
+          x >= -TOLERANCE && y >= -TOLERANCE && z >= -TOLERANCE &&
+          x <= lastX + TOLERANCE && y <= lastY + TOLERANCE && z <= lastZ + TOLERANCE;
+        if (!inside) continue;
+        x = Math.min(Math.max(x, 0), lastX);
+        y = Math.min(Math.max(y, 0), lastY);
+        z = Math.min(Math.max(z, 0), lastZ);
+        const ix = Math.min(Math.floor(x), lastX - 1);
+        const iy = Math.min(Math.floor(y), lastY - 1);
+        const iz = Math.min(Math.floor(z), lastZ - 1);
+        const fx = x - ix;
+        const fy = y - iy;
+        const fz = z - iz;
+        const gx = 1 - fx;
+        const gy = 1 - fy;
+        const n = ix + nx * iy + sliceStep * iz;
+        const near =
+          gy * (gx * source[n]! + fx * source[n + 1]!) +
+          fy * (gx * source[n + nx]! + fx * source[n + nx + 1]!);
+        const far =
+          gy * (gx * source[n + sliceStep]! + fx * source[n + sliceStep + 1]!) +
+          fy * (gx * source[n + sliceStep + nx]! + fx * source[n + sliceStep + nx + 1]!);
+        const mapped = (1 - fz) * near + fz * far;
+        if (mapped !== 0) out[row + i] = rint(Math.min(Math.max((mapped - offset) * factor, 0), 255));
+      }
+    }
+  }
+  return out;
+}
+
+/** Round half to even, for 0 … 255: adding 2⁵² leaves float64 no room for a fraction. */
+function rint(value: number): number {
+  return value + 2 ** 52 - 2 ** 52;
+}

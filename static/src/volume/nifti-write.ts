@@ -1,0 +1,82 @@
+// uint8 volumes → .nii.gz bytes that keep the scan's place in space.
+import { gzip } from './gzip';
+import { HEADER_BYTES, serializeHeader, type NiftiHeader } from './nifti-header';
+import type { Dims, Volume } from './volume';
+
+/**
+ * Labels on the scan's own grid under the scan's own header: qform, sform, their codes, units, voxel sizes and
+ * description stay; the type becomes uint8 without scaling, the shape 3-D, and extensions are left out.
+ */
+export function encodeNativeLabels(labels: Uint8Array, dims: Dims, source: NiftiHeader): Uint8Array {
+  return encode(labels, {
+    ...source,
+    dim: [3, ...dims, 1, 1, 1, 1],
+    pixdim: [...source.pixdim.slice(0, 4), 1, 1, 1, 1],
+    datatype: 2,
+    bitpix: 8,
+    vox_offset: HEADER_BYTES[source.version] + 4,
+    scl_slope: 1,
+    scl_inter: 0,
+    cal_max: 0,
+    cal_min: 0,
+  });
+}
+
+/**
+ * A volume on the conformed grid under a plain NIfTI-1 header, its affine as sform and qform, both with the code
+ * of the form the scan's affine came from (2, aligned, where it had neither).
+ */
+export function encodeConformedVolume({ data, dims, affineVox2ras }: Volume<Uint8Array>, source: NiftiHeader): Uint8Array {
+  const code = source.sform_code || source.qform_code || 2;
+  return encode(data, {
+    ...CONFORMED,
+    dim: [3, ...dims, 1, 1, 1, 1],
+    qform_code: code,
+    sform_code: code,
+    qoffset: [affineVox2ras[3]!, affineVox2ras[7]!, affineVox2ras[11]!],
+    srow: affineVox2ras.slice(0, 12),
+  });
+}
+
+const HALF_TURN = Math.SQRT1_2;
+
+const CONFORMED: NiftiHeader = {
+  version: 1,
+  littleEndian: true,
+  singleFile: true,
+  dim_info: 0,
+  dim: [],
+  intent_p: [0, 0, 0],
+  intent_code: 0,
+  datatype: 2,
+  bitpix: 8,
+  slice_start: 0,
+  // LIA is left-handed: a half turn about (0, 1, −1) and the third axis flipped (pixdim[0] = −1).
+  pixdim: [-1, 1, 1, 1, 1, 1, 1, 1],
+  quatern: [0, HALF_TURN, -HALF_TURN],
+  vox_offset: 352,
+  scl_slope: 1,
+  scl_inter: 0,
+  slice_end: 0,
+  slice_code: 0,
+  xyzt_units: 2, // mm
+  cal_max: 0,
+  cal_min: 0,
+  slice_duration: 0,
+  toffset: 0,
+  descrip: new Uint8Array(80),
+  aux_file: new Uint8Array(24),
+  qform_code: 0,
+  sform_code: 0,
+  qoffset: [0, 0, 0],
+  srow: [],
+  intent_name: new Uint8Array(16),
+};
+
+function encode(voxels: Uint8Array, header: NiftiHeader): Uint8Array {
+  const head = serializeHeader(header);
+  const bytes = new Uint8Array(head.length + voxels.length);
+  bytes.set(head);
+  bytes.set(voxels, head.length);
+  return gzip(bytes);
+}

@@ -1,0 +1,207 @@
+// Bytes of a NIfTI file (.nii, .nii.gz, or .hdr with its .img) → one 3-D volume of numbers with its header.
+// The rules, shared with meshnet/nifti.py, are in docs/conform.md. Raises ScanError for every file it refuses.
+import { determinant } from './affine';
+import { FramesError, ScanError } from './errors';
+import { gunzip, isGzip } from './gzip';
+import { bestAffine, HEADER_BYTES, parseHeader, type NiftiHeader } from './nifti-header';
+import type { Affine, Dims, Volume, VoxelArray } from './volume';
+
+/** A file as the visitor gave it: its name is for messages and for telling .hdr from .img. */
+export interface ScanFile {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+}
+
+/** A scan on its own grid. `data` holds real values: slope and intercept are applied. */
+export interface Scan extends Volume {
+  readonly name: string;
+  readonly header: NiftiHeader;
+  /** The file's own type, e.g. "int16"; scaled, 64-bit integer and float64 data is held as float64. */
+  readonly dtype: string;
+  readonly scaled: boolean;
+}
+
+const [MIN_DIM, MAX_DIM, MAX_VOXELS] = [2, 2048, 2 ** 28];
+const SMALLEST_VOXEL_MM3 = 1e-9;
+/** Unpacked; the longest array browsers make. */
+const MAX_FILE_BYTES = 2 ** 32 - 1;
+
+type Reader = (buffer: ArrayBuffer) => VoxelArray;
+
+/** NIfTI datatype code → name, bytes per voxel, and how an aligned little-endian buffer is read. */
+const READABLE: Readonly<Record<number, readonly [string, number, Reader]>> = {
+  2: ['uint8', 1, (b) => new Uint8Array(b)],
+  4: ['int16', 2, (b) => new Int16Array(b)],
+  8: ['int32', 4, (b) => new Int32Array(b)],
+  16: ['float32', 4, (b) => new Float32Array(b)],
+  64: ['float64', 8, (b) => new Float64Array(b)],
+  256: ['int8', 1, (b) => new Int8Array(b)],
+  512: ['uint16', 2, (b) => new Uint16Array(b)],
+  768: ['uint32', 4, (b) => new Uint32Array(b)],
+  1024: ['int64', 8, (b) => Float64Array.from(new BigInt64Array(b), Number)],
+  1280: ['uint64', 8, (b) => Float64Array.from(new BigUint64Array(b), Number)],
+};
+
+const REFUSED: Readonly<Record<number, string>> = {
+  1: 'binary (1 bit per voxel)',
+  32: 'complex64',
+  128: 'RGB24',
+  1536: 'float128',
+  1792: 'complex128',
+  2048: 'complex256',
+  2304: 'RGBA32',
+};
+
+/**
+ * Read one volume. `files` is one .nii, .nii.gz, or a .hdr and its .img in any order (each may be gzipped).
+ * `frame`, counted from 0, chooses the volume of a 4-D file; without it a 4-D file raises FramesError.
+ */
+export function readScan(files: readonly ScanFile[], frame: number | null = null): Scan {
+  const { main, voxels } = arrange(files);
+  const { name } = main;
+  const bytes = unpack(main);
+  const header = parseHeader(bytes, name);
+  const [dtype, itemBytes, reader] = voxelType(header, name);
+  const { dims, frames } = shape(header, name);
+  const affineVox2ras = checkedAffine(header, name);
+  const chosen = chooseFrame(dims, frames, frame, name);
+
+  const content = header.singleFile ? bytes : unpack(imageFile(voxels, name));
+  const offset = voxelOffset(header, name);
+  const frameBytes = dims[0] * dims[1] * dims[2] * itemBytes;
+  const missing = offset + frameBytes * frames - content.length;
+  if (missing > 0) {
+    throw new ScanError(
+      `${name}: ${missing} bytes of voxels are missing; the header promises ${shapeText(dims)} x ${frames} of ${dtype}, so the file is cut short; get it again`,
+    );
+  }
+  const start = offset + frameBytes * chosen;
+  const raw = content.slice(start, start + frameBytes);
+  if (!header.littleEndian) swapBytes(raw, itemBytes);
+  const stored = reader(raw.buffer);
+  const { data, scaled } = applySlope(stored, header, name);
+  checkFinite(data, name);
+  checkContrast(data, name);
+  return { name, data, dims, affineVox2ras, header, dtype, scaled };
+}
+
+function arrange(files: readonly ScanFile[]): { main: ScanFile; voxels: ScanFile | null } {
+  const isImage = ({ name }: ScanFile): boolean => /\.img(\.gz)?$/i.test(name);
+  const main = files.find((file) => !isImage(file));
+  const voxels = files.find(isImage) ?? null;
+  if (main === undefined) {
+    const name = voxels?.name ?? 'scan';
+    throw new ScanError(`${name}: the voxels of a .hdr/.img pair without their header; give the .hdr file together with it`);
+  }
+  if (files.length > 2 || (files.length === 2 && voxels === null)) {
+    throw new ScanError(`${files.map((file) => file.name).join(', ')}: expected one scan, got ${files.length} files; give one .nii, .nii.gz, or a .hdr with its .img`);
+  }
+  return { main, voxels };
+}
+
+function imageFile(voxels: ScanFile | null, name: string): ScanFile {
+  if (voxels === null) {
+    throw new ScanError(`${name}: the header of a .hdr/.img pair without its voxels; give the .img file together with it`);
+  }
+  return voxels;
+}
+
+function unpack({ name, bytes }: ScanFile): Uint8Array {
+  if (bytes.length === 0) throw new ScanError(`${name}: the file is empty; get it again`);
+  return isGzip(bytes) ? gunzip(bytes, name, MAX_FILE_BYTES) : bytes;
+}
+
+function voxelType(header: NiftiHeader, name: string): readonly [string, number, Reader] {
+  const type = READABLE[header.datatype];
+  if (type !== undefined) return type;
+  const refused = REFUSED[header.datatype] ?? `unknown datatype code ${header.datatype}`;
+  throw new ScanError(`${name}: voxels are ${refused}, expected one real number per voxel; choose the magnitude or grey-scale image of this scan`);
+}
+
+function shapeText(dims: readonly number[]): string {
+  return `(${dims.join(', ')})`;
+}
+
+/** Sizes along i, j, k and the number of frames; trailing axes of size 1 don't count. */
+function shape(header: NiftiHeader, name: string): { dims: Dims; frames: number } {
+  const rank = header.dim[0]!;
+  const sizes = header.dim.slice(1, 1 + Math.min(Math.max(rank, 0), 7));
+  while (sizes.length > 3 && sizes.at(-1) === 1) sizes.pop();
+  if (rank > 7 || sizes.length < 3 || sizes.length > 4) {
+    throw new ScanError(`${name}: expected a 3-D volume, got shape ${shapeText(sizes)}; convert it to one 3-D file`);
+  }
+  const space = sizes.slice(0, 3);
+  const voxels = space.reduce((product, size) => product * size, 1);
+  if (Math.min(...sizes) < 1 || Math.min(...space) < MIN_DIM || Math.max(...space) > MAX_DIM || voxels > MAX_VOXELS) {
+    throw new ScanError(
+      `${name}: shape ${shapeText(sizes)} is no 3-D head scan; expected ${MIN_DIM} to ${MAX_DIM} voxels per axis and at most ${MAX_VOXELS} in all; check the conversion of this file`,
+    );
+  }
+  return { dims: space as unknown as Dims, frames: sizes[3] ?? 1 };
+}
+
+function chooseFrame(dims: Dims, frames: number, frame: number | null, name: string): number {
+  if (frame === null && frames > 1) {
+    throw new FramesError(`${name}: expected a 3-D volume, got shape ${shapeText([...dims, frames])}; pick one of its frames, 0 to ${frames - 1}`, frames);
+  }
+  const chosen = frame ?? 0;
+  if (!Number.isInteger(chosen) || chosen < 0 || chosen >= frames) {
+    throw new ScanError(`${name}: frame ${chosen} is out of range; this scan has frames 0 to ${frames - 1}`);
+  }
+  return chosen;
+}
+
+function checkedAffine(header: NiftiHeader, name: string): Affine {
+  const affine = bestAffine(header, name);
+  const volumeMm3 = affine.every(Number.isFinite) ? Math.abs(determinant(affine)) : 0;
+  if (volumeMm3 <= SMALLEST_VOXEL_MM3) {
+    const rows = [0, 4, 8].map((start) => `[${affine.slice(start, start + 4).join(', ')}]`);
+    throw new ScanError(`${name}: its affine is singular or non-finite (rows ${rows.join(', ')}), so voxels have no place in space; repair the sform/qform or convert the scan again`);
+  }
+  return affine;
+}
+
+function voxelOffset(header: NiftiHeader, name: string): number {
+  const offset = Math.trunc(header.vox_offset);
+  const smallest = header.singleFile ? HEADER_BYTES[header.version] + 4 : 0;
+  if (offset === 0) return smallest;
+  if (!(offset >= smallest)) {
+    throw new ScanError(`${name}: damaged NIfTI header (vox_offset ${offset} lies before the end of the header, ${smallest}); convert or export the scan again`);
+  }
+  return offset;
+}
+
+function swapBytes(bytes: Uint8Array, itemBytes: number): void {
+  for (let start = 0; itemBytes > 1 && start < bytes.length; start += itemBytes) {
+    bytes.subarray(start, start + itemBytes).reverse();
+  }
+}
+
+/** value · slope + intercept in float64; a slope of 0 or NaN means "not scaled". */
+function applySlope(stored: VoxelArray, header: NiftiHeader, name: string): { data: VoxelArray; scaled: boolean } {
+  const { scl_slope: slope, scl_inter: inter } = header;
+  if (slope === 0 || !Number.isFinite(slope)) return { data: stored, scaled: false };
+  if (!Number.isFinite(inter)) {
+    throw new ScanError(`${name}: the slope is ${slope} but the intercept is ${inter}; convert the scan again`);
+  }
+  if (slope === 1 && inter === 0) return { data: stored, scaled: false };
+  const data = new Float64Array(stored.length);
+  for (let n = 0; n < data.length; n++) data[n] = stored[n]! * slope + inter;
+  return { data, scaled: true };
+}
+
+function checkFinite(data: VoxelArray, name: string): void {
+  if (!(data instanceof Float32Array || data instanceof Float64Array)) return;
+  let bad = 0;
+  // x − x is 0 for every finite number and NaN for the others.
+  for (let n = 0; n < data.length; n++) if (data[n]! - data[n]! !== 0) bad++;
+  if (bad > 0) {
+    throw new ScanError(`${name}: ${bad} of ${data.length} voxels are NaN or infinite; replace them (for instance by 0) and try again`);
+  }
+}
+
+function checkContrast(data: VoxelArray, name: string): void {
+  const first = data[0]!;
+  for (let n = 1; n < data.length; n++) if (data[n] !== first) return;
+  throw new ScanError(`${name}: every voxel has the value ${first}; a constant image has nothing to segment`);
+}

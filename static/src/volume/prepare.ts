@@ -1,0 +1,73 @@
+// From files to the network and back, for the worker: everything between a dropped file and a saved one,
+// except the network itself. Pure functions on arrays; no DOM.
+import type { ModelSpec } from '../generated/model-spec';
+import { conform, CONFORMED_SIZE } from './conform';
+import { labelCounts, labelsToNative, voxelVolumeMl } from './native';
+import { readScan, type Scan, type ScanFile } from './nifti';
+import { encodeConformedVolume, encodeNativeLabels } from './nifti-write';
+import { normalize } from './normalize';
+import { CONFORMED_ORIENTATION, reorient } from './orientation';
+import type { Volume } from './volume';
+
+export interface Prepared {
+  /** The scan on its own grid, with its header. */
+  readonly scan: Scan;
+  /** 256³, 1 mm, LIA. */
+  readonly conformed: Volume<Uint8Array>;
+}
+
+export interface LabelVolume {
+  readonly index: number;
+  readonly voxels: number;
+  readonly volumeMl: number;
+}
+
+type InputOfSpec = Pick<ModelSpec, 'id' | 'architecture' | 'input'>;
+
+/**
+ * Read and conform one scan: a .nii, a .nii.gz, or a .hdr with its .img.
+ * Raises ScanError with a sentence for the visitor; FramesError for a 4-D file without `frame` (0-based).
+ */
+export function prepare(files: readonly ScanFile[], frame: number | null = null): Prepared {
+  const scan = readScan(files, frame);
+  return { scan, conformed: conform(scan) };
+}
+
+/** Conformed volume → [z][y][x] float32 in the model's orientation, normalised; see EngineInput. */
+export function toNetworkInput(conformed: Volume<Uint8Array>, spec: InputOfSpec): Float32Array {
+  const { size, voxel_size_mm, orientation, normalization } = spec.input;
+  if (size.some((n) => n !== CONFORMED_SIZE) || voxel_size_mm !== 1 || spec.architecture.in_channels !== 1) {
+    throw new Error(
+      `model ${spec.id} takes ${spec.architecture.in_channels} channels of ${size.join(' x ')} voxels of ${voxel_size_mm} mm; expected 1 channel of ${CONFORMED_SIZE}³ voxels of 1 mm`,
+    );
+  }
+  return normalize(reorient(conformed.data, conformed.dims, CONFORMED_ORIENTATION, orientation), normalization);
+}
+
+/** The network's labels, in the model's orientation → labels on the conformed grid. */
+export function fromNetworkLabels(labels: Uint8Array, conformed: Volume<Uint8Array>, spec: InputOfSpec): Volume<Uint8Array> {
+  const data = reorient(labels, conformed.dims, spec.input.orientation, CONFORMED_ORIENTATION);
+  return { data, dims: conformed.dims, affineVox2ras: conformed.affineVox2ras };
+}
+
+/** Conformed labels on the scan's own grid. */
+export function toNative(labelsConformed: Volume<Uint8Array>, scan: Scan): Volume<Uint8Array> {
+  const { dims, affineVox2ras } = scan;
+  return { data: labelsToNative(labelsConformed, dims, affineVox2ras), dims, affineVox2ras };
+}
+
+/** Voxels and mL of every class, measured on the grid of `labels`; reports use the scan's own grid. */
+export function labelVolumes(labels: Volume<Uint8Array>, classes: number): LabelVolume[] {
+  const voxelMl = voxelVolumeMl(labels.affineVox2ras);
+  return labelCounts(labels.data, classes).map((voxels, index) => ({ index, voxels, volumeMl: voxels * voxelMl }));
+}
+
+/** .nii.gz bytes of labels on the scan's own grid, under the scan's header. */
+export function encodeNative(labelsNative: Volume<Uint8Array>, scan: Scan): Uint8Array {
+  return encodeNativeLabels(labelsNative.data, scan.dims, scan.header);
+}
+
+/** .nii.gz bytes of a volume on the conformed grid (the conformed scan or labels). */
+export function encodeConformed(volume: Volume<Uint8Array>, scan: Scan): Uint8Array {
+  return encodeConformedVolume(volume, scan.header);
+}
