@@ -129,7 +129,8 @@ export function makePlan(graph: Graph, dims: Dims, options: PlanOptions): Plan {
   return { dims, planesPerChunk, rowStride, channelStride, planeBytes, pools, steps, peakBytes };
 }
 
-function checkedBlocks(graph: Graph): readonly Layer[] {
+/** The graph without its classifier; throws where it is not a chain of 3×3×3 layers and a 1×1×1 classifier. */
+export function checkedBlocks(graph: Graph): readonly Layer[] {
   const blocks = graph.layers.slice(0, -1);
   const classifier = graph.layers.at(-1);
   if (classifier?.kernelSize !== 1 || blocks.length === 0 || blocks.some((block) => block.kernelSize !== 3)) {
@@ -152,7 +153,7 @@ function choosePlanes(planeBytes: number, maxBufferBytes: number, nz: number, di
 }
 
 /** The classifier is fused into the last block unless its norm needs the whole volume first. */
-function fuses(blocks: readonly Layer[], layer: number, inspect: boolean): boolean {
+export function fuses(blocks: readonly Layer[], layer: number, inspect: boolean): boolean {
   return layer === blocks.length - 1 && blocks[layer]!.norm === null && !inspect;
 }
 
