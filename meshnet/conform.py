@@ -91,7 +91,9 @@ def resample_linear(
     if (np.abs(matrix - np.rint(matrix)) <= TOLERANCE).all():
         matrix = np.rint(matrix)  # a flip, permutation and shift: copies voxels exactly
     # `nearest` clamps coordinates to [0, n - 1]; what lies outside is then set to 0, with our tolerance.
-    mapped = affine_transform(data, matrix, output_shape=shape_to, output=np.float64, order=1, mode="nearest")
+    mapped: NDArray[np.float64] = affine_transform(
+        data, matrix, output_shape=shape_to, output=np.float64, order=1, mode="nearest"
+    )
     for i in range(shape_to[0]):
         for x, n in zip(coordinates(matrix, i, shape_to), data.shape, strict=True):
             np.copyto(mapped[i], 0.0, where=(x < -TOLERANCE) | (x > n - 1 + TOLERANCE))

@@ -13,7 +13,7 @@ import zlib
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 import nibabel as nib
 import numpy as np
@@ -52,7 +52,7 @@ def read_scan(path: Path, *, frame: int | None = None) -> Scan:
     """
     where = str(path)
     name = path.name.lower()
-    header_path = _partner(path, ".img", ".hdr") if name.endswith((".img", ".img.gz")) else path
+    header_path = pair_partner(path, ".img", ".hdr") if name.endswith((".img", ".img.gz")) else path
     with closing(_Stream(header_path)) as stream:
         head = stream.read(540)
         if head[:4] == b"\x00\x00\x00\x01":
@@ -105,9 +105,10 @@ class _Stream:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with path.open("rb") as file:
-            is_gzip = file.read(2) == _GZIP_MAGIC
-        self._file: IO[bytes] = gzip.open(path, "rb") if is_gzip else path.open("rb")
+        self._raw = path.open("rb")
+        is_gzip = self._raw.read(2) == _GZIP_MAGIC
+        self._raw.seek(0)
+        self._file: BinaryIO | gzip.GzipFile = gzip.GzipFile(fileobj=self._raw) if is_gzip else self._raw
 
     def read(self, count: int) -> bytes:
         try:
@@ -132,9 +133,10 @@ class _Stream:
 
     def close(self) -> None:
         self._file.close()
+        self._raw.close()
 
 
-def _partner(path: Path, suffix: str, other: str) -> Path:
+def pair_partner(path: Path, suffix: str, other: str) -> Path:
     """The other file of a .hdr/.img pair, compressed or not."""
     name = path.name[:-3] if path.name.lower().endswith(".gz") else path.name
     stem = name[: -len(suffix)]
@@ -185,18 +187,19 @@ def _read_nifti_voxels(
             f"{where}: voxels are {_UNUSABLE_DTYPES[dtype.kind]} ({dtype}), expected one real number per voxel; "
             f"choose the magnitude or grey-scale image of this scan"
         )
-    shape, frames = _check_shape(header.get_data_shape(), frame, where)
+    _check_shape(header.get_data_shape(), frame, where)
     offset = int(header["vox_offset"])
     if header["magic"].item().startswith(b"n+"):
-        return _frame(stream, offset or header.single_vox_offset, shape, dtype, frame or 0, frames, where)
-    with closing(_Stream(_partner(header_path, ".hdr", ".img"))) as voxels:
-        return _frame(voxels, offset, shape, dtype, frame or 0, frames, where)
+        return _frame(stream, header, offset or header.single_vox_offset, frame, where)
+    with closing(_Stream(pair_partner(header_path, ".hdr", ".img"))) as voxels:
+        return _frame(voxels, header, offset, frame, where)
 
 
-def _frame(
-    stream: _Stream, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any], frame: int, frames: int, where: str
-) -> NDArray[Any]:
+def _frame(stream: _Stream, header: nib.Nifti1Header, offset: int, frame: int | None, where: str) -> NDArray[Any]:
     """One frame of a file whose voxels start at `offset`; the rest is read too, to know that it is there."""
+    dtype = header.get_data_dtype()
+    shape, frames = _check_shape(header.get_data_shape(), frame, where)
+    frame = frame or 0
     size = int(np.prod(shape)) * dtype.itemsize
     stream.seek(offset + frame * size)
     payload = stream.read(size)
@@ -256,7 +259,8 @@ def _scaled(raw: NDArray[Any], header: nib.Nifti1Header, where: str) -> NDArray[
         raise ScanError(f"{where}: unusable intensity scaling ({error}); convert the scan again") from error
     if slope is None or (slope == 1 and inter == 0):
         return raw.astype(np.float64) if raw.dtype.itemsize > 8 else raw  # SciPy has no float128
-    return raw.astype(np.float64) * slope + inter
+    scaled: NDArray[Any] = raw.astype(np.float64) * slope + inter
+    return scaled
 
 
 def _best_affine(header: nib.Nifti1Header, where: str) -> NDArray[np.float64]:
@@ -286,7 +290,7 @@ def _check_values(data: NDArray[Any], where: str) -> None:
 
 def _result_header(header: nib.Nifti1Header, shape: tuple[int, ...]) -> nib.Nifti1Header:
     """The scan's header made ready for uint8 labels of the same grid, single file, little-endian."""
-    result = header.as_byteswapped("<")
+    result: nib.Nifti1Header = header.as_byteswapped("<")
     result.set_data_shape(shape)
     result.set_data_dtype(np.uint8)
     result["magic"] = result.single_magic

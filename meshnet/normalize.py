@@ -28,7 +28,8 @@ def normalize(volume: NDArray[Any], normalization: MinMax | Quantile) -> NDArray
             f"the image is constant, or nearly all of it is background"
         )
     if volume.dtype == np.uint8:
-        return _rescale(np.arange(256), low, high, normalization)[volume]
+        table = _rescale(np.arange(256), low, high, normalization)
+        return np.take(table, volume)
     return _rescale(volume, low, high, normalization)
 
 

@@ -1,0 +1,237 @@
+"""`meshnet-predict`: scans in, label volumes on the scans' own grids out.
+
+Per scan: read, conform, reorder, normalise, network, argmax, back (docs/conform.md), save, measure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from export.graph import build_graph
+from meshnet.checkpoint import Weights, load_checkpoint
+from meshnet.conform import Conformed, conform
+from meshnet.native import label_counts, resample_labels, volume_ml
+from meshnet.nifti import Scan, ScanError, new_header, read_scan, save_labels, space_code
+from meshnet.normalize import normalize
+from meshnet.orientation import CONFORMED, reorient
+from meshnet.scan_paths import find_scans, output_names
+from meshnet.spec import Label, ModelSpec, SpecError
+
+#: A normalised image float32 [D, H, W] to labels uint8 [D, H, W]; calls its argument after each step.
+Network = Callable[[NDArray[np.float32], Callable[[], object]], NDArray[np.uint8]]
+
+CSV_COLUMNS = ("scan", "model", "label", "name", "voxels", "volume_ml", "output")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Labels of one scan on both grids; volumes are measured on the scan's own."""
+
+    labels_native: NDArray[np.uint8]
+    labels_conformed: NDArray[np.uint8]
+    conformed: Conformed
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point. Exit code 0; 1 where a scan failed; 2 where nothing could be started."""
+    args = _parser().parse_args(argv)
+    try:
+        spec, weights = load_checkpoint(args.model)
+        _check_input(spec)
+        scans = find_scans(args.scans, out=args.out, model_id=spec.id)
+        outputs = _outputs(scans, args.out, spec.id)
+        network, steps = open_network(spec, weights, backend=args.backend, threads=args.threads)
+        return _predict_all(args, spec, list(zip(scans, outputs, strict=True)), network, steps)
+    except (SpecError, ScanError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def open_network(spec: ModelSpec, weights: Weights, *, backend: str, threads: int) -> tuple[Network, int]:
+    """The model ready to run on `backend` (onnx or torch), and how many steps of progress it reports."""
+    if backend == "torch":
+        try:
+            from meshnet.run_torch import run_torch
+        except ModuleNotFoundError as error:
+            raise SpecError(
+                f"--backend torch: {error.name} is not installed; pip install 'meshnet[export]', or use --backend onnx"
+            ) from error
+        graph = build_graph(spec, weights)
+        return lambda image, step: run_torch(graph, image, threads=threads, on_layer=step), len(graph.layers)
+    from meshnet.run_onnx import open_session, run_onnx
+
+    session = open_session(spec, weights, threads=threads)
+
+    def run(image: NDArray[np.float32], step: Callable[[], object]) -> NDArray[np.uint8]:
+        labels = run_onnx(session, image)
+        step()
+        return labels
+
+    return run, 1
+
+
+def predict(scan: Scan, spec: ModelSpec, network: Network, *, step: Callable[[], object] = lambda: None) -> Prediction:
+    """Segment one scan. Raises ScanError where it can't be conformed or normalised."""
+    conformed = conform(scan, size=spec.input.size[0], voxel_size_mm=spec.input.voxel_size_mm)
+    step()
+    try:
+        image = normalize(reorient(conformed.data, end=spec.input.orientation), spec.input.normalization)
+    except ValueError as error:
+        raise ScanError(f"{scan.where}: {error}") from error
+    labels = reorient(network(image, step), start=spec.input.orientation, end=CONFORMED)
+    native = resample_labels(labels, conformed.affine_vox2ras, scan.affine_vox2ras, scan.data.shape)
+    step()
+    return Prediction(native, labels, conformed)
+
+
+def _predict_all(
+    args: argparse.Namespace, spec: ModelSpec, jobs: list[tuple[Path, Path]], network: Network, steps: int
+) -> int:
+    """One scan after the other; a failing one is reported and doesn't stop the others."""
+    failed = 0
+    steps_per_scan = steps + 3  # conform, network, back to native, save
+    with ExitStack() as stack:
+        bar = stack.enter_context(tqdm(total=len(jobs) * steps_per_scan, unit="step", disable=args.quiet))
+        table = _open_table(stack, args.csv) if args.csv else None
+        for index, (path, output) in enumerate(jobs):
+            bar.set_description(path.name)
+            try:
+                scan = read_scan(path, frame=args.frame)
+                prediction = predict(scan, spec, network, step=bar.update)
+                _save(output, scan, prediction, args.space)
+            except (ScanError, OSError, MemoryError) as error:
+                failed += 1
+                bar.write(f"error: {str(error) or f'{path}: not enough memory'}", file=sys.stderr)
+            else:
+                bar.write(f"{path} -> {output}")
+                for label, voxels, ml in measure(spec, scan, prediction):
+                    bar.write(f"  {label.index:3d}  {label.name:<32s} {ml:10.2f} mL  {voxels:10d} voxels")
+                    if table is not None:
+                        table.writerow((path, spec.id, label.index, label.name, voxels, f"{ml:.4f}", output))
+            bar.update((index + 1) * steps_per_scan - bar.n)
+    if failed:
+        print(f"error: {failed} of {len(jobs)} scans failed, see above", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _save(output: Path, scan: Scan, prediction: Prediction, space: str) -> None:
+    if space == "native":
+        save_labels(output, prediction.labels_native, scan.header)
+        return
+    grid = prediction.conformed
+    header = new_header(grid.affine_vox2ras, grid.data.shape, code=space_code(scan.header))
+    save_labels(output, prediction.labels_conformed, header)
+
+
+def measure(spec: ModelSpec, scan: Scan, prediction: Prediction) -> list[tuple[Label, int, float]]:
+    """Each label with its voxels and its volume in mL, both on the scan's own grid."""
+    counts = label_counts(prediction.labels_native, spec.architecture.classes)
+    return [(label, n, volume_ml(n, scan.affine_vox2ras)) for label, n in zip(spec.labels, counts, strict=True)]
+
+
+def _open_table(stack: ExitStack, path: Path) -> Any:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Line-buffered: what is done stays, should a later scan be interrupted.
+    table = csv.writer(stack.enter_context(path.open("w", newline="", encoding="utf-8", buffering=1)))
+    table.writerow(CSV_COLUMNS)
+    return table
+
+
+def _outputs(scans: Sequence[Path], out: Path, model_id: str) -> list[Path]:
+    if out.exists() and not out.is_dir():
+        raise ScanError(f"{out}: -o names a file that exists; expected a folder for the results")
+    outputs = [out / name for name in output_names(scans, model_id)]
+    inputs = {scan.resolve() for scan in scans}
+    for output in outputs:
+        if output.resolve() in inputs:
+            raise ScanError(f"{output}: the result would overwrite this scan; choose another folder with -o")
+    return outputs
+
+
+def _check_input(spec: ModelSpec) -> None:
+    if spec.architecture.in_channels != 1:
+        raise SpecError(
+            f"{spec.id}: expects {spec.architecture.in_channels} input channels; meshnet-predict gives it one scan"
+        )
+    if len(set(spec.input.size)) != 1:
+        raise SpecError(f"{spec.id}: input size {spec.input.size} is no cube; conform makes cubes only")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="meshnet-predict",
+        description="Segment brain scans with a MeshNet model. For research, not for diagnosis.",
+        epilog="Results are OUT/<scan>_<model id>.nii.gz (uint8 labels); scans of the same name from different "
+        "folders get the folders' names in front. Results of an earlier run are replaced. Exit code: 0, or 1 where a "
+        "scan failed (the others are still done), or 2 where nothing could be started.",
+    )
+    parser.add_argument(
+        "model", metavar="MODEL_DIR", type=Path, help="model folder: model.json and weights.safetensors"
+    )
+    parser.add_argument(
+        "scans",
+        metavar="SCAN",
+        type=Path,
+        nargs="+",
+        help="NIfTI (.nii, .nii.gz, .hdr/.img) or MGH/MGZ file, or a folder to search for them",
+    )
+    parser.add_argument("-o", "--out", metavar="OUT", type=Path, required=True, help="folder for the results")
+    parser.add_argument(
+        "--space",
+        choices=("native", "conformed"),
+        default="native",
+        help="grid of the saved labels: the scan's own, or 256^3 voxels of 1 mm in LIA order (default: native)",
+    )
+    parser.add_argument(
+        "--backend", choices=("onnx", "torch"), default="onnx", help="what runs the network, on the CPU (default: onnx)"
+    )
+    parser.add_argument(
+        "--csv",
+        metavar="FILE",
+        type=Path,
+        help="also write one row per scan and label: "
+        + ", ".join(CSV_COLUMNS)
+        + "; voxels and volume (mL) on the scan's own grid",
+    )
+    parser.add_argument(
+        "--frame",
+        metavar="N",
+        type=int,
+        help="volume of a 4-D scan to segment, counted from 0 (default: 4-D is refused)",
+    )
+    parser.add_argument(
+        "--threads",
+        metavar="N",
+        type=_positive,
+        default=_cores(),
+        help="CPU threads (default: all cores, here %(default)s)",
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 thread or more, got {value}")
+    return value
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
