@@ -1,0 +1,56 @@
+// What every thread does: take items of a step until none is left, wait for the others, go on.
+import type { Kernel } from './kernel';
+import type { Pass } from './program';
+
+export interface Hand {
+  readonly kernel: Kernel;
+  readonly scratch: number;
+  /** Shared by all threads; see Program.controlLength. */
+  readonly control: Int32Array;
+  readonly threads: number;
+}
+
+const CANCEL = 0;
+export const STEPS_DONE = 1;
+
+export function cancel(control: Int32Array): void {
+  Atomics.store(control, CANCEL, 1);
+  Atomics.notify(control, CANCEL);
+}
+
+/**
+ * Carries out the passes; yields after every step with the index of its pass, so that a caller without threads can
+ * look up. Ends early once cancelled. With several threads it blocks at each step's end until all have arrived.
+ */
+export function* work(hand: Hand, passes: readonly Pass[]): Generator<number, void> {
+  const { kernel, control, threads, scratch } = hand;
+  let counter = 2;
+  for (const [index, pass] of passes.entries()) {
+    const run = kernel[pass.fn];
+    for (let step = 0; step < pass.steps; step++, counter += 2) {
+      for (;;) {
+        if (Atomics.load(control, CANCEL) !== 0) return;
+        const item = Atomics.add(control, counter, 1);
+        if (item >= pass.items) break;
+        run(pass.job, step, item, scratch);
+      }
+      if (!arrive(control, counter + 1, threads)) return;
+      yield index;
+    }
+  }
+}
+
+/** Barrier; false if the run was cancelled while waiting. */
+function arrive(control: Int32Array, counter: number, threads: number): boolean {
+  if (Atomics.add(control, counter, 1) === threads - 1) {
+    Atomics.add(control, STEPS_DONE, 1);
+    if (threads > 1) Atomics.notify(control, counter);
+    return true;
+  }
+  for (;;) {
+    const arrived = Atomics.load(control, counter);
+    if (arrived >= threads) return true;
+    if (Atomics.load(control, CANCEL) !== 0) return false;
+    Atomics.wait(control, counter, arrived, 100);
+  }
+}
