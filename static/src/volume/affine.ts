@@ -39,6 +39,12 @@ export function invert(a: Affine): number[] {
   return out;
 }
 
+/** Length in mm of one step along each voxel axis. */
+export function voxelSizeMm(a: Affine): [number, number, number] {
+  const length = (column: number): number => Math.hypot(a[column]!, a[4 + column]!, a[8 + column]!);
+  return [length(0), length(1), length(2)];
+}
+
 /** Millimetre position of the (possibly fractional) voxel index. */
 export function apply(a: Affine, [i, j, k]: Dims): [number, number, number] {
   const row = (r: number): number => a[4 * r]! * i + a[4 * r + 1]! * j + a[4 * r + 2]! * k + a[4 * r + 3]!;

@@ -23,7 +23,7 @@ export function conformedAffine(dims: Dims, affineVox2ras: Affine): Affine {
 export function isConformed(scan: Scan): boolean {
   const wanted = conformedAffine(scan.dims, scan.affineVox2ras);
   const sameGrid = wanted.every((value, n) => n % 4 === 3 || Math.abs(value - scan.affineVox2ras[n]!) <= TOLERANCE);
-  return isPlainUint8(scan) && sameGrid && scan.dims.every((size) => size === CONFORMED_SIZE);
+  return scan.data instanceof Uint8Array && sameGrid && scan.dims.every((size) => size === CONFORMED_SIZE);
 }
 
 /** Scan → conformed volume. Raises ScanError where all of it would be one grey level. */
@@ -31,16 +31,13 @@ export function conform(scan: Scan): Volume<Uint8Array> {
   const { data, dims, affineVox2ras } = scan;
   if (isConformed(scan)) return { data: data as Uint8Array, dims, affineVox2ras };
   const affine = conformedAffine(dims, affineVox2ras);
-  const scale = isPlainUint8(scan) ? null : greyScale(data);
+  // uint8 files keep their values, as in FastSurfer: masks and conformed scans must not be stretched.
+  const scale = scan.dtype === 'uint8' ? null : greyScale(data);
   const grey = resample(data, dims, sourceFromConformed(affineVox2ras, affine), scale);
   if (grey.every((value) => value === grey[0])) {
-    throw new ScanError(`${scan.name}: after conforming every voxel has the grey level ${grey[0]!}; a few extreme voxels take the whole range, or nothing lies in the field of view, so check the scan`);
+    throw new ScanError(`${scan.name}: conformed to 0-255, every voxel has the value ${grey[0]!}; an outlier or the header's slope takes the whole range of intensities; clip outliers or correct the slope and try again`);
   }
   return { data: grey, dims: CONFORMED_DIMS, affineVox2ras: affine };
-}
-
-function isPlainUint8(scan: Scan): boolean {
-  return scan.data instanceof Uint8Array && !scan.scaled;
 }
 
 /** Conformed voxel → source voxel; within tolerance of integers it is them, so that flips and shifts copy voxels. */

@@ -16,9 +16,8 @@ export interface ScanFile {
 export interface Scan extends Volume {
   readonly name: string;
   readonly header: NiftiHeader;
-  /** The file's own type, e.g. "int16"; scaled, 64-bit integer and float64 data is held as float64. */
+  /** The file's own type, e.g. "int16"; scaled and 64-bit integer data is held as float64. */
   readonly dtype: string;
-  readonly scaled: boolean;
 }
 
 const [MIN_DIM, MAX_DIM, MAX_VOXELS] = [2, 2048, 2 ** 28];
@@ -79,10 +78,10 @@ export function readScan(files: readonly ScanFile[], frame: number | null = null
   const raw = content.slice(start, start + frameBytes);
   if (!header.littleEndian) swapBytes(raw, itemBytes);
   const stored = reader(raw.buffer);
-  const { data, scaled } = applySlope(stored, header, name);
+  const data = applySlope(stored, header, name);
   checkFinite(data, name);
   checkContrast(data, name);
-  return { name, data, dims, affineVox2ras, header, dtype, scaled };
+  return { name, data, dims, affineVox2ras, header, dtype };
 }
 
 function arrange(files: readonly ScanFile[]): { main: ScanFile; voxels: ScanFile | null } {
@@ -178,16 +177,16 @@ function swapBytes(bytes: Uint8Array, itemBytes: number): void {
 }
 
 /** value · slope + intercept in float64; a slope of 0 or NaN means "not scaled". */
-function applySlope(stored: VoxelArray, header: NiftiHeader, name: string): { data: VoxelArray; scaled: boolean } {
+function applySlope(stored: VoxelArray, header: NiftiHeader, name: string): VoxelArray {
   const { scl_slope: slope, scl_inter: inter } = header;
-  if (slope === 0 || !Number.isFinite(slope)) return { data: stored, scaled: false };
+  if (slope === 0 || !Number.isFinite(slope)) return stored;
   if (!Number.isFinite(inter)) {
     throw new ScanError(`${name}: the slope is ${slope} but the intercept is ${inter}; convert the scan again`);
   }
-  if (slope === 1 && inter === 0) return { data: stored, scaled: false };
+  if (slope === 1 && inter === 0) return stored;
   const data = new Float64Array(stored.length);
   for (let n = 0; n < data.length; n++) data[n] = stored[n]! * slope + inter;
-  return { data, scaled: true };
+  return data;
 }
 
 function checkFinite(data: VoxelArray, name: string): void {
