@@ -1,0 +1,139 @@
+"""`meshnet-import`: a model of others to a model folder."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from pydantic import TypeAdapter, ValidationError
+
+from export.import_model import Answers, import_model
+from export.importers.labels import read_labels
+from meshnet.checkpoint import save_checkpoint
+from meshnet.spec import (
+    Activation,
+    Label,
+    MinMax,
+    Normalization,
+    Quantile,
+    SpecError,
+    make_labels,
+    parameter_count,
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code (2 for a model or flag that cannot be used)."""
+    arguments = _parser().parse_args(argv)
+    try:
+        imported = import_model(arguments.source, _answers(arguments))
+        spec = save_checkpoint(arguments.output, imported.spec, imported.weights)
+    except SpecError as error:
+        print(f"meshnet-import: {error}", file=sys.stderr)
+        return 2
+    for note in imported.notes:
+        print(f"note: {note}")
+    a = spec.architecture
+    print(
+        f"{arguments.output}: {spec.id}, {imported.kind}: {len(a.dilations)} layers of {a.channels} channels, "
+        f"{a.classes} classes, {a.activation}, norm {a.norm.kind}, {parameter_count(a):,} parameters"
+    )
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="meshnet-import",
+        description="Bring a trained MeshNet of others into a model folder (model.json + weights.safetensors). "
+        "What the source states is read from it; what it does not state has to be given with a flag; "
+        "a flag that contradicts the source is an error.",
+    )
+    add = parser.add_argument
+    add(
+        "source",
+        type=Path,
+        metavar="SOURCE",
+        help="TF.js folder or model.json, .pth/.pt/.safetensors, .onnx, or folder",
+    )
+    add("-o", "--output", type=Path, required=True, metavar="MODEL_DIR", help="model folder to write")
+    add("--id", help="id of the model (lower case letters, digits, . _ -); default: from the source's name")
+    add("--activation", choices=("relu", "elu", "gelu", "gelu_tanh"), help="gelu is the exact erf form")
+    add("--dilations", metavar="1,2,4,…", help="dilation in voxels of each 3x3x3 layer, the classifier not counted")
+    add("--norm", choices=("none", "batch", "group"), help="norm after each 3x3x3 layer; group: one group per channel")
+    add("--labels", metavar="NAMES|FILE.json", help="names by comma, or brainchop's colormap.json; index 0 first")
+    add(
+        "--normalize",
+        metavar="minmax|quantile:LOW,HIGH",
+        help="how intensities are brought to [0, 1]; quantiles are fractions, the result is clipped "
+        "unless ,noclip is added",
+    )
+    add("--orientation", metavar="LIA|RAS", help="directions in which the network's axes D, H, W increase")
+    add("--name", help="name shown to people; default: the id")
+    add("--description", help="one or two sentences shown to people")
+    add("--task", help="what is segmented, e.g. 'stroke lesion'")
+    add("--modality", metavar="T1w,T2w", help="BIDS suffixes of the scans the model was made for, by comma")
+    add("--license", help="licence of the weights, e.g. MIT")
+    add("--citation", help="how to cite the weights")
+    return parser
+
+
+def _answers(arguments: argparse.Namespace) -> Answers:
+    told = {k: v for k, v in {"license": arguments.license, "citation": arguments.citation}.items() if v is not None}
+    return Answers(
+        activation=cast(Activation | None, arguments.activation),
+        dilations=parse_dilations(arguments.dilations) if arguments.dilations else None,
+        norm=arguments.norm,
+        labels=parse_labels(arguments.labels) if arguments.labels else None,
+        normalization=parse_normalization(arguments.normalize) if arguments.normalize else None,
+        orientation=arguments.orientation,
+        id=arguments.id,
+        name=arguments.name,
+        description=arguments.description,
+        task=arguments.task,
+        modality=tuple(arguments.modality.split(",")) if arguments.modality else None,
+        provenance=told,
+    )
+
+
+def parse_dilations(text: str) -> tuple[int, ...]:
+    """`1,2,4` to (1, 2, 4). Raises SpecError for anything but whole numbers from 1 to 64."""
+    try:
+        dilations = tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise SpecError(f"--dilations {text}: expected whole numbers by comma, e.g. 1,2,4,8,16,8,4,2,1") from error
+    if not all(1 <= d <= 64 for d in dilations):
+        raise SpecError(f"--dilations {text}: expected numbers from 1 to 64")
+    return dilations
+
+
+def parse_labels(text: str) -> tuple[Label, ...]:
+    """Names by comma with the fixed palette, or the labels of a `.json` file."""
+    if text.endswith(".json"):
+        return read_labels(Path(text))
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise SpecError(f"--labels {text}: an empty name; expected names by comma, e.g. background,lesion")
+    return make_labels(names)
+
+
+def parse_normalization(text: str) -> Normalization:
+    """`minmax`, `quantile:LOW,HIGH` or `quantile:LOW,HIGH,noclip`, as fractions of the voxels."""
+    if text == "minmax":
+        return MinMax()
+    kind, _, rest = text.partition(":")
+    values = rest.split(",")
+    clip = values[-1] != "noclip"
+    try:
+        if kind != "quantile":
+            raise ValueError(f"unknown normalisation {kind!r}")
+        low, high = (float(value) for value in (values if clip else values[:-1]))
+        return TypeAdapter(Quantile).validate_python({"low": low, "high": high, "clip": clip})
+    except (ValueError, ValidationError) as error:
+        raise SpecError(f"--normalize {text}: expected minmax or quantile:LOW,HIGH, e.g. quantile:0.02,0.98") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,225 @@
+"""TF.js layers models (`model.json` + `.bin`): brainchop's published folders and our own exports."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from export.importers.labels import read_json, read_labels
+from export.importers.source import Array, Convolution, Norm, Source, check_chain
+from export.importers.tfjs_weights import read_weights
+from meshnet.spec import FORMAT, Activation, BatchNorm, GroupNorm, ModelSpec, NoNorm, SpecError, parse_spec
+
+#: Suffix by which brainchop marks a convolution that its runner follows by a per-channel norm.
+NORM_SUFFIX = "_gn"
+#: The eps of that norm, which brainchop's runner fixes.
+NORM_EPS = 1e-5
+
+#: TF.js's activations that a ModelSpec can name; its `gelu` is the exact erf form.
+_ACTIVATIONS: Mapping[str, Activation] = {"relu": "relu", "elu": "elu", "gelu": "gelu", "gelu_new": "gelu_tanh"}
+
+
+def is_tfjs(content: object) -> bool:
+    return isinstance(content, dict) and "modelTopology" in content
+
+
+def read_tfjs(path: Path) -> Source:
+    """Read `model.json`, its shards, and `colormap.json` beside it where there is one.
+
+    Raises SpecError for what a MeshNet cannot express, naming the layer, and for missing or truncated
+    shards.
+    """
+    content = read_json(path)
+    blocks = _read_blocks(path, content)
+    tensors = read_weights(path, content)
+    convolutions = tuple(_convolution(path, block, tensors) for block in blocks)
+    if tensors:
+        raise SpecError(f"{path}: weights {sorted(tensors)[:4]} belong to no layer; model.json and .bin do not fit")
+    check_chain(str(path), convolutions)
+
+    colormap = path.parent / "colormap.json"
+    source = Source(
+        where=str(path),
+        kind="TF.js layers model",
+        convolutions=convolutions,
+        dilations=tuple(block.dilation for block in blocks[:-1]),
+        activation=_activation(path, blocks),
+        norm=_norm(path, blocks),
+        labels=read_labels(colormap) if colormap.exists() else None,
+        labels_file=colormap.name if colormap.exists() else None,
+        spec=_own_spec(path, content),
+    )
+    if any(block.dropout for block in blocks):
+        source = source.with_notes("Dropout layers do nothing at inference and are left out")
+    return source
+
+
+class _Block:
+    """A Conv3D layer and what follows it up to the next one."""
+
+    def __init__(self, config: Mapping[str, Any], dilation: int) -> None:
+        self.name = str(config["name"])
+        self.bias = bool(config.get("use_bias", True))
+        self.dilation = dilation
+        self.batch_norm: Mapping[str, Any] | None = None
+        self.activation = str(config.get("activation") or "linear")
+        self.dropout = False
+
+
+def _read_blocks(path: Path, content: Any) -> list[_Block]:
+    layers = _chain(path, content)
+    shape = layers[0]["config"].get("batch_input_shape") or layers[0]["config"].get("batch_shape")
+    if not isinstance(shape, list) or len(shape) != 5 or any(n not in (None, 256) for n in shape[1:4]):
+        raise SpecError(f"{path}: input shape {shape}; expected [null, 256, 256, 256, channels], a whole volume")
+    blocks: list[_Block] = []
+    for layer in layers:
+        kind, config = layer["class_name"], layer["config"]
+        where = f"{path}: layer {config.get('name')!r}"
+        if kind == "InputLayer":
+            continue
+        if kind == "Conv3D":
+            blocks.append(_Block(config, _check_convolution(where, config)))
+            continue
+        if not blocks:
+            raise SpecError(f"{where}: {kind} comes before any convolution; it cannot be folded into one")
+        block = blocks[-1]
+        if kind == "BatchNormalization":
+            if block.batch_norm is not None or block.activation != "linear":
+                raise SpecError(f"{where}: BatchNormalization does not follow a convolution directly; cannot be folded")
+            if config.get("axis", -1) not in (-1, 4, [4], [-1]):
+                raise SpecError(f"{where}: axis {config['axis']}; expected the channel axis (-1 or 4)")
+            block.batch_norm = config
+        elif kind == "Activation":
+            if block.activation != "linear":
+                raise SpecError(f"{where}: a second activation after {block.name!r}; a MeshNet layer has one")
+            block.activation = str(config.get("activation"))
+        elif kind in ("Dropout", "SpatialDropout3D"):
+            block.dropout = True
+        else:
+            raise SpecError(
+                f"{where}: {kind} is not part of a MeshNet; supported are Conv3D, BatchNormalization, Activation"
+            )
+    return blocks
+
+
+def _chain(path: Path, content: Any) -> list[dict[str, Any]]:
+    """Layers in order. Raises SpecError unless each takes exactly the output of the one before."""
+    try:
+        model = content["modelTopology"].get("model_config", content["modelTopology"])
+        config = model["config"]
+        layers: list[dict[str, Any]] = config if isinstance(config, list) else config["layers"]
+        if model["class_name"] == "Sequential":
+            return layers
+        previous = layers[0]["config"]["name"]
+        for layer in layers[1:]:
+            inbound = [[node[0] for node in call] for call in layer["inbound_nodes"]]
+            if inbound != [[previous]]:
+                raise SpecError(
+                    f"{path}: layer {layer['config']['name']!r} takes {inbound}, expected only {previous!r}; "
+                    f"graphs that are not a plain chain are not supported"
+                )
+            previous = layer["config"]["name"]
+        outputs = [node[0] for node in config["output_layers"]]
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise SpecError(f"{path}: not a TF.js layers model ({type(error).__name__}: {error})") from error
+    if outputs != [previous]:
+        raise SpecError(f"{path}: the outputs are {outputs}, expected the last layer {previous!r} alone")
+    return layers
+
+
+def _check_convolution(where: str, config: Mapping[str, Any]) -> int:
+    """The dilation. Raises SpecError for whatever else a MeshNet convolution cannot have."""
+    kernel = _one_number(where, "kernel_size", config.get("kernel_size"))
+    dilation = _one_number(where, "dilation_rate", config.get("dilation_rate", 1))
+    stride = _one_number(where, "strides", config.get("strides", 1))
+    if stride != 1:
+        raise SpecError(f"{where}: stride {stride}; only stride 1 is supported")
+    if config.get("groups", 1) != 1:
+        raise SpecError(f"{where}: groups {config['groups']}; only groups 1 is supported")
+    if config.get("data_format", "channels_last") != "channels_last":
+        raise SpecError(f"{where}: data_format {config['data_format']!r}; expected channels_last")
+    padding = config.get("padding", "valid")
+    if padding != "same" and kernel != 1:
+        raise SpecError(f"{where}: padding {padding!r}; expected 'same', that is dilation * (kernel - 1) / 2")
+    return dilation
+
+
+def _one_number(where: str, what: str, value: Any) -> int:
+    values = set(value) if isinstance(value, list) else {value}
+    if len(values) != 1 or not isinstance(next(iter(values)), int):
+        raise SpecError(f"{where}: mixed {what} {value}; expected the same whole number along each axis")
+    return int(values.pop())
+
+
+def _convolution(path: Path, block: _Block, tensors: dict[str, Array]) -> Convolution:
+    """Take the block's tensors out of `tensors`, in PyTorch's axis order."""
+
+    def take(name: str) -> Array:
+        try:
+            return tensors.pop(name)
+        except KeyError as error:
+            raise SpecError(f"{path}: weight {name!r} is missing from the weights manifest") from error
+
+    kernel = take(f"{block.name}/kernel")
+    if kernel.ndim != 5:
+        raise SpecError(f"{path}: {block.name}/kernel has shape {kernel.shape}, expected [k, k, k, in, out]")
+    norm = None
+    if block.batch_norm is not None:
+        name, channels = block.batch_norm["name"], kernel.shape[4]
+        norm = {
+            # Keras leaves out scale or offset on request; they are then 1 and 0.
+            "weight": take(f"{name}/gamma") if block.batch_norm.get("scale", True) else np.ones(channels, np.float32),
+            "bias": take(f"{name}/beta") if block.batch_norm.get("center", True) else np.zeros(channels, np.float32),
+            "running_mean": take(f"{name}/moving_mean"),
+            "running_var": take(f"{name}/moving_variance"),
+        }
+    weight = np.ascontiguousarray(kernel.transpose(4, 3, 0, 1, 2))
+    return Convolution(block.name, weight, take(f"{block.name}/bias") if block.bias else None, norm)
+
+
+def _activation(path: Path, blocks: list[_Block]) -> Activation:
+    if blocks[-1].activation != "linear":
+        raise SpecError(
+            f"{path}: {blocks[-1].activation!r} after the classifier {blocks[-1].name!r}; expected plain logits"
+        )
+    for block in blocks[:-1]:
+        if block.activation not in _ACTIVATIONS:
+            known = ", ".join(_ACTIVATIONS)
+            raise SpecError(f"{path}: unknown activation {block.activation!r} after {block.name!r}; supported: {known}")
+        if block.activation != blocks[0].activation:
+            raise SpecError(
+                f"{path}: mixed activations: {block.activation!r} after {block.name!r}, {blocks[0].activation!r} before"
+            )
+    return _ACTIVATIONS[blocks[0].activation]
+
+
+def _norm(path: Path, blocks: list[_Block]) -> Norm:
+    hidden = blocks[:-1]
+    found: list[Norm] = []
+    for block in blocks:
+        suffixed = block.name.endswith(NORM_SUFFIX)
+        if suffixed and block.batch_norm is not None:
+            raise SpecError(f"{path}: {block.name!r} has both the {NORM_SUFFIX} norm and a BatchNormalization")
+        if block.batch_norm is not None:
+            found.append(BatchNorm(eps=float(block.batch_norm.get("epsilon", 1e-3))))
+        else:
+            found.append(GroupNorm(affine=False, eps=NORM_EPS) if suffixed else NoNorm())
+    if found[-1] != NoNorm():
+        raise SpecError(f"{path}: the classifier {blocks[-1].name!r} has a norm after it; not supported")
+    for block, norm in zip(hidden, found, strict=False):
+        if norm != found[0]:
+            raise SpecError(
+                f"{path}: mixed norms: {hidden[0].name!r} and {block.name!r} differ; all layers must be alike"
+            )
+    return found[0]
+
+
+def _own_spec(path: Path, content: Mapping[str, Any]) -> ModelSpec | None:
+    metadata = content.get("userDefinedMetadata")
+    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
+        return None
+    return parse_spec(json.dumps(metadata), where=f"{path}: userDefinedMetadata")
