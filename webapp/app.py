@@ -15,6 +15,7 @@ from meshnet import __version__
 from webapp.catalogue import Model, catalogue_files, read_models
 from webapp.files import StoredFile, read_site, respond
 from webapp.headers import SecurityHeaders
+from webapp.offline import with_precache
 
 PACKAGE = Path(__file__).resolve().parent
 CHECKOUT = PACKAGE.parent
@@ -75,7 +76,9 @@ def published_files(models: Sequence[Model], *, site: Path, kiosk: Kiosk | None 
             f"or `npm ci && npm run build` in static/, and start again"
         )
     settings = None if kiosk is None else {"idle_seconds": kiosk.idle_seconds, "saving": kiosk.saving}
-    return {**read_site(site), **catalogue_files(models, extra={"version": __version__, "kiosk": settings})}
+    return with_precache(
+        {**read_site(site), **catalogue_files(models, extra={"version": __version__, "kiosk": settings})}
+    )
 
 
 def default_site() -> Path:

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import uvicorn
 
-from webapp.app import SiteNotBuiltError, create_app
+from webapp.app import Kiosk, SiteNotBuiltError, create_app
 from webapp.catalogue import ModelsFolderError
+
+SHORTEST_IDLE_SECONDS = 20
 
 
 def parser() -> argparse.ArgumentParser:
@@ -29,13 +31,36 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)")
     p.add_argument("--port", type=int, default=8000, help="TCP port, 0 for a free one (default: %(default)s)")
+    kiosk = p.add_argument_group("kiosk: a machine in a public place, one visitor after another")
+    kiosk.add_argument(
+        "--kiosk",
+        action="store_true",
+        help="wipe scan and results when nobody is there, offer only the listed models, show a full-screen button",
+    )
+    kiosk.add_argument(
+        "--idle",
+        type=int,
+        metavar="SECONDS",
+        help=f"time without input until the page is wiped, at least 20 (default: {Kiosk.idle_seconds})",
+    )
+    kiosk.add_argument(
+        "--saving",
+        choices=["folder", "off"],
+        help="folder: visitors save where they choose; off: no save buttons (default: off)",
+    )
     return p
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    args = parser().parse_args(argv)
+    p = parser()
+    args = p.parse_args(argv)
+    if not args.kiosk and (args.idle is not None or args.saving is not None):
+        p.error("--idle and --saving are settings of a kiosk; add --kiosk")
+    if args.idle is not None and args.idle < SHORTEST_IDLE_SECONDS:
+        p.error(f"--idle {args.idle}: a visitor needs at least {SHORTEST_IDLE_SECONDS} seconds to read the page")
+    kiosk = Kiosk(args.idle or Kiosk.idle_seconds, args.saving or Kiosk.saving) if args.kiosk else None
     try:
-        app = create_app(args.models)
+        app = create_app(args.models, kiosk=kiosk)
         listener = listen(args.host, args.port)
     except (SiteNotBuiltError, ModelsFolderError, OSError) as error:
         print(f"meshnet-serve: {error}", file=sys.stderr)

@@ -1,0 +1,103 @@
+// Kiosk mode: one visitor after another on the same screen. Started by the catalogue's `kiosk` settings.
+import { element } from '../ui/dom';
+import { idleState } from './idle';
+import { wipePage } from './wipe';
+
+/** `kiosk` of the catalogue (docs/server.md). */
+export interface KioskSettings {
+  readonly idle_seconds: number;
+  readonly saving: 'folder' | 'off';
+}
+
+/** What counts as a sign of life. */
+const INPUTS = ['pointerdown', 'pointermove', 'keydown', 'wheel', 'touchstart', 'dragover'] as const;
+
+/**
+ * Watches for idleness and wipes the page after it; adds the full-screen and start-over buttons to `toolbar`.
+ * `isRunning` holds the clock: a visitor may wait for a long segmentation without touching anything.
+ */
+export function startKiosk(settings: KioskSettings, toolbar: HTMLElement, isRunning: () => boolean): void {
+  document.documentElement.dataset['kiosk'] = settings.saving;
+  let touched = false;
+  let lastInput = performance.now();
+  for (const type of INPUTS) {
+    addEventListener(
+      type,
+      () => {
+        touched = true;
+        lastInput = performance.now();
+      },
+      { capture: true, passive: true },
+    );
+  }
+
+  const warning = element('dialog', '', 'kiosk-warning');
+  warning.dataset['testid'] = 'kiosk-warning';
+  const text = element('p');
+  const stay = element('button', 'I am still here');
+  stay.addEventListener('click', () => {
+    warning.close();
+  });
+  warning.append(text, stay);
+  document.body.append(warning);
+
+  const check = (): void => {
+    if (isRunning()) lastInput = performance.now();
+    const state = idleState(performance.now() - lastInput, settings.idle_seconds, touched);
+    if (state.kind === 'wipe') {
+      clearInterval(timer);
+      void wipePage();
+    } else if (state.kind === 'warning') {
+      text.textContent = `Still there? This page starts over in ${state.secondsLeft} s, and the scan and its results are gone.`;
+      if (!warning.open) warning.showModal();
+    } else if (warning.open) warning.close();
+  };
+  const timer = setInterval(check, 500);
+
+  toolbar.append(startOverButton(), fullScreenButton());
+}
+
+function startOverButton(): HTMLButtonElement {
+  const button = element('button', 'Start over');
+  button.type = 'button';
+  button.dataset['testid'] = 'start-over';
+  button.addEventListener('click', () => void wipePage());
+  return button;
+}
+
+/** A browser started without its kiosk flag shows its own bars; the button is the hint, and it works. */
+function fullScreenButton(): HTMLButtonElement {
+  const button = element('button', 'Full screen');
+  button.type = 'button';
+  button.dataset['testid'] = 'full-screen';
+  const update = (): void => {
+    // `--kiosk` of the browser fills the screen without the page having asked for it.
+    button.hidden = document.fullscreenElement !== null || matchMedia('(display-mode: fullscreen)').matches;
+  };
+  button.addEventListener('click', () => void document.documentElement.requestFullscreen());
+  document.addEventListener('fullscreenchange', update);
+  update();
+  return button;
+}
+
+/**
+ * Saves through the browser's own folder picker, so that the file lies where the visitor chose (a memory stick)
+ * and in no list of downloads. False where the visitor changed their mind.
+ * Throws an Error that says so where the browser has no picker.
+ */
+export async function saveThroughPicker(name: string, bytes: Blob): Promise<boolean> {
+  const pick = (window as { showDirectoryPicker?: (options: { mode: 'readwrite' }) => Promise<FileSystemDirectoryHandle> }).showDirectoryPicker;
+  if (pick === undefined) throw new Error('This browser has no folder picker; the kiosk needs Chromium to save, or the setting --saving off.');
+  let folder: FileSystemDirectoryHandle;
+  try {
+    folder = await pick({ mode: 'readwrite' });
+  } catch (error) {
+    if (error instanceof DOMException && error.name === 'AbortError') return false;
+    throw error;
+  }
+  const file = await folder.getFileHandle(name, { create: true });
+  const writable = await file.createWritable();
+  await writable.write(bytes);
+  await writable.close();
+  return true;
+}

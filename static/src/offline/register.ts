@@ -1,0 +1,85 @@
+// The page's side of the service worker: starts it, and says how far use without a network has come.
+import type { FromServiceWorker, ToServiceWorker } from './messages';
+
+export type OfflineState =
+  /** Files of this version are being fetched. */
+  | { readonly kind: 'keeping'; readonly done: number; readonly total: number }
+  /** Everything works without the server from now on; `note` says why a newer version could not be kept. */
+  | { readonly kind: 'ready'; readonly note?: string }
+  /** It won't; `reason` is a sentence. */
+  | { readonly kind: 'unavailable'; readonly reason: string }
+  /** A newer version is complete; `apply` reloads the page into it. */
+  | { readonly kind: 'update'; readonly apply: () => void }
+  /** It can't be applied while `others` windows show the version before. */
+  | { readonly kind: 'windows-open'; readonly others: number };
+
+export interface OfflineOptions {
+  readonly show: (state: OfflineState) => void;
+  /** Whether a reload would lose nothing of the visitor's. */
+  readonly mayReload: () => boolean;
+}
+
+/** Registers sw.js beside the page and reports until the page closes. Never throws: the site works without. */
+export async function keepOffline({ show, mayReload }: OfflineOptions): Promise<void> {
+  // Absent where the address is not secure, and in private windows of some browsers.
+  if (!('serviceWorker' in navigator)) {
+    show({ kind: 'unavailable', reason: window.isSecureContext ? PRIVATE : INSECURE });
+    return;
+  }
+  const container = navigator.serviceWorker;
+  const wasControlled = container.controller !== null;
+  let applying = false;
+  let failure: string | null = null;
+
+  container.addEventListener('message', (event: MessageEvent<FromServiceWorker>) => {
+    const message = event.data;
+    if (message.type === 'keeping') show({ kind: 'keeping', done: message.done, total: message.total });
+    else if (message.type === 'windows-open') show({ kind: 'windows-open', others: message.others });
+    else {
+      failure = message.reason;
+      show(wasControlled ? { kind: 'ready', note: failure } : { kind: 'unavailable', reason: failure });
+    }
+  });
+  container.addEventListener('controllerchange', () => {
+    if (applying) location.reload();
+  });
+
+  const offerUpdate = (waiting: ServiceWorker): void => {
+    show({
+      kind: 'update',
+      apply: () => {
+        applying = true;
+        waiting.postMessage({ type: 'apply-update' } satisfies ToServiceWorker);
+      },
+    });
+  };
+  const follow = (installing: ServiceWorker): void => {
+    installing.addEventListener('statechange', () => {
+      if (installing.state === 'installed' && wasControlled) offerUpdate(installing);
+      else if (installing.state === 'activated' && !wasControlled) becomeReady();
+      else if (installing.state === 'redundant' && !wasControlled) show({ kind: 'unavailable', reason: failure ?? STOPPED });
+    });
+  };
+  const becomeReady = (): void => {
+    // A plain file server can't send the headers that threads need; the service worker can, from the next load on.
+    if (!crossOriginIsolated && container.controller === null && mayReload()) location.reload();
+    else show({ kind: 'ready' });
+  };
+
+  try {
+    const registration = await container.register(new URL('sw.js', document.baseURI), { updateViaCache: 'none' });
+    registration.addEventListener('updatefound', () => {
+      if (registration.installing) follow(registration.installing);
+    });
+    if (registration.installing) follow(registration.installing);
+    if (registration.waiting && wasControlled) offerUpdate(registration.waiting);
+    else if (registration.active) becomeReady();
+  } catch (error) {
+    if (wasControlled) show({ kind: 'ready' }); // the server is gone, and that is what it is for
+    else show({ kind: 'unavailable', reason: `${PRIVATE} (${error instanceof Error ? error.message : String(error)})` });
+  }
+}
+
+const INSECURE = 'Use without a network needs an https address, or 127.0.0.1. With the server there, everything works.';
+const PRIVATE = 'This browser window keeps nothing for later (a private window, or site data is blocked), so the site needs its server here.';
+const STOPPED = 'The browser stopped keeping the site for use without a network. With the server there, everything works; reload to try again.';

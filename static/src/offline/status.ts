@@ -1,0 +1,30 @@
+// One line on the page about use without a network, with a button where the visitor has a choice.
+import { element } from '../ui/dom';
+import type { OfflineState } from './register';
+
+/** Shows a state in `target`, whose `data-state` carries its kind for automation. */
+export function showOffline(target: HTMLElement, state: OfflineState): void {
+  target.dataset['state'] = state.kind;
+  target.replaceChildren(element('span', sentence(state)));
+  if (state.kind !== 'update') return;
+  const button = element('button', 'Reload into it');
+  button.type = 'button';
+  button.dataset['testid'] = 'apply-update';
+  button.addEventListener('click', state.apply);
+  target.append(' ', button);
+}
+
+function sentence(state: OfflineState): string {
+  switch (state.kind) {
+    case 'keeping':
+      return `Keeping the site for use without a network: ${state.done} of ${state.total} files.`;
+    case 'ready':
+      return state.note === undefined ? 'Works without a network.' : `Works without a network. A newer version did not fit in: ${state.note}`;
+    case 'unavailable':
+      return state.reason;
+    case 'update':
+      return 'A newer version is ready. Loading it closes the open scan.';
+    case 'windows-open':
+      return `A newer version is ready. Close the ${state.others === 1 ? 'other window' : `${state.others} other windows`} of this site, then reload.`;
+  }
+}
