@@ -1,0 +1,83 @@
+// Adapter and device: what there is, whether it is software, and what the diagnostics say of it.
+import type { Probe } from '../types';
+
+export interface OpenDevice {
+  readonly device: GPUDevice;
+  readonly software: boolean;
+  /** Rejects with a sentence when the device is lost; never resolves. */
+  readonly lost: Promise<never>;
+  /** First error the device reported outside any scope since the last call, or null. */
+  takeError(): string | null;
+}
+
+/** Throws an Error with the reason where there is no adapter. Asks for no limit beyond the defaults. */
+async function requestAdapter(): Promise<GPUAdapter> {
+  if (!('gpu' in navigator)) {
+    const secure = globalThis.isSecureContext ? '' : '; the page must be served over https or from localhost';
+    throw new Error(`WebGPU: this browser does not offer it${secure}`);
+  }
+  const adapter = await navigator.gpu.requestAdapter({ powerPreference: 'high-performance' });
+  if (adapter === null) throw new Error('WebGPU: no adapter; the browser has blocked or lacks a suitable graphics driver');
+  return adapter;
+}
+
+export async function probeDevice(): Promise<Probe> {
+  try {
+    const adapter = await requestAdapter();
+    const { info, limits } = adapter;
+    return {
+      available: true,
+      device: describe(info),
+      software: isSoftware(info),
+      details: {
+        vendor: info.vendor,
+        architecture: info.architecture,
+        device: info.device,
+        description: info.description,
+        shaderF16: adapter.features.has('shader-f16') ? 'yes' : 'no',
+        maxBufferSize: limits.maxBufferSize,
+        maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
+        maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
+      },
+    };
+  } catch (error) {
+    return { available: false, reason: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/** Throws an Error where there is no adapter or device, or `f16` is asked for and the adapter lacks it. */
+export async function openDevice(f16: boolean): Promise<OpenDevice> {
+  const adapter = await requestAdapter();
+  if (f16 && !adapter.features.has('shader-f16')) {
+    throw new Error(`WebGPU: ${describe(adapter.info)} lacks shader-f16; use 32-bit storage`);
+  }
+  const device = await adapter.requestDevice({ label: 'meshnet', requiredFeatures: f16 ? ['shader-f16'] : [] });
+  let reported: string | null = null;
+  device.onuncapturederror = (event) => {
+    reported ??= event.error.message;
+  };
+  const lost = device.lost.then((info): never => {
+    throw new Error(
+      info.reason === 'destroyed'
+        ? 'WebGPU: the device was closed'
+        : `WebGPU: the graphics device was lost (${info.message || info.reason || 'no reason given'}); run again, or choose the CPU`,
+    );
+  });
+  lost.catch(() => undefined); // an idle loss is told to the next run, not to the console
+  const takeError = (): string | null => {
+    const message = reported;
+    reported = null;
+    return message;
+  };
+  return { device, software: isSoftware(adapter.info), lost, takeError };
+}
+
+function describe(info: GPUAdapterInfo): string {
+  return info.description || [info.vendor, info.architecture, info.device].filter((part) => part !== '').join(' ') || 'unnamed adapter';
+}
+
+/** Fallback adapters and the known software rasterisers; they rank after the CPU engine. */
+function isSoftware(info: GPUAdapterInfo): boolean {
+  const text = `${info.vendor} ${info.architecture} ${info.device} ${info.description}`;
+  return info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|basic render|software/i.test(text);
+}

@@ -1,0 +1,113 @@
+// Bounded submissions: work is cut so that no submission runs much longer than TARGET_MS. A driver then never
+// resets a long one, and a cancel is noticed between two of them.
+import type { OpenDevice } from './device';
+
+const TARGET_MS = 250;
+/** First guess, before anything was timed: 20 million multiply-adds take under a second anywhere. */
+const FIRST_MACS = 20e6;
+/** Uniform blocks of one submission, 256 bytes apart as the default limits ask. */
+const SLOTS = 256;
+const SLOT_BYTES = 256;
+
+export class Queue {
+  /** Multiply-adds that one submission may hold now. */
+  budget = FIRST_MACS;
+  private encoder: GPUCommandEncoder | null = null;
+  private macs = 0;
+  private used = 0;
+  private readonly uniforms = new Uint8Array(SLOTS * SLOT_BYTES);
+
+  constructor(
+    private readonly open: OpenDevice,
+    private readonly uniformBuffer: GPUBuffer,
+    private readonly signal: AbortSignal | undefined,
+    private readonly onDone: (macs: number) => void,
+  ) {}
+
+  static readonly uniformBytes = SLOTS * SLOT_BYTES;
+
+  get commands(): GPUCommandEncoder {
+    this.encoder ??= this.open.device.createCommandEncoder({ label: 'meshnet' });
+    return this.encoder;
+  }
+
+  /** Room for `macs` more? Submits and waits first where not. */
+  async reserve(macs: number): Promise<void> {
+    if (this.used === SLOTS || (this.macs > 0 && this.macs + macs > this.budget)) await this.flush();
+  }
+
+  /** One dispatch; `bindings` start at 1, the uniform block `values` is binding 0. */
+  dispatch(
+    pipeline: GPUComputePipeline,
+    values: ArrayBuffer,
+    bindings: readonly (readonly [binding: number, buffer: GPUBuffer])[],
+    second: readonly (readonly [binding: number, buffer: GPUBuffer])[],
+    groups: readonly [number, number, number],
+    macs: number,
+  ): void {
+    const { device } = this.open;
+    const offset = this.used++ * SLOT_BYTES;
+    this.uniforms.set(new Uint8Array(values), offset);
+    const pass = this.commands.beginComputePass({ label: pipeline.label });
+    pass.setPipeline(pipeline);
+    const own = { binding: 0, resource: { buffer: this.uniformBuffer, offset, size: SLOT_BYTES } };
+    const entries = (list: typeof bindings) => list.map(([binding, buffer]) => ({ binding, resource: { buffer } }));
+    pass.setBindGroup(0, device.createBindGroup({ label: pipeline.label, layout: pipeline.getBindGroupLayout(0), entries: [own, ...entries(bindings)] }));
+    if (second.length > 0) {
+      pass.setBindGroup(1, device.createBindGroup({ label: pipeline.label, layout: pipeline.getBindGroupLayout(1), entries: entries(second) }));
+    }
+    pass.dispatchWorkgroups(...groups);
+    pass.end();
+    this.macs += macs;
+  }
+
+  /** Submits what is recorded, waits for it, adapts the budget. Rejects on abort, device loss or any error. */
+  async flush(): Promise<void> {
+    this.signal?.throwIfAborted();
+    if (this.encoder === null) return;
+    const { device } = this.open;
+    device.queue.writeBuffer(this.uniformBuffer, 0, this.uniforms, 0, this.used * SLOT_BYTES);
+    const start = performance.now();
+    device.queue.submit([this.encoder.finish()]);
+    this.encoder = null;
+    await this.wait(device.queue.onSubmittedWorkDone());
+    const elapsed = performance.now() - start;
+    // Small submissions are all overhead and say nothing about the rate.
+    if (this.macs >= this.budget / 4) {
+      this.budget *= Math.min(4, Math.max(0.25, TARGET_MS / Math.max(elapsed, 1)));
+    }
+    this.onDone(this.macs);
+    this.macs = 0;
+    this.used = 0;
+    this.check();
+  }
+
+  /** The value of `promise`, unless the device is lost or the run aborted first. */
+  async wait<T>(promise: Promise<T>): Promise<T> {
+    return orAbort(Promise.race([promise, this.open.lost]), this.signal);
+  }
+
+  private check(): void {
+    const error = this.open.takeError();
+    if (error !== null) throw new Error(`WebGPU: ${error}`);
+    this.signal?.throwIfAborted();
+  }
+}
+
+/** Settles as `promise` does, or rejects with the signal's reason as soon as it aborts. */
+export async function orAbort<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise;
+  signal.throwIfAborted();
+  let stop: (() => void) | undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => {
+      reject(signal.reason instanceof Error ? signal.reason : new DOMException('the run was cancelled', 'AbortError'));
+    };
+    signal.addEventListener('abort', stop);
+  });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    if (stop) signal.removeEventListener('abort', stop);
+  }
+}

@@ -1,0 +1,245 @@
+// Each kind of step of a plan as GPU commands.
+import { macsPerVoxel } from '../graph';
+import type { Plan, PlaneRef, Step } from '../plan';
+import type { EngineInput, Graph, Layer, RunOptions } from '../types';
+import type { OpenDevice } from './device';
+import { fromHalf, toHalf } from './half';
+import type { Memory } from './memory';
+import { rowGroups, type Tiling } from './pack';
+import type { Queue } from './queue';
+
+/** What an adapter's kind decides. */
+export interface Tunables {
+  readonly f16: boolean;
+  /** Accumulator registers of one invocation. */
+  readonly accumulators: number;
+  /** Workgroup of the convolution, columns × row groups. */
+  readonly workgroup: { readonly x: number; readonly y: number };
+}
+
+type StepOf<K extends Step['kind']> = Extract<Step, { kind: K }>;
+
+export interface LayerResources {
+  readonly layer: Layer;
+  readonly tiling: Tiling;
+  readonly conv: GPUComputePipeline;
+  readonly weights: GPUBuffer;
+  /** Instance norm only. */
+  readonly affine: GPUBuffer | null;
+  readonly norm: GPUBuffer | null;
+}
+
+/** Everything a step needs. */
+export interface Run {
+  readonly open: OpenDevice;
+  readonly plan: Plan;
+  readonly graph: Graph;
+  readonly input: EngineInput;
+  readonly options: RunOptions;
+  readonly bytesPerValue: 4 | 2;
+  readonly workgroup: Tunables['workgroup'];
+  readonly memory: Memory;
+  readonly queue: Queue;
+  readonly layers: readonly LayerResources[];
+  readonly slots: Readonly<Record<PlaneRef['pool'], readonly GPUBuffer[]>>;
+  readonly statistics: GPUBuffer | null;
+  readonly classifier: GPUBuffer;
+  readonly pipelines: {
+    readonly statistics: GPUComputePipeline | null;
+    readonly merge: GPUComputePipeline | null;
+    readonly normalize: readonly (GPUComputePipeline | null)[];
+    readonly classify: GPUComputePipeline | null;
+  };
+  readonly logits: GPUBuffer | null;
+  readonly staging: GPUBuffer;
+  /** Bytes from a label to its margin inside a label slot. */
+  readonly marginOffset: number;
+  readonly labels: Uint8Array;
+  readonly margin: Uint8Array | null;
+  readonly inspected: Map<number, Float32Array>;
+}
+
+export async function carryOut(run: Run, step: Step): Promise<void> {
+  switch (step.kind) {
+    case 'upload': return upload(run, step);
+    case 'conv': return conv(run, step);
+    case 'statistics': return statistics(run, step);
+    case 'merge': return merge(run, step);
+    case 'normalize': return normalize(run, step);
+    case 'classify': return classify(run, step);
+    case 'labels': return readLabels(run, step);
+    case 'output': return readOutput(run, step);
+  }
+}
+
+async function upload(run: Run, { z, planes, at }: StepOf<'upload'>): Promise<void> {
+  await run.queue.flush(); // a write to the queue overtakes commands that are recorded but not submitted
+  const { plan, graph, input, bytesPerValue, open } = run;
+  const [nx, ny, nz] = plan.dims;
+  const n = nx * ny;
+  const planeValues = plan.planeBytes(graph.inChannels) / bytesPerValue;
+  const chunk = bytesPerValue === 2 ? new Uint16Array(planes * planeValues) : new Float32Array(planes * planeValues);
+  for (let i = 0; i < planes; i++) {
+    for (let c = 0; c < graph.inChannels; c++) {
+      const from = (c * nz + z + i) * n;
+      const values = input.data.subarray(from, from + n);
+      chunk.set(bytesPerValue === 2 ? Uint16Array.from(values, toHalf) : values, i * planeValues + c * n);
+    }
+  }
+  open.device.queue.writeBuffer(buffer(run, at), at.plane * plan.planeBytes(graph.inChannels), chunk);
+}
+
+async function conv(run: Run, { layer, planes, inputs, out }: StepOf<'conv'>): Promise<void> {
+  const { plan, graph, queue, marginOffset } = run;
+  const resources = run.layers[layer]!;
+  const { blocks, rows } = resources.tiling;
+  const { inChannels, outChannels, dilation } = resources.layer;
+  const [nx, ny] = plan.dims;
+  const fused = out.pool === 'labels';
+  if (fused && out.plane === 0) queue.commands.clearBuffer(buffer(run, out));
+  const groups = rowGroups(ny, dilation, rows);
+  const planeMacs = nx * ny * (macsPerVoxel(resources.layer) + (fused ? macsPerVoxel(graph.layers.at(-1)!) : 0));
+  const windows = inputs.map((ref) => (ref === null ? buffer(run, inputs[1]!) : buffer(run, ref)));
+  const bindings: [number, GPUBuffer][] = [[1, windows[0]!], [2, windows[1]!], [3, windows[2]!], [4, resources.weights]];
+  if (!fused) bindings.push([5, buffer(run, out)]);
+  const second: [number, GPUBuffer][] = fused ? [[0, run.classifier], [1, buffer(run, out)]] : [];
+
+  let plane = 0;
+  while (plane < planes) {
+    await queue.reserve(planeMacs);
+    const count = Math.min(planes - plane, Math.max(1, Math.floor(queue.budget / planeMacs)));
+    let group = 0;
+    while (group < groups) {
+      const groupMacs = (count * planeMacs) / groups;
+      const share = Math.min(groups - group, Math.max(1, Math.floor(queue.budget / groupMacs)));
+      await queue.reserve(share * groupMacs);
+      const first = inputs.map((ref) => (ref === null ? 0 : (ref.plane + plane) * stride(run, inChannels)));
+      const values = new Uint32Array(16);
+      values.set([nx, ny, dilation, inputs.reduce((bits, ref, k) => bits | (ref === null ? 0 : 1 << k), 0)], 0);
+      values.set([...first, fused ? 0 : (out.plane + plane) * stride(run, outChannels)], 4);
+      values.set([stride(run, inChannels), fused ? 0 : stride(run, outChannels), group, (out.plane + plane) * nx * ny, marginOffset], 8);
+      const { x, y } = run.workgroup;
+      const size: [number, number, number] = [Math.ceil(nx / x), Math.ceil(share / y), count * blocks];
+      queue.dispatch(resources.conv, values.buffer, bindings, second, size, share * groupMacs);
+      group += share;
+    }
+    plane += count;
+  }
+}
+
+async function statistics(run: Run, { layer, z, planes, at }: StepOf<'statistics'>): Promise<void> {
+  const { plan, queue, pipelines } = run;
+  const channels = run.layers[layer]!.layer.outChannels;
+  const values = planeValues(plan);
+  await queue.reserve(SMALL * values * channels * planes);
+  const uniform = Uint32Array.of(values, channels, at.plane * stride(run, channels), stride(run, channels), z);
+  queue.dispatch(pipelines.statistics!, uniform.buffer, [[1, buffer(run, at)], [2, run.statistics!]], [], [1, channels, planes], SMALL * values * channels * planes);
+}
+
+async function merge(run: Run, { layer }: StepOf<'merge'>): Promise<void> {
+  const { plan, queue, pipelines } = run;
+  const { layer: block, affine, norm } = run.layers[layer]!;
+  await queue.reserve(1);
+  const uniform = new DataView(new ArrayBuffer(16));
+  [planeValues(plan), block.outChannels, plan.dims[2]].forEach((value, i) => { uniform.setUint32(4 * i, value, true); });
+  uniform.setFloat32(12, block.norm!.eps, true);
+  const bindings = [[1, run.statistics!], [2, affine!], [3, norm!]] as const;
+  queue.dispatch(pipelines.merge!, uniform.buffer, bindings, [], [Math.ceil(block.outChannels / 64), 1, 1], 1);
+}
+
+async function normalize(run: Run, { layer, planes, at }: StepOf<'normalize'>): Promise<void> {
+  const { plan, queue, pipelines } = run;
+  const channels = run.layers[layer]!.layer.outChannels;
+  const values = planeValues(plan);
+  const macs = SMALL * values * channels * planes;
+  await queue.reserve(macs);
+  const uniform = Uint32Array.of(values, at.plane * stride(run, channels), stride(run, channels));
+  const bindings = [[1, buffer(run, at)], [2, run.layers[layer]!.norm!]] as const;
+  queue.dispatch(pipelines.normalize[layer]!, uniform.buffer, bindings, [], [voxelGroups(values), channels, planes], macs);
+}
+
+async function classify(run: Run, { layer, raw, z, planes, at, out }: StepOf<'classify'>): Promise<void> {
+  const { plan, graph, queue, pipelines, marginOffset, logits } = run;
+  const { layer: block, norm } = run.layers[layer]!;
+  const values = planeValues(plan);
+  const macs = values * planes * (macsPerVoxel(graph.layers.at(-1)!) + SMALL * block.outChannels);
+  await queue.reserve(macs);
+  queue.commands.clearBuffer(buffer(run, out));
+  const uniform = Uint32Array.of(values, at.plane * stride(run, block.outChannels), stride(run, block.outChannels), out.plane * values, marginOffset);
+  const first: [number, GPUBuffer][] = [[1, buffer(run, at)]];
+  if (raw) first.push([2, norm!]);
+  const second: [number, GPUBuffer][] = [[0, run.classifier], [1, buffer(run, out)]];
+  if (logits !== null) second.push([2, logits]);
+  queue.dispatch(pipelines.classify!, uniform.buffer, first, second, [voxelGroups(values), 1, planes], macs);
+  if (logits === null) return;
+  const bytes = planes * graph.classes * values * 4;
+  const read = await readBack(run, logits, 0, bytes);
+  keep(run, graph.layers.length - 1, z, planes, graph.classes, new Float32Array(read), graph.classes * values);
+}
+
+async function readLabels(run: Run, { z, planes, at }: StepOf<'labels'>): Promise<void> {
+  const values = planeValues(run.plan);
+  const bytes = run.margin === null ? planes * values : run.marginOffset + planes * values;
+  const read = new Uint8Array(await readBack(run, buffer(run, at), 0, bytes));
+  run.labels.set(read.subarray(0, planes * values), z * values);
+  run.margin?.set(read.subarray(run.marginOffset, bytes), z * values);
+}
+
+async function readOutput(run: Run, { layer, z, planes, at }: StepOf<'output'>): Promise<void> {
+  const channels = run.layers[layer]!.layer.outChannels;
+  const planeBytes = run.plan.planeBytes(channels);
+  const read = await readBack(run, buffer(run, at), at.plane * planeBytes, planes * planeBytes);
+  const values = run.bytesPerValue === 2 ? Float32Array.from(new Uint16Array(read), fromHalf) : new Float32Array(read);
+  keep(run, layer, z, planes, channels, values, stride(run, channels));
+}
+
+/** Collects planes of a layer's output as [channel][z][y][x]; hands it to `inspect` with the last plane. */
+function keep(run: Run, layer: number, z: number, planes: number, channels: number, values: Float32Array, planeStride: number): void {
+  const [nx, ny, nz] = run.plan.dims;
+  const n = nx * ny;
+  const whole = run.inspected.get(layer) ?? new Float32Array(channels * nz * n);
+  run.inspected.set(layer, whole);
+  for (let i = 0; i < planes; i++) {
+    for (let c = 0; c < channels; c++) {
+      const from = i * planeStride + c * n;
+      whole.set(values.subarray(from, from + n), (c * nz + z + i) * n);
+    }
+  }
+  if (z + planes === nz) {
+    run.options.inspect?.(layer, whole);
+    run.inspected.delete(layer);
+  }
+}
+
+/** Submits everything recorded and copies these bytes of a buffer out. */
+async function readBack(run: Run, source: GPUBuffer, offset: number, bytes: number): Promise<ArrayBuffer> {
+  const { queue, staging } = run;
+  const size = Math.ceil(bytes / 4) * 4;
+  queue.commands.copyBufferToBuffer(source, offset, staging, 0, size);
+  await queue.flush();
+  await queue.wait(staging.mapAsync(GPUMapMode.READ, 0, size));
+  const copy = staging.getMappedRange(0, size).slice(0, bytes);
+  staging.unmap();
+  return copy;
+}
+
+/** A pass that only moves data costs about as much time per value as so many multiply-adds. */
+const SMALL = 20;
+
+function buffer(run: Run, { pool, slot }: PlaneRef): GPUBuffer {
+  return run.slots[pool][slot]!;
+}
+
+/** Values from plane to plane of an activation with so many channels. */
+function stride(run: Run, channels: number): number {
+  return run.plan.planeBytes(channels) / run.bytesPerValue;
+}
+
+function planeValues(plan: Plan): number {
+  return plan.dims[0] * plan.dims[1];
+}
+
+/** Workgroups of 64 for the voxels of a plane, within the default limit of a dispatch. */
+function voxelGroups(values: number): number {
+  return Math.min(Math.ceil(values / 64), 65535);
+}

@@ -1,0 +1,27 @@
+// Runs one trial of the WebGPU engine under Deno: deno run -A run_deno.ts ENGINE_DIR CASE_DIR
+//
+// ENGINE_DIR is what `vite build -c vite.engine.config.ts` made. CASE_DIR holds model.json,
+// weights.safetensors, input.f32 and trial.json ({dims, f16, margin, inspect, maxBufferBytes, cancelAfterMs,
+// repeat}); labels.u8, margin.u8, output-<layer>.f32 and report.json are written there.
+import { pathToFileURL } from 'node:url';
+
+const [engineDir, caseDir] = Deno.args;
+const { openWebGpu, webgpu } = await import(pathToFileURL(`${engineDir}/webgpu.js`).href);
+const { runTrial } = await import(pathToFileURL(`${engineDir}/trial.js`).href);
+
+const options = JSON.parse(await Deno.readTextFile(`${caseDir}/trial.json`));
+const input = new Float32Array((await Deno.readFile(`${caseDir}/input.f32`)).buffer);
+const trial = {
+  ...options,
+  modelJson: await Deno.readTextFile(`${caseDir}/model.json`),
+  weights: await Deno.readFile(`${caseDir}/weights.safetensors`),
+  input,
+};
+
+const { labels, margin, outputs, ...report } = await runTrial(() => openWebGpu({ f16: options.f16 ?? false }), trial);
+if (labels) await Deno.writeFile(`${caseDir}/labels.u8`, labels);
+if (margin) await Deno.writeFile(`${caseDir}/margin.u8`, margin);
+for (const [layer, output] of outputs.entries()) {
+  await Deno.writeFile(`${caseDir}/output-${layer}.f32`, new Uint8Array(output.buffer));
+}
+await Deno.writeTextFile(`${caseDir}/report.json`, JSON.stringify({ ...report, probe: await webgpu.probe() }));
