@@ -71,12 +71,12 @@ export async function segment(
   input: EngineInput,
   choice: Choice,
   options: RunOptions,
-  onBackend: (id: BackendId, device: string, whyNot: readonly string[]) => void,
+  onBackend: (chosen: Pick<SegmentResult, 'backend' | 'device' | 'details' | 'whyNot'>) => void,
 ): Promise<SegmentResult> {
   const whyNot = [...choice.passedOver];
   for (const { module, probe } of choice.ranked) {
     if (!probe.available) continue;
-    onBackend(module.id, probe.device, [...whyNot]);
+    onBackend({ backend: module.id, device: probe.device, details: probe.details, whyNot: [...whyNot] });
     const start = performance.now();
     let backend: Backend | null = null;
     try {

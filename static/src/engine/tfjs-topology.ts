@@ -165,5 +165,5 @@ export function record(value: unknown): Json {
 }
 
 export function show(value: unknown): string {
-  return `${JSON.stringify(value)}`;
+  return value === undefined ? 'nothing' : JSON.stringify(value);
 }

@@ -1,0 +1,172 @@
+// The worker behind the page: decode, conform, normalise, run, clean, back to native, encode. See protocol.ts.
+import { FramesError } from '../volume/errors';
+import { encodeConformed, encodeNative, fromNetworkLabels, labelVolumes, prepare, toNative, toNetworkInput } from '../volume/prepare';
+import type { Prepared } from '../volume/prepare';
+import type { Scan } from '../volume/nifti';
+import type { Affine, Volume, VoxelArray } from '../volume/volume';
+import type { LoadedModel } from './bundle';
+import { labelCentres } from './centres';
+import { removeSmallComponents } from './clean';
+import { cpu } from './cpu/index';
+import { loadModel, needsAnswers } from './model-source';
+import type { BackendChoice, BackendOptions, CallName, Calls, DisplayArray, Failure, FromWorker, Request, Stage, ToWorker } from './protocol';
+import { probeAll, rankBackends, segment } from './segment';
+import { tfjs } from './tfjs';
+import type { RunOptions } from './types';
+import { webgpu } from './webgpu/index';
+
+const BACKENDS = [webgpu, cpu, tfjs];
+
+/** What the worker remembers between calls. */
+interface Memory {
+  prepared: Prepared | null;
+  /** The network's labels on the conformed grid, before any cleaning, and the number of classes. */
+  labels: { readonly conformed: Volume<Uint8Array>; readonly classes: number } | null;
+  /** What is shown and saved. */
+  outcome: { readonly conformed: Volume<Uint8Array>; readonly native: Volume<Uint8Array> } | null;
+  running: AbortController | null;
+}
+
+const memory: Memory = { prepared: null, labels: null, outcome: null, running: null };
+
+type Handler<N extends CallName> = (request: Calls[N]['request'], tell: (stage: Stage) => void) => Promise<Calls[N]['reply']>;
+
+const handlers: { readonly [N in CallName]: Handler<N> } = {
+  probe: async (options) => {
+    const { ranked, passedOver } = rankBackends(await probeAll(BACKENDS), options.forced);
+    const { module, probe } = ranked[0]!;
+    if (!probe.available) throw new Error(probe.reason);
+    return { backend: module.id, device: probe.device, details: probe.details, whyNot: passedOver };
+  },
+
+  load: async ({ files, frame }) => {
+    const contents = await Promise.all(files.map(async (file) => ({ name: file.name, bytes: new Uint8Array(await file.arrayBuffer()) })));
+    // Only a scan that could be read replaces the one before it.
+    const prepared = prepare(contents, frame);
+    memory.prepared = prepared;
+    memory.labels = null;
+    memory.outcome = null;
+    const { scan } = prepared;
+    return {
+      summary: {
+        name: scan.name,
+        dims: scan.dims,
+        voxelSizeMm: voxelSizeMm(scan.affineVox2ras),
+        dtype: scan.dtype,
+        description: headerText(scan),
+      },
+      display: { data: displayArray(scan.data), dims: scan.dims, affineVox2ras: scan.affineVox2ras },
+    };
+  },
+
+  model: async ({ source }) => {
+    if (await needsAnswers(source)) return { spec: null };
+    return { spec: (await loadModel(source, new AbortController().signal)).spec };
+  },
+
+  run: async ({ source, options }, tell) => {
+    const controller = new AbortController();
+    memory.running = controller;
+    memory.labels = null;
+    memory.outcome = null;
+    try {
+      tell({ stage: 'preparing' });
+      return await runModel(await loadModel(source, controller.signal), options, controller.signal, tell);
+    } finally {
+      memory.running = null;
+    }
+  },
+
+  outcome: ({ smallestMl }) => {
+    const { prepared, labels } = memory;
+    if (prepared === null || labels === null) throw new Error('There is no segmentation yet; press Segment first.');
+    // One conformed voxel is 1 mm³.
+    const cleaned = smallestMl === null ? null : removeSmallComponents(labels.conformed.data, labels.conformed.dims, smallestMl * 1000);
+    const conformed = cleaned === null ? labels.conformed : { ...labels.conformed, data: cleaned.labels };
+    const native = toNative(conformed, prepared.scan);
+    memory.outcome = { conformed, native };
+    return Promise.resolve({
+      volumes: labelVolumes(native, labels.classes),
+      overlay: { ...native, data: native.data.slice() },
+      centres: labelCentres(native.data, native.dims, labels.classes),
+      removedVoxels: cleaned?.removedVoxels ?? 0,
+    });
+  },
+
+  save: ({ space }) => {
+    const { prepared, outcome } = memory;
+    if (prepared === null || outcome === null) throw new Error('There is nothing to save yet; press Segment first.');
+    const bytes = space === 'native' ? encodeNative(outcome.native, prepared.scan) : encodeConformed(outcome.conformed, prepared.scan);
+    return Promise.resolve({ bytes });
+  },
+};
+
+async function runModel({ spec, graph }: LoadedModel, options: BackendOptions, signal: AbortSignal, tell: (stage: Stage) => void): Promise<Calls['run']['reply']> {
+  const { prepared } = memory;
+  if (prepared === null) throw new Error('There is no scan yet; open one or try the sample.');
+  const input = { data: toNetworkInput(prepared.conformed, spec), dims: spec.input.size };
+  const choice = rankBackends(await probeAll(BACKENDS), options.forced);
+  const runOptions: RunOptions = {
+    signal,
+    onProgress: (progress) => {
+      tell({ stage: 'layers', ...progress });
+    },
+    ...(options.maxBufferBytes === null ? {} : { maxBufferBytes: options.maxBufferBytes }),
+  };
+  const result = await segment(graph, input, choice, runOptions, (chosen: BackendChoice) => {
+    tell({ stage: 'backend', ...chosen });
+  });
+  memory.labels = { conformed: fromNetworkLabels(result.labels, prepared.conformed, spec), classes: graph.classes };
+  const { backend, device, details, whyNot, milliseconds, timings, peakBytes, largestBufferBytes } = result;
+  return { spec, report: { backend, device, details, whyNot, milliseconds, timings, peakBytes, largestBufferBytes } };
+}
+
+/** A copy for the viewer, which knows no 64-bit types; 32-bit floats are exact enough to look at. */
+function displayArray(data: VoxelArray): DisplayArray {
+  if (data instanceof Uint8Array || data instanceof Int16Array || data instanceof Uint16Array) return data.slice();
+  return Float32Array.from(data);
+}
+
+/** Length in mm of one step along each voxel axis. */
+function voxelSizeMm(a: Affine): [number, number, number] {
+  const length = (column: number): number => Math.hypot(a[column]!, a[4 + column]!, a[8 + column]!);
+  return [length(0), length(1), length(2)];
+}
+
+function headerText(scan: Scan): string {
+  return new TextDecoder('latin1').decode(scan.header.descrip).replace(/\0.*$/s, '').trim();
+}
+
+function failureOf(error: unknown): Failure {
+  if (!(error instanceof Error)) return { name: 'Error', message: String(error), frames: null };
+  // Errors of the language itself are our mistakes (or memory running out), not the visitor's: say so.
+  const unexpected = error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError;
+  const message = unexpected ? `Unexpected error (${error.message}). If the scan is very large, memory may have run out; please report it with the diagnostics.` : error.message;
+  return { name: error.name, message, frames: error instanceof FramesError ? error.frames : null };
+}
+
+async function answer(request: Request): Promise<void> {
+  const send = (message: FromWorker, transfer: Transferable[] = []): void => {
+    self.postMessage(message, { transfer });
+  };
+  try {
+    const handler = handlers[request.call] as Handler<CallName>;
+    const value = await handler(request, (stage) => {
+      send({ id: request.id, kind: 'stage', stage });
+    });
+    send({ id: request.id, kind: 'reply', value }, transferables(value));
+  } catch (error) {
+    send({ id: request.id, kind: 'failure', failure: failureOf(error) });
+  }
+}
+
+/** Big arrays are handed over, not copied. */
+function transferables(value: Calls[CallName]['reply']): Transferable[] {
+  const arrays = 'display' in value ? [value.display.data] : 'overlay' in value ? [value.overlay.data] : 'bytes' in value ? [value.bytes] : [];
+  return arrays.flatMap((array) => (array.buffer instanceof ArrayBuffer ? [array.buffer] : []));
+}
+
+self.onmessage = ({ data }: MessageEvent<ToWorker>): void => {
+  if (data.call === 'cancel') memory.running?.abort();
+  else void answer(data);
+};

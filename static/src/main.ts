@@ -1,0 +1,83 @@
+// Wiring only: connects index.html to the session.
+import { EngineClient } from './engine/client';
+import { Session } from './session';
+import { fetchCatalogue } from './ui/catalogue';
+import { byId, byTestId } from './ui/dom';
+import { filesOf } from './ui/files';
+import { ModelPicker } from './ui/model-picker';
+import { readOptions } from './ui/options';
+import { connectReadout, connectViews } from './ui/view-controls';
+
+const picker = new ModelPicker();
+const client = new EngineClient(() => new Worker(new URL('./engine/worker.ts', import.meta.url), { type: 'module' }));
+// NiiVue is most of the page's weight; the controls work before it is there.
+const viewer = import('./viewer').then(({ Viewer }) => Viewer.open(byId('canvas', HTMLCanvasElement))).catch((error: unknown) => {
+  byId('empty', HTMLDivElement).textContent = `The viewer needs WebGL2, which is not available here (${String(error)}). Segmenting and saving still work.`;
+  return null;
+});
+const session = new Session(client, optionsOrNone(), picker, viewer);
+
+byTestId('run', HTMLButtonElement).addEventListener('click', () => void session.segment());
+byTestId('cancel', HTMLButtonElement).addEventListener('click', () => { session.cancel(); });
+byTestId('sample', HTMLButtonElement).addEventListener('click', () => void session.openSample());
+byTestId('save-native', HTMLButtonElement).addEventListener('click', () => void session.save('native'));
+byTestId('save-conformed', HTMLButtonElement).addEventListener('click', () => void session.save('conformed'));
+byId('clean', HTMLInputElement).addEventListener('change', () => void session.clean());
+byId('clean-ml', HTMLInputElement).addEventListener('change', () => void session.clean());
+
+const fileInput = byTestId('file', HTMLInputElement);
+fileInput.addEventListener('change', () => {
+  const files = Array.from(fileInput.files ?? []);
+  // Emptied, so that choosing the same file again counts as a change.
+  fileInput.value = '';
+  if (files.length > 0) void session.open(files);
+});
+
+connectDrop();
+void viewer.then((opened) => {
+  if (opened === null) return;
+  connectViews(opened);
+  connectReadout(opened);
+});
+byId('copy', HTMLButtonElement).addEventListener('click', () => {
+  void navigator.clipboard.writeText(byTestId('diagnostics', HTMLPreElement).textContent);
+});
+
+void session.showExpectedBackend();
+fetchCatalogue().then(
+  (catalogue) => {
+    session.version = catalogue.version;
+    picker.showCatalogue(catalogue);
+  },
+  (error: unknown) => {
+    picker.showEmpty('No list of models');
+    session.fail(error);
+  },
+);
+
+/** A drop counts anywhere on the page. */
+function connectDrop(): void {
+  const veil = byId('drop-veil', HTMLDivElement);
+  document.addEventListener('dragover', (event) => {
+    event.preventDefault();
+    veil.hidden = false;
+  });
+  document.addEventListener('dragleave', (event) => {
+    if (event.relatedTarget === null) veil.hidden = true;
+  });
+  document.addEventListener('drop', (event) => {
+    event.preventDefault();
+    veil.hidden = true;
+    const { dataTransfer } = event;
+    if (dataTransfer !== null) void filesOf(dataTransfer).then((files) => session.open(files), (error: unknown) => { session.fail(error); });
+  });
+}
+
+function optionsOrNone(): ReturnType<typeof readOptions> {
+  try {
+    return readOptions(location.search);
+  } catch (error) {
+    queueMicrotask(() => { session.fail(error); });
+    return { forced: null, maxBufferBytes: null };
+  }
+}

@@ -1,0 +1,259 @@
+// The page's state (scan, model, result) and what a visitor can do with it.
+import { CallError } from './engine/client';
+import type { EngineClient } from './engine/client';
+import type { BackendChoice, BackendOptions, Calls, ModelSource, RunReport, ScanSummary, Stage } from './engine/protocol';
+import type { Label, ModelSpec } from './generated/model-spec';
+import { byId, byTestId } from './ui/dom';
+import { diagnosticsText } from './ui/diagnostics';
+import { sortFiles } from './ui/files';
+import { formatDuration, formatVoxelSize, savedName } from './ui/format';
+import { guessModality, modalityWarning } from './ui/modality';
+import type { ModelPicker } from './ui/model-picker';
+import { askForInput, clearQuestion, offerFirstFrame } from './ui/questions';
+import { hideResults, showResults } from './ui/results';
+import { resetProgress, showBackend, showProgress, showState, showWarnings } from './ui/status';
+import type { State } from './ui/status';
+import type { Viewer } from './viewer';
+
+interface Result {
+  readonly spec: ModelSpec;
+  readonly report: RunReport;
+}
+
+export class Session {
+  version = '';
+  private state: State = 'idle';
+  private scan: ScanSummary | null = null;
+  private result: Result | null = null;
+  private choice: BackendChoice | null = null;
+  private lastError: string | null = null;
+
+  constructor(
+    private readonly client: EngineClient,
+    private readonly options: BackendOptions,
+    private readonly picker: ModelPicker,
+    /** Null where the browser has no WebGL2: segmentation works without a picture. */
+    private readonly viewer: Promise<Viewer | null>,
+  ) {
+    picker.onChange = () => {
+      this.refresh();
+    };
+  }
+
+  /** Says before anything is run what would run it. */
+  async showExpectedBackend(): Promise<void> {
+    try {
+      this.choice = await this.client.call('probe', this.options);
+      if (this.result === null && this.state !== 'running') showBackend(this.choice, 'Will run');
+      this.refresh();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** A scan or a model, by drop or by picker. */
+  async open(files: readonly File[]): Promise<void> {
+    if (this.busy()) return;
+    clearQuestion();
+    const dropped = sortFiles(files);
+    if (dropped.kind === 'refused') this.fail(new Error(dropped.reason));
+    else if (dropped.kind === 'model') await this.addModel(dropped.source);
+    else await this.loadScan(dropped.files, null);
+  }
+
+  async openSample(): Promise<void> {
+    if (this.busy()) return;
+    clearQuestion();
+    this.enter('loading', 'Opening the sample…');
+    try {
+      const response = await fetch('sample/sample_T1w.nii.gz');
+      if (!response.ok) throw new Error(`The sample could not be loaded (the server answered ${response.status}).`);
+      const file = new File([await response.blob()], 'sample_T1w.nii.gz');
+      const picked = this.picker.pickFor('T1w');
+      await this.loadScan([file], null, picked === null ? '' : ` The model is now ${picked}, which is made for such scans.`);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  async segment(): Promise<void> {
+    const model = this.picker.picked;
+    if (model === null || this.scan === null || this.busy()) return;
+    this.result = null;
+    hideResults();
+    (await this.viewer)?.clearLabels();
+    resetProgress();
+    this.enter('running', `Segmenting with ${model.name}…`);
+    try {
+      this.result = await this.client.call('run', { source: model.source, options: this.options }, this.stageListener());
+      showBackend(this.result.report, 'Ran');
+      this.lastError = null;
+      await this.showOutcome(true);
+    } catch (error) {
+      if (error instanceof CallError && error.cancelled) this.enter('ready', 'Cancelled. The scan is still open; press Segment to start again.');
+      else this.fail(error);
+    }
+  }
+
+  cancel(): void {
+    this.client.cancel();
+  }
+
+  /** Again with or without small components; the network does not run again. */
+  async clean(): Promise<void> {
+    if (this.result === null || this.busy()) return;
+    this.enter('loading', 'Updating the result…');
+    await this.showOutcome(false).catch((error: unknown) => {
+      this.fail(error);
+    });
+  }
+
+  async save(space: 'native' | 'conformed'): Promise<void> {
+    if (this.result === null || this.scan === null) return;
+    try {
+      const { bytes } = await this.client.call('save', { space });
+      download(bytes, savedName(this.scan.name, this.result.spec.id, space));
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** Shows a failure as a sentence; whatever was loaded stays. */
+  fail(error: unknown): void {
+    const message = error instanceof Error ? error.message : String(error);
+    const name = this.scan?.name;
+    this.lastError = name === undefined ? message : message.replaceAll(name, 'scan');
+    this.enter('error', message + (this.scan === null ? '' : ' The scan opened before is still here.'));
+  }
+
+  private async addModel(source: ModelSource): Promise<void> {
+    this.enter('loading', 'Reading the model…');
+    try {
+      const { spec } = await this.client.call('model', { source });
+      if (spec === null) {
+        this.settle('The model needs two answers before it can be used.');
+        askForInput((answers) => {
+          if (source.kind === 'tfjs') void this.addModel({ ...source, answers });
+        });
+        return;
+      }
+      this.picker.add(spec, source);
+      this.settle(`The model ${spec.name} can be used now.`);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  private async loadScan(files: readonly File[], frame: number | null, note = ''): Promise<void> {
+    this.enter('loading', `Opening ${files[0]!.name}…`);
+    let loaded: Calls['load']['reply'];
+    try {
+      loaded = await this.client.call('load', { files, frame });
+    } catch (error) {
+      this.fail(error);
+      if (error instanceof CallError && error.frames !== null) {
+        offerFirstFrame(error.frames, () => void this.loadScan(files, 0));
+      }
+      return;
+    }
+    this.scan = loaded.summary;
+    this.result = null;
+    this.lastError = null;
+    hideResults();
+    const facts = byId('scan-summary', HTMLParagraphElement);
+    facts.textContent = `${this.scan.name}: ${this.scan.dims.join(' × ')} voxels of ${formatVoxelSize(this.scan.voxelSizeMm)}, ${this.scan.dtype}`;
+    facts.hidden = false;
+    byId('empty', HTMLDivElement).hidden = true;
+    if (this.choice !== null) showBackend(this.choice, 'Will run');
+    await this.draw((viewer) => { viewer.showScan(loaded.display); });
+    this.enter('ready', `Ready: press Segment.${note}`);
+  }
+
+  private async showOutcome(lookThere: boolean): Promise<void> {
+    const { spec, report } = this.result!;
+    const smallest = byId('clean', HTMLInputElement).checked ? byId('clean-ml', HTMLInputElement).valueAsNumber : null;
+    if (smallest !== null && !(smallest > 0)) throw new Error('The smallest component to keep must be above 0 mL.');
+    const outcome = await this.client.call('outcome', { smallestMl: smallest });
+    const goTo = (label: Label): void => {
+      const centre = outcome.centres[label.index];
+      if (centre != null) void this.draw((viewer) => { viewer.goTo(centre); });
+    };
+    await this.draw((viewer) => { viewer.showLabels(outcome.overlay, spec.labels); });
+    showResults(outcome, spec.labels, goTo);
+    const found = spec.labels.find(({ index }) => index !== 0 && outcome.centres[index] != null);
+    if (lookThere && found !== undefined) goTo(found);
+    const nothing = found === undefined ? ` No ${spec.labels.slice(1).map(({ name }) => name).slice(0, 3).join(', ')} found.` : '';
+    this.enter('done', `Done in ${formatDuration(report.milliseconds / 1000)}.${nothing}`);
+  }
+
+  private stageListener(): (stage: Stage) => void {
+    let start = performance.now();
+    return (stage) => {
+      if (stage.stage === 'backend') {
+        this.choice = stage;
+        start = performance.now();
+        showBackend(stage, 'Runs');
+      }
+      if (stage.stage === 'layers') showProgress(stage, (performance.now() - start) / 1000);
+    };
+  }
+
+  /** A picture that cannot be drawn must not cost the result. */
+  private async draw(action: (viewer: Viewer) => void): Promise<void> {
+    const viewer = await this.viewer;
+    if (viewer === null) return;
+    try {
+      action(viewer);
+    } catch (error) {
+      showWarnings([`The viewer cannot show this (${error instanceof Error ? error.message : String(error)}); measuring and saving still work.`]);
+    }
+  }
+
+  /** Back to where the page was before something that is not about the scan. */
+  private settle(text: string): void {
+    this.enter(this.result !== null ? 'done' : this.scan !== null ? 'ready' : 'idle', text);
+  }
+
+  private busy(): boolean {
+    return this.state === 'loading' || this.state === 'running';
+  }
+
+  private enter(state: State, text: string): void {
+    this.state = state;
+    showState(state, text, this.canRun());
+    this.refresh();
+  }
+
+  private canRun(): boolean {
+    return this.scan !== null && this.picker.picked !== null && !this.busy();
+  }
+
+  private refresh(): void {
+    byTestId('run', HTMLButtonElement).disabled = !this.canRun();
+    const model = this.picker.picked;
+    const guess = this.scan === null ? null : guessModality(this.scan.name, this.scan.description);
+    const warning = model === null ? null : modalityWarning(guess, model.name, model.modality);
+    showWarnings(warning === null ? [] : [warning]);
+    byTestId('diagnostics', HTMLPreElement).textContent = diagnosticsText({
+      version: this.version,
+      browser: navigator.userAgent,
+      isolated: self.crossOriginIsolated,
+      threads: navigator.hardwareConcurrency,
+      scan: this.scan,
+      spec: this.result?.spec ?? null,
+      choice: this.choice,
+      report: this.result?.report ?? null,
+      lastError: this.lastError,
+    });
+  }
+}
+
+function download(bytes: Uint8Array, name: string): void {
+  const url = URL.createObjectURL(new Blob([bytes as Uint8Array<ArrayBuffer>], { type: 'application/gzip' }));
+  const link = document.createElement('a');
+  link.href = url;
+  link.download = name;
+  link.click();
+  // The browser has to take the blob before it goes; a minute is ample.
+  setTimeout(() => { URL.revokeObjectURL(url); }, 60_000);
+}

@@ -1,0 +1,69 @@
+// What a visitor dropped: a scan, a model, or neither. Decided by names; the contents are checked where they are read.
+import { isColormap } from '../engine/model-source';
+import type { ModelSource } from '../engine/protocol';
+
+export type Dropped =
+  | { readonly kind: 'scan'; readonly files: readonly File[] }
+  | { readonly kind: 'model'; readonly source: ModelSource }
+  | { readonly kind: 'refused'; readonly reason: string };
+
+const SCAN = /\.(nii|hdr|img)(\.gz)?$/i;
+const MODEL_PART = /\.(json|bin|safetensors)$/i;
+
+export function sortFiles(all: readonly File[]): Dropped {
+  // Hidden files and notes come along with a dropped folder.
+  const files = all.filter(({ name }) => !/^\.|^(readme|licen[sc]e)/i.test(name));
+  const [first] = files;
+  if (first === undefined) return { kind: 'refused', reason: 'Nothing readable was dropped; give a .nii or .nii.gz scan, or a model.' };
+  const scans = files.filter(({ name }) => SCAN.test(name));
+  const parts = files.filter(({ name }) => MODEL_PART.test(name));
+  const zips = files.filter(({ name }) => /\.zip$/i.test(name));
+  if (scans.length > 0) return scanOf(scans);
+  if (zips.length > 0) {
+    return zips.length === 1
+      ? { kind: 'model', source: { kind: 'zip', file: zips[0]! } }
+      : { kind: 'refused', reason: `Got ${zips.length} zip files; open one model at a time.` };
+  }
+  if (parts.length > 0) return modelOf(parts);
+  if (files.length > 1) return { kind: 'refused', reason: `Got ${files.length} files that are no NIfTI scan; give one .nii or .nii.gz (DICOM series: convert them with dcm2niix first).` };
+  // Tools strip or change extensions; the reader looks at the content and says what is wrong.
+  return { kind: 'scan', files };
+}
+
+function scanOf(scans: readonly File[]): Dropped {
+  const stems = new Set(scans.map(({ name }) => name.replace(SCAN, '')));
+  const isPair = scans.length === 2 && stems.size === 1 && scans.every(({ name }) => /\.(hdr|img)(\.gz)?$/i.test(name));
+  if (scans.length === 1 || isPair) return { kind: 'scan', files: scans };
+  return { kind: 'refused', reason: `Got ${scans.length} scans (${scans.slice(0, 3).map(({ name }) => name).join(', ')}); open one at a time, or a .hdr with its .img.` };
+}
+
+function modelOf(parts: readonly File[]): Dropped {
+  const json = parts.filter(({ name }) => /\.json$/i.test(name) && !isColormap(name));
+  if (json.length === 0) return { kind: 'refused', reason: 'The model has no model.json; drop it together with its weights.' };
+  if (json.length > 1 && !json.some(({ name }) => name === 'model.json')) {
+    return { kind: 'refused', reason: `Got several descriptions (${json.map(({ name }) => name).join(', ')}); drop one model.json with its weights.` };
+  }
+  if (parts.some(({ name }) => /\.safetensors$/i.test(name))) return { kind: 'model', source: { kind: 'bundle', files: parts } };
+  if (parts.some(({ name }) => /\.bin$/i.test(name))) return { kind: 'model', source: { kind: 'tfjs', files: parts, answers: null } };
+  return { kind: 'refused', reason: `${json[0]!.name} alone is not a model; drop it together with its .bin or .safetensors weights.` };
+}
+
+/** Files of a drop, folders opened (a model usually is one). */
+export async function filesOf(transfer: DataTransfer): Promise<File[]> {
+  // Entries have to be taken before the first await: the browser empties the list then.
+  const entries = Array.from(transfer.items, (item) => item.webkitGetAsEntry()).filter((entry) => entry !== null);
+  if (entries.length === 0) return Array.from(transfer.files);
+  return (await Promise.all(entries.map(readEntry))).flat();
+}
+
+async function readEntry(entry: FileSystemEntry): Promise<File[]> {
+  if (entry.isFile) return [await new Promise<File>((resolve, reject) => { (entry as FileSystemFileEntry).file(resolve, reject); })];
+  const reader = (entry as FileSystemDirectoryEntry).createReader();
+  const children: FileSystemEntry[] = [];
+  for (;;) {
+    const batch = await new Promise<FileSystemEntry[]>((resolve, reject) => { reader.readEntries(resolve, reject); });
+    if (batch.length === 0) break;
+    children.push(...batch);
+  }
+  return (await Promise.all(children.map(readEntry))).flat();
+}

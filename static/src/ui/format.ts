@@ -1,0 +1,45 @@
+// Numbers as the page shows them.
+
+/** Volume with as many digits as mean something: "34.9 mL", "0.42 mL", "1,243 mL". */
+export function formatMl(volumeMl: number): string {
+  const digits = volumeMl >= 100 ? 0 : volumeMl >= 10 ? 1 : 2;
+  return `${volumeMl.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits })} mL`;
+}
+
+export function formatCount(count: number): string {
+  return count.toLocaleString('en');
+}
+
+/** "8 s", "1 min 05 s", "2 h 03 min". */
+export function formatDuration(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  const pad = (n: number): string => String(n).padStart(2, '0');
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${pad(whole % 60)} s`;
+  return `${Math.floor(whole / 3600)} h ${pad(Math.floor((whole % 3600) / 60))} min`;
+}
+
+/** "840 B", "25 KB", "1.1 GB"; powers of 1,000. */
+export function formatBytes(bytes: number): string {
+  const units = ['B', 'KB', 'MB', 'GB'];
+  const power = Math.min(units.length - 1, Math.floor(Math.log10(Math.max(bytes, 1)) / 3));
+  const value = bytes / 1000 ** power;
+  return `${power > 0 && value < 10 ? value.toFixed(1) : Math.round(value)} ${units[power]!}`;
+}
+
+/** "0.9 × 0.9 × 1.3 mm". */
+export function formatVoxelSize(sizeMm: readonly number[]): string {
+  return `${sizeMm.map((mm) => Number(mm.toFixed(2))).join(' × ')} mm`;
+}
+
+/** Seconds left, from the share of the work done so far; null while that says too little. */
+export function secondsLeft(fraction: number, elapsedSeconds: number): number | null {
+  if (fraction < 0.02 || elapsedSeconds < 0.5) return null;
+  return (elapsedSeconds * (1 - fraction)) / fraction;
+}
+
+/** Name of a saved file: the scan's, without its extensions, with what was added. */
+export function savedName(scanName: string, modelId: string, space: 'native' | 'conformed'): string {
+  const stem = scanName.replace(/(\.(nii|hdr|img))?(\.gz)?$/i, '');
+  return `${stem}_${modelId}${space === 'conformed' ? '_conformed' : ''}.nii.gz`;
+}

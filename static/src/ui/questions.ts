@@ -1,0 +1,68 @@
+// What has to be asked: one frame of a 4-D scan; how a TF.js model wants its input. Nothing is guessed.
+import type { TfjsAnswers } from '../engine/tfjs-import';
+import { byId, element } from './dom';
+
+const NORMALIZATIONS: readonly { readonly text: string; readonly value: TfjsAnswers['normalization'] }[] = [
+  { text: 'min–max to 0…1', value: { kind: 'minmax' } },
+  { text: 'quantiles 2–98 %, clipped', value: { kind: 'quantile', low: 0.02, high: 0.98, clip: true } },
+  { text: 'quantiles 5–95 %, clipped', value: { kind: 'quantile', low: 0.05, high: 0.95, clip: true } },
+];
+
+const ORIENTATIONS = [
+  { text: 'LIA (as conformed; brainchop’s models)', value: 'LIA' },
+  { text: 'RAS', value: 'RAS' },
+] as const;
+
+/** Offers the first frame of a 4-D scan by a button. */
+export function offerFirstFrame(frames: number, onAccept: () => void): void {
+  const button = element('button', 'Use the first frame');
+  button.type = 'button';
+  button.dataset.testid = 'first-frame';
+  button.addEventListener('click', () => {
+    clearQuestion();
+    onAccept();
+  });
+  show(`This file holds ${frames} volumes; a model takes one.`, button);
+}
+
+/** Asks for what a TF.js folder does not say. */
+export function askForInput(onAnswer: (answers: TfjsAnswers) => void): void {
+  const normalization = choice('Intensities', NORMALIZATIONS.map(({ text }) => text), 'normalization');
+  const orientation = choice('Axis order', ORIENTATIONS.map(({ text }) => text), 'orientation');
+  const button = element('button', 'Use this model');
+  button.type = 'button';
+  button.dataset.testid = 'use-model';
+  button.addEventListener('click', () => {
+    const [n, o] = [NORMALIZATIONS[normalization.select.selectedIndex - 1], ORIENTATIONS[orientation.select.selectedIndex - 1]];
+    const open = n === undefined ? normalization : o === undefined ? orientation : null;
+    if (open !== null) {
+      open.select.focus();
+      return;
+    }
+    clearQuestion();
+    onAnswer({ normalization: n!.value, orientation: o!.value });
+  });
+  show('This TF.js model does not say how its input is prepared. Its author’s page or brainchop’s model list does.', normalization.label, orientation.label, button);
+}
+
+export function clearQuestion(): void {
+  const box = byId('question', HTMLDivElement);
+  box.hidden = true;
+  box.replaceChildren();
+}
+
+function show(text: string, ...controls: HTMLElement[]): void {
+  const box = byId('question', HTMLDivElement);
+  box.replaceChildren(element('p', text), ...controls);
+  box.hidden = false;
+  box.querySelector<HTMLElement>('select, button')?.focus();
+}
+
+function choice(name: string, texts: readonly string[], testId: string): { label: HTMLLabelElement; select: HTMLSelectElement } {
+  const label = element('label', `${name} `);
+  const select = element('select');
+  select.dataset.testid = testId;
+  select.append(new Option('choose…', ''), ...texts.map((text) => new Option(text)));
+  label.append(select);
+  return { label, select };
+}

@@ -1,0 +1,52 @@
+// Status line, progress, backend and warnings.
+import type { BackendChoice } from '../engine/protocol';
+import { BACKEND_NAMES } from '../engine/segment';
+import type { Progress } from '../engine/types';
+import { byId, byTestId, element } from './dom';
+import { formatDuration, secondsLeft } from './format';
+
+export type State = 'idle' | 'loading' | 'ready' | 'running' | 'done' | 'error';
+
+/** Also switches between Segment and Cancel; `canRun` says whether Segment may be pressed. */
+export function showState(state: State, text: string, canRun: boolean): void {
+  const status = byTestId('status', HTMLParagraphElement);
+  status.dataset.state = state;
+  status.textContent = text;
+  const run = byTestId('run', HTMLButtonElement);
+  const cancel = byTestId('cancel', HTMLButtonElement);
+  const running = state === 'running';
+  const focused = document.activeElement;
+  run.disabled = !canRun || running;
+  run.hidden = running;
+  cancel.hidden = !running;
+  // The button that was pressed is gone; the keyboard goes on from the one in its place.
+  if (focused === run && running) cancel.focus();
+  if (focused === cancel && !running) run.focus();
+  byId('progress-row', HTMLDivElement).hidden = !running;
+}
+
+export function resetProgress(): void {
+  byTestId('progress', HTMLProgressElement).removeAttribute('value');
+  byId('progress-text', HTMLSpanElement).textContent = 'Preparing…';
+}
+
+export function showProgress({ layer, layers, fraction }: Progress, elapsedSeconds: number): void {
+  byTestId('progress', HTMLProgressElement).value = 100 * fraction;
+  const left = secondsLeft(fraction, elapsedSeconds);
+  byId('progress-text', HTMLSpanElement).textContent =
+    `Layer ${layer + 1} of ${layers} · ${Math.floor(100 * fraction)} %` + (left === null ? '' : ` · about ${formatDuration(left)} left`);
+}
+
+/** What runs or will run the model, and why nothing better does. */
+export function showBackend(choice: BackendChoice, tense: 'Will run' | 'Runs' | 'Ran'): void {
+  const box = byTestId('backend', HTMLParagraphElement);
+  box.dataset.backend = choice.backend;
+  box.replaceChildren(
+    element('span', `${tense} on ${BACKEND_NAMES[choice.backend]} (${choice.device}).`),
+    ...choice.whyNot.map((reason) => element('span', `Not ${reason}`)),
+  );
+}
+
+export function showWarnings(warnings: readonly string[]): void {
+  byId('warnings', HTMLUListElement).replaceChildren(...warnings.map((warning) => element('li', warning)));
+}

@@ -1,0 +1,153 @@
+// The viewer, the only module that knows NiiVue. It gets plain arrays on the scan's own grid; reading files is the
+// worker's business, so that what is shown is what is segmented.
+import { DRAG_MODE, MULTIPLANAR_TYPE, Niivue, NVImage, SHOW_RENDER, SLICE_TYPE } from '@niivue/niivue';
+import type { DisplayVolume } from './engine/protocol';
+import type { Label } from './generated/model-spec';
+
+export type View = 'multiplanar' | 'axial' | 'coronal' | 'sagittal' | 'render';
+
+/** Where the crosshair is. */
+export interface Location {
+  /** RAS+ millimetres. */
+  readonly positionMm: Triple;
+  readonly voxel: Triple;
+  readonly intensity: number;
+  readonly label: Label | null;
+}
+
+type Triple = readonly [number, number, number];
+
+const SLICE_TYPES: Readonly<Record<View, SLICE_TYPE>> = {
+  multiplanar: SLICE_TYPE.MULTIPLANAR,
+  axial: SLICE_TYPE.AXIAL,
+  coronal: SLICE_TYPE.CORONAL,
+  sagittal: SLICE_TYPE.SAGITTAL,
+  render: SLICE_TYPE.RENDER,
+};
+
+export class Viewer {
+  private labels: readonly Label[] = [];
+  private opacity = 0.6;
+  onLocation: (location: Location) => void = () => undefined;
+
+  private constructor(private readonly nv: Niivue) {
+    nv.onLocationChange = (): void => {
+      this.reportLocation();
+    };
+  }
+
+  /** Rejects where the browser has no WebGL2. */
+  static async open(canvas: HTMLCanvasElement): Promise<Viewer> {
+    const nv = new Niivue({
+      dragAndDropEnabled: false,
+      logLevel: 'error',
+      loadingText: '',
+      backColor: [0.04, 0.05, 0.07, 1],
+      crosshairColor: [0.35, 0.75, 1, 0.8],
+      crosshairWidth: 1,
+      multiplanarLayout: MULTIPLANAR_TYPE.GRID,
+      multiplanarShowRender: SHOW_RENDER.ALWAYS,
+      multiplanarPadPixels: 4,
+      dragMode: DRAG_MODE.contrast,
+      isColorbar: false,
+      show3Dcrosshair: true,
+      isNearestInterpolation: false,
+      // Cursor keys and letters belong to the page while the canvas is not focused.
+      scrollRequiresFocus: false,
+    });
+    await nv.attachToCanvas(canvas);
+    return new Viewer(nv);
+  }
+
+  /** Shows a scan, with contrast between its 2 % and 98 % quantiles; labels of the one before are gone. */
+  showScan(scan: DisplayVolume): void {
+    this.labels = [];
+    const image = toImage(scan, 'scan', 'gray', 1);
+    for (const volume of [...this.nv.volumes].reverse()) this.nv.removeVolume(volume);
+    this.nv.addVolume(image);
+    this.nv.scene.crosshairPos = [0.5, 0.5, 0.5];
+    this.nv.setScale(1);
+    this.redraw();
+  }
+
+  /** Overlays labels in the model's own colours; label 0 is transparent. */
+  showLabels(overlay: DisplayVolume<Uint8Array>, labels: readonly Label[]): void {
+    const opacity = this.opacity;
+    this.clearLabels();
+    this.labels = labels;
+    const image = toImage(overlay, 'labels', 'gray', opacity);
+    image.setColormapLabel({
+      R: labels.map(({ color }) => color[0]),
+      G: labels.map(({ color }) => color[1]),
+      B: labels.map(({ color }) => color[2]),
+      A: labels.map(({ index }) => (index === 0 ? 0 : 255)),
+      I: labels.map(({ index }) => index),
+      labels: labels.map(({ name }) => name),
+    });
+    this.nv.addVolume(image);
+    this.redraw();
+  }
+
+  clearLabels(): void {
+    this.labels = [];
+    for (const volume of this.nv.volumes.slice(1).reverse()) this.nv.removeVolume(volume);
+    this.redraw();
+  }
+
+  /** 0 (labels hidden) … 1. */
+  setOpacity(opacity: number): void {
+    this.opacity = opacity;
+    if (this.nv.volumes.length > 1) this.nv.setOpacity(1, opacity);
+  }
+
+  setView(view: View): void {
+    this.nv.setSliceType(SLICE_TYPES[view]);
+  }
+
+  /** Moves the crosshair to a voxel of the scan. */
+  goTo(voxel: Triple): void {
+    const [scan] = this.nv.volumes;
+    if (scan === undefined) return;
+    this.nv.scene.crosshairPos = scan.convertVox2Frac([...voxel]);
+    this.redraw();
+  }
+
+  private redraw(): void {
+    this.nv.drawScene();
+    this.reportLocation();
+  }
+
+  private reportLocation(): void {
+    const [scan, overlay] = this.nv.volumes;
+    if (scan === undefined) return;
+    const mm = this.nv.frac2mm(this.nv.scene.crosshairPos, 0, true);
+    const valueAt = (image: NVImage): number => {
+      const [i, j, k] = image.mm2vox([...mm]) as Triple;
+      return image.getValue(i, j, k);
+    };
+    const index = overlay === undefined ? null : valueAt(overlay);
+    this.onLocation({
+      positionMm: Array.from(mm).slice(0, 3) as unknown as Triple,
+      voxel: Array.from(scan.mm2vox([...mm])) as unknown as Triple,
+      intensity: valueAt(scan),
+      label: this.labels.find((label) => label.index === index) ?? null,
+    });
+  }
+}
+
+/** NIfTI datatype codes. */
+const DATATYPES = [
+  [Uint8Array, 2],
+  [Int16Array, 4],
+  [Uint16Array, 512],
+  [Float32Array, 16],
+] as const;
+
+function toImage(volume: DisplayVolume, name: string, colormap: string, opacity: number): NVImage {
+  const datatype: number = DATATYPES.find(([type]) => volume.data instanceof type)![1];
+  const affine = [...volume.affineVox2ras];
+  const sizeMm = [0, 1, 2].map((column) => Math.hypot(affine[column]!, affine[4 + column]!, affine[8 + column]!));
+  // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- NiiVue does not export its enum of these codes
+  const bytes = NVImage.createNiftiArray([...volume.dims], sizeMm, affine, datatype, volume.data);
+  return new NVImage(bytes.buffer, `${name}.nii`, colormap, opacity);
+}
