@@ -43,25 +43,28 @@ class Model:
 
 
 def read_models(folders: Sequence[Path]) -> list[Model]:
-    """Every model folder inside `folders`, default first, then by id, broken ones last.
+    """Every model folder inside `folders`, arranged for the catalogue.
 
-    Where two folders hold the same id the first one wins and the second is broken. Raises
-    ModelsFolderError where one of `folders` does not exist or is itself a model.
+    Raises ModelsFolderError where one of `folders` does not exist or is itself a model.
     """
-    models: list[Model] = []
+    return arrange([read_model(folder) for parent in folders for folder in _model_folders(parent)])
+
+
+def arrange(models: Sequence[Model]) -> list[Model]:
+    """Default first, then by id, broken ones last; of two with the same id the second is broken."""
+    arranged: list[Model] = []
     taken: dict[str, Path] = {}
-    for parent in folders:
-        for folder in _model_folders(parent):
-            model = read_model(folder)
-            if model.spec and model.spec.id in taken:
-                first = taken[model.spec.id]
-                reason = f"its id {model.spec.id!r} is taken by {first.parent.name}/{first.name}; give one another id"
-                model = Model(folder, broken=reason)
-            elif model.spec:
-                taken[model.spec.id] = folder
-            models.append(model)
-    default = default_id(models)
-    return sorted(models, key=lambda m: (m.spec is None, m.spec and m.spec.id != default, m.spec and m.spec.id))
+    for model in models:
+        if model.spec is None or model.spec.id not in taken:
+            arranged.append(model)
+            if model.spec is not None:
+                taken[model.spec.id] = model.folder
+            continue
+        first = taken[model.spec.id]
+        reason = f"its id {model.spec.id!r} is taken by {first.parent.name}/{first.name}; give one another id"
+        arranged.append(Model(model.folder, broken=reason))
+    default = default_id(arranged)
+    return sorted(arranged, key=lambda m: (m.spec is None, m.spec and m.spec.id != default, m.spec and m.spec.id))
 
 
 def read_model(folder: Path) -> Model:
