@@ -1,0 +1,72 @@
+"""Run written files the way their readers do, for verification: image to labels and logits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from export.graph import build_graph, check_same_graph
+from export.import_model import Answers, import_model
+from export.importers.tfjs import NORM_EPS, NORM_SUFFIX
+from export.to_tfjs import quiet_tensorflow
+from export.verify import Float, Run, reference_logits
+from meshnet.checkpoint import Weights, load_checkpoint
+from meshnet.spec import ModelSpec
+
+
+def run_onnx(path: Path, with_logits: onnx.ModelProto) -> Run:
+    """Labels of the file at `path` in ONNX Runtime; logits of its twin that has them as output."""
+    file = _session(path.read_bytes())
+    twin = _session(with_logits.SerializeToString())
+
+    def run(image: Float) -> tuple[NDArray[np.uint8], Float]:
+        (labels,) = file.run(["labels"], {"image": image})
+        (logits,) = twin.run(["logits"], {"image": image})
+        return labels, logits
+
+    return run
+
+
+def run_web(folder: Path) -> Run:
+    """The bundle as read back from disk, in PyTorch."""
+    spec, weights = load_checkpoint(folder)
+
+    def run(image: Float) -> tuple[NDArray[np.uint8], Float]:
+        logits = reference_logits(spec, weights, image)
+        return logits.argmax(axis=1).astype(np.uint8), logits
+
+    return run
+
+
+def run_tfjs(folder: Path, spec: ModelSpec, weights: Weights) -> Run:
+    """The folder as Keras reads it back, layer by layer, with the norm that brainchop's runner applies.
+
+    Raises SpecError where our own importer does not read back exactly the graph that was to be written.
+    """
+    back = import_model(folder, Answers())
+    check_same_graph(build_graph(spec, weights), build_graph(back.spec, back.weights), what=f"{folder}")
+    with quiet_tensorflow(spec.id):
+        import tensorflowjs
+
+        layers = tensorflowjs.converters.load_keras_model(str(folder / "model.json")).layers[1:]
+
+    def run(image: Float) -> tuple[NDArray[np.uint8], Float]:
+        x = image.transpose(0, 2, 3, 4, 1)
+        for layer in layers:
+            x = layer(x).numpy()
+            if layer.name.endswith(NORM_SUFFIX):
+                mean = x.mean(axis=(1, 2, 3), keepdims=True, dtype=np.float64)
+                variance = x.var(axis=(1, 2, 3), keepdims=True, dtype=np.float64)
+                x = ((x - mean) / np.sqrt(variance + NORM_EPS)).astype(np.float32)
+        logits = np.ascontiguousarray(x.transpose(0, 4, 1, 2, 3))
+        return logits.argmax(axis=1).astype(np.uint8), logits
+
+    return run
+
+
+def _session(payload: bytes) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(payload, providers=["CPUExecutionProvider"])

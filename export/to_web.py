@@ -1,0 +1,48 @@
+"""Web bundle: `model.json` + `weights.safetensors`, and the same as `<id>.zip`. Specified in FORMAT.md."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.graph import stored_model
+from meshnet.checkpoint import save_checkpoint
+from meshnet.spec import ModelSpec
+
+#: Earliest time a zip can carry: the same model gives the same bytes on any day.
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+def write_web(
+    folder: Path,
+    spec: ModelSpec,
+    weights: Mapping[str, NDArray[np.float32]],
+    *,
+    dtype: Literal["float32", "float16"] = "float32",
+) -> None:
+    """Write the bundle, BatchNorm folded, weights stored as `dtype`, and beside it `<id>.zip` of both files.
+
+    Raises SpecError where a weight does not fit `dtype`.
+    """
+    stored, values = stored_model(spec, weights, dtype)
+    written = save_checkpoint(folder, stored, values)
+    names = ("model.json", written.weights.file)
+    (folder / f"{spec.id}.zip").write_bytes(zip_files({name: (folder / name).read_bytes() for name in names}))
+
+
+def zip_files(files: Mapping[str, bytes]) -> bytes:
+    """A zip archive whose bytes depend on names and contents alone."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, payload in files.items():
+            entry = zipfile.ZipInfo(name, _ZIP_TIME)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, payload)
+    return buffer.getvalue()
