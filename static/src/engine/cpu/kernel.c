@@ -11,9 +11,11 @@
 //   output[o] = Aᵀ Σ_(c,kz,ky) (G w[o][c][:][ky][kz]) ∘ (Bᵀ input[c])
 //   direct: the same multiplication with one point and the taps along x as further terms.
 //
-// Layouts (float32 unless said): volume [z][channel][y][x], planes `planeStride` apart, rows dense. Ring [slot][y] of
-// staged rows: Winograd [tile/8][point][channel][8], direct [channel][rowLength] with `dilation` zeros in front.
-// Weights [output block][point][tap][channel][output in block], taps kz, ky, kx with kx fastest.
+// Layouts (float32 unless said): volume [z][channel][y][x], planes `planeStride` apart, rows dense. Ring: per plane
+// [unit][row in residue order][channel][8], units `unitStride` apart; a unit is one Winograd point of 8 tiles. Direct:
+// one unit, [row in residue order][channel][rowLength] with `dilation` zeros in front. Rows y − d, y, y + d are then
+// neighbours, and all their channels one run of memory: the sum over them is one loop.
+// Weights: Winograd [output block][point][kz][ky][channel][output in block], direct [output block][kz][kx][ky][channel][…].
 // Tiles: index q · d + r covers outputs x = 4dq + r + {0, d, 2d, 3d}.
 #include "math.h"
 
@@ -28,10 +30,11 @@ typedef struct {
   int dilation;
   int points;           // 6: Winograd; 1: direct
   int tiles;            // per row, a multiple of 8; direct: outputs per row, likewise
-  int stagedRow;        // floats of one staged row, all channels
+  int rowLength;        // floats of one staged row and channel of one unit: 8, or the padded row
+  int unitStride;       // floats
   int ringPlanes;
+  int ringStride;       // floats from plane to plane of the ring
   int planesPerStep;
-  int rowsPerItem;      // of both kinds of item
   int maxBlock;         // output channels held in registers at once, at most
   unsigned planeStride; // floats
   float *volume;
@@ -54,7 +57,7 @@ typedef struct {
   float *logits;        // [class][z][y][x], or null
   int lineLength;       // floats of one scratch line: a row with room for whole tiles on both sides
 } Job;
-_Static_assert(sizeof(Job) == 35 * 4, "job.ts mirrors every member");
+_Static_assert(sizeof(Job) == 36 * 4, "job.ts mirrors every member");
 
 static inline float *plane_of(const Job *j, int z) { return j->volume + (size_t)z * j->planeStride; }
 
@@ -102,11 +105,10 @@ static inline void load_transposed(const float *from, f4 v[4]) {
   transpose(v);
 }
 
-/** All tiles of one padded row (line[0] is x = 0) into the staged row of channel c. */
-static void stage_tiles(const Job *j, const float *line, float *row, int c) {
+/** All tiles of one padded row (line[0] is x = 0) into the staged row `to`. */
+static void stage_tiles(const Job *j, const float *line, float *to) {
   const int d = j->dilation;
-  const size_t pointStride = (size_t)j->inChannels * 8, blockStride = 6 * pointStride;
-  float *to = row + (size_t)c * 8;
+  const size_t pointStride = (size_t)j->unitStride, blockStride = 6 * pointStride;
   f4 v[6], next[4];
   if (d == 1) load_transposed(line - 1, next);
   for (int t = 0; t < j->tiles; t += 4) {
@@ -128,25 +130,22 @@ static void stage_tiles(const Job *j, const float *line, float *row, int c) {
 
 static void clear(float *to, int n) { __builtin_memset(to, 0, (size_t)n * 4); }
 
-/** Rows [y0, y1) of entry `index` of the residue order, all channels. */
-static void stage_rows(const Job *j, int index, int y0, int y1, float *scratch) {
-  const int d = j->dilation, z = j->zOrder[index], channels = j->inChannels;
-  const float *plane = plane_of(j, z);
-  float *ringPlane = j->ring + (size_t)(index % j->ringPlanes) * j->ny * j->stagedRow;
-  const int pad = (d + 3) & ~3;
-  float *line = scratch + pad;
+/** Rows [first, last) in residue order of entry `index` of the planes' order, all channels. */
+static void stage_rows(const Job *j, int index, int first, int last, float *scratch) {
+  const int d = j->dilation, channels = j->inChannels, length = j->rowLength;
+  const float *plane = plane_of(j, j->zOrder[index]);
+  float *ring = j->ring + (size_t)(index % j->ringPlanes) * j->ringStride;
+  float *line = scratch + ((d + 3) & ~3);
   if (j->points == 6) clear(scratch, j->lineLength);
-  for (int y = y0; y < y1; y++) {
-    float *row = ringPlane + (size_t)y * j->stagedRow;
+  for (int i = first; i < last; i++) {
     for (int c = 0; c < channels; c++) {
-      const float *from = plane + ((size_t)c * j->ny + y) * j->nx;
+      const float *from = plane + ((size_t)c * j->ny + j->yOrder[i]) * j->nx;
       const float *scale = j->inScale ? j->inScale + c : NULL;
+      float *to = ring + ((size_t)i * channels + c) * length;
       if (j->points == 6) {
         load_row(line, from, j->nx, scale, scale + channels, j->inActivation);
-        stage_tiles(j, line, row, c);
+        stage_tiles(j, line, to);
       } else {
-        const int length = j->stagedRow / channels;
-        float *to = row + (size_t)c * length;
         clear(to, d);
         load_row(to + d, from, j->nx, scale, scale + channels, j->inActivation);
         clear(to + d + j->nx, length - d - j->nx);
@@ -157,39 +156,49 @@ static void stage_rows(const Job *j, int index, int y0, int y1, float *scratch) 
 
 // ---- the multiplication -------------------------------------------------------------------------------------------
 
-/** Terms of one output row: for each tap its staged row and its weights' place. */
+#define MAX_ROWS 8
+
+/** What the sums of up to MAX_ROWS output rows, neighbours in residue order, run over. */
 typedef struct {
-  const float *row[27];
-  int tap[27];
+  const float *input[9];  // per term: staged row y − d of the first row; Winograd: one term per kz, direct: per kz and kx
+  int weights[9];         // per term: which of the terms' weights
   int count;
+  int skip[MAX_ROWS];     // per row: 1 where y − d is outside, so that its sum starts at y
+  int taps[MAX_ROWS];     // per row: how many of y − d, y, y + d are inside
+  int rows;
 } Terms;
 
+/** Keeps the compiler from loading all weights first: with few vector registers that spills accumulators. */
+#define IN_THIS_ORDER(a, b) __asm__ volatile("" : "+r"(a), "+r"(b)::"memory")
+
 /**
- * `runs` × 8 outputs of N output channels: out[n][8i + lane] = Σ_terms Σ_c w[tap][c][n] · row[from + i·step + c·channelStride].
- * The accumulators stay in registers over all terms.
+ * 8 values of N output channels in every row: out[row][n][lane] = Σ_terms Σ_k w[term][k][n] · input[term][row][k][from + lane],
+ * k over the rows y − d, y, y + d and their channels. The accumulators stay in registers over the whole sum.
  */
 #define DEFINE_MULTIPLY(N)                                                                                            \
-  static void multiply_##N(const Terms *terms, int channels, size_t from, size_t step, size_t channelStride,          \
-                           const float *weights, float *out, size_t outStride, int runs) {                            \
-    for (int i = 0; i < runs; i++, from += step, out += 8) {                                                          \
+  static void multiply_##N(const Terms *terms, int channels, size_t from, size_t length, const float *weights,        \
+                           float *out, size_t outStride, size_t outRowStride) {                                       \
+    for (int row = 0; row < terms->rows; row++, from += length * channels, out += outRowStride) {                     \
       f4 lo[N], hi[N];                                                                                                \
-      for (int n = 0; n < N; n++) lo[n] = hi[n] = splat(0.0f);                                                        \
+      for (size_t n = 0; n < N; n++) lo[n] = hi[n] = splat(0.0f);                                                     \
+      const size_t skip = (size_t)terms->skip[row] * channels, sum = (size_t)terms->taps[row] * channels;             \
       for (int t = 0; t < terms->count; t++) {                                                                        \
-        const float *u = terms->row[t] + from;                                                                        \
-        const float *w = weights + (size_t)terms->tap[t] * channels * N;                                              \
-        const float *end = w + (size_t)channels * N;                                                                  \
+        const float *u = terms->input[t] + from + skip * length;                                                      \
+        const float *w = weights + ((size_t)terms->weights[t] * 3 * channels + skip) * N;                             \
+        const float *end = w + sum * N;                                                                               \
         do {                                                                                                          \
           f4 u0 = wasm_v128_load(u), u1 = wasm_v128_load(u + 4);                                                      \
-          for (int n = 0; n < N; n++) {                                                                               \
+          for (size_t n = 0; n < N; n++) {                                                                            \
             f4 s = wasm_v128_load32_splat(w + n);                                                                     \
             lo[n] = madd(s, u0, lo[n]);                                                                               \
             hi[n] = madd(s, u1, hi[n]);                                                                               \
+            IN_THIS_ORDER(lo[n], hi[n]);                                                                              \
           }                                                                                                           \
-          u += channelStride;                                                                                         \
+          u += length;                                                                                                \
           w += N;                                                                                                     \
         } while (w != end);                                                                                           \
       }                                                                                                               \
-      for (int n = 0; n < N; n++) {                                                                                   \
+      for (size_t n = 0; n < N; n++) {                                                                                \
         wasm_v128_store(out + n * outStride, lo[n]);                                                                  \
         wasm_v128_store(out + n * outStride + 4, hi[n]);                                                              \
       }                                                                                                               \
@@ -202,92 +211,67 @@ DEFINE_MULTIPLY(4)
 DEFINE_MULTIPLY(5)
 DEFINE_MULTIPLY(6)
 
-/** The register blocks: `outputs` channels, as equal as possible, at most maxBlock each (weights.ts packs them so). */
-static void multiply_blocks(int outputs, int maxBlock, const Terms *terms, int channels, int taps, int points, int point,
-                            size_t from, size_t step, size_t channelStride, const float *weights, float *out,
-                            size_t outStride, int runs) {
+/**
+ * The register blocks: `outputs` channels, as equal as possible, at most maxBlock each (weights.ts packs them so).
+ * `sum` is the length of the whole sum, the weights' own stride.
+ */
+static void multiply(int outputs, int maxBlock, const Terms *terms, int channels, int sum, int points, int point, size_t from,
+                     size_t length, const float *weights, float *out, size_t outStride, size_t outRowStride) {
   const int blocks = ceil_div(outputs, maxBlock);
   for (int b = 0, o = 0; b < blocks; b++) {
     const int n = outputs / blocks + (b < outputs % blocks);
-    const float *w = weights + ((size_t)o * points + (size_t)point * n) * taps * channels;
+    const float *w = weights + ((size_t)o * points + (size_t)point * n) * sum;
     float *to = out + o * outStride;
     switch (n) {
-      case 1: multiply_1(terms, channels, from, step, channelStride, w, to, outStride, runs); break;
-      case 2: multiply_2(terms, channels, from, step, channelStride, w, to, outStride, runs); break;
-      case 3: multiply_3(terms, channels, from, step, channelStride, w, to, outStride, runs); break;
-      case 4: multiply_4(terms, channels, from, step, channelStride, w, to, outStride, runs); break;
-      case 5: multiply_5(terms, channels, from, step, channelStride, w, to, outStride, runs); break;
-      default: multiply_6(terms, channels, from, step, channelStride, w, to, outStride, runs);
+      case 1: multiply_1(terms, channels, from, length, w, to, outStride, outRowStride); break;
+      case 2: multiply_2(terms, channels, from, length, w, to, outStride, outRowStride); break;
+      case 3: multiply_3(terms, channels, from, length, w, to, outStride, outRowStride); break;
+      case 4: multiply_4(terms, channels, from, length, w, to, outStride, outRowStride); break;
+      case 5: multiply_5(terms, channels, from, length, w, to, outStride, outRowStride); break;
+      default: multiply_6(terms, channels, from, length, w, to, outStride, outRowStride);
     }
     o += n;
   }
 }
 
-/** Terms of output row (entry `index` of the plane order, row y); taps outside the volume are left out: they are zero. */
-static void collect_terms(const Job *j, int index, int y, Terms *terms) {
-  const int d = j->dilation, z = j->zOrder[index];
+/** Terms of output rows [first, last) of the residue order; what lies outside the volume is left out: it is zero. */
+static void collect_terms(const Job *j, int index, int first, int last, Terms *terms) {
+  const int d = j->dilation, z = j->zOrder[index], rowFloats = j->inChannels * j->rowLength;
+  const int across = j->points == 6 ? 1 : 3;
   terms->count = 0;
   for (int kz = -1; kz <= 1; kz++) {
     if (z + kz * d < 0 || z + kz * d >= j->nz) continue;
-    const float *plane = j->ring + (size_t)((index + kz) % j->ringPlanes) * j->ny * j->stagedRow;
-    for (int ky = -1; ky <= 1; ky++) {
-      const int yy = y + ky * d;
-      if (yy < 0 || yy >= j->ny) continue;
-      const float *row = plane + (size_t)yy * j->stagedRow;
-      const int tap = (kz + 1) * 3 + ky + 1;
-      if (j->points == 6) {
-        terms->row[terms->count] = row;
-        terms->tap[terms->count++] = tap;
-      } else {
-        for (int kx = -1; kx <= 1; kx++) {
-          terms->row[terms->count] = row + d + kx * d;
-          terms->tap[terms->count++] = tap * 3 + kx + 1;
-        }
-      }
+    const float *plane = j->ring + (size_t)((index + kz) % j->ringPlanes) * j->ringStride;
+    for (int kx = 0; kx < across; kx++) {
+      terms->input[terms->count] = plane + (first - 1) * rowFloats + kx * d;
+      terms->weights[terms->count++] = (kz + 1) * across + kx;
     }
   }
-}
-
-/** Tiles multiplied before the next point, so that their inputs stay in a 32 KiB first-level cache: about 16 KiB. */
-static int tiles_per_group(const Job *j, int terms) {
-  int runs = 16384 / (terms * j->inChannels * 32);
-  return (runs < 1 ? 1 : runs) * 8;
-}
-
-/** All products of one row: products[o][point][tiles]. */
-static void multiply_row(const Job *j, const Terms *terms, float *products) {
-  const int channels = j->inChannels, points = j->points;
-  const int taps = points == 6 ? 9 : 27;
-  const int group = tiles_per_group(j, terms->count);
-  const size_t channelStride = points == 6 ? 8 : (size_t)(j->stagedRow / channels);
-  const size_t step = points == 6 ? (size_t)48 * channels : 8;
-  for (int t = 0; t < j->tiles; t += group) {
-    const int runs = ((t + group < j->tiles ? group : j->tiles - t)) / 8;
-    for (int p = 0; p < points; p++) {
-      const size_t from = (size_t)(t / 8) * step + (points == 6 ? (size_t)p * channels * 8 : 0);
-      multiply_blocks(j->outChannels, j->maxBlock, terms, channels, taps, points, p, from, step, channelStride, j->weights,
-                      products + (size_t)p * j->tiles + t, (size_t)points * j->tiles, runs);
-    }
+  terms->rows = last - first;
+  for (int row = 0; row < terms->rows; row++) {
+    const int y = j->yOrder[first + row];
+    terms->skip[row] = y < d;
+    terms->taps[row] = 1 + (y >= d) + (y + d < j->ny);
   }
 }
 
 // ---- what follows the multiplication ------------------------------------------------------------------------------
 
-/** Aᵀ, bias and activation of one channel's products → one line of outputs. */
-static inline __attribute__((always_inline)) void finish_tiles(const Job *j, const float *products, float bias,
+/** Aᵀ, bias and activation of one channel's products [point][8] of tiles `first`… → their places in a line of outputs. */
+static inline __attribute__((always_inline)) void finish_tiles(const Job *j, const float *products, int first, float bias,
                                                                float *line, const int activation) {
-  const int d = j->dilation, n = j->tiles;
+  const int d = j->dilation;
   const f4 start = splat(bias);
-  for (int t = 0; t < n; t += 4) {
-    const float *m = products + t;
-    f4 m1 = wasm_v128_load(m + n), m2 = wasm_v128_load(m + 2 * n), m3 = wasm_v128_load(m + 3 * n), m4 = wasm_v128_load(m + 4 * n);
+  for (int t = first; t < first + 8; t += 4) {
+    const float *m = products + t - first;
+    f4 m1 = wasm_v128_load(m + 8), m2 = wasm_v128_load(m + 16), m3 = wasm_v128_load(m + 24), m4 = wasm_v128_load(m + 32);
     f4 sumA = wasm_f32x4_add(m1, m2), sumB = wasm_f32x4_add(m3, m4);
     f4 difA = wasm_f32x4_mul(wasm_f32x4_sub(m1, m2), splat(A_POINT)), difB = wasm_f32x4_mul(wasm_f32x4_sub(m3, m4), splat(B_POINT));
     f4 v[4];
     v[0] = wasm_f32x4_add(wasm_f32x4_add(wasm_v128_load(m), start), wasm_f32x4_add(sumA, sumB));
     v[1] = wasm_f32x4_add(wasm_f32x4_add(difA, difB), start);
     v[2] = wasm_f32x4_add(madd(sumA, splat(0.5f), start), wasm_f32x4_add(sumB, sumB));
-    v[3] = wasm_f32x4_add(wasm_f32x4_add(wasm_v128_load(m + 5 * n), start), madd(difA, splat(0.5f), wasm_f32x4_add(difB, difB)));
+    v[3] = wasm_f32x4_add(wasm_f32x4_add(wasm_v128_load(m + 40), start), madd(difA, splat(0.5f), wasm_f32x4_add(difB, difB)));
     for (int i = 0; i < 4; i++) v[i] = activate(v[i], activation);
     if (d == 1) {
       transpose(v);
@@ -304,25 +288,25 @@ static inline __attribute__((always_inline)) void finish_tiles(const Job *j, con
   }
 }
 
-static inline __attribute__((always_inline)) void finish_line(const Job *j, const float *products, float bias,
-                                                              float *line, const int activation) {
+static inline __attribute__((always_inline)) void finish_any(const Job *j, const float *products, int first, float bias,
+                                                             float *line, const int activation) {
   if (j->points == 6) {
-    finish_tiles(j, products, bias, line, activation);
+    finish_tiles(j, products, first, bias, line, activation);
     return;
   }
-  for (int x = 0; x < j->tiles; x += 4) {
-    wasm_v128_store(line + x, activate(wasm_f32x4_add(wasm_v128_load(products + x), splat(bias)), activation));
+  for (int i = 0; i < 8; i += 4) {
+    wasm_v128_store(line + first + i, activate(wasm_f32x4_add(wasm_v128_load(products + i), splat(bias)), activation));
   }
 }
 
 /** One body per activation, so that the loops carry no branch. */
-static void finish(const Job *j, const float *products, float bias, float *line) {
+static void finish(const Job *j, const float *products, int first, float bias, float *line) {
   switch (j->activation) {
-    case RELU: finish_line(j, products, bias, line, RELU); break;
-    case ELU: finish_line(j, products, bias, line, ELU); break;
-    case GELU: finish_line(j, products, bias, line, GELU); break;
-    case GELU_TANH: finish_line(j, products, bias, line, GELU_TANH); break;
-    default: finish_line(j, products, bias, line, NONE);
+    case RELU: finish_any(j, products, first, bias, line, RELU); break;
+    case ELU: finish_any(j, products, first, bias, line, ELU); break;
+    case GELU: finish_any(j, products, first, bias, line, GELU); break;
+    case GELU_TANH: finish_any(j, products, first, bias, line, GELU_TANH); break;
+    default: finish_any(j, products, first, bias, line, NONE);
   }
 }
 
@@ -379,9 +363,10 @@ static inline int margin_of(const float *logits, int classes, size_t stride, flo
 /** Classifier, argmax (the lowest index wins a tie) and margin of one row; lines: [outChannels][lineLength]. */
 static void classify_row(const Job *j, const float *lines, float *logits, int z, int y) {
   const int n = (j->nx + 7) & ~7, classes = j->classes;
-  const Terms terms = {{lines}, {0}, 1};
-  multiply_blocks(classes, j->maxBlock, &terms, j->outChannels, 1, 1, 0, 0, 8, (size_t)j->lineLength, j->classWeights, logits,
-                  (size_t)n, n / 8);
+  const Terms terms = {.input = {lines}, .weights = {0}, .count = 1, .skip = {0}, .taps = {1}, .rows = 1};
+  for (int x = 0; x < n; x += 8) {
+    multiply(classes, j->maxBlock, &terms, j->outChannels, j->outChannels, 1, 0, x, j->lineLength, j->classWeights, logits + x, n, 0);
+  }
   for (int c = 0; c < classes; c++) {
     const f4 bias = splat(j->classBias[c]);
     for (int x = 0; x < n; x += 4) wasm_v128_store(logits + c * n + x, wasm_f32x4_add(wasm_v128_load(logits + c * n + x), bias));
@@ -407,44 +392,59 @@ static void classify_row(const Job *j, const float *lines, float *logits, int z,
 }
 
 // ---- what a thread calls: one item of one step --------------------------------------------------------------------
-// scratch: line [lineLength], products [outChannels · points · tiles], lines [channels][lineLength], logits [classes][nx up to 8]
+// scratch: line [lineLength], products [MAX_ROWS][outChannels][points][8], lines [MAX_ROWS][outChannels][lineLength],
+// logits [classes][nx up to 8]
 
 static float *scratch_products(const Job *j, float *scratch) { return scratch + j->lineLength; }
 static float *scratch_lines(const Job *j, float *scratch) {
-  return scratch_products(j, scratch) + (size_t)j->outChannels * j->points * j->tiles;
+  return scratch_products(j, scratch) + (size_t)MAX_ROWS * j->outChannels * j->points * 8;
 }
 static float *scratch_logits(const Job *j, float *scratch) {
-  return scratch_lines(j, scratch) + (size_t)j->outChannels * j->lineLength;
+  return scratch_lines(j, scratch) + (size_t)MAX_ROWS * j->outChannels * j->lineLength;
+}
+
+/** Output rows [first, last) in residue order of entry `index` into lines [row][channel]. */
+static void convolve_lines(const Job *j, int index, int first, int last, float *products, float *lines) {
+  const int channels = j->inChannels, outputs = j->outChannels, points = j->points;
+  const size_t perOutput = (size_t)points * 8;
+  Terms terms;
+  collect_terms(j, index, first, last, &terms);
+  for (int t = 0; t < j->tiles; t += 8) {
+    for (int p = 0; p < points; p++) {
+      const size_t from = points == 6 ? (size_t)(t / 8 * 6 + p) * j->unitStride : (size_t)t;
+      multiply(outputs, j->maxBlock, &terms, channels, (points == 6 ? 9 : 27) * channels, points, p, from, j->rowLength, j->weights,
+               products + p * 8, perOutput, outputs * perOutput);
+    }
+    for (int row = 0; row < last - first; row++) {
+      for (int o = 0; o < outputs; o++) {
+        const size_t at = (size_t)row * outputs + o;
+        finish(j, products + at * perOutput, t, j->bias[o], lines + at * j->lineLength);
+      }
+    }
+  }
 }
 
 static void convolve_rows(const Job *j, int index, int block, float *scratch) {
-  const int z = j->zOrder[index], first = block * j->rowsPerItem;
-  const int last = first + j->rowsPerItem < j->ny ? first + j->rowsPerItem : j->ny;
-  float *products = scratch_products(j, scratch), *lines = scratch_lines(j, scratch);
-  double *statistics =
-      j->statistics ? j->statistics + ((size_t)z * ceil_div(j->ny, j->rowsPerItem) + block) * j->outChannels * 2 : NULL;
-  for (int i = first; i < last; i++) {
+  const int z = j->zOrder[index], first = block * MAX_ROWS, outputs = j->outChannels;
+  const int last = first + MAX_ROWS < j->ny ? first + MAX_ROWS : j->ny;
+  float *lines = scratch_lines(j, scratch);
+  double *statistics = j->statistics ? j->statistics + ((size_t)z * ceil_div(j->ny, MAX_ROWS) + block) * outputs * 2 : NULL;
+  convolve_lines(j, index, first, last, scratch_products(j, scratch), lines);
+  for (int i = first; i < last; i++, lines += (size_t)outputs * j->lineLength) {
     const int y = j->yOrder[i];
-    Terms terms;
-    collect_terms(j, index, y, &terms);
-    multiply_row(j, &terms, products);
-    for (int o = 0; o < j->outChannels; o++) {
-      float *line = lines + (size_t)o * j->lineLength;
-      finish(j, products + (size_t)o * j->points * j->tiles, j->bias[o], line);
-      if (j->classes) continue;
-      __builtin_memcpy(plane_of(j, z) + ((size_t)o * j->ny + y) * j->nx, line, (size_t)j->nx * 4);
-      if (statistics) {
-        double row[2];
-        row_statistics(line, j->nx, row);
-        if (i == first) {
-          statistics[2 * o] = row[0];
-          statistics[2 * o + 1] = row[1];
-        } else {
-          combine(statistics + 2 * o, (double)j->nx * (i - first), row, j->nx);
-        }
-      }
+    if (j->classes) {
+      classify_row(j, lines, scratch_logits(j, scratch), z, y);
+      continue;
     }
-    if (j->classes) classify_row(j, lines, scratch_logits(j, scratch), z, y);
+    for (int o = 0; o < outputs; o++) {
+      const float *line = lines + (size_t)o * j->lineLength;
+      __builtin_memcpy(plane_of(j, z) + ((size_t)o * j->ny + y) * j->nx, line, (size_t)j->nx * 4);
+      if (statistics == NULL) continue;
+      double row[2];
+      row_statistics(line, j->nx, row);
+      if (i == first) statistics[2 * o] = row[0], statistics[2 * o + 1] = row[1];
+      else combine(statistics + 2 * o, (double)j->nx * (i - first), row, j->nx);
+    }
   }
 }
 
@@ -453,25 +453,25 @@ static void convolve_rows(const Job *j, int index, int block, float *scratch) {
  * [(s−1)B − 1, sB − 1), whose neighbours earlier steps have staged; items of a step are independent.
  */
 EXPORT(convolve) void convolve(const Job *j, int step, int item, float *scratch) {
-  const int B = j->planesPerStep, perPlane = ceil_div(j->ny, j->rowsPerItem);
+  const int B = j->planesPerStep, perPlane = ceil_div(j->ny, MAX_ROWS);
   const int block = item % perPlane, k = item / perPlane;
   if (k < B) {
     const int index = (step - 1) * B - 1 + k;
     if (index >= 0 && index < j->nz) convolve_rows(j, index, block, scratch);
   } else {
-    const int index = step * B + k - B, y = block * j->rowsPerItem;
-    if (index < j->nz) stage_rows(j, index, y, y + j->rowsPerItem < j->ny ? y + j->rowsPerItem : j->ny, scratch);
+    const int index = step * B + k - B, first = block * MAX_ROWS;
+    if (index < j->nz) stage_rows(j, index, first, first + MAX_ROWS < j->ny ? first + MAX_ROWS : j->ny, scratch);
   }
 }
 
 /** Items' statistics → per-channel scale and shift of the norm: x · scale + shift. Item = channel. */
 EXPORT(merge) void merge(const Job *j, int step, int channel, float *scratch) {
   (void)step, (void)scratch;
-  const int blocks = ceil_div(j->ny, j->rowsPerItem);
+  const int blocks = ceil_div(j->ny, MAX_ROWS);
   double total[2] = {0, 0}, n = 0;
   for (int z = 0; z < j->nz; z++) {
     for (int b = 0; b < blocks; b++) {
-      const int rows = b + 1 < blocks ? j->rowsPerItem : j->ny - b * j->rowsPerItem;
+      const int rows = b + 1 < blocks ? MAX_ROWS : j->ny - b * MAX_ROWS;
       combine(total, n, j->statistics + (((size_t)z * blocks + b) * j->outChannels + channel) * 2, (double)rows * j->nx);
       n += (double)rows * j->nx;
     }
@@ -484,7 +484,7 @@ EXPORT(merge) void merge(const Job *j, int step, int channel, float *scratch) {
 /** Norm and activation in place, for `inspect`. Item = row block; step = plane. */
 EXPORT(normalize) void normalize(const Job *j, int z, int block, float *scratch) {
   (void)scratch;
-  const int first = block * j->rowsPerItem, last = first + j->rowsPerItem < j->ny ? first + j->rowsPerItem : j->ny;
+  const int first = block * MAX_ROWS, last = first + MAX_ROWS < j->ny ? first + MAX_ROWS : j->ny;
   for (int c = 0; c < j->inChannels; c++) {
     float *row = plane_of(j, z) + ((size_t)c * j->ny + first) * j->nx;
     load_row(row, row, (last - first) * j->nx, j->inScale + c, j->inScale + j->inChannels + c, j->inActivation);
@@ -493,7 +493,7 @@ EXPORT(normalize) void normalize(const Job *j, int z, int block, float *scratch)
 
 /** Classifier and argmax of stored activations, with the norm and activation still to do. Item = row block; step = plane. */
 EXPORT(classify) void classify(const Job *j, int z, int block, float *scratch) {
-  const int first = block * j->rowsPerItem, last = first + j->rowsPerItem < j->ny ? first + j->rowsPerItem : j->ny;
+  const int first = block * MAX_ROWS, last = first + MAX_ROWS < j->ny ? first + MAX_ROWS : j->ny;
   float *lines = scratch_lines(j, scratch);
   for (int y = first; y < last; y++) {
     for (int c = 0; c < j->inChannels; c++) {

@@ -9,8 +9,8 @@ import { MAX_BLOCK, packClassifier, packConvolution } from './weights';
 
 /** Members of `Job` in kernel.c, in order, four bytes each. */
 const JOB_MEMBERS = [
-  'nx', 'ny', 'nz', 'inChannels', 'outChannels', 'dilation', 'points', 'tiles', 'stagedRow', 'ringPlanes',
-  'planesPerStep', 'rowsPerItem', 'maxBlock', 'planeStride', 'volume', 'ring', 'zOrder', 'yOrder', 'weights', 'bias',
+  'nx', 'ny', 'nz', 'inChannels', 'outChannels', 'dilation', 'points', 'tiles', 'rowLength', 'unitStride',
+  'ringPlanes', 'ringStride', 'planesPerStep', 'maxBlock', 'planeStride', 'volume', 'ring', 'zOrder', 'yOrder', 'weights', 'bias',
   'activation', 'inScale', 'inActivation', 'statistics', 'outScale', 'normWeight', 'normBias', 'eps', 'classes',
   'classWeights', 'classBias', 'labels', 'margin', 'logits', 'lineLength',
 ] as const;
@@ -18,7 +18,7 @@ type Job = Partial<Record<(typeof JOB_MEMBERS)[number], number>>;
 
 const ACTIVATIONS: Readonly<Record<Activation, number>> = { relu: 0, elu: 1, gelu: 2, gelu_tanh: 3, none: 4 };
 
-/** Rows a thread takes at a time. */
+/** Rows a thread takes at a time: MAX_ROWS of kernel.c. */
 const ROWS_PER_ITEM = 8;
 /** A step's multiply-adds per thread should outweigh its barrier (some 20 µs). */
 const MACS_PER_STEP = 12e6;
@@ -79,18 +79,18 @@ export function makeProgram(graph: Graph, dims: Dims, options: ProgramOptions): 
 
   const lineLength = roundUp(largest((shape) => shape.lineLength), 4);
   const scratchFloats =
-    lineLength * (1 + widest) + largest((shape, block) => block.outChannels * shape.points * shape.tiles) + graph.classes * roundUp(dims[0], 8);
+    lineLength * (1 + ROWS_PER_ITEM * widest) + largest((shape, block) => ROWS_PER_ITEM * block.outChannels * shape.points * 8) + graph.classes * roundUp(dims[0], 8);
   const threads = Array.from({ length: options.threads }, () => ({
     stackTop: memory.take(STACK_BYTES) + STACK_BYTES,
     scratch: memory.take(4 * scratchFloats),
   }));
-  const ring = memory.take(4 * largest((shape) => shape.ringPlanes * dims[1] * shape.stagedRow));
+  const ring = memory.take(4 * largest((shape) => shape.ringPlanes * shape.ringStride));
   const rowBlocks = Math.ceil(dims[1] / ROWS_PER_ITEM);
   const hasNorm = blocks.some((block) => block.norm !== null);
   const statistics = hasNorm ? memory.take(16 * dims[2] * rowBlocks * widest) : 0;
 
   const shared: Job = {
-    nx: dims[0], ny: dims[1], nz: dims[2], rowsPerItem: ROWS_PER_ITEM, maxBlock: MAX_BLOCK, planeStride: widest * dims[0] * dims[1],
+    nx: dims[0], ny: dims[1], nz: dims[2], maxBlock: MAX_BLOCK, planeStride: widest * dims[0] * dims[1],
     ring, lineLength, classWeights: memory.put(packClassifier(classifier)), classBias: memory.put(classifier.bias),
   };
   const jobs: Job[] = blocks.map((block, i) => {
@@ -99,7 +99,7 @@ export function makeProgram(graph: Graph, dims: Dims, options: ProgramOptions): 
     return {
       ...shared,
       inChannels: block.inChannels, outChannels: block.outChannels, dilation: block.dilation,
-      points: shape.points, tiles: shape.tiles, stagedRow: shape.stagedRow, ringPlanes: shape.ringPlanes, planesPerStep: shape.planesPerStep,
+      points: shape.points, tiles: shape.tiles, rowLength: shape.rowLength, unitStride: shape.unitStride, ringPlanes: shape.ringPlanes, ringStride: shape.ringStride, planesPerStep: shape.planesPerStep,
       zOrder: memory.put(residueOrder(dims[2], block.dilation)), yOrder: memory.put(residueOrder(dims[1], block.dilation)),
       weights: memory.put(packConvolution(block, shape.points === 6)), bias: memory.put(block.bias),
       activation: ACTIVATIONS[norm === null ? block.activation : 'none'], inScale: 0, inActivation: ACTIVATIONS.none,
@@ -171,8 +171,10 @@ export function makeProgram(graph: Graph, dims: Dims, options: ProgramOptions): 
 interface Shape {
   readonly points: 1 | 6;
   readonly tiles: number;
-  readonly stagedRow: number;
+  readonly rowLength: number;
+  readonly unitStride: number;
   readonly ringPlanes: number;
+  readonly ringStride: number;
   readonly planesPerStep: number;
   readonly lineLength: number;
 }
@@ -186,12 +188,15 @@ function shapeOf(layer: Layer, dims: Dims, threads: number): Shape {
   const suits = d === 1 || d === 2 || d % 4 === 0;
   const winograd = suits && 6 * winogradTiles * 1.15 < 3 * directTiles;
   const tiles = winograd ? winogradTiles : directTiles;
-  const stagedRow = layer.inChannels * (winograd ? 6 * tiles : roundUp(tiles + 2 * d, 4));
+  const rowLength = winograd ? 8 : roundUp(tiles + 2 * d, 4);
+  // One more cache line, so that a row's units do not all fall on the same set of a cache.
+  const unitStride = roundUp(ny * layer.inChannels * rowLength, 16) + 16;
+  const ringStride = unitStride * (winograd ? (6 * tiles) / 8 : 1);
   const lineLength = winograd ? roundUp(d, 4) + 4 * d * Math.ceil(tiles / d) + d + 24 : tiles;
   const enough = threads === 1 ? 1 : Math.ceil((MACS_PER_STEP * threads) / (nx * ny * macsPerVoxel(layer)));
-  const fits = Math.floor(MAX_RING_BYTES / (8 * ny * stagedRow) - 1);
+  const fits = Math.floor(MAX_RING_BYTES / (8 * ringStride) - 1);
   const planesPerStep = Math.max(1, Math.min(enough, fits, nz));
-  return { points: winograd ? 6 : 1, tiles, stagedRow, ringPlanes: 2 * planesPerStep + 2, planesPerStep, lineLength };
+  return { points: winograd ? 6 : 1, tiles, rowLength, unitStride, ringPlanes: 2 * planesPerStep + 2, ringStride, planesPerStep, lineLength };
 }
 
 /** 0…n−1 by residue class: 0, d, 2d, …, 1, 1+d, …: neighbours at distance d are neighbours in the order. */

@@ -2,7 +2,7 @@
 import type { Layer } from '../types';
 
 /** Output channels held in registers at once, at most; two vectors of each leave room for inputs and a weight. */
-export const MAX_BLOCK = 6;
+export const MAX_BLOCK = 5;
 
 const A = Math.SQRT1_2;
 const B = Math.SQRT2;
@@ -23,13 +23,13 @@ export function outputBlocks(outputs: number): number[] {
   return Array.from({ length: count }, (_, b) => Math.floor(outputs / count) + (b < outputs % count ? 1 : 0));
 }
 
-/** Weights of a 3×3×3 layer, transformed along x (in float64) where `winograd`; taps kz, ky(, kx), the last fastest. */
+/** Weights of a 3×3×3 layer, transformed along x (in float64) where `winograd`; taps kz, ky; direct: kz, kx, ky. */
 export function packConvolution(layer: Layer, winograd: boolean): Float32Array {
   const { weight, inChannels, outChannels } = layer;
   const at = (o: number, c: number, kx: number, ky: number, kz: number) =>
     weight[(((o * inChannels + c) * 3 + kx) * 3 + ky) * 3 + kz]!;
   if (!winograd) {
-    return pack(outChannels, inChannels, 1, 27, (o, c, _, tap) => at(o, c, tap % 3, Math.floor(tap / 3) % 3, Math.floor(tap / 9)));
+    return pack(outChannels, inChannels, 1, 27, (o, c, _, tap) => at(o, c, Math.floor(tap / 3) % 3, tap % 3, Math.floor(tap / 9)));
   }
   return pack(outChannels, inChannels, 6, 9, (o, c, point, tap) => {
     const ky = tap % 3;
