@@ -1,11 +1,15 @@
 // Wiring only: connects index.html to the session.
 import { EngineClient } from './engine/client';
+import { startKiosk } from './kiosk/kiosk';
+import { keepOffline } from './offline/register';
+import { showOffline } from './offline/status';
 import { Session } from './session';
 import { fetchCatalogue } from './ui/catalogue';
 import { byId, byTestId } from './ui/dom';
 import { filesOf } from './ui/files';
 import { ModelPicker } from './ui/model-picker';
 import { readOptions } from './ui/options';
+import { saveInFolder } from './ui/saving';
 import { connectReadout, connectViews } from './ui/view-controls';
 
 const picker = new ModelPicker();
@@ -48,12 +52,22 @@ fetchCatalogue().then(
   (catalogue) => {
     session.version = catalogue.version;
     picker.showCatalogue(catalogue);
+    if (catalogue.kiosk === null) return;
+    session.takesModels = false;
+    session.saver = saveInFolder;
+    startKiosk(catalogue.kiosk, byId('kiosk-tools', HTMLDivElement), () => session.isRunning);
   },
   (error: unknown) => {
     picker.showEmpty('No list of models');
     session.fail(error);
   },
 );
+
+// The development server has no list of what makes up a version.
+if (import.meta.env.PROD) {
+  const line = byTestId('offline', HTMLParagraphElement);
+  void keepOffline({ show: (state) => { showOffline(line, state); }, mayReload: () => session.isEmpty });
+}
 
 /** A drop counts anywhere on the page. */
 function connectDrop(): void {

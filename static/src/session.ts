@@ -11,6 +11,8 @@ import { guessModality, modalityWarning } from './ui/modality';
 import type { ModelPicker } from './ui/model-picker';
 import { askForInput, clearQuestion, offerFirstFrame } from './ui/questions';
 import { hideResults, showResults } from './ui/results';
+import { saveAsDownload } from './ui/saving';
+import type { Saver } from './ui/saving';
 import { resetProgress, showBackend, showProgress, showState, showWarnings } from './ui/status';
 import type { State } from './ui/status';
 import type { Viewer } from './viewer';
@@ -22,6 +24,10 @@ interface Result {
 
 export class Session {
   version = '';
+  /** False where the list of models is fixed. */
+  takesModels = true;
+  /** Where saved files go. */
+  saver: Saver = saveAsDownload;
   private state: State = 'idle';
   private scan: ScanSummary | null = null;
   private result: Result | null = null;
@@ -38,6 +44,15 @@ export class Session {
     picker.onChange = () => {
       this.refresh();
     };
+  }
+
+  get isRunning(): boolean {
+    return this.state === 'running';
+  }
+
+  /** Whether a reload would lose nothing of the visitor's. */
+  get isEmpty(): boolean {
+    return this.scan === null && !this.busy();
   }
 
   /** Says before anything is run what would run it. */
@@ -57,6 +72,7 @@ export class Session {
     clearQuestion();
     const dropped = sortFiles(files);
     if (dropped.kind === 'refused') this.fail(new Error(dropped.reason));
+    else if (dropped.kind === 'model' && !this.takesModels) this.fail(new Error('This page has a fixed list of models; drop a scan, and choose the model from the list.'));
     else if (dropped.kind === 'model') await this.addModel(dropped.source);
     else await this.loadScan(dropped.files, null);
   }
@@ -81,7 +97,7 @@ export class Session {
     if (model === null || this.scan === null || this.busy()) return;
     this.result = null;
     hideResults();
-    (await this.viewer)?.clearLabels();
+    await this.draw((viewer) => { viewer.clearLabels(); });
     resetProgress();
     this.enter('running', `Segmenting with ${model.name}…`);
     try {
@@ -111,8 +127,11 @@ export class Session {
   async save(space: 'native' | 'conformed'): Promise<void> {
     if (this.result === null || this.scan === null) return;
     try {
+      // The place first: browsers let a page ask for it only right after the click.
+      const write = await this.saver(savedName(this.scan.name, this.result.spec.id, space));
+      if (write === null) return;
       const { bytes } = await this.client.call('save', { space });
-      download(bytes, savedName(this.scan.name, this.result.spec.id, space));
+      await write(bytes);
     } catch (error) {
       this.fail(error);
     }
@@ -165,7 +184,7 @@ export class Session {
     facts.hidden = false;
     byId('empty', HTMLDivElement).hidden = true;
     if (this.choice !== null) showBackend(this.choice, 'Will run');
-    await this.draw((viewer) => { viewer.showScan(loaded.display); });
+    await this.draw((viewer) => viewer.showScan(loaded.display));
     this.enter('ready', `Ready: press Segment.${note}`);
   }
 
@@ -178,7 +197,7 @@ export class Session {
       const centre = outcome.centres[label.index];
       if (centre != null) void this.draw((viewer) => { viewer.goTo(centre); });
     };
-    await this.draw((viewer) => { viewer.showLabels(outcome.overlay, spec.labels); });
+    await this.draw((viewer) => viewer.showLabels(outcome.overlay, spec.labels));
     showResults(outcome, spec.labels, goTo);
     const found = spec.labels.find(({ index }) => index !== 0 && outcome.centres[index] != null);
     if (lookThere && found !== undefined) goTo(found);
@@ -199,11 +218,11 @@ export class Session {
   }
 
   /** A picture that cannot be drawn must not cost the result. */
-  private async draw(action: (viewer: Viewer) => void): Promise<void> {
+  private async draw(action: (viewer: Viewer) => void | Promise<void>): Promise<void> {
     const viewer = await this.viewer;
     if (viewer === null) return;
     try {
-      action(viewer);
+      await action(viewer);
     } catch (error) {
       showWarnings([`The viewer cannot show this (${error instanceof Error ? error.message : String(error)}); measuring and saving still work.`]);
     }
@@ -246,14 +265,4 @@ export class Session {
       lastError: this.lastError,
     });
   }
-}
-
-function download(bytes: Uint8Array, name: string): void {
-  const url = URL.createObjectURL(new Blob([bytes as Uint8Array<ArrayBuffer>], { type: 'application/gzip' }));
-  const link = document.createElement('a');
-  link.href = url;
-  link.download = name;
-  link.click();
-  // The browser has to take the blob before it goes; a minute is ample.
-  setTimeout(() => { URL.revokeObjectURL(url); }, 60_000);
 }

@@ -79,25 +79,3 @@ function fullScreenButton(): HTMLButtonElement {
   update();
   return button;
 }
-
-/**
- * Saves through the browser's own folder picker, so that the file lies where the visitor chose (a memory stick)
- * and in no list of downloads. False where the visitor changed their mind.
- * Throws an Error that says so where the browser has no picker.
- */
-export async function saveThroughPicker(name: string, bytes: Blob): Promise<boolean> {
-  const pick = (window as { showDirectoryPicker?: (options: { mode: 'readwrite' }) => Promise<FileSystemDirectoryHandle> }).showDirectoryPicker;
-  if (pick === undefined) throw new Error('This browser has no folder picker; the kiosk needs Chromium to save, or the setting --saving off.');
-  let folder: FileSystemDirectoryHandle;
-  try {
-    folder = await pick({ mode: 'readwrite' });
-  } catch (error) {
-    if (error instanceof DOMException && error.name === 'AbortError') return false;
-    throw error;
-  }
-  const file = await folder.getFileHandle(name, { create: true });
-  const writable = await file.createWritable();
-  await writable.write(bytes);
-  await writable.close();
-  return true;
-}

@@ -1,5 +1,6 @@
 // The server's list of models, as docs/server.md describes it.
 import type { ModelSource } from '../engine/protocol';
+import type { KioskSettings } from '../kiosk/kiosk';
 
 export interface UsableModel {
   readonly id: string;
@@ -26,6 +27,8 @@ export interface BrokenModel {
 
 export interface Catalogue {
   readonly version: string;
+  /** Null on a page for one visitor. */
+  readonly kiosk: KioskSettings | null;
   readonly models: readonly (UsableModel | BrokenModel)[];
 }
 
