@@ -15,6 +15,7 @@ from __future__ import annotations
 import importlib.resources
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import nibabel as nib
 import numpy as np
@@ -67,7 +68,7 @@ def cached_anatomies(cache: Path, templates: Path = MRICRON_TEMPLATES) -> tuple[
         cache.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial.npz")
         arrays = {f"{a.name}_{part}": getattr(a, part) for a in load_anatomies(templates) for part in _ARRAYS}
-        np.savez_compressed(partial, **arrays)  # type: ignore[arg-type]
+        np.savez_compressed(partial, **arrays)
         partial.replace(path)
     with np.load(path) as stored:
         colin, icbm = (
@@ -89,7 +90,8 @@ def load_anatomies(templates: Path = MRICRON_TEMPLATES) -> tuple[Anatomy, Anatom
 def _read(path: Path, package: str) -> NDArray[np.uint8]:
     if not path.is_file():
         raise TemplateError(f"{path}: template not found; install {package} or say where the templates are")
-    return np.asarray(nib.load(path).dataobj)  # type: ignore[attr-defined]
+    image = cast(nib.Nifti1Image, nib.load(path))
+    return np.asarray(image.dataobj)
 
 
 def _icbm(kind: str) -> NDArray[np.float32]:

@@ -232,7 +232,7 @@ def _draw_acquisition(rng: np.random.Generator, kind: Contrast) -> _Acquisition:
         noise=float(rng.uniform(0, 1) ** 2 * 0.08),
         gamma=float(np.exp(rng.uniform(-0.3, 0.3))) if rng.random() < 0.5 else 1.0,
         gain=float(np.exp(rng.uniform(-0.25, 0.25))) if rng.random() < 0.4 else 1.0,
-        neck_cut_mm=float(rng.uniform(50, 115)),
+        neck_cut_mm=float(rng.uniform(62, 118)),
         top_cut_mm=float(rng.uniform(70, 200)),
         tilt=rng.uniform(-0.35, 0.35, 2).astype(np.float32),
         seed=int(rng.integers(2**62)),
@@ -277,11 +277,22 @@ class Subject:
         if self.spots > 0:
             near = channels[NEAR_VENTRICLE]
             intensity = paint_white_matter_spots(
-                intensity, channels, near, self.contrast.means, self.spots, self.contrast.seed, float(level)
+                intensity,
+                channels,
+                near,
+                self.contrast.means,
+                amount=self.spots,
+                seed=self.contrast.seed,
+                voxel_size_mm=float(level),
             )
         if self.lesion is not None:
             intensity, lesion = paint_lesion(
-                intensity, channels, self.contrast.means, self.lesion, origin_mm, float(level)
+                intensity,
+                channels,
+                self.contrast.means,
+                self.lesion,
+                origin_mm=origin_mm,
+                voxel_size_mm=float(level),
             )
             sampled = [intensity, lesion]
         elif self.task == "lesion":
@@ -365,7 +376,7 @@ class Subject:
         a = self.acquisition
         i, j, k = _axes_mm(grid)
         height = j[None, :, None] + a.tilt[0] * k[None, None, :] + 0.3 * a.tilt[1] * i[:, None, None]
-        return ((height > -a.neck_cut_mm) & (height < a.top_cut_mm)).float()
+        return torch.as_tensor((height > -a.neck_cut_mm) & (height < a.top_cut_mm)).float()
 
     def _labels(self, maps: Tensor, grid: Grid) -> Tensor:
         seen = self._field_of_view(grid)
@@ -420,7 +431,8 @@ def _sample(volume: Tensor, coordinates: Tensor) -> Tensor:
 def _sample_unit(volume: Tensor, unit: Tensor, padding: str = "border") -> Tensor:
     """As `_sample`, coordinates -1..1 between the centres of the first and last voxels."""
     grid = unit.flip(0).permute(1, 2, 3, 0)[None]
-    return functional.grid_sample(volume[None], grid, mode="bilinear", padding_mode=padding, align_corners=True)[0]
+    sampled = functional.grid_sample(volume[None], grid, mode="bilinear", padding_mode=padding, align_corners=True)
+    return torch.as_tensor(sampled[0])
 
 
 def _bias(control: NDArray[np.float32], grid: Grid) -> Tensor:
@@ -441,8 +453,8 @@ def _gaussian(image: Tensor, axis: int, sigma_voxels: float) -> Tensor:
     moved = image.movedim(axis, -1)
     flat = moved.reshape(1, -1, moved.shape[-1])
     padded = functional.pad(flat, (radius, radius), mode="replicate")
-    blurred = sum(w * padded[..., o : o + moved.shape[-1]] for o, w in enumerate(kernel))
-    return torch.as_tensor(blurred).reshape(moved.shape).movedim(-1, axis)
+    blurred = functional.conv1d(padded.movedim(1, 0), kernel[None, None])
+    return blurred.reshape(moved.shape).movedim(-1, axis)
 
 
 def training_patch(synthesizer: Synthesizer, seed: int, size: tuple[int, int, int], voxel_size_mm: float) -> Scan:

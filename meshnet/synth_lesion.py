@@ -32,7 +32,7 @@ class LesionMask:
 
     def center_mm(self) -> NDArray[np.float64]:
         """Template mm of the centroid."""
-        return np.argwhere(self.mask).mean(axis=0) + np.array(self.origin_mm)
+        return np.asarray(np.argwhere(self.mask).mean(axis=0) + np.array(self.origin_mm))
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def _read_all(folder: Path, cache: Path) -> list[LesionMask]:
 def _pack(paths: Sequence[Path], packed: Path) -> None:
     names, shapes, origins, pieces = [], [], [], []
     for path in paths:
-        image = nib.as_closest_canonical(nib.load(path))  # type: ignore[attr-defined]
+        image = nib.as_closest_canonical(nib.load(path))
         mask = np.asarray(image.dataobj) > 0
         where = np.argwhere(mask)
         if not len(where):
@@ -155,6 +155,7 @@ def paint_lesion(
     channels: Tensor,
     means: NDArray[np.float32],
     plan: LesionPlan,
+    *,
     origin_mm: Sequence[float],
     voxel_size_mm: float,
 ) -> tuple[Tensor, Tensor]:
@@ -196,6 +197,7 @@ def paint_white_matter_spots(
     channels: Tensor,
     near_ventricle: Tensor,
     means: NDArray[np.float32],
+    *,
     amount: float,
     seed: int,
     voxel_size_mm: float,
@@ -254,11 +256,15 @@ def smooth_noise(shape: Sequence[int], spacing_voxels: float, rng: torch.Generat
 
 
 def blur(volume: Tensor, sigma_voxels: float) -> Tensor:
-    """Three box filters, close to a Gaussian of `sigma_voxels`; zero outside."""
-    width = int(np.sqrt(4 * sigma_voxels**2 + 1) / 2) * 2 + 1
-    if width < 3:
+    """Gaussian blur of `sigma_voxels`, one axis after the other; zero outside."""
+    if sigma_voxels < 0.3:
         return volume
-    out = volume[None, None]
-    for _ in range(3):
-        out = functional.avg_pool3d(out, width, stride=1, padding=width // 2)
-    return out[0, 0]
+    radius = int(np.ceil(2.5 * sigma_voxels))
+    offsets = torch.arange(-radius, radius + 1, dtype=torch.float32)
+    kernel = torch.exp(-0.5 * (offsets / sigma_voxels) ** 2)
+    kernel = (kernel / kernel.sum())[None, None]
+    for axis in range(3):
+        moved = volume.movedim(axis, -1)
+        flat = functional.conv1d(moved.reshape(-1, 1, moved.shape[-1]), kernel, padding=radius)
+        volume = flat.reshape(moved.shape).movedim(-1, axis)
+    return volume

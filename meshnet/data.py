@@ -1,0 +1,132 @@
+"""Where training volumes come from: prepared folders, or scans rendered on the fly.
+
+Both kinds answer "which item is step n?" by number alone, so that a resumed run sees exactly what an
+uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, cast, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from meshnet.anatomy import cached_anatomies
+from meshnet.config import ConfigError, DataConfig, Stage, TrainConfig
+from meshnet.synth import Contrast, SynthConfig, Synthesizer, Task, training_patch
+from meshnet.synth_lesion import load_lesion_masks
+
+
+@dataclass(frozen=True)
+class Item:
+    """image: float32 [D, H, W], normalised; labels: uint8 [D, H, W]; name of the subject."""
+
+    image: NDArray[np.float32]
+    labels: NDArray[np.uint8]
+    name: str
+
+
+class Source(Protocol):
+    """Training items by step, and a fixed list of validation items (may be empty)."""
+
+    steps: int
+    steps_per_epoch: int
+    description: str
+
+    def item(self, step: int) -> Item: ...
+
+    def validation_count(self) -> int: ...
+
+    def validation_item(self, index: int) -> Item: ...
+
+
+class SynthSource:
+    """Rendered subjects; step n is the subject of seed (run's seed, n), in the stage n falls in."""
+
+    #: Seeds of validation subjects lie far from those of training steps.
+    _VALIDATION_SEED = 10**9
+
+    def __init__(self, config: DataConfig, seed: int) -> None:
+        if not config.stages:
+            raise ConfigError("data.stages: synthetic training needs at least one stage {steps, size, voxel_size_mm}")
+        cache = Path(config.cache)
+        lesions = None
+        if config.task == "lesion":
+            held_out = json.loads(Path(config.held_out).read_text())["lesions"] if config.held_out else []
+            lesions = load_lesion_masks(Path(config.lesions), cache, skip=held_out)
+        synth = SynthConfig(task=_task(config.task), contrasts=_contrasts(config))
+        self._synthesizer = Synthesizer(cached_anatomies(cache, Path(config.templates)), synth, lesions)
+        self._stages = config.stages
+        self._seed = seed
+        self.steps = sum(stage.steps for stage in config.stages)
+        self.steps_per_epoch = self.steps
+        self.description = f"{self.steps} synthetic {config.task} patches from ICBM152 and Colin27" + (
+            f" and {len(lesions.masks)} real lesion masks" if lesions else ""
+        )
+
+    def item(self, step: int) -> Item:
+        stage = self._stage(step)
+        return self._render(self._seed * 10_000_019 + step, stage)
+
+    def validation_count(self) -> int:
+        return 8
+
+    def validation_item(self, index: int) -> Item:
+        return self._render(self._VALIDATION_SEED + index, self._stages[-1])
+
+    def _render(self, seed: int, stage: Stage) -> Item:
+        low, high = stage.voxel_size_mm
+        voxel_size_mm = float(np.random.default_rng((seed, 2)).uniform(low, high))
+        size = (stage.size[0], stage.size[1], stage.size[2])
+        scan = training_patch(self._synthesizer, seed, size, voxel_size_mm)
+        return Item(scan.image, scan.labels, f"synthetic-{seed}")
+
+    def _stage(self, step: int) -> Stage:
+        for stage in self._stages:
+            if step < stage.steps:
+                return stage
+            step -= stage.steps
+        return self._stages[-1]
+
+
+def _task(name: str) -> Task:
+    if name not in get_args(Task):
+        raise ConfigError(f"data.task: expected tissue or lesion, got {name!r}")
+    return cast(Task, name)
+
+
+def _contrasts(config: DataConfig) -> dict[Contrast, float]:
+    if not config.contrasts or set(config.contrasts) - set(get_args(Contrast)):
+        raise ConfigError(f"data.contrasts: expected weights for any, T1w, T2w, got {dict(config.contrasts)}")
+    return {cast(Contrast, kind): weight for kind, weight in config.contrasts.items()}
+
+
+class Steps(Dataset[tuple[Tensor, Tensor]]):
+    """Training steps `start..stop` of a source as (image [1, D, H, W], labels int64 [D, H, W])."""
+
+    def __init__(self, source: Source, start: int, stop: int) -> None:
+        self._source, self._start, self._stop = source, start, stop
+
+    def __len__(self) -> int:
+        return self._stop - self._start
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return as_tensors(self._source.item(self._start + index))
+
+
+def as_tensors(item: Item) -> tuple[Tensor, Tensor]:
+    """(image float32 [1, D, H, W], labels int64 [D, H, W])."""
+    return torch.from_numpy(item.image)[None], torch.from_numpy(item.labels.astype(np.int64))
+
+
+def open_source(config: TrainConfig) -> Source:
+    """The data source a configuration asks for. Raises ConfigError."""
+    if config.data.source == "synth":
+        return SynthSource(config.data, config.seed + 1000 * config.restart)
+    raise ConfigError(f"data.source: expected prepared or synth, got {config.data.source!r}")

@@ -1,0 +1,164 @@
+"""Configuration to network, and network to a folder on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from meshnet.checkpoint import load_checkpoint, save_checkpoint
+from meshnet.config import ConfigError, TrainConfig
+from meshnet.model import MeshNet, weights_of
+from meshnet.spec import (
+    Architecture,
+    BatchNorm,
+    GroupNorm,
+    InputSpec,
+    ModelSpec,
+    NoNorm,
+    Provenance,
+    WeightsFile,
+    make_labels,
+)
+
+_NORMS: dict[str, NoNorm | BatchNorm | GroupNorm] = {
+    "none": NoNorm(),
+    "batch": BatchNorm(),
+    "group": GroupNorm(affine=True),
+}
+
+
+def architecture_of(config: TrainConfig) -> Architecture:
+    """The MeshNet a configuration asks for. Raises ConfigError (through pydantic for values)."""
+    m = config.model
+    if m.norm not in _NORMS:
+        raise ConfigError(f"model.norm: expected one of {', '.join(_NORMS)}, got {m.norm!r}")
+    return Architecture(
+        channels=m.channels,
+        classes=len(config.data.labels),
+        dilations=tuple(m.dilations),
+        activation=cast(Literal["relu", "elu", "gelu", "gelu_tanh"], m.activation),
+        norm=_NORMS[m.norm],
+    )
+
+
+def build_network(config: TrainConfig) -> nn.Module:
+    """A freshly initialised network, or one that starts from `model.init_from` (a model folder)."""
+    if config.model.kind != "meshnet":
+        raise ConfigError(f"model.kind: unknown network {config.model.kind!r}; expected meshnet")
+    network = MeshNet(architecture_of(config))
+    for module in network.modules():
+        if isinstance(module, nn.Conv3d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    if config.model.init_from:
+        _start_from(network, Path(config.model.init_from))
+    return _Checkpointed(network) if config.trainer.checkpoint_activations else network
+
+
+def _start_from(network: MeshNet, folder: Path) -> None:
+    """Copy the body of another MeshNet of the same width; its classifier too where the classes agree."""
+    spec, weights = load_checkpoint(folder)
+    state = network.state_dict()
+    body = {k: torch.from_numpy(v) for k, v in weights.items() if not k.startswith("classifier.")}
+    wrong = [k for k, v in body.items() if k not in state or state[k].shape != v.shape]
+    if wrong:
+        raise ConfigError(f"model.init_from: {folder} has another {wrong[0]}; expected the same channels and norm")
+    state.update(body)
+    if spec.architecture.classes == network.architecture.classes:
+        state.update({k: torch.from_numpy(v) for k, v in weights.items() if k.startswith("classifier.")})
+    network.load_state_dict(state)
+
+
+class _Checkpointed(nn.Module):
+    """MeshNet that keeps only the blocks' inputs and computes the rest again in the backward pass."""
+
+    def __init__(self, network: MeshNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        x = image
+        for layer in self.network.layers:
+            x = checkpoint(layer, x, use_reentrant=False) if self.training else layer(x)
+        logits: torch.Tensor = self.network.classifier(x)
+        return logits
+
+
+def bare(network: nn.Module) -> nn.Module:
+    """The network without the checkpointing wrapper."""
+    return network.network if isinstance(network, _Checkpointed) else network
+
+
+def freeze_norm(network: nn.Module) -> None:
+    """BatchNorm uses its running statistics from here on (its affine part still learns), so that
+    training on patches and inference on whole volumes compute the same function."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            module.eval()
+
+
+def bytes_needed(config: TrainConfig, shape: tuple[int, ...]) -> int:
+    """Lower bound on device memory of one training step of MeshNet: activations kept for the backward
+    pass (block inputs with checkpointing and one block's own; else four tensors a block), 2 bytes a
+    value in mixed precision."""
+    m = config.model
+    voxels = shape[0] * shape[1] * shape[2]
+    blocks = len(m.dilations)
+    kept = blocks + 5 if config.trainer.checkpoint_activations else 4 * blocks
+    width = 4 if config.trainer.precision == "32-true" else 2
+    return voxels * (m.channels * kept * width + 2 * 4 * len(config.data.labels))
+
+
+def check_memory(config: TrainConfig, shape: tuple[int, ...], device: torch.device) -> None:
+    """Raise MemoryError with the bytes needed where the GPU cannot hold one step."""
+    if device.type != "cuda" or config.model.kind != "meshnet":
+        return
+    needed, total = bytes_needed(config, shape), torch.cuda.get_device_properties(device).total_memory
+    if needed > total:
+        raise MemoryError(
+            f"{torch.cuda.get_device_name(device)} has {total:,} bytes, one step on {shape} needs at least {needed:,}; "
+            f"use trainer.checkpoint_activations=true, fewer model.channels, or a larger GPU"
+        )
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a saved network says of its training: data, command, commit of the code, validation Dice."""
+
+    data: str
+    command: str
+    commit: str
+    validation_dice: float
+
+
+def save_network(folder: Path, network: nn.Module, config: TrainConfig, about: Trained) -> None:
+    """Write a model folder with full description and provenance."""
+    network = bare(network)
+    if not isinstance(network, MeshNet):
+        raise TypeError(f"expected a MeshNet, got {type(network).__name__}")
+    spec = ModelSpec(
+        id=config.id,
+        name=config.name,
+        description=config.description,
+        task="tissue" if config.data.task == "tissue" else "stroke lesion",
+        modality=tuple(config.data.modality),
+        architecture=network.architecture,
+        input=InputSpec(orientation=config.data.orientation),
+        labels=make_labels(config.data.labels),
+        provenance=Provenance(
+            source="trained in this project",
+            data=about.data,
+            command=about.command,
+            commit=about.commit,
+            license=config.license,
+        ),
+        metrics={"validation_dice": round(about.validation_dice, 4)},
+        weights=WeightsFile(sha256="0" * 64),
+    )
+    save_checkpoint(folder, spec, weights_of(network))

@@ -1,0 +1,294 @@
+"""`meshnet-train`: one training run, resumable at any step.
+
+    meshnet-train model=meshnet26 data=FOLDER fold=0 restart=3     the paper's recipe on prepared data
+    meshnet-train +experiment=tissue                               a model of our own, synthetic data
+
+A run's folder holds `config.yaml`, `log.csv`, TensorBoard events, `last/` and `best/` (model folders)
+and `state.pt` (everything needed to go on). Starting the same command again resumes it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from lightning.fabric import Fabric, seed_everything
+from torch import Tensor, nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import OneCycleLR
+from torch.utils.data import DataLoader
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from meshnet.config import ConfigError, TrainConfig, as_yaml, compose_config
+from meshnet.data import Source, Steps, as_tensors, open_source
+from meshnet.losses import segmentation_loss
+from meshnet.networks import Trained, build_network, check_memory, freeze_norm, save_network
+
+
+@dataclass
+class Progress:
+    """Where a run stands: the next step, and the best validation score so far (-1 before any)."""
+
+    step: int = 0
+    best: float = -1.0
+
+
+@dataclass
+class Run:
+    """A run in progress: what the loop needs, and what is saved to go on from."""
+
+    fabric: Fabric
+    config: TrainConfig
+    source: Source
+    network: nn.Module
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: OneCycleLR
+    folder: Path
+    command: str
+    progress: Progress
+
+    def state(self) -> dict[str, Any]:
+        """What Fabric saves and loads."""
+        return {
+            "network": self.model,
+            "optimizer": self.optimizer,
+            "schedule": self.schedule,
+            "step": self.progress.step,
+            "best": self.progress.best,
+        }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; 0 when the run is complete, 2 for a configuration that cannot be run."""
+    parser = argparse.ArgumentParser(
+        prog="meshnet-train",
+        description="Train one model. Starting the same command again resumes a run.",
+        epilog="Groups: model=meshnet5|meshnet16|meshnet26|small|<baseline>, data=FOLDER|synth_tissue|synth_lesion, "
+        "trainer=default|cpu, +experiment=tissue|t2-lesion. Single values: optimizer.lr=2e-3, trainer.epochs=10 "
+        "(epochs), trainer.save_every_s=60 (seconds). @FILE takes overrides from a file of meshnet-tune.",
+    )
+    parser.add_argument("overrides", nargs="*", help="Hydra overrides, key=value")
+    parser.add_argument("--print-config", action="store_true", help="print the resolved configuration and stop")
+    parsed = parser.parse_args(arguments)
+    try:
+        config = compose_config(parsed.overrides)
+        if parsed.print_config:
+            print(as_yaml(config), end="")
+            return 0
+        train(config, command="meshnet-train " + " ".join(arguments if arguments is not None else sys.argv[1:]))
+    except (ConfigError, FileNotFoundError, MemoryError) as error:
+        print(f"meshnet-train: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def train(config: TrainConfig, *, command: str) -> float:
+    """Run (or resume) to the last step; returns the best validation score (mean foreground Dice)."""
+    if config.trainer.threads:
+        torch.set_num_threads(config.trainer.threads)
+    fabric = _fabric(config)
+    fabric.launch()
+    seed_everything(config.seed + 1000 * config.restart, workers=False, verbose=False)
+    run = _start(fabric, config, command)
+    if (run.folder / "state.pt").is_file():
+        _resume(run)
+    elif fabric.is_global_zero:
+        run.folder.mkdir(parents=True, exist_ok=True)
+        (run.folder / "config.yaml").write_text(as_yaml(config))
+    _loop(run)
+    return run.progress.best
+
+
+def _start(fabric: Fabric, config: TrainConfig, command: str) -> Run:
+    source = open_source(config)
+    network = build_network(config)
+    check_memory(config, source.item(0).image.shape, fabric.device)
+    if config.trainer.channels_last:
+        network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    o, s = config.optimizer, config.schedule
+    optimizer = AdamW(network.parameters(), lr=o.lr, weight_decay=o.weight_decay, eps=o.eps)
+    schedule = OneCycleLR(
+        optimizer,
+        max_lr=o.lr,
+        total_steps=source.steps + 1,
+        pct_start=s.warmup,
+        div_factor=s.div_factor,
+        final_div_factor=s.final_div,
+    )
+    compiled = cast(nn.Module, torch.compile(network)) if config.trainer.compile else network
+    model, wrapped = fabric.setup(compiled, optimizer)
+    return Run(fabric, config, source, network, model, wrapped, schedule, Path(config.run), command, Progress())
+
+
+def _resume(run: Run) -> None:
+    state = run.state()
+    run.fabric.load(run.folder / "state.pt", state)
+    run.progress = Progress(int(state["step"]), float(state["best"]))
+    if run.fabric.is_global_zero:
+        _keep_log_until(run.folder / "log.csv", run.progress.step)
+    run.fabric.print(f"{run.folder}: resumed at step {run.progress.step} of {run.source.steps}")
+
+
+def _fabric(config: TrainConfig) -> Fabric:
+    t = config.trainer
+    accelerator = t.accelerator
+    if accelerator == "auto":
+        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    precision = t.precision
+    if precision == "auto":
+        precision = "16-mixed" if accelerator == "cuda" else "32-true"
+    return Fabric(
+        accelerator=accelerator,
+        devices=t.devices,
+        num_nodes=t.nodes,
+        strategy=t.strategy,
+        precision=precision,  # type: ignore[arg-type]
+    )
+
+
+def _loop(run: Run) -> None:
+    t, progress, steps = run.config.trainer, run.progress, run.source.steps
+    every = t.validate_every or max(1, min(run.source.steps_per_epoch, steps // 20))
+    loader = DataLoader(
+        Steps(run.source, progress.step, steps),
+        batch_size=1,
+        num_workers=run.config.data.workers,
+        pin_memory=run.fabric.device.type == "cuda",
+    )
+    batches = run.fabric.setup_dataloaders(loader)
+    bar = tqdm(batches, initial=progress.step, total=steps, desc=run.folder.name, mininterval=5, disable=None)
+    saved = time.monotonic()
+    with LogFile(run.folder) as log:
+        for image, labels in bar:
+            value = _step(run, image, labels)
+            progress.step += 1
+            done = progress.step == steps
+            row = {"step": progress.step, "loss": value, "lr": float(run.optimizer.param_groups[0]["lr"])}
+            if done or progress.step % every == 0:
+                score = validate(run.fabric, run.model, run.source)
+                log.row(row | {"dice": score})
+                if score >= progress.best:
+                    progress.best = score
+                    _save_network(run, "best", score)
+            elif progress.step % t.log_every == 0:
+                bar.set_postfix(loss=f"{value:.3f}", best=f"{progress.best:.3f}")
+                log.row(row)
+            if done or time.monotonic() - saved > t.save_every_s:
+                _save(run)
+                saved = time.monotonic()
+
+
+def _step(run: Run, image: Tensor, labels: Tensor) -> float:
+    """One optimiser step; returns the loss. Raises FloatingPointError where it is not finite."""
+    t = run.config.trainer
+    run.model.train()
+    if run.progress.step >= t.freeze_norm_after * run.source.steps:
+        freeze_norm(run.network)
+    batch = image.to(memory_format=torch.channels_last_3d) if t.channels_last else image
+    loss = segmentation_loss(run.model(batch), labels, run.config.loss)
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise FloatingPointError(f"{run.folder}: loss is {value} at step {run.progress.step}; lower optimizer.lr")
+    run.fabric.backward(loss)
+    run.fabric.clip_gradients(run.model, run.optimizer, max_norm=t.gradient_clip)
+    run.optimizer.step()
+    run.optimizer.zero_grad(set_to_none=True)
+    run.schedule.step()
+    return value
+
+
+def _save(run: Run) -> None:
+    """`last/` and `state.pt`, the latter replaced at once, so that a kill leaves the old or the new."""
+    _save_network(run, "last", run.progress.best)
+    partial = run.folder / "state.partial.pt"
+    run.fabric.save(partial, run.state())
+    if run.fabric.is_global_zero:
+        partial.replace(run.folder / "state.pt")
+
+
+def _save_network(run: Run, name: str, score: float) -> None:
+    if run.fabric.is_global_zero:
+        about = Trained(run.source.description, run.command, _commit(), score)
+        save_network(run.folder / name, run.network, run.config, about)
+
+
+@torch.inference_mode()
+def validate(fabric: Fabric, model: nn.Module, source: Source) -> float:
+    """Mean over validation subjects and foreground classes present in them of Dice; 0 without any."""
+    model.eval()
+    scores: list[float] = []
+    for index in range(source.validation_count()):
+        image, labels = (t.to(fabric.device) for t in as_tensors(source.validation_item(index)))
+        predicted = model(image[None])[0].argmax(dim=0)
+        scores.extend(_foreground_dice(predicted, labels))
+    return sum(scores) / len(scores) if scores else 0.0
+
+
+def _foreground_dice(predicted: Tensor, labels: Tensor) -> Iterator[float]:
+    for index in range(1, int(max(labels.max(), predicted.max())) + 1):
+        p, t = predicted == index, labels == index
+        if t.any():
+            yield float(2 * (p & t).sum() / (p.sum() + t.sum()))
+
+
+class LogFile:
+    """`log.csv` of a run, appended to a line at a time, and the same numbers for TensorBoard."""
+
+    _COLUMNS = ("step", "loss", "lr", "dice")
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / "log.csv"
+        new = not path.is_file()
+        self._board = SummaryWriter(str(folder / "tensorboard"))
+        self._file = path.open("a", newline="")
+        self._writer = csv.DictWriter(self._file, self._COLUMNS)
+        if new:
+            self._writer.writeheader()
+
+    def __enter__(self) -> LogFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._board.close()
+
+    def row(self, values: dict[str, float]) -> None:
+        self._writer.writerow(values)
+        self._file.flush()
+        for name, value in values.items():
+            if name != "step":
+                self._board.add_scalar(name, value, int(values["step"]))
+
+
+def _keep_log_until(path: Path, step: int) -> None:
+    """Drop lines of steps that will be run again after a kill."""
+    if path.is_file():
+        with path.open(newline="") as file:
+            rows = list(csv.reader(file))
+        kept = [row for row in rows[1:] if int(row[0]) <= step]
+        with path.open("w", newline="") as file:
+            csv.writer(file).writerows([rows[0], *kept])
+
+
+def _commit() -> str:
+    """The commit of the code, `unknown` outside a checkout."""
+    root = Path(__file__).resolve().parent.parent
+    result = subprocess.run(
+        ["git", "-C", str(root), "rev-parse", "--short=12", "HEAD"], check=False, capture_output=True, text=True
+    )
+    return result.stdout.strip() if result.returncode == 0 else "unknown"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
