@@ -28,7 +28,7 @@ SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Permissions-Policy": (
-        "camera=(), microphone=(), geolocation=(), usb=(), serial=(), bluetooth=(), payment=(), "
+        "camera=(), microphone=(), geolocation=(), usb=(), serial=(), payment=(), "
         "display-capture=(), fullscreen=(self), screen-wake-lock=(self)"
     ),
 }
