@@ -165,7 +165,7 @@ function qformAffine(header: NiftiHeader, name: string): Affine {
   // Three float32 (or float64) roundings may take a² of a half turn a little below zero.
   const tolerance = 3 * (header.version === 1 ? 2 ** -23 : 2 ** -52);
   if (!(square > -tolerance)) {
-    throw new ScanError(`${name}: the qform quaternion (${b}, ${c}, ${d}) is longer than 1, so the orientation is unknown; repair the header, e.g. by writing an sform`);
+    throw new ScanError(`${name}: no affine can be made of its qform (the quaternion ${b}, ${c}, ${d} is longer than 1); convert the scan again`);
   }
   const a = square < tolerance ? 0 : Math.sqrt(square);
   const s = 2 / (a * a + b * b + c * c + d * d);
