@@ -21,12 +21,14 @@ F32 = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Case:
-    """A network and a volume. `dims` is (nx, ny, nz); `gain` scales the weights, so that activations grow."""
+    """A network and a volume. `dims` is (nx, ny, nz); `gain` scales the weights, so that activations grow;
+    `offset` is added to the convolutions' biases, so that means lie far from zero."""
 
     name: str
     architecture: Architecture
     dims: tuple[int, int, int]
     gain: float = 1.0
+    offset: float = 0.0
     seed: int = 0
 
     def __str__(self) -> str:
@@ -48,6 +50,16 @@ class BuiltCase:
 
 def build(case: Case) -> BuiltCase:
     """Weights, input and PyTorch's result of a case (float32)."""
+    built, model = _build(case)
+    return with_result(built, model)
+
+
+def build_without_result(case: Case) -> BuiltCase:
+    """The same, for volumes on which PyTorch would take too long."""
+    return _build(case)[0]
+
+
+def _build(case: Case) -> tuple[BuiltCase, MeshNet]:
     a = case.architecture
     torch.manual_seed(case.seed)
     model = MeshNet(a).eval()
@@ -57,6 +69,8 @@ def build(case: Case) -> BuiltCase:
                 parameter.copy_(torch.randn_like(parameter) + (1 if name.endswith("weight") else 0))
             else:
                 parameter.mul_(case.gain)
+            if name.endswith("conv.bias"):
+                parameter.add_(case.offset)
     spec_weights = weights_of(model)
     data = save(spec_weights)
     spec = ModelSpec(
@@ -67,7 +81,7 @@ def build(case: Case) -> BuiltCase:
         weights=WeightsFile(sha256=hashlib.sha256(data).hexdigest()),
     )
     image = torch.rand(1, a.in_channels, *case.dims)
-    return with_result(BuiltCase(case.dims, dump_spec(spec), data, to_zyx(image)), model)
+    return BuiltCase(case.dims, dump_spec(spec), data, to_zyx(image)), model
 
 
 def with_result(built: BuiltCase, model: MeshNet) -> BuiltCase:

@@ -38,7 +38,7 @@ export async function runTrial(open: () => Promise<Backend>, trial: Trial): Prom
   const outputs: Float32Array[] = [];
   const progress: number[] = [];
   const controller = new AbortController();
-  let abortedAt: number | null = null;
+  const abort = { at: null as number | null };
   let start = performance.now();
   let backend: Backend | null = null;
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -48,7 +48,7 @@ export async function runTrial(open: () => Promise<Backend>, trial: Trial): Prom
     backend = await open();
     if (trial.cancelAfterMs !== undefined) {
       timer = setTimeout(() => {
-        abortedAt = performance.now();
+        abort.at = performance.now();
         controller.abort();
       }, trial.cancelAfterMs);
     }
@@ -64,7 +64,7 @@ export async function runTrial(open: () => Promise<Backend>, trial: Trial): Prom
   } catch (error) {
     const now = performance.now();
     const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-    return { ...empty, outputs, progress, milliseconds: now - start, error: text, cancelledWithinMs: abortedAt === null ? null : now - abortedAt };
+    return { ...empty, outputs, progress, milliseconds: now - start, error: text, cancelledWithinMs: abort.at === null ? null : now - abort.at };
   } finally {
     clearTimeout(timer);
     backend?.dispose();

@@ -1,0 +1,90 @@
+// The worker behind /selftest: probes, trials and timings, on the engines as the site runs them.
+import { cpu } from './engine/cpu/index';
+import { macsPerVoxel } from './engine/graph';
+import { tfjs } from './engine/tfjs';
+import { runTrial, type Trial, type TrialReport } from './engine/trial';
+import type { BackendId, BackendModule, Graph, Layer, Probe } from './engine/types';
+import { webgl2 } from './engine/webgl2/index';
+import { webgpu } from './engine/webgpu/index';
+
+const BACKENDS: readonly BackendModule[] = [webgpu, webgl2, cpu, tfjs];
+
+export interface Timing {
+  /** Edge of the cube, voxels. */
+  readonly size: number;
+  readonly milliseconds: number;
+  readonly gigaflopsPerSecond: number;
+}
+
+/** What the page may ask for, and what it gets. */
+export interface SelftestCalls {
+  readonly list: { readonly request: null; readonly reply: readonly BackendId[] };
+  readonly probe: { readonly request: BackendId; readonly reply: Probe };
+  readonly run: { readonly request: { readonly backend: BackendId; readonly trial: Trial }; readonly reply: TrialReport };
+  readonly time: { readonly request: BackendId; readonly reply: readonly Timing[] };
+}
+
+const handlers: { readonly [N in keyof SelftestCalls]: (request: SelftestCalls[N]['request']) => Promise<SelftestCalls[N]['reply']> } = {
+  list: () => Promise.resolve(BACKENDS.map(({ id }) => id)),
+  probe: (id) => moduleOf(id).probe(),
+  run: ({ backend, trial }) => runTrial(() => moduleOf(backend).open(), trial),
+  time: async (id) => {
+    const backend = await moduleOf(id).open();
+    try {
+      const timings: Timing[] = [];
+      for (const size of [32, 64, 128]) {
+        const timing = await time((graph, edge) => backend.run(graph, { data: noise(edge ** 3), dims: [edge, edge, edge] }), size);
+        timings.push(timing);
+        if (timing.milliseconds > 2000) break; // eight times as much would try the visitor's patience
+      }
+      return timings;
+    } finally {
+      backend.dispose();
+    }
+  },
+};
+
+function moduleOf(id: BackendId): BackendModule {
+  const module = BACKENDS.find((backend) => backend.id === id);
+  if (module === undefined) throw new Error(`no backend ${id}; there are ${BACKENDS.map((backend) => backend.id).join(', ')}`);
+  return module;
+}
+
+/** Second of two runs, so that compiling is not counted. */
+async function time(run: (graph: Graph, size: number) => Promise<unknown>, size: number): Promise<Timing> {
+  const graph = paperGraph(5);
+  await run(graph, size);
+  const start = performance.now();
+  await run(graph, size);
+  const milliseconds = performance.now() - start;
+  const flops = 2 * size ** 3 * graph.layers.reduce((sum, layer) => sum + macsPerVoxel(layer), 0);
+  return { size, milliseconds, gigaflopsPerSecond: flops / milliseconds / 1e6 };
+}
+
+/** MeshNet-5 of the stroke lesion paper with weights that mean nothing. */
+function paperGraph(channels: number): Graph {
+  const layers = [1, 2, 4, 8, 16, 16, 8, 4, 2].map((dilation, i): Layer => {
+    const inChannels = i === 0 ? 1 : channels;
+    const weight = noise(channels * inChannels * 27).map((v) => v - 0.5);
+    return { name: `layers.${i}`, inChannels, outChannels: channels, kernelSize: 3, dilation, weight, bias: noise(channels), norm: null, activation: 'relu' };
+  });
+  const weight = noise(2 * channels).map((v) => v - 0.5);
+  const classifier: Layer = {
+    name: 'classifier', inChannels: channels, outChannels: 2, kernelSize: 1, dilation: 1, weight, bias: new Float32Array(2), norm: null, activation: 'none',
+  };
+  return { layers: [...layers, classifier], inChannels: 1, classes: 2 };
+}
+
+/** Repeatable values in 0…1. */
+function noise(length: number): Float32Array {
+  let state = 1;
+  return Float32Array.from({ length }, () => (state = (state * 16807) % 2147483647) / 2147483647);
+}
+
+self.onmessage = (event: MessageEvent<{ id: number; name: keyof SelftestCalls; request: never }>) => {
+  const { id, name, request } = event.data;
+  void handlers[name](request).then(
+    (reply) => { self.postMessage({ id, reply }); },
+    (error: unknown) => { self.postMessage({ id, error: error instanceof Error ? error.message : String(error) }); },
+  );
+};
