@@ -90,14 +90,29 @@ def resample_linear(
     matrix = vox2vox(affine_to, affine_from)
     if (np.abs(matrix - np.rint(matrix)) <= TOLERANCE).all():
         matrix = np.rint(matrix)  # a flip, permutation and shift: copies voxels exactly
+    mapped = np.zeros(shape_to)
+    low, high = _box_of_source(matrix, data.shape, shape_to)
+    box_matrix = matrix.copy()
+    box_matrix[:3, 3] += matrix[:3, :3] @ low
     # `nearest` clamps coordinates to [0, n - 1]; what lies outside is then set to 0, with our tolerance.
-    mapped: NDArray[np.float64] = affine_transform(
-        data, matrix, output_shape=shape_to, output=np.float64, order=1, mode="nearest"
-    )
-    for i in range(shape_to[0]):
-        for x, n in zip(coordinates(matrix, i, shape_to), data.shape, strict=True):
-            np.copyto(mapped[i], 0.0, where=(x < -TOLERANCE) | (x > n - 1 + TOLERANCE))
+    box = affine_transform(data, box_matrix, output_shape=tuple(high - low), output=np.float64, order=1, mode="nearest")
+    for i in range(box.shape[0]):
+        for x, n in zip(coordinates(box_matrix, i, box.shape), data.shape, strict=True):
+            np.copyto(box[i], 0.0, where=(x < -TOLERANCE) | (x > n - 1 + TOLERANCE))
+    mapped[tuple(slice(*ends) for ends in zip(low, high, strict=True))] = box
     return mapped
+
+
+def _box_of_source(
+    matrix: NDArray[np.float64], shape_from: tuple[int, ...], shape_to: tuple[int, ...]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First and last-plus-one target voxel of the box that holds the source; the rest is outside anyway."""
+    corners = np.array([[*corner, 1.0] for corner in np.ndindex(2, 2, 2)]).T
+    corners[:3] *= np.array(shape_from)[:, None] - 1
+    at = (np.linalg.inv(matrix) @ corners)[:3]
+    low = np.clip(np.floor(at.min(axis=1)) - 1, 0, np.array(shape_to) - 1).astype(np.int64)
+    high = np.clip(np.ceil(at.max(axis=1)) + 2, low + 1, shape_to).astype(np.int64)
+    return low, high
 
 
 def vox2vox(affine_from: NDArray[np.float64], affine_to: NDArray[np.float64]) -> NDArray[np.float64]:
