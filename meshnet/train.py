@@ -22,11 +22,11 @@ from typing import Any, cast
 
 import torch
 from lightning.fabric import Fabric, seed_everything
+from tensorboardX import SummaryWriter
 from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader
-from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from meshnet.config import ConfigError, TrainConfig, as_yaml, compose_config

@@ -1,0 +1,95 @@
+"""Which scans and masks a data set holds: ARC's BIDS layout, or a plain folder of pairs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+#: The paper's cohort: T2w SPACE, with and without two-fold acceleration.
+SPACE = ("spc3p2", "spc3")
+
+_SUFFIXES = (".nii.gz", ".nii")
+
+
+class CohortError(ValueError):
+    """A folder that holds no usable data set; the message says what was looked for."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One scan with its mask. `name` is unique in the data set and a valid file name."""
+
+    name: str
+    subject: str
+    session: str
+    acquisition: str
+    run: str
+    image: Path
+    mask: Path
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """A scan that is not used, and why."""
+
+    name: str
+    reason: str
+
+
+def find_bids(root: Path, acquisitions: Collection[str]) -> tuple[list[Case], list[Excluded]]:
+    """T2w scans of a BIDS data set with masks under `derivatives/lesion_masks`.
+
+    Every T2w scan ends up in one of the two lists. `acquisitions`: wanted `acq` labels, empty for all.
+    Raises CohortError where there is no T2w scan at all.
+    """
+    images = [p for p in sorted(root.glob("sub-*/**/anat/*_T2w.nii*")) if p.name.endswith(_SUFFIXES)]
+    if not images:
+        raise CohortError(f"{root}: no sub-*/[ses-*/]anat/*_T2w.nii.gz; expected a BIDS data set (or --format pairs)")
+    masks_root = root / "derivatives" / "lesion_masks"
+    cases, excluded = [], []
+    for image in images:
+        stem = _stem(image)
+        entities = dict(re.findall(r"([a-z]+)-([A-Za-z0-9]+)", stem))
+        acquisition = entities.get("acq", "")
+        mask = _first_file(masks_root / image.parent.relative_to(root), f"{stem}_desc-lesion_mask")
+        if acquisitions and acquisition not in acquisitions:
+            wanted = ", ".join(sorted(acquisitions))
+            excluded.append(Excluded(stem, f"acquisition {acquisition or 'unnamed'!r} is not in the cohort ({wanted})"))
+        elif mask is None:
+            excluded.append(Excluded(stem, "no lesion mask under derivatives/lesion_masks"))
+        else:
+            subject, session = entities.get("sub", stem), entities.get("ses", "")
+            cases.append(Case(stem, subject, session, acquisition, entities.get("run", ""), image, mask))
+    known = {case.mask for case in cases} | {masks_root / e.name for e in excluded}
+    for mask in sorted(masks_root.glob("sub-*/**/anat/*_desc-lesion_mask.nii*")):
+        stem = _stem(mask).removesuffix("_desc-lesion_mask")
+        if mask not in known and not any(e.name == stem for e in excluded):
+            excluded.append(Excluded(stem, "a lesion mask without a T2w scan of that name"))
+    return cases, excluded
+
+
+def find_pairs(root: Path) -> tuple[list[Case], list[Excluded]]:
+    """`NAME.nii.gz` with `NAME_mask.nii.gz` beside it; every image is its own subject."""
+    files = [p for p in sorted(root.iterdir()) if p.name.endswith(_SUFFIXES)]
+    images = [p for p in files if not _stem(p).endswith("_mask")]
+    if not images:
+        raise CohortError(f"{root}: no NIfTI images; expected NAME.nii.gz with NAME_mask.nii.gz beside it")
+    cases, excluded = [], []
+    for image in images:
+        stem = _stem(image)
+        mask = _first_file(root, f"{stem}_mask")
+        if mask is None:
+            excluded.append(Excluded(stem, f"no {stem}_mask.nii.gz beside it"))
+        else:
+            cases.append(Case(stem, stem, "", "", "", image, mask))
+    return cases, excluded
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(".gz").removesuffix(".nii")
+
+
+def _first_file(folder: Path, stem: str) -> Path | None:
+    return next((p for p in (folder / f"{stem}{suffix}" for suffix in _SUFFIXES) if p.is_file()), None)
