@@ -1,0 +1,24 @@
+// Mean and sum of squared deviations of one row (y) of one layer (four channels) of a chunk:
+//   target 0 = mean over x, target 1 = sum over x of (value - mean)^2.
+// Two passes over the row, so nothing cancels however large the mean; rows are merged in float64 on the host.
+// Dispatch: viewport (ny, layers), one fragment per (row, layer). Bindings: `chunk`, `firstLayer`, `width` = nx.
+uniform highp sampler2DArray chunk;
+uniform int firstLayer;
+uniform int width;
+
+layout(location = 0) out vec4 rowMean;
+layout(location = 1) out vec4 rowSquares;
+
+void main() {
+  ivec2 at = ivec2(gl_FragCoord.xy); // (row, layer)
+  vec4 sum = vec4(0.0);
+  for (int x = 0; x < width; x++) sum += texelFetch(chunk, ivec3(x, at.x, firstLayer + at.y), 0);
+  vec4 mean = sum / float(width);
+  vec4 squares = vec4(0.0);
+  for (int x = 0; x < width; x++) {
+    vec4 deviation = texelFetch(chunk, ivec3(x, at.x, firstLayer + at.y), 0) - mean;
+    squares += deviation * deviation;
+  }
+  rowMean = mean;
+  rowSquares = squares;
+}
