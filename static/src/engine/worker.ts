@@ -13,9 +13,10 @@ import type { BackendChoice, BackendOptions, CallName, Calls, DisplayArray, Fail
 import { probeAll, rankBackends, segment } from './segment';
 import { tfjs } from './tfjs';
 import type { RunOptions } from './types';
+import { webgl2 } from './webgl2/index';
 import { webgpu } from './webgpu/index';
 
-const BACKENDS = [webgpu, cpu, tfjs];
+const BACKENDS = [webgpu, webgl2, cpu, tfjs];
 
 /** What the worker remembers between calls. */
 interface Memory {
