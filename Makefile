@@ -72,7 +72,7 @@ static/dist/index.html: static/node_modules/.stamp $(SITE_SOURCES)
 	touch $@
 
 # Published models, where the data folder lies beside the project.
-.models/.stamp: $(wildcard export/*.py export/importers/*.py) $(VENV)/.base
+.models/.stamp: $(wildcard export/*.py export/importers/*.py $(DATA)/models) $(VENV)/.base
 	mkdir -p .models
 	if [ -d $(DATA) ]; then $(VENV)/bin/python -m export.published $(DATA) .models; fi
 	touch $@

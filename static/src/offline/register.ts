@@ -30,11 +30,14 @@ export async function keepOffline({ show, mayReload }: OfflineOptions): Promise<
   const wasControlled = container.controller !== null;
   let applying = false;
   let failure: string | null = null;
+  // Messages of a service worker may arrive after it has changed its state.
+  let complete = false;
 
   container.addEventListener('message', (event: MessageEvent<FromServiceWorker>) => {
     const message = event.data;
-    if (message.type === 'keeping') show({ kind: 'keeping', done: message.done, total: message.total });
-    else if (message.type === 'windows-open') show({ kind: 'windows-open', others: message.others });
+    if (message.type === 'keeping') {
+      if (!complete) show({ kind: 'keeping', done: message.done, total: message.total });
+    } else if (message.type === 'windows-open') show({ kind: 'windows-open', others: message.others });
     else {
       failure = message.reason;
       show(wasControlled ? { kind: 'ready', note: failure } : { kind: 'unavailable', reason: failure });
@@ -45,6 +48,7 @@ export async function keepOffline({ show, mayReload }: OfflineOptions): Promise<
   });
 
   const offerUpdate = (waiting: ServiceWorker): void => {
+    complete = true;
     show({
       kind: 'update',
       apply: () => {
@@ -61,6 +65,7 @@ export async function keepOffline({ show, mayReload }: OfflineOptions): Promise<
     });
   };
   const becomeReady = (): void => {
+    complete = true;
     // A plain file server can't send the headers that threads need; the service worker can, from the next load on.
     if (!crossOriginIsolated && container.controller === null && mayReload()) location.reload();
     else show({ kind: 'ready' });
@@ -69,6 +74,7 @@ export async function keepOffline({ show, mayReload }: OfflineOptions): Promise<
   try {
     const registration = await container.register(new URL('sw.js', document.baseURI), { updateViaCache: 'none' });
     registration.addEventListener('updatefound', () => {
+      complete = false;
       if (registration.installing) follow(registration.installing);
     });
     if (registration.installing) follow(registration.installing);
