@@ -38,7 +38,10 @@ export async function openTfjs(device: 'webgl' | 'cpu'): Promise<Backend> {
     id: 'tfjs',
     run: (graph, input, options = {}) => run(graph, input, options, device),
     dispose: () => {
+      // Removing a backend frees its memory but also forgets how to make it; the next `open` needs that.
+      const factory = tf.findBackendFactory(device);
       tf.removeBackend(device);
+      tf.registerBackend(device, factory);
     },
   };
 }
@@ -232,14 +235,19 @@ function firstClass(logit: tf.Tensor5D, wantsMargin: boolean): Best {
 
 /** Strictly greater, so the lowest index wins a tie. */
 function better(best: Best, logit: tf.Tensor5D, c: number): Best {
-  const wins = tf.greater(logit, best.logit);
+  const wins: tf.Tensor5D = tf.greater(logit, best.logit);
   const largest: tf.Tensor5D = tf.maximum(logit, best.logit);
   return {
     logit: largest,
-    index: tf.where<tf.Tensor5D>(wins, tf.fill<tf.Rank.R5>(logit.shape, c), best.index),
-    second: best.second && tf.where<tf.Tensor5D>(wins, best.logit, tf.maximum<tf.Tensor5D>(best.second, logit)),
+    index: pick(wins, tf.fill<tf.Rank.R5>(logit.shape, c), best.index),
+    second: best.second && pick(wins, best.logit, tf.maximum<tf.Tensor5D>(best.second, logit)),
     sum: best.sum && tf.add<tf.Tensor5D>(tf.mul(best.sum, tf.exp(tf.sub(best.logit, largest))), tf.exp(tf.sub(logit, largest))),
   };
+}
+
+/** a where the condition holds, else b; flat, because the WebGL `where` knows no rank 5. */
+function pick(condition: tf.Tensor5D, a: tf.Tensor5D, b: tf.Tensor5D): tf.Tensor5D {
+  return tf.reshape(tf.where(tf.reshape(condition, [-1]), tf.reshape(a, [-1]), tf.reshape(b, [-1])), a.shape);
 }
 
 /** round(255 · (p₁ − p₂)). */
