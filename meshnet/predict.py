@@ -26,7 +26,7 @@ from meshnet.native import label_counts, resample_labels, volume_ml
 from meshnet.nifti import Scan, ScanError, new_header, read_scan, save_labels, space_code
 from meshnet.normalize import normalize
 from meshnet.orientation import CONFORMED, reorient
-from meshnet.scan_paths import find_scans, output_names
+from meshnet.scan_paths import find_scans, location, output_names
 from meshnet.spec import Label, ModelSpec, SpecError
 
 #: A normalised image float32 [D, H, W] to labels uint8 [D, H, W]; calls its argument after each step.
@@ -153,9 +153,9 @@ def _outputs(scans: Sequence[Path], out: Path, model_id: str) -> list[Path]:
     if out.exists() and not out.is_dir():
         raise ScanError(f"{out}: -o names a file that exists; expected a folder for the results")
     outputs = [out / name for name in output_names(scans, model_id)]
-    inputs = {scan.resolve() for scan in scans}
+    inputs = {location(scan) for scan in scans}
     for output in outputs:
-        if output.resolve() in inputs:
+        if location(output) in inputs:
             raise ScanError(f"{output}: the result would overwrite this scan; choose another folder with -o")
     return outputs
 

@@ -31,7 +31,7 @@ def find_scans(sources: Iterable[Path], *, out: Path, model_id: str) -> list[Pat
         else:
             raise ScanError(f"{source}: no such file or folder; check the path")
         for scan in map(_pair_header, scans):
-            found.setdefault(scan.resolve(), scan)
+            found.setdefault(location(scan), scan)
     return list(found.values())
 
 
@@ -41,7 +41,7 @@ def output_names(scans: Sequence[Path], model_id: str) -> list[str]:
     Scans of the same name get the names of their folders in front (`a_x`, `b_x`), as many as tell them
     apart; x.nii and x.nii.gz in one folder keep their endings.
     """
-    absolute = [scan.resolve() for scan in scans]
+    absolute = [location(scan) for scan in scans]
     twins = Counter((scan.parent, _stem(scan).casefold()) for scan in absolute)
     base = [s.name if twins[s.parent, _stem(s).casefold()] > 1 else _stem(s) for s in absolute]
     depth = [0] * len(scans)
@@ -62,6 +62,11 @@ def output_names(scans: Sequence[Path], model_id: str) -> list[str]:
             raise ScanError(f"{both}: their results would have the same name; rename one or run them separately")
         for index in deeper:
             depth[index] += 1
+
+
+def location(path: Path) -> Path:
+    """The path without detours. A link keeps its own name: data sets are often links into a store of hashes."""
+    return path.parent.resolve() / path.name
 
 
 def _is_scan(path: Path, folder: Path, out: Path, model_id: str) -> bool:
