@@ -6,38 +6,47 @@ import { greyScale, type GreyScale } from './grey-scale';
 import type { Scan } from './nifti';
 import type { Affine, Dims, Volume, VoxelArray } from './volume';
 
-export const CONFORMED_SIZE = 256;
+/** A cubic LIA grid: voxels per axis, and their size. */
+export interface ConformedGrid {
+  readonly size: number;
+  readonly voxelSizeMm: number;
+}
 
-const CONFORMED_DIMS: Dims = [CONFORMED_SIZE, CONFORMED_SIZE, CONFORMED_SIZE];
+/** FreeSurfer's. */
+export const CONFORMED_GRID: ConformedGrid = { size: 256, voxelSizeMm: 1 };
+
 /** Tolerance in voxels: of the field of view's edge, of entries that count as integers, of an equal affine. */
 const TOLERANCE = 1e-6;
 
-/** The LIA affine of 1 mm whose centre, voxel (128, 128, 128), lies where `dims / 2` of the scan lies. */
-export function conformedAffine(dims: Dims, affineVox2ras: Affine): Affine {
+/** The LIA affine whose centre, voxel (size / 2, …), lies where `dims / 2` of the scan lies. */
+export function conformedAffine(dims: Dims, affineVox2ras: Affine, grid: ConformedGrid = CONFORMED_GRID): Affine {
   const [x, y, z] = apply(affineVox2ras, [dims[0] / 2, dims[1] / 2, dims[2] / 2]);
-  const half = CONFORMED_SIZE / 2;
-  return [-1, 0, 0, x + half, 0, 0, 1, y - half, 0, -1, 0, z + half, 0, 0, 0, 1];
+  const v = grid.voxelSizeMm;
+  const half = (v * grid.size) / 2;
+  return [-v, 0, 0, x + half, 0, 0, v, y - half, 0, -v, 0, z + half, 0, 0, 0, 1];
 }
 
-/** Whether conform would change nothing: 256³ unscaled uint8 on an LIA grid of 1 mm. */
-export function isConformed(scan: Scan): boolean {
-  const wanted = conformedAffine(scan.dims, scan.affineVox2ras);
+/** Whether conform would change nothing: unscaled uint8 on an LIA grid of that size. */
+export function isConformed(scan: Scan, grid: ConformedGrid = CONFORMED_GRID): boolean {
+  const wanted = conformedAffine(scan.dims, scan.affineVox2ras, grid);
   const sameGrid = wanted.every((value, n) => n % 4 === 3 || Math.abs(value - scan.affineVox2ras[n]!) <= TOLERANCE);
-  return scan.data instanceof Uint8Array && sameGrid && scan.dims.every((size) => size === CONFORMED_SIZE);
+  return scan.data instanceof Uint8Array && sameGrid && scan.dims.every((size) => size === grid.size);
 }
 
 /** Scan → conformed volume. Raises ScanError where all of it would be one grey level. */
-export function conform(scan: Scan): Volume<Uint8Array> {
+export function conform(scan: Scan, grid: ConformedGrid = CONFORMED_GRID): Volume<Uint8Array> {
   const { data, dims, affineVox2ras } = scan;
-  if (isConformed(scan)) return { data: data as Uint8Array, dims, affineVox2ras };
-  const affine = conformedAffine(dims, affineVox2ras);
+  if (isConformed(scan, grid)) return { data: data as Uint8Array, dims, affineVox2ras };
+  const affine = conformedAffine(dims, affineVox2ras, grid);
   // uint8 files keep their values, as in FastSurfer: masks and conformed scans must not be stretched.
   const scale = scan.dtype === 'uint8' ? null : greyScale(data);
-  const grey = resample(data, dims, sourceFromConformed(affineVox2ras, affine), scale);
+  const grey = resample(data, dims, grid.size, sourceFromConformed(affineVox2ras, affine), scale);
   if (grey.every((value) => value === grey[0])) {
-    throw new ScanError(`${scan.name}: conformed to 0-255, every voxel has the value ${grey[0]!}; an outlier or the header's slope takes the whole range of intensities; clip outliers or correct the slope and try again`);
+    throw new ScanError(
+      `${scan.name}: conformed to 0-255, every voxel has the value ${grey[0]!}: an outlier or the header's slope takes the whole range of intensities; clip outliers or correct the slope and try again`,
+    );
   }
-  return { data: grey, dims: CONFORMED_DIMS, affineVox2ras: affine };
+  return { data: grey, dims: [grid.size, grid.size, grid.size], affineVox2ras: affine };
 }
 
 /** Conformed voxel → source voxel; within tolerance of integers it is them, so that flips and shifts copy voxels. */
@@ -47,7 +56,7 @@ function sourceFromConformed(source: Affine, conformed: Affine): number[] {
 }
 
 /** Trilinear resampling onto the conformed grid through `m`, and to grey levels. */
-function resample(data: VoxelArray, dims: Dims, m: readonly number[], scale: GreyScale | null): Uint8Array {
+function resample(data: VoxelArray, dims: Dims, size: number, m: readonly number[], scale: GreyScale | null): Uint8Array {
   // Two array types instead of eight keep the inner loop compiled for them; both hold every value exactly.
   const exactInFloat32 = data.BYTES_PER_ELEMENT <= 2 || data instanceof Float32Array;
   const source = exactInFloat32 ? new Float32Array(data) : new Float64Array(data);
@@ -55,14 +64,14 @@ function resample(data: VoxelArray, dims: Dims, m: readonly number[], scale: Gre
   const [nx, ny, nz] = dims;
   const [sliceStep, lastX, lastY, lastZ] = [nx * ny, nx - 1, ny - 1, nz - 1];
   const [m0, m4, m8] = [m[0]!, m[4]!, m[8]!];
-  const out = new Uint8Array(CONFORMED_SIZE ** 3);
-  for (let k = 0; k < CONFORMED_SIZE; k++) {
-    for (let j = 0; j < CONFORMED_SIZE; j++) {
+  const out = new Uint8Array(size ** 3);
+  for (let k = 0; k < size; k++) {
+    for (let j = 0; j < size; j++) {
       const x0 = m[1]! * j + m[2]! * k + m[3]!;
       const y0 = m[5]! * j + m[6]! * k + m[7]!;
       const z0 = m[9]! * j + m[10]! * k + m[11]!;
-      const row = CONFORMED_SIZE * (j + CONFORMED_SIZE * k);
-      for (let i = 0; i < CONFORMED_SIZE; i++) {
+      const row = size * (j + size * k);
+      for (let i = 0; i < size; i++) {
         let x = m0 * i + x0;
         let y = m4 * i + y0;
         let z = m8 * i + z0;

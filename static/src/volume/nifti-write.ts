@@ -1,4 +1,5 @@
 // uint8 volumes → .nii.gz bytes that keep the scan's place in space.
+import { voxelSizeMm } from './affine';
 import { gzip } from './gzip';
 import { HEADER_BYTES, serializeHeader, type NiftiHeader } from './nifti-header';
 import type { Dims, Volume } from './volume';
@@ -31,6 +32,8 @@ export function encodeConformedVolume({ data, dims, affineVox2ras }: Volume<Uint
   return encode(data, {
     ...CONFORMED,
     dim: [3, ...dims, 1, 1, 1, 1],
+    // LIA is left-handed: a half turn about (0, 1, −1), and the third axis flipped (−1 first).
+    pixdim: [-1, ...voxelSizeMm(affineVox2ras), 1, 1, 1, 1],
     qform_code: code,
     sform_code: code,
     qoffset: [affineVox2ras[3]!, affineVox2ras[7]!, affineVox2ras[11]!],
@@ -51,8 +54,7 @@ const CONFORMED: NiftiHeader = {
   datatype: 2,
   bitpix: 8,
   slice_start: 0,
-  // LIA is left-handed: a half turn about (0, 1, −1) and the third axis flipped (pixdim[0] = −1).
-  pixdim: [-1, 1, 1, 1, 1, 1, 1, 1],
+  pixdim: [],
   quatern: [0, HALF_TURN, -HALF_TURN],
   vox_offset: 352,
   scl_slope: 1,

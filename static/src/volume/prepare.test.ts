@@ -15,19 +15,16 @@ const spec = (change: Partial<Spec['input']> = {}, inChannels = 1): Spec => ({
   },
   input: { size: [256, 256, 256], voxel_size_mm: 1, orientation: 'RAS', normalization: { kind: 'minmax' }, ...change },
 });
-const sum = (array: Iterable<number>): number => {
-  let total = 0;
-  for (const value of array) total += value;
-  return total;
-};
+/** Whole 256³ volumes on a busy machine. */
+const timeout = 60_000;
 
-describe('from a file to the network and back', () => {
+describe('from a file to the network and back', { timeout }, () => {
   const { scan, conformed } = prepare([{ name: 'a.nii', bytes: makeNifti({ descrip: 'kept', units: 10 }) }]);
 
   it('gives the network a normalised copy in its own orientation', () => {
     const input = toNetworkInput(conformed, spec());
-    const top = conformed.data.reduce((most, value) => Math.max(most, value), 0);
-    expect(sum(input) * top).toBeCloseTo(sum(conformed.data), 0);
+    const top = 59; // the example's voxels are 0 … 59, and conform keeps uint8
+    expect(input.length).toBe(256 ** 3);
     // RAS (i, j, k) is LIA (255 − i, 255 − k, j)
     for (const [i, j, k] of [[127, 127, 127], [128, 126, 125], [126, 130, 124]] as const) {
       expect(input[i + 256 * (j + 256 * k)]).toBe(Math.fround(conformed.data[255 - i + 256 * (255 - k + 256 * j)]! / top));
@@ -44,7 +41,7 @@ describe('from a file to the network and back', () => {
   });
 
   it('refuses a model of another size or of more channels', () => {
-    expect(() => toNetworkInput(conformed, spec({ size: [128, 128, 128] }))).toThrow('model example takes 1 channels of 128 x 128 x 128 voxels');
+    expect(() => toNetworkInput(conformed, spec({ size: [128, 128, 128] }))).toThrow('model example takes 1 channels of 128 x 128 x 128 voxels of 1 mm, but the conformed scan has 1 channel of 256 x 256 x 256');
     expect(() => toNetworkInput(conformed, spec({ voxel_size_mm: 0.8 }))).toThrow('of 0.8 mm');
     expect(() => toNetworkInput(conformed, spec({}, 3))).toThrow('takes 3 channels');
   });

@@ -1,7 +1,8 @@
 // From files to the network and back, for the worker: everything between a dropped file and a saved one,
 // except the network itself. Pure functions on arrays; no DOM.
 import type { ModelSpec } from '../generated/model-spec';
-import { conform, CONFORMED_SIZE } from './conform';
+import { voxelSizeMm } from './affine';
+import { conform, CONFORMED_GRID, type ConformedGrid } from './conform';
 import { labelCounts, labelsToNative, voxelVolumeMl } from './native';
 import { readScan, type Scan, type ScanFile } from './nifti';
 import { encodeConformedVolume, encodeNativeLabels } from './nifti-write';
@@ -12,7 +13,7 @@ import type { Volume } from './volume';
 export interface Prepared {
   /** The scan on its own grid, with its header. */
   readonly scan: Scan;
-  /** 256³, 1 mm, LIA. */
+  /** LIA; 256³ of 1 mm unless another grid was asked for. */
   readonly conformed: Volume<Uint8Array>;
 }
 
@@ -28,17 +29,22 @@ type InputOfSpec = Pick<ModelSpec, 'id' | 'architecture' | 'input'>;
  * Read and conform one scan: a .nii, a .nii.gz, or a .hdr with its .img.
  * Raises ScanError with a sentence for the visitor; FramesError for a 4-D file without `frame` (0-based).
  */
-export function prepare(files: readonly ScanFile[], frame: number | null = null): Prepared {
+export function prepare(files: readonly ScanFile[], frame: number | null = null, grid: ConformedGrid = CONFORMED_GRID): Prepared {
   const scan = readScan(files, frame);
-  return { scan, conformed: conform(scan) };
+  return { scan, conformed: conform(scan, grid) };
 }
 
-/** Conformed volume → [z][y][x] float32 in the model's orientation, normalised; see EngineInput. */
+/**
+ * Conformed volume → [z][y][x] float32 in the model's orientation, normalised; see EngineInput.
+ * Raises an Error where the model takes another grid or more than one channel.
+ */
 export function toNetworkInput(conformed: Volume<Uint8Array>, spec: InputOfSpec): Float32Array {
-  const { size, voxel_size_mm, orientation, normalization } = spec.input;
-  if (size.some((n) => n !== CONFORMED_SIZE) || voxel_size_mm !== 1 || spec.architecture.in_channels !== 1) {
+  const { size, voxel_size_mm: wantedMm, orientation, normalization } = spec.input;
+  const channels = spec.architecture.in_channels;
+  const gotMm = voxelSizeMm(conformed.affineVox2ras)[0];
+  if (size.some((n, axis) => n !== conformed.dims[axis]) || Math.abs(wantedMm - gotMm) > 1e-5 || channels !== 1) {
     throw new Error(
-      `model ${spec.id} takes ${spec.architecture.in_channels} channels of ${size.join(' x ')} voxels of ${voxel_size_mm} mm; expected 1 channel of ${CONFORMED_SIZE}³ voxels of 1 mm`,
+      `model ${spec.id} takes ${channels} channels of ${size.join(' x ')} voxels of ${wantedMm} mm, but the conformed scan has 1 channel of ${conformed.dims.join(' x ')} voxels of ${gotMm} mm; choose another model`,
     );
   }
   return normalize(reorient(conformed.data, conformed.dims, CONFORMED_ORIENTATION, orientation), normalization);
