@@ -16,11 +16,6 @@ RELATIVE = 2e-5
 
 MORE_CASES = (
     Case(
-        "two inputs",
-        Architecture(in_channels=2, channels=4, classes=2, dilations=(1, 2), activation="elu"),
-        (9, 8, 9),
-    ),
-    Case(
         "more groups than draw buffers",
         Architecture(channels=37, classes=2, dilations=(1, 2), activation="relu"),
         (6, 5, 4),
