@@ -33,9 +33,15 @@ CASES = (
     Case("relu", Architecture(channels=5, classes=3, dilations=(1, 2, 4, 8, 16), activation="relu"), (67, 21, 40)),
     Case("elu", Architecture(channels=11, classes=2, dilations=(1, 16), activation="elu"), (9, 18, 7), gain=3),
     Case("gelu", Architecture(channels=3, classes=2, dilations=(2, 1), activation="gelu"), (45, 7, 9), gain=6),
-    Case("gelu_tanh", Architecture(channels=3, classes=2, dilations=(2, 1), activation="gelu_tanh"), (45, 7, 9), gain=6),
+    Case(
+        "gelu_tanh", Architecture(channels=3, classes=2, dilations=(2, 1), activation="gelu_tanh"), (45, 7, 9), gain=6
+    ),
     Case("odd dilations", Architecture(channels=4, classes=2, dilations=(3, 5, 7), activation="relu"), (31, 17, 13)),
-    Case("dilation beyond the volume", Architecture(channels=5, classes=2, dilations=(16, 64), activation="relu"), (9, 7, 8)),
+    Case(
+        "dilation beyond the volume",
+        Architecture(channels=5, classes=2, dilations=(16, 64), activation="relu"),
+        (9, 7, 8),
+    ),
     Case(
         "affine norm",
         Architecture(channels=6, classes=3, dilations=(1, 3), activation="gelu", norm=GroupNorm(affine=True)),
@@ -44,23 +50,37 @@ CASES = (
     Case(
         "norm without bias",
         Architecture(
-            channels=4, classes=2, dilations=(1, 2), activation="gelu", norm=GroupNorm(), conv_bias=False,
+            channels=4,
+            classes=2,
+            dilations=(1, 2),
+            activation="gelu",
+            norm=GroupNorm(),
+            conv_bias=False,
             classifier_bias=False,
         ),
         (7, 11, 17),
     ),
     Case("104 classes", Architecture(channels=21, classes=104, dilations=(1, 4), activation="relu"), (33, 9, 11)),
     Case("30 channels", Architecture(channels=30, classes=18, dilations=(1, 2), activation="elu"), (32, 10, 9)),
-    Case("2 input channels", Architecture(in_channels=2, channels=5, classes=2, dilations=(1, 2), activation="elu"), (24, 9, 8)),
-    Case("large activations, elu", Architecture(channels=5, classes=3, dilations=(1, 2, 1), activation="elu"), (29, 7, 8), gain=300),
-    Case("large activations, gelu", Architecture(channels=5, classes=3, dilations=(1, 2, 1), activation="gelu"), (29, 7, 8), gain=300),
+    Case(
+        "large activations, elu",
+        Architecture(channels=5, classes=3, dilations=(1, 2, 1), activation="elu"),
+        (29, 7, 8),
+        gain=300,
+    ),
+    Case(
+        "large activations, gelu",
+        Architecture(channels=5, classes=3, dilations=(1, 2, 1), activation="gelu"),
+        (29, 7, 8),
+        gain=300,
+    ),
     Case(
         "large activations, gelu_tanh",
         Architecture(channels=5, classes=3, dilations=(1, 2, 1), activation="gelu_tanh"),
         (29, 7, 8),
         gain=300,
     ),
-)  # fmt: skip
+)
 
 
 def _isolated(open_page: OpenPage) -> Page:
@@ -76,9 +96,9 @@ def _not_isolated(open_page: OpenPage) -> Page:
         headers = {name: value for name, value in response.headers.items() if not name.startswith("cross-origin-")}
         route.fulfill(response=response, headers=headers)
 
-    page.route("**/*", without_isolation)
+    page.route("**/selftest.html", without_isolation)
     page.reload(wait_until="load")
-    page.unroute("**/*")
+    page.unroute("**/selftest.html")
     return page
 
 
@@ -183,14 +203,11 @@ def _expected(shared_data: Path, scan: str, folder: str) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize(
-    ("folder", "scan", "counts"),
-    [
-        ("brainchop_model5_gw_ae", "t1_crop", [15523464, 518540, 735212]),
-        ("brainchop_t2_lesion", "M2265_T2w", [256**3 - 34917, 34917]),
-    ],
+    ("folder", "scan"),
+    [("brainchop_model5_gw_ae", "t1_crop"), ("brainchop_t2_lesion", "M2265_T2w")],
 )
 def test_a_whole_scan_gets_the_expected_labels(
-    shared_data: Path, tmp_path: Path, open_page: OpenPage, folder: str, scan: str, counts: list[int]
+    shared_data: Path, tmp_path: Path, open_page: OpenPage, folder: str, scan: str
 ) -> None:
     built = _published(shared_data, folder, scan, tmp_path)
 
@@ -200,6 +217,6 @@ def test_a_whole_scan_gets_the_expected_labels(
     expected = _expected(shared_data, scan, folder)
     assert agreement(got["labels"], expected) >= 0.9999
     assert smallest_dice(got["labels"], expected) >= 0.999
-    assert np.abs(np.bincount(got["labels"].ravel()) - counts).max() <= 5
-    channels = 5 if "model5" in folder else 11
+    channels = {"brainchop_model5_gw_ae": 5, "brainchop_t2_lesion": 11}[folder]
+    # one activation volume, the labels, and the ring of staged planes
     assert got["peakBytes"] < 1.25 * channels * 4 * 256**3

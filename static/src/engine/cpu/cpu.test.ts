@@ -138,7 +138,7 @@ describe.each(variants)('%s', { timeout: 60_000 }, (variant) => {
     graph.layers[1]!.bias.set([0, 2, 1, 2, 2]);
     const { labels, margin } = await runGraph(soloCrew(module), graph, inputOf([9, 4, 3]), { margin: true });
     expect(new Set(labels)).toEqual(new Set([1]));
-    expect(new Set(margin!)).toEqual(new Set([0]));
+    expect(new Set(margin)).toEqual(new Set([0]));
   });
 
   it('an aborted run rejects with the reason and leaves the crew usable', async () => {
