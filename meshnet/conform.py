@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 
-from meshnet.nifti import Scan, ScanError
+from meshnet.nifti import Scan
+from meshnet.scan_stream import ScanError
 
 SIZE = 256
 VOXEL_SIZE_MM = 1.0

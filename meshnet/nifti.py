@@ -9,29 +9,30 @@ from __future__ import annotations
 import gzip
 import logging
 import os
-import zlib
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import nibabel as nib
 import numpy as np
+from nibabel.freesurfer.mghformat import MGHHeader
 from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
+
+from meshnet.scan_stream import ScanError, ScanStream, pair_partner
+
+__all__ = ["Scan", "ScanError", "new_header", "read_scan", "save_labels", "space_code"]
 
 MIN_DIM, MAX_DIM, MAX_VOXELS = 2, 2048, 2**28
 SMALLEST_VOXEL_MM3 = 1e-9
 
-_GZIP_MAGIC = b"\x1f\x8b"
+_MGH_VERSION, _MGH_HEADER_SIZE = b"\0\0\0\1", 284
 _UNUSABLE_DTYPES = {"V": "RGB24 or RGBA32", "c": "complex"}
 _quiet = logging.getLogger("meshnet.nifti.header")
 _quiet.addHandler(logging.NullHandler())
 _quiet.propagate = False
-
-
-class ScanError(ValueError):
-    """A scan that cannot be used; the message names the file, what is wrong and what to do next."""
 
 
 @dataclass(frozen=True)
@@ -53,17 +54,17 @@ def read_scan(path: Path, *, frame: int | None = None) -> Scan:
     where = str(path)
     name = path.name.lower()
     header_path = pair_partner(path, ".img", ".hdr") if name.endswith((".img", ".img.gz")) else path
-    with closing(_Stream(header_path)) as stream:
+    # Damaged headers make NaN of anything; the checks below say so in words.
+    with closing(ScanStream(header_path)) as stream, np.errstate(all="ignore"):
         head = stream.read(540)
-        if head[:4] == b"\x00\x00\x00\x01":
-            raw, header, affine = _read_mgh(stream, head, frame, where)
-            data = raw
+        if head[:4] == _MGH_VERSION:
+            raw, affine = _read_mgh(stream, head, frame, where)
+            data, header = raw, new_header(affine, raw.shape, code=1)
         else:
             header = _nifti_header(head, where)
-            raw = _read_nifti_voxels(stream, header, header_path, frame, where)
             affine = _best_affine(header, where)
+            raw = _read_nifti_voxels(stream, header, header_path, frame, where)
             data = _scaled(raw, header, where)
-    _check_affine(affine, where)
     _check_values(data, where)
     return Scan(where, data, affine, _result_header(header, data.shape), raw.dtype)
 
@@ -100,54 +101,6 @@ def space_code(header: nib.Nifti1Header) -> int:
     return int(header["sform_code"]) or int(header["qform_code"]) or 2
 
 
-class _Stream:
-    """Bytes of a file, decompressed where it is gzip, with gzip's errors turned into ScanError."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._raw = path.open("rb")
-        is_gzip = self._raw.read(2) == _GZIP_MAGIC
-        self._raw.seek(0)
-        self._file: BinaryIO | gzip.GzipFile = gzip.GzipFile(fileobj=self._raw) if is_gzip else self._raw
-
-    def read(self, count: int) -> bytes:
-        try:
-            return self._file.read(count)
-        except EOFError as error:
-            raise ScanError(
-                f"{self.path}: the gzip stream ends early (truncated download or copy); get the file again"
-            ) from error
-        except (zlib.error, gzip.BadGzipFile) as error:
-            raise ScanError(f"{self.path}: the gzip stream is damaged ({error}); get the file again") from error
-
-    def skip(self, count: int) -> int:
-        """Read and drop up to `count` bytes; returns how many there were."""
-        left = count
-        while left > 0 and (block := self.read(min(left, 1 << 20))):
-            left -= len(block)
-        return count - left
-
-    def seek(self, position: int) -> None:
-        self._file.seek(0)
-        self.skip(position)
-
-    def close(self) -> None:
-        self._file.close()
-        self._raw.close()
-
-
-def pair_partner(path: Path, suffix: str, other: str) -> Path:
-    """The other file of a .hdr/.img pair, compressed or not."""
-    name = path.name[:-3] if path.name.lower().endswith(".gz") else path.name
-    stem = name[: -len(suffix)]
-    upper = name.endswith(suffix.upper())
-    for ending in (other, other + ".gz"):
-        partner = path.with_name(stem + (ending.upper() if upper else ending))
-        if partner.is_file():
-            return partner
-    raise ScanError(f"{path}: its {other} file is missing; a NIfTI pair needs {stem}.hdr and {stem}.img side by side")
-
-
 def _nifti_header(head: bytes, where: str) -> nib.Nifti1Header:
     size_le, size_be = (int.from_bytes(head[:4], order) for order in ("little", "big"))
     endianness = "<" if size_le in (348, 540) else ">"
@@ -178,7 +131,7 @@ def _nifti_header(head: bytes, where: str) -> nib.Nifti1Header:
 
 
 def _read_nifti_voxels(
-    stream: _Stream, header: nib.Nifti1Header, header_path: Path, frame: int | None, where: str
+    stream: ScanStream, header: nib.Nifti1Header, header_path: Path, frame: int | None, where: str
 ) -> NDArray[Any]:
     """The chosen frame [i, j, k], unscaled, in native byte order."""
     dtype = header.get_data_dtype()
@@ -188,14 +141,19 @@ def _read_nifti_voxels(
             f"choose the magnitude or grey-scale image of this scan"
         )
     _check_shape(header.get_data_shape(), frame, where)
-    offset = int(header["vox_offset"])
-    if header["magic"].item().startswith(b"n+"):
-        return _frame(stream, header, offset or header.single_vox_offset, frame, where)
-    with closing(_Stream(pair_partner(header_path, ".hdr", ".img"))) as voxels:
-        return _frame(voxels, header, offset, frame, where)
+    single = header["magic"].item().startswith(b"n+")
+    offset = float(header["vox_offset"]) or float(header.single_vox_offset if single else 0)
+    if not 0 <= offset < 2**40:
+        raise ScanError(f"{where}: its voxels start at byte {offset}, which can't be; convert the scan again")
+    if single:
+        return _frame(stream, header, int(offset), frame, where)
+    with closing(ScanStream(pair_partner(header_path, ".hdr", ".img"))) as voxels:
+        return _frame(voxels, header, int(offset), frame, where)
 
 
-def _frame(stream: _Stream, header: nib.Nifti1Header, offset: int, frame: int | None, where: str) -> NDArray[Any]:
+def _frame(
+    stream: ScanStream, header: nib.Nifti1Header | MGHHeader, offset: int, frame: int | None, where: str
+) -> NDArray[Any]:
     """One frame of a file whose voxels start at `offset`; the rest is read too, to know that it is there."""
     dtype = header.get_data_dtype()
     shape, frames = _check_shape(header.get_data_shape(), frame, where)
@@ -216,22 +174,22 @@ def _frame(stream: _Stream, header: nib.Nifti1Header, offset: int, frame: int | 
 
 
 def _read_mgh(
-    stream: _Stream, head: bytes, frame: int | None, where: str
-) -> tuple[NDArray[Any], nib.Nifti1Header, NDArray[np.float64]]:
-    dims = tuple(int(n) for n in np.frombuffer(head[4:20], ">i4"))
-    shape, _ = _check_shape(dims, frame, where)
-    stream.seek(0)
+    stream: ScanStream, head: bytes, frame: int | None, where: str
+) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """The chosen frame [i, j, k] in native byte order, and the affine."""
     try:
-        image = nib.MGHImage.from_bytes(stream.read(284 + 8 * int(np.prod(dims)) + (1 << 20)))
-        voxels = np.asanyarray(image.dataobj).reshape((*shape, -1), order="F")[..., frame or 0]
-    except (HeaderDataError, nib.freesurfer.mghformat.MGHError, ValueError, OSError) as error:
-        raise ScanError(f"{where}: damaged MGH file ({error}); get it again") from error
-    affine = np.asarray(image.affine, np.float64)
-    return voxels.astype(voxels.dtype.newbyteorder("="), copy=False), new_header(affine, shape, code=1), affine
+        header = MGHHeader(head[:_MGH_HEADER_SIZE], check=False)
+        header.get_data_dtype()  # raises for a type that isn't one
+    except (WrapStructError, HeaderDataError, KeyError) as error:
+        raise ScanError(f"{where}: damaged MGH header ({error}); get the file again") from error
+    _check_shape(header.get_data_shape(), frame, where)
+    affine = _check_affine(np.asarray(header.get_affine(), np.float64), where)
+    return _frame(stream, header, _MGH_HEADER_SIZE, frame, where), affine
 
 
 def _check_shape(dims: tuple[int, ...], frame: int | None, where: str) -> tuple[tuple[int, ...], int]:
     """(i, j, k) sizes and the number of frames; trailing dimensions of size 1 don't count."""
+    dims = tuple(int(n) for n in dims)
     while len(dims) > 3 and dims[-1] == 1:
         dims = dims[:-1]
     if len(dims) not in (3, 4):
@@ -265,18 +223,20 @@ def _scaled(raw: NDArray[Any], header: nib.Nifti1Header, where: str) -> NDArray[
 
 def _best_affine(header: nib.Nifti1Header, where: str) -> NDArray[np.float64]:
     try:
-        return np.asarray(header.get_best_affine(), np.float64)
+        affine = np.asarray(header.get_best_affine(), np.float64)
     except (HeaderDataError, ValueError) as error:
         raise ScanError(f"{where}: no affine can be made of its qform ({error}); convert the scan again") from error
+    return _check_affine(affine, where)
 
 
-def _check_affine(affine: NDArray[np.float64], where: str) -> None:
+def _check_affine(affine: NDArray[np.float64], where: str) -> NDArray[np.float64]:
     voxel_volume_mm3 = abs(float(np.linalg.det(affine[:3, :3]))) if np.isfinite(affine).all() else 0.0
     if voxel_volume_mm3 <= SMALLEST_VOXEL_MM3:
         raise ScanError(
             f"{where}: its affine is singular or non-finite (rows {affine[:3].tolist()}), so voxels have no place "
             f"in space; repair the sform/qform or convert the scan again"
         )
+    return affine
 
 
 def _check_values(data: NDArray[Any], where: str) -> None:

@@ -23,10 +23,11 @@ from export.graph import build_graph
 from meshnet.checkpoint import Weights, load_checkpoint
 from meshnet.conform import Conformed, conform
 from meshnet.native import label_counts, resample_labels, volume_ml
-from meshnet.nifti import Scan, ScanError, new_header, read_scan, save_labels, space_code
+from meshnet.nifti import Scan, new_header, read_scan, save_labels, space_code
 from meshnet.normalize import normalize
 from meshnet.orientation import CONFORMED, reorient
 from meshnet.scan_paths import find_scans, location, output_names
+from meshnet.scan_stream import ScanError
 from meshnet.spec import Label, ModelSpec, SpecError
 
 #: A normalised image float32 [D, H, W] to labels uint8 [D, H, W]; calls its argument after each step.

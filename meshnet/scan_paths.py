@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from meshnet.nifti import ScanError, pair_partner
+from meshnet.scan_stream import ScanError, pair_partner
 
 SCAN_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".hdr.gz", ".img", ".img.gz", ".mgh", ".mgz")
 

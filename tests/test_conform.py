@@ -21,7 +21,8 @@ from meshnet.conform import (
     to_grey_levels,
     vox2vox,
 )
-from meshnet.nifti import ScanError, read_scan
+from meshnet.nifti import read_scan
+from meshnet.scan_stream import ScanError
 from tests.scan_files import GEOMETRIES, affine_of, blob, reread, scan_of
 
 

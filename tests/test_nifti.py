@@ -10,7 +10,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from meshnet.nifti import ScanError, new_header, read_scan, save_labels, space_code
+from meshnet.nifti import new_header, read_scan, save_labels, space_code
+from meshnet.scan_stream import ScanError
 from tests.scan_files import affine_of, blob, write_scan
 
 SHAPE = (7, 5, 3)
@@ -256,9 +257,29 @@ def bad_intercept(path: Path) -> None:
     patched(write_scan(path, counting()), {112: np.float32(2).tobytes(), 116: np.float32(np.nan).tobytes()})
 
 
-def damaged_mgh(path: Path) -> None:
+def bad_offset(path: Path) -> None:
+    patched(write_scan(path, counting()), {108: np.float32(np.nan).tobytes()})
+
+
+def negative_offset(path: Path) -> None:
+    patched(write_scan(path, counting()), {108: np.float32(-16).tobytes()})
+
+
+def mgh(path: Path) -> Path:
     nib.save(nib.MGHImage(counting("float32"), np.eye(4)), path.with_suffix(".mgh"))
-    path.write_bytes(path.with_suffix(".mgh").read_bytes()[:400])
+    return path.with_suffix(".mgh").rename(path)
+
+
+def short_mgh(path: Path) -> None:
+    path.write_bytes(mgh(path).read_bytes()[:400])
+
+
+def mgh_of_no_type(path: Path) -> None:
+    patched(mgh(path), {20: np.array(77, ">i4").tobytes()})
+
+
+def mgh_of_no_place(path: Path) -> None:
+    patched(mgh(path), {30: np.array(np.nan, ">f4").tobytes()})
 
 
 REFUSALS: list[tuple[Callable[[Path], None], str]] = [
@@ -288,7 +309,11 @@ REFUSALS: list[tuple[Callable[[Path], None], str]] = [
     (non_finite_sform, "affine is singular or non-finite"),
     (bad_quaternion, "no affine can be made of its qform"),
     (bad_intercept, "unusable intensity scaling"),
-    (damaged_mgh, "damaged MGH file"),
+    (bad_offset, "its voxels start at byte nan, which can't be"),
+    (negative_offset, "its voxels start at byte -16.0, which can't be|damaged NIfTI header"),
+    (short_mgh, "bytes of voxels are missing"),
+    (mgh_of_no_type, "damaged MGH header"),
+    (mgh_of_no_place, "affine is singular or non-finite"),
 ]
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from meshnet.nifti import ScanError
 from meshnet.scan_paths import find_scans, output_names
+from meshnet.scan_stream import ScanError
 
 
 def touch(*paths: Path) -> None:

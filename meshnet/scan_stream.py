@@ -1,0 +1,62 @@
+"""Bytes of scan files: decompression, missing halves of pairs, and the error that names a bad scan."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from pathlib import Path
+from typing import BinaryIO
+
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+class ScanError(ValueError):
+    """A scan that cannot be used; the message names the file, what is wrong and what to do next."""
+
+
+class ScanStream:
+    """Bytes of a file, decompressed where it is gzip, with gzip's errors turned into ScanError."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._raw = path.open("rb")
+        is_gzip = self._raw.read(2) == _GZIP_MAGIC
+        self._raw.seek(0)
+        self._file: BinaryIO | gzip.GzipFile = gzip.GzipFile(fileobj=self._raw) if is_gzip else self._raw
+
+    def read(self, count: int) -> bytes:
+        try:
+            return self._file.read(count)
+        except EOFError as error:
+            raise ScanError(
+                f"{self.path}: the gzip stream ends early (truncated download or copy); get the file again"
+            ) from error
+        except (zlib.error, gzip.BadGzipFile) as error:
+            raise ScanError(f"{self.path}: the gzip stream is damaged ({error}); get the file again") from error
+
+    def skip(self, count: int) -> int:
+        """Read and drop up to `count` bytes; returns how many there were."""
+        left = count
+        while left > 0 and (block := self.read(min(left, 1 << 20))):
+            left -= len(block)
+        return count - left
+
+    def seek(self, position: int) -> None:
+        self._file.seek(0)
+        self.skip(position)
+
+    def close(self) -> None:
+        self._file.close()
+        self._raw.close()
+
+
+def pair_partner(path: Path, suffix: str, other: str) -> Path:
+    """The other file of a .hdr/.img pair, compressed or not."""
+    name = path.name[:-3] if path.name.lower().endswith(".gz") else path.name
+    stem = name[: -len(suffix)]
+    upper = name.endswith(suffix.upper())
+    for ending in (other, other + ".gz"):
+        partner = path.with_name(stem + (ending.upper() if upper else ending))
+        if partner.is_file():
+            return partner
+    raise ScanError(f"{path}: its {other} file is missing; a NIfTI pair needs {stem}.hdr and {stem}.img side by side")
