@@ -148,7 +148,7 @@ export class Session {
   private async addModel(source: ModelSource): Promise<void> {
     this.enter('loading', 'Reading the model…');
     try {
-      const { spec } = await this.client.call('model', { source });
+      const { spec, notes } = await this.client.call('model', { source });
       if (spec === null) {
         this.settle('The model needs two answers before it can be used.');
         askForInput((answers) => {
@@ -156,7 +156,7 @@ export class Session {
         });
         return;
       }
-      this.picker.add(spec, source);
+      this.picker.add(spec, source, notes);
       this.settle(`The model ${spec.name} can be used now.`);
     } catch (error) {
       this.fail(error);

@@ -4,7 +4,7 @@ import { DRAG_MODE, MULTIPLANAR_TYPE, Niivue, NVImage, SHOW_RENDER, SLICE_TYPE }
 import type { DisplayVolume } from './engine/protocol';
 import type { Label } from './generated/model-spec';
 
-export type View = 'multiplanar' | 'axial' | 'coronal' | 'sagittal' | 'render';
+export type View = 'both' | 'slices' | 'axial' | 'coronal' | 'sagittal' | 'render';
 
 /** Where the crosshair is. */
 export interface Location {
@@ -18,7 +18,8 @@ export interface Location {
 type Triple = readonly [number, number, number];
 
 const SLICE_TYPES: Readonly<Record<View, SLICE_TYPE>> = {
-  multiplanar: SLICE_TYPE.MULTIPLANAR,
+  both: SLICE_TYPE.MULTIPLANAR,
+  slices: SLICE_TYPE.MULTIPLANAR,
   axial: SLICE_TYPE.AXIAL,
   coronal: SLICE_TYPE.CORONAL,
   sagittal: SLICE_TYPE.SAGITTAL,
@@ -30,7 +31,12 @@ export class Viewer {
   private opacity = 0.6;
   onLocation: (location: Location) => void = () => undefined;
 
-  private constructor(private readonly nv: Niivue) {
+  private constructor(
+    private readonly nv: Niivue,
+    /** Ray casting takes seconds a frame on a software WebGL, so the page then starts without it. */
+    readonly firstView: View,
+  ) {
+    this.setView(firstView);
     nv.onLocationChange = (): void => {
       this.reportLocation();
     };
@@ -45,8 +51,7 @@ export class Viewer {
       backColor: [0.04, 0.05, 0.07, 1],
       crosshairColor: [0.35, 0.75, 1, 0.8],
       crosshairWidth: 1,
-      multiplanarLayout: MULTIPLANAR_TYPE.GRID,
-      multiplanarShowRender: SHOW_RENDER.ALWAYS,
+      multiplanarLayout: MULTIPLANAR_TYPE.AUTO,
       multiplanarPadPixels: 4,
       dragMode: DRAG_MODE.contrast,
       isColorbar: false,
@@ -56,13 +61,13 @@ export class Viewer {
       scrollRequiresFocus: false,
     });
     await nv.attachToCanvas(canvas);
-    return new Viewer(nv);
+    return new Viewer(nv, isSoftware(nv.gl) ? 'slices' : 'both');
   }
 
   /** Shows a scan, with contrast between its 2 % and 98 % quantiles; labels of the one before are gone. */
-  showScan(scan: DisplayVolume): void {
+  async showScan(scan: DisplayVolume): Promise<void> {
     this.labels = [];
-    const image = toImage(scan, 'scan', 'gray', 1);
+    const image = await toImage(scan, 'scan', 'gray', 1);
     for (const volume of [...this.nv.volumes].reverse()) this.nv.removeVolume(volume);
     this.nv.addVolume(image);
     this.nv.scene.crosshairPos = [0.5, 0.5, 0.5];
@@ -71,11 +76,10 @@ export class Viewer {
   }
 
   /** Overlays labels in the model's own colours; label 0 is transparent. */
-  showLabels(overlay: DisplayVolume<Uint8Array>, labels: readonly Label[]): void {
-    const opacity = this.opacity;
+  async showLabels(overlay: DisplayVolume<Uint8Array>, labels: readonly Label[]): Promise<void> {
+    const image = await toImage(overlay, 'labels', 'gray', this.opacity);
     this.clearLabels();
     this.labels = labels;
-    const image = toImage(overlay, 'labels', 'gray', opacity);
     image.setColormapLabel({
       R: labels.map(({ color }) => color[0]),
       G: labels.map(({ color }) => color[1]),
@@ -101,6 +105,7 @@ export class Viewer {
   }
 
   setView(view: View): void {
+    this.nv.opts.multiplanarShowRender = view === 'both' ? SHOW_RENDER.ALWAYS : SHOW_RENDER.NEVER;
     this.nv.setSliceType(SLICE_TYPES[view]);
   }
 
@@ -135,6 +140,11 @@ export class Viewer {
   }
 }
 
+function isSoftware(gl: WebGL2RenderingContext): boolean {
+  const info = gl.getExtension('WEBGL_debug_renderer_info');
+  return info !== null && /swiftshader|llvmpipe|softpipe|basic render/i.test(String(gl.getParameter(info.UNMASKED_RENDERER_WEBGL)));
+}
+
 /** NIfTI datatype codes. */
 const DATATYPES = [
   [Uint8Array, 2],
@@ -143,11 +153,11 @@ const DATATYPES = [
   [Float32Array, 16],
 ] as const;
 
-function toImage(volume: DisplayVolume, name: string, colormap: string, opacity: number): NVImage {
+function toImage(volume: DisplayVolume, name: string, colormap: string, opacity: number): Promise<NVImage> {
   const datatype: number = DATATYPES.find(([type]) => volume.data instanceof type)![1];
   const affine = [...volume.affineVox2ras];
   const sizeMm = [0, 1, 2].map((column) => Math.hypot(affine[column]!, affine[4 + column]!, affine[8 + column]!));
   // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- NiiVue does not export its enum of these codes
   const bytes = NVImage.createNiftiArray([...volume.dims], sizeMm, affine, datatype, volume.data);
-  return new NVImage(bytes.buffer, `${name}.nii`, colormap, opacity);
+  return NVImage.loadFromUrl({ url: bytes.buffer as ArrayBuffer, name: `${name}.nii`, colormap, opacity });
 }

@@ -18,6 +18,8 @@ export class BundleError extends Error {
 export interface LoadedModel {
   readonly spec: ModelSpec;
   readonly graph: Graph;
+  /** What the visitor should know about how the model was read. */
+  readonly notes: readonly string[];
 }
 
 const FORMAT = 'meshnet-model';
@@ -40,7 +42,7 @@ export async function loadBundle(modelJson: string, weights: Uint8Array, where: 
   try {
     const tensors = parseSafetensors(weights, file);
     checkTensors(spec, tensors, file);
-    return { spec, graph: buildGraph(spec, new Map([...tensors].map(([name, t]) => [name, t.values]))) };
+    return { spec, notes: [], graph: buildGraph(spec, new Map([...tensors].map(([name, t]) => [name, t.values]))) };
   } catch (error) {
     throw new BundleError(error instanceof Error ? error.message : String(error));
   }

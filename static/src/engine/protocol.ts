@@ -67,7 +67,7 @@ export interface BackendOptions {
 export interface Calls {
   probe: { request: BackendOptions; reply: BackendChoice };
   load: { request: { files: readonly File[]; frame: number | null }; reply: { summary: ScanSummary; display: DisplayVolume } };
-  model: { request: { source: ModelSource }; reply: { spec: ModelSpec | null } };
+  model: { request: { source: ModelSource }; reply: { spec: ModelSpec | null; notes: readonly string[] } };
   run: { request: { source: ModelSource; options: BackendOptions }; reply: { spec: ModelSpec; report: RunReport } };
   outcome: { request: { smallestMl: number | null }; reply: Outcome };
   save: { request: { space: 'native' | 'conformed' }; reply: { bytes: Uint8Array } };

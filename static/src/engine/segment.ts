@@ -55,7 +55,7 @@ export function rankBackends(candidates: readonly Candidate[], forced: BackendId
   const reasons = [...considered]
     .sort((a, b) => ORDER.indexOf(a.module.id) - ORDER.indexOf(b.module.id))
     .filter(({ module }) => best === undefined || ORDER.indexOf(module.id) < ORDER.indexOf(best.module.id))
-    .map(({ module, probe }) => `${BACKEND_NAMES[module.id]}: ${probe.available ? `only a software adapter (${probe.device})` : probe.reason}`);
+    .map(({ module, probe }) => named(module.id, probe.available ? `only a software adapter (${probe.device})` : probe.reason));
   if (best === undefined) {
     throw new Error(`No way to run a model was found in this browser. ${reasons.join('; ')}. Try a current Chrome, Edge, Firefox or Safari.`);
   }
@@ -86,12 +86,17 @@ export async function segment(
       return { ...result, backend: module.id, device: probe.device, details: probe.details, whyNot, milliseconds };
     } catch (error) {
       options.signal?.throwIfAborted();
-      whyNot.push(`${BACKEND_NAMES[module.id]} failed: ${messageOf(error)}`);
+      whyNot.push(named(module.id, `failed: ${messageOf(error)}`));
     } finally {
       backend?.dispose();
     }
   }
   throw new Error(`The model could not be run. ${whyNot.join('; ')}`);
+}
+
+/** "WebGPU: no adapter", whether or not the reason says the name itself. */
+function named(id: BackendId, reason: string): string {
+  return reason.startsWith(`${BACKEND_NAMES[id]}:`) ? reason : `${BACKEND_NAMES[id]}: ${reason}`;
 }
 
 function messageOf(error: unknown): string {

@@ -2,7 +2,9 @@
 // What the files do not say is asked for, never guessed: brainchop keeps the normalisation elsewhere.
 import { parseSpec, sha256Hex } from './bundle';
 import type { LoadedModel } from './bundle';
-import { record, readTopology, show, TfjsImportError } from './tfjs-topology';
+import { widenHalf } from './safetensors';
+import { labelsFor } from './tfjs-labels';
+import { parseJson, readTopology, record, show, TfjsImportError } from './tfjs-topology';
 import type { Block, Topology } from './tfjs-topology';
 import type { InputSpec, Label, ModelSpec } from '../generated/model-spec';
 import type { Activation, InstanceNorm, Layer } from './types';
@@ -24,7 +26,7 @@ export interface TfjsFiles {
 }
 
 /** Keras' `gelu` is the exact erf form unless asked otherwise, and so is TF.js's. */
-const ACTIVATIONS: Readonly<Record<string, Exclude<Activation, 'none'>>> = { relu: 'relu', elu: 'elu', gelu: 'gelu' };
+const ACTIVATIONS: Readonly<Record<string, Exclude<Activation, 'none'>>> = { relu: 'relu', elu: 'elu', gelu: 'gelu', gelu_new: 'gelu_tanh' };
 /** brainchop marks a convolution that is followed by an instance norm by its layer's name. */
 const INSTANCE_NORM_SUFFIX = '_gn';
 const INSTANCE_NORM_EPS = 1e-5;
@@ -46,16 +48,29 @@ export async function importTfjs(files: TfjsFiles, answers: TfjsAnswers | null, 
     throw new TfjsImportError(`${where}: does not say how its input is normalised; choose it before using the model`);
   }
   const layers = buildLayers(topology, weights, where);
-  const spec = embedded ?? describe(topology, layers, answers!, readColormap(files.colormapJson, where), await sha256Hex(payload));
-  checkAgrees(spec, layers, where);
-  return { spec, graph: { layers, inChannels: topology.inChannels, classes: layers.at(-1)!.outChannels } };
+  if (weights.size > 0) {
+    throw new TfjsImportError(`${where}: weights ${[...weights.keys()].slice(0, 4).join(', ')} belong to no layer; model.json and .bin do not fit`);
+  }
+  const notes = [...topology.notes];
+  let spec = embedded;
+  if (spec === null) {
+    const classes = layers.at(-1)!.outChannels;
+    const labels = labelsFor(classes, files.colormapJson, where, notes);
+    spec = describe(topology, layers, answers!, labels, await sha256Hex(payload));
+  } else {
+    checkAgrees(spec, layers, where);
+  }
+  return { spec, notes, graph: { layers, inChannels: topology.inChannels, classes: layers.at(-1)!.outChannels } };
 }
 
-function buildLayers(topology: Topology, weights: ReadonlyMap<string, Weight>, where: string): Layer[] {
+function buildLayers(topology: Topology, weights: Map<string, Weight>, where: string): Layer[] {
   const classifier = topology.blocks.at(-1)!;
   const hidden = topology.blocks.slice(0, -1);
-  if (classifier.conv.kernelSize !== 1 || !['linear', 'softmax'].includes(classifier.activation) || classifier.batchNorm !== null) {
-    throw new TfjsImportError(`${where}: the last layer ${classifier.conv.name} must be a 1×1×1 convolution without norm, giving one value per class`);
+  if (classifier.conv.kernelSize !== 1 || classifier.activation !== 'linear') {
+    throw new TfjsImportError(`${where}: the last convolution ${classifier.conv.name} (${classifier.conv.kernelSize}×${classifier.conv.kernelSize}×${classifier.conv.kernelSize}, ${classifier.activation}) must be 1×1×1 and give plain logits`);
+  }
+  if (classifier.batchNorm !== null || classifier.conv.name.endsWith(INSTANCE_NORM_SUFFIX)) {
+    throw new TfjsImportError(`${where}: the classifier ${classifier.conv.name} has a norm after it; not supported`);
   }
   const normed = hidden.filter((block) => block.conv.name.endsWith(INSTANCE_NORM_SUFFIX));
   if (normed.length !== 0 && normed.length !== hidden.length) {
@@ -69,12 +84,17 @@ function buildLayers(topology: Topology, weights: ReadonlyMap<string, Weight>, w
     for (const [what, is, was] of [
       ['filters', block.conv.filters, first.conv.filters],
       ['activation', block.activation, first.activation],
+      ['bias', block.conv.useBias, first.conv.useBias],
+      ['BatchNormalization', block.batchNorm !== null, first.batchNorm !== null],
     ] as const) {
       if (is !== was) throw new TfjsImportError(`${where}: layer ${block.conv.name} has ${what} ${is}, the first one ${was}; expected the same in every block`);
     }
     const activation = ACTIVATIONS[block.activation];
     if (activation === undefined) {
       throw new TfjsImportError(`${where}: layer ${block.conv.name}: activation "${block.activation}" cannot be run; expected ${Object.keys(ACTIVATIONS).join(', ')}`);
+    }
+    if (normed.length > 0 && block.batchNorm !== null) {
+      throw new TfjsImportError(`${where}: layer ${block.conv.name} has both the ${INSTANCE_NORM_SUFFIX} norm and a BatchNormalization`);
     }
     const norm: InstanceNorm | null = normed.length > 0 ? { eps: INSTANCE_NORM_EPS, weight: null, bias: null } : null;
     layers.push(makeLayer(`layers.${i}`, block, width, norm, activation, weights, where));
@@ -84,7 +104,7 @@ function buildLayers(topology: Topology, weights: ReadonlyMap<string, Weight>, w
   return layers;
 }
 
-function makeLayer(name: string, block: Block, width: number, norm: InstanceNorm | null, activation: Activation, weights: ReadonlyMap<string, Weight>, where: string): Layer {
+function makeLayer(name: string, block: Block, width: number, norm: InstanceNorm | null, activation: Activation, weights: Map<string, Weight>, where: string): Layer {
   const { conv } = block;
   const k = conv.kernelSize;
   const kernel = take(weights, `${conv.name}/kernel`, [k, k, k, width, conv.filters], where);
@@ -105,7 +125,7 @@ function toOutputMajor(kernel: Float32Array, taps: number, width: number, filter
 }
 
 /** The convolution that equals convolution → BatchNormalization (evaluation mode), in float64 until the end. */
-function foldBatchNorm(weight: Float32Array, bias: Float32Array, block: Block, weights: ReadonlyMap<string, Weight>, where: string): { weight: Float32Array; bias: Float32Array } {
+function foldBatchNorm(weight: Float32Array, bias: Float32Array, block: Block, weights: Map<string, Weight>, where: string): { weight: Float32Array; bias: Float32Array } {
   const bn = block.batchNorm;
   if (bn === null) return { weight, bias };
   const n = block.conv.filters;
@@ -143,13 +163,15 @@ function readWeights(json: Readonly<Record<string, unknown>>, binaries: TfjsFile
     let offset = 0;
     for (const entry of (Array.isArray(group.weights) ? (group.weights as unknown[]) : []).map(record)) {
       const name = String(entry.name);
-      if (entry.quantization !== undefined || entry.dtype !== 'float32') {
-        throw new TfjsImportError(`${where}: ${name} is stored as ${entry.quantization === undefined ? show(entry.dtype) : 'quantized values'}, expected plain float32; convert without quantization`);
+      const stored = record(entry.quantization).dtype ?? entry.dtype;
+      if (entry.dtype !== 'float32' || (stored !== 'float32' && stored !== 'float16')) {
+        throw new TfjsImportError(`${where}: ${name} is stored as ${show(stored)}; float32 and float16 are supported, convert the model again without quantization to integers`);
       }
       const shape = Array.isArray(entry.shape) ? entry.shape.map(Number) : [];
-      const length = shape.reduce((product, n) => product * n, 1) * 4;
+      const length = shape.reduce((product, n) => product * n, 1) * (stored === 'float32' ? 4 : 2);
       if (!(offset + length <= bytes.byteLength)) throw new TfjsImportError(`${where}: ${name} ends at byte ${offset + length}, but the .bin files hold ${bytes.byteLength}`);
-      weights.set(name, { shape, values: new Float32Array(bytes.slice(offset, offset + length).buffer) });
+      const { buffer } = bytes.slice(offset, offset + length);
+      weights.set(name, { shape, values: stored === 'float32' ? new Float32Array(buffer) : widenHalf(new Uint16Array(buffer)) });
       offset += length;
     }
     if (offset !== bytes.byteLength) throw new TfjsImportError(`${where}: ${paths.join(', ')} hold ${bytes.byteLength} bytes, model.json describes ${offset}; they belong to another model`);
@@ -157,12 +179,13 @@ function readWeights(json: Readonly<Record<string, unknown>>, binaries: TfjsFile
   return { weights, payload: concatenate(payloads) };
 }
 
-function take(weights: ReadonlyMap<string, Weight>, name: string, shape: readonly number[], where: string): Float32Array {
+function take(weights: Map<string, Weight>, name: string, shape: readonly number[], where: string): Float32Array {
   const weight = weights.get(name);
   if (weight === undefined) throw new TfjsImportError(`${where}: weight ${name} is missing from the weightsManifest`);
   if (weight.shape.join() !== shape.join()) {
     throw new TfjsImportError(`${where}: ${name} has shape [${weight.shape.join(', ')}], the layers ask for [${shape.join(', ')}]`);
   }
+  weights.delete(name);
   if (!weight.values.every(Number.isFinite)) throw new TfjsImportError(`${where}: ${name} has non-finite values; the file is damaged`);
   return weight.values;
 }
@@ -177,37 +200,9 @@ function concatenate(parts: readonly Uint8Array[]): Uint8Array {
   return out;
 }
 
-/** brainchop's colour table {R, G, B, labels}, or null where none was given. */
-function readColormap(text: string | null, where: string): Omit<Label, 'index'>[] | null {
-  if (text === null) return null;
-  const table = record(parseJson(text, `${where}: colormap.json`));
-  const [r, g, b] = [table.R, table.G, table.B].map((column) => (Array.isArray(column) ? column.map(Number) : []));
-  const names = Array.isArray(table.labels) ? table.labels.map(String) : r!.map((_, n) => `class ${n}`);
-  const isByte = (v: number | undefined): boolean => v !== undefined && Number.isInteger(v) && v >= 0 && v <= 255;
-  if (names.length === 0 || !names.every((_, n) => isByte(r![n]) && isByte(g![n]) && isByte(b![n]))) {
-    throw new TfjsImportError(`${where}: colormap.json must hold R, G, B (0 to 255) and labels, all of one length`);
-  }
-  return names.map((name, n) => ({ name: name || `class ${n}`, color: [r![n]!, g![n]!, b![n]!], freesurfer_id: null }));
-}
-
-const HUES: readonly [number, number, number][] = [
-  [230, 60, 60], [70, 160, 240], [245, 205, 70], [90, 200, 110], [190, 110, 220], [255, 140, 50],
-  [60, 200, 200], [250, 130, 180], [160, 120, 80], [170, 220, 60], [110, 110, 240],
-];
-
-/** Numbered labels in the same palette as meshnet/spec.py, for a model without a colour table. */
-function numberedLabels(classes: number): Omit<Label, 'index'>[] {
-  return Array.from({ length: classes }, (_, n) => {
-    const shade = 0.75 ** Math.floor((n - 1) / HUES.length);
-    const color = n === 0 ? [0, 0, 0] : HUES[(n - 1) % HUES.length]!.map((c) => Math.round(c * shade));
-    return { name: n === 0 ? 'background' : `class ${n}`, color: color as [number, number, number], freesurfer_id: null };
-  });
-}
-
-function describe(topology: Topology, layers: readonly Layer[], answers: TfjsAnswers, table: Omit<Label, 'index'>[] | null, sha256: string): ModelSpec {
+function describe(topology: Topology, layers: readonly Layer[], answers: TfjsAnswers, labels: Label[], sha256: string): ModelSpec {
   const first = layers[0]!;
   const classes = layers.at(-1)!.outChannels;
-  const labels = table ?? numberedLabels(classes);
   return {
     format: 'meshnet-model',
     version: 1,
@@ -227,20 +222,19 @@ function describe(topology: Topology, layers: readonly Layer[], answers: TfjsAns
       conv_bias: true,
       classifier_bias: true,
     },
-    input: { size: [...(topology.size ?? [256, 256, 256])], voxel_size_mm: 1, orientation: answers.orientation, normalization: answers.normalization },
-    labels: labels.map((label, index) => ({ index, ...label })),
+    input: { size: [256, 256, 256], voxel_size_mm: 1, orientation: answers.orientation, normalization: answers.normalization },
+    labels,
     provenance: { source: 'unknown', data: 'unknown', command: 'unknown', commit: 'unknown', license: 'unknown', citation: '' },
     metrics: {},
     weights: { file: 'weights.safetensors', dtype: 'float32', sha256 },
   };
 }
 
-/** An embedded description, or a colour table, of another model must not label this one's classes. */
+/** An embedded description of another model must not describe this one. */
 function checkAgrees(spec: ModelSpec, layers: readonly Layer[], where: string): void {
   const a = spec.architecture;
   const hidden = layers.slice(0, -1);
   const facts = [
-    ['labels', spec.labels.length, layers.at(-1)!.outChannels],
     ['classes', a.classes, layers.at(-1)!.outChannels],
     ['channels', a.channels, layers[0]!.outChannels],
     ['dilations', a.dilations.join(), hidden.map((layer) => layer.dilation).join()],
@@ -249,15 +243,7 @@ function checkAgrees(spec: ModelSpec, layers: readonly Layer[], where: string): 
   ] as const;
   for (const [what, described, found] of facts) {
     if (described !== found) {
-      throw new TfjsImportError(`${where}: ${what}: the description or colormap.json says ${described}, the layers say ${found}; they belong to different models`);
+      throw new TfjsImportError(`${where}: ${what}: its description says ${described}, the layers say ${found}; they belong to different models`);
     }
-  }
-}
-
-function parseJson(text: string, where: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch (error) {
-    throw new TfjsImportError(`${where}: not valid JSON (${error instanceof Error ? error.message : ''})`);
   }
 }

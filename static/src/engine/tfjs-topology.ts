@@ -22,11 +22,13 @@ export interface Block {
 
 export interface Topology {
   readonly name: string;
-  /** D, H, W of the input, or null where the file leaves them open. */
-  readonly size: readonly [number, number, number] | null;
   readonly inChannels: number;
   readonly blocks: readonly Block[];
+  /** What was left out, for the visitor. */
+  readonly notes: readonly string[];
 }
+
+const WHOLE_VOLUME = 256;
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -44,12 +46,12 @@ export function readTopology(model: Json, where: string): Topology {
   const inner = Array.isArray(config.config) ? record({ layers: config.config }) : record(config.config);
   const layers = (Array.isArray(inner.layers) ? inner.layers : []).map(record);
   if (layers.length === 0) throw new TfjsImportError(`${where}: holds no layers`);
-  if (kind !== 'Sequential') checkChain(layers, where);
+  if (kind !== 'Sequential') checkChain(layers, inner.output_layers, where);
   return chain(typeof inner.name === 'string' ? inner.name : 'model', layers, where);
 }
 
 /** Every layer must take the one before it and nothing else. */
-function checkChain(layers: readonly Json[], where: string): void {
+function checkChain(layers: readonly Json[], outputs: unknown, where: string): void {
   for (const [i, layer] of layers.entries()) {
     const inputs = sources(layer);
     const expected = i === 0 ? [] : [nameOf(layers[i - 1]!)];
@@ -58,6 +60,11 @@ function checkChain(layers: readonly Json[], where: string): void {
         `${where}: layer ${nameOf(layer)} takes [${inputs.join(', ')}], expected [${expected.join(', ')}]; only a plain chain of layers can be read`,
       );
     }
+  }
+  const last = nameOf(layers.at(-1)!);
+  const names = Array.isArray(outputs) ? outputs.map((output: unknown) => (Array.isArray(output) ? output[0] as unknown : output)) : [];
+  if (names.length !== 1 || names[0] !== last) {
+    throw new TfjsImportError(`${where}: the outputs are ${show(names)}, expected the last layer ${last} alone`);
   }
 }
 
@@ -70,6 +77,7 @@ function sources(layer: Json): string[] {
 function chain(name: string, layers: readonly Json[], where: string): Topology {
   let shape: unknown = record(layers[0]!.config).batch_input_shape;
   const blocks: Block[] = [];
+  const notes = new Set<string>();
   for (const layer of layers) {
     const config = record(layer.config);
     const at = `${where}: layer ${nameOf(layer)}`;
@@ -88,20 +96,22 @@ function chain(name: string, layers: readonly Json[], where: string): Topology {
         blocks[blocks.length - 1] = { ...last, batchNorm: batchNormalization(nameOf(layer), config, at) };
         break;
       case 'Activation':
-      case 'ReLU':
-      case 'ELU':
         if (last === undefined || last.activation !== 'linear') throw new TfjsImportError(`${at}: an activation must follow a convolution`);
-        blocks[blocks.length - 1] = { ...last, activation: activationName(layer, config, at) };
+        blocks[blocks.length - 1] = { ...last, activation: String(config.activation) };
+        break;
+      case 'Dropout':
+      case 'SpatialDropout3D':
+        notes.add('Dropout layers do nothing at inference and are left out.');
         break;
       default:
         throw new TfjsImportError(
-          `${at} is a ${show(layer.class_name)}; only Conv3D, BatchNormalization and Activation layers can be run here`,
+          `${at}: ${show(layer.class_name)} is not part of a MeshNet; supported are Conv3D, BatchNormalization, Activation`,
         );
     }
   }
   if (blocks.length < 2) throw new TfjsImportError(`${where}: has ${blocks.length} convolutions, expected blocks and a classifier`);
-  const { size, channels } = inputShape(shape, where);
-  return { name, size, inChannels: channels, blocks };
+  const channels = inputChannels(shape, where);
+  return { name, inChannels: channels, blocks, notes: [...notes] };
 }
 
 function convolution(name: string, config: Json, at: string): Convolution {
@@ -110,7 +120,7 @@ function convolution(name: string, config: Json, at: string): Convolution {
   const dilation = cube(config.dilation_rate ?? 1, at, 'dilation_rate');
   if (kernel !== 1 && kernel !== 3) throw new TfjsImportError(`${at}: kernel size ${kernel}, expected 3 (or 1 for the classifier)`);
   if (stride !== 1) throw new TfjsImportError(`${at}: stride ${stride}, expected 1`);
-  if (config.padding !== 'same') throw new TfjsImportError(`${at}: padding ${show(config.padding)}, expected "same" (dilation · (kernel − 1) / 2)`);
+  if (config.padding !== 'same' && kernel !== 1) throw new TfjsImportError(`${at}: padding ${show(config.padding)}, expected "same" (dilation · (kernel − 1) / 2)`);
   if (config.data_format !== undefined && config.data_format !== 'channels_last') {
     throw new TfjsImportError(`${at}: data_format ${show(config.data_format)}, expected "channels_last"`);
   }
@@ -125,26 +135,13 @@ function batchNormalization(name: string, config: Json, at: string): NonNullable
   return { name, eps: Number(config.epsilon ?? 1e-3), scale: config.scale !== false, center: config.center !== false };
 }
 
-function activationName(layer: Json, config: Json, at: string): string {
-  if (layer.class_name === 'Activation') return String(config.activation);
-  const plain =
-    layer.class_name === 'ReLU'
-      ? (config.max_value ?? null) === null && Number(config.negative_slope ?? 0) === 0 && Number(config.threshold ?? 0) === 0
-      : Number(config.alpha ?? 1) === 1;
-  if (!plain) throw new TfjsImportError(`${at}: a ${show(layer.class_name)} with parameters; only the plain form can be run`);
-  return String(layer.class_name).toLowerCase();
-}
-
-function inputShape(shape: unknown, where: string): { size: Topology['size']; channels: number } {
-  if (!Array.isArray(shape) || shape.length !== 5) {
-    throw new TfjsImportError(`${where}: input shape ${show(shape)}, expected [null, D, H, W, channels]`);
+function inputChannels(shape: unknown, where: string): number {
+  const [d, h, w, channels] = Array.isArray(shape) && shape.length === 5 ? (shape as unknown[]).slice(1) : [];
+  if (![d, h, w].every((n) => n === null || n === WHOLE_VOLUME)) {
+    throw new TfjsImportError(`${where}: input shape ${show(shape)}, expected [null, 256, 256, 256, 1], a whole volume`);
   }
-  const [d, h, w, channels] = (shape as unknown[]).slice(1);
   if (channels !== 1) throw new TfjsImportError(`${where}: takes ${show(channels)} input channels; this page gives a model one scan`);
-  const size = [d, h, w];
-  if (size.every((n) => n === null)) return { size: null, channels: 1 };
-  if (!size.every((n) => Number.isSafeInteger(n) && Number(n) > 0)) throw new TfjsImportError(`${where}: input shape ${show(shape)} is not usable`);
-  return { size: [Number(d), Number(h), Number(w)], channels: 1 };
+  return 1;
 }
 
 /** The one value of a number or of three equal numbers. */
@@ -166,4 +163,13 @@ export function record(value: unknown): Json {
 
 export function show(value: unknown): string {
   return value === undefined ? 'nothing' : JSON.stringify(value);
+}
+
+/** Throws TfjsImportError where the text is not JSON. */
+export function parseJson(text: string, where: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (error) {
+    throw new TfjsImportError(`${where}: not valid JSON (${error instanceof Error ? error.message : ''})`);
+  }
 }

@@ -61,8 +61,9 @@ const handlers: { readonly [N in CallName]: Handler<N> } = {
   },
 
   model: async ({ source }) => {
-    if (await needsAnswers(source)) return { spec: null };
-    return { spec: (await loadModel(source, new AbortController().signal)).spec };
+    if (await needsAnswers(source)) return { spec: null, notes: [] };
+    const { spec, notes } = await loadModel(source, new AbortController().signal);
+    return { spec, notes };
   },
 
   run: async ({ source, options }, tell) => {

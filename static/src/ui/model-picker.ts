@@ -41,13 +41,13 @@ export class ModelPicker {
   }
 
   /** Adds a visitor's own model and picks it. */
-  add(spec: ModelSpec, source: ModelSource): void {
+  add(spec: ModelSpec, source: ModelSource, notes: readonly string[]): void {
     const key = `dropped ${spec.weights.sha256}`;
     const dropped: PickedModel = {
       key,
       name: `${spec.name} (dropped)`,
       modality: spec.modality,
-      facts: [spec.description, `${spec.task}; ${spec.labels.length} labels; yours, not checked by anyone here`],
+      facts: [spec.description, `${spec.task}; ${spec.labels.length} labels; yours, not checked by anyone here`, ...notes],
       card: null,
       source,
     };

@@ -4,12 +4,17 @@ import { byId, element } from './dom';
 
 export function connectViews(viewer: Viewer): void {
   const buttons = Array.from(document.querySelectorAll<HTMLButtonElement>('button[data-view]'));
+  const mark = (view: View): void => {
+    for (const button of buttons) button.setAttribute('aria-pressed', String(button.dataset.view === view));
+  };
   for (const button of buttons) {
+    const view = button.dataset.view as View;
     button.addEventListener('click', () => {
-      viewer.setView(button.dataset.view as View);
-      for (const other of buttons) other.setAttribute('aria-pressed', String(other === button));
+      viewer.setView(view);
+      mark(view);
     });
   }
+  mark(viewer.firstView);
   const opacity = byId('opacity', HTMLInputElement);
   opacity.addEventListener('input', () => {
     viewer.setOpacity(opacity.valueAsNumber / 100);
