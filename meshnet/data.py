@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast, get_args
 
+import nibabel as nib
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,6 +20,11 @@ from torch.utils.data import Dataset
 
 from meshnet.anatomy import cached_anatomies
 from meshnet.config import ConfigError, DataConfig, Stage, TrainConfig
+from meshnet.normalize import normalize
+from meshnet.orientation import reorient
+from meshnet.prepare import Row, read_index
+from meshnet.spec import MinMax
+from meshnet.splits import OUTER_FOLDS
 from meshnet.synth import Contrast, SynthConfig, Synthesizer, Task, training_patch
 from meshnet.synth_lesion import load_lesion_masks
 
@@ -95,6 +101,54 @@ class SynthSource:
         return self._stages[-1]
 
 
+class PreparedSource:
+    """A folder of meshnet-prepare: the training cases of one fold, shuffled anew every epoch.
+
+    With `data.inner_fold` the validation cases are that inner fold of the outer fold's training set;
+    without it, the whole training set is trained on and there is no validation (as for the final models:
+    the outer test fold is never looked at before meshnet-evaluate).
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        folder = Path(config.data.folder)
+        rows = [r for r in read_index(folder) if r.outer_fold != config.fold]
+        inner = config.data.inner_fold
+        inner_of = [(r.inner_fold_0, r.inner_fold_1, r.inner_fold_2)[config.fold] for r in rows]
+        self._train = [r for r, i in zip(rows, inner_of, strict=True) if inner is None or i != inner]
+        self._validation = [r for r, i in zip(rows, inner_of, strict=True) if inner is not None and i == inner]
+        if not self._train:
+            raise ConfigError(f"{folder}: no training cases for fold={config.fold} data.inner_fold={inner}")
+        self._folder = folder
+        self._seed = config.seed + 1000 * config.restart
+        self._orientation = config.data.orientation
+        self.steps_per_epoch = len(self._train)
+        self.steps = config.trainer.epochs * self.steps_per_epoch
+        self.description = f"{len(self._train)} prepared cases of {folder.name}, all but outer fold {config.fold}"
+
+    def item(self, step: int) -> Item:
+        epoch, position = divmod(step, len(self._train))
+        order = np.random.default_rng((self._seed, epoch)).permutation(len(self._train))
+        return self._load(self._train[order[position]])
+
+    def validation_count(self) -> int:
+        return len(self._validation)
+
+    def validation_item(self, index: int) -> Item:
+        return self._load(self._validation[index])
+
+    def _load(self, row: Row) -> Item:
+        return load_case(self._folder, row, self._orientation)
+
+
+def load_case(folder: Path, row: Row, orientation: str) -> Item:
+    """One prepared case as the network sees it: axes in `orientation`, min-max to [0, 1]."""
+    image, labels = (
+        np.asarray(cast(nib.Nifti1Image, nib.load(folder / name)).dataobj) for name in (row.image, row.labels)
+    )
+    normalized = normalize(reorient(image, end=orientation), MinMax())
+    return Item(normalized, reorient(labels.astype(np.uint8), end=orientation), row.name)
+
+
 def _task(name: str) -> Task:
     if name not in get_args(Task):
         raise ConfigError(f"data.task: expected tissue or lesion, got {name!r}")
@@ -129,4 +183,8 @@ def open_source(config: TrainConfig) -> Source:
     """The data source a configuration asks for. Raises ConfigError."""
     if config.data.source == "synth":
         return SynthSource(config.data, config.seed + 1000 * config.restart)
+    if config.data.source == "prepared":
+        if not 0 <= config.fold < OUTER_FOLDS:
+            raise ConfigError(f"fold: expected 0..{OUTER_FOLDS - 1}, got {config.fold}")
+        return PreparedSource(config)
     raise ConfigError(f"data.source: expected prepared or synth, got {config.data.source!r}")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
 import torch
+from safetensors.torch import save_file
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from meshnet.baselines import build_baseline
 from meshnet.checkpoint import load_checkpoint, save_checkpoint
 from meshnet.config import ConfigError, TrainConfig
 from meshnet.model import MeshNet, weights_of
@@ -46,10 +49,13 @@ def architecture_of(config: TrainConfig) -> Architecture:
     )
 
 
-def build_network(config: TrainConfig) -> nn.Module:
-    """A freshly initialised network, or one that starts from `model.init_from` (a model folder)."""
+def build_network(config: TrainConfig, size: tuple[int, int, int] = (256, 256, 256)) -> nn.Module:
+    """A freshly initialised network, or one that starts from `model.init_from` (a model folder).
+
+    size: of the volumes; only some baselines depend on it.
+    """
     if config.model.kind != "meshnet":
-        raise ConfigError(f"model.kind: unknown network {config.model.kind!r}; expected meshnet")
+        return _baseline(config, size)
     network = MeshNet(architecture_of(config))
     for module in network.modules():
         if isinstance(module, nn.Conv3d):
@@ -59,6 +65,13 @@ def build_network(config: TrainConfig) -> nn.Module:
     if config.model.init_from:
         _start_from(network, Path(config.model.init_from))
     return _Checkpointed(network) if config.trainer.checkpoint_activations else network
+
+
+def _baseline(config: TrainConfig, size: tuple[int, int, int]) -> nn.Module:
+    try:
+        return build_baseline(config.model.kind, size, len(config.data.labels))
+    except ValueError as error:
+        raise ConfigError(f"model.kind: {error} (or meshnet)") from error
 
 
 def _start_from(network: MeshNet, folder: Path) -> None:
@@ -140,8 +153,16 @@ class Trained:
 def save_network(folder: Path, network: nn.Module, config: TrainConfig, about: Trained) -> None:
     """Write a model folder with full description and provenance."""
     network = bare(network)
+    provenance = Provenance(
+        source="trained in this project",
+        data=about.data,
+        command=about.command,
+        commit=about.commit,
+        license=config.license,
+    )
     if not isinstance(network, MeshNet):
-        raise TypeError(f"expected a MeshNet, got {type(network).__name__}")
+        _save_baseline(folder, network, config, provenance)
+        return
     spec = ModelSpec(
         id=config.id,
         name=config.name,
@@ -151,14 +172,18 @@ def save_network(folder: Path, network: nn.Module, config: TrainConfig, about: T
         architecture=network.architecture,
         input=InputSpec(orientation=config.data.orientation),
         labels=make_labels(config.data.labels),
-        provenance=Provenance(
-            source="trained in this project",
-            data=about.data,
-            command=about.command,
-            commit=about.commit,
-            license=config.license,
-        ),
+        provenance=provenance,
         metrics={"validation_dice": round(about.validation_dice, 4)},
         weights=WeightsFile(sha256="0" * 64),
     )
     save_checkpoint(folder, spec, weights_of(network))
+
+
+def _save_baseline(folder: Path, network: nn.Module, config: TrainConfig, provenance: Provenance) -> None:
+    """A baseline has no ModelSpec (no engine runs it): its weights, name and provenance for meshnet-evaluate."""
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / "weights.partial"
+    save_file({k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}, partial)
+    partial.replace(folder / "weights.safetensors")
+    about = {"baseline": config.model.kind, "provenance": provenance.model_dump()}
+    (folder / "baseline.json").write_text(json.dumps(about, indent=2) + "\n")

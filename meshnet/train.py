@@ -29,10 +29,12 @@ from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from meshnet.cohort import CohortError
 from meshnet.config import ConfigError, TrainConfig, as_yaml, compose_config
 from meshnet.data import Source, Steps, as_tensors, open_source
 from meshnet.losses import segmentation_loss
 from meshnet.networks import Trained, build_network, check_memory, freeze_norm, save_network
+from meshnet.spec import SpecError
 
 
 @dataclass
@@ -87,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(as_yaml(config), end="")
             return 0
         train(config, command="meshnet-train " + " ".join(arguments if arguments is not None else sys.argv[1:]))
-    except (ConfigError, FileNotFoundError, MemoryError) as error:
+    except (ConfigError, CohortError, SpecError, FileNotFoundError, MemoryError) as error:
         print(f"meshnet-train: {error}", file=sys.stderr)
         return 2
     return 0
@@ -112,8 +114,9 @@ def train(config: TrainConfig, *, command: str) -> float:
 
 def _start(fabric: Fabric, config: TrainConfig, command: str) -> Run:
     source = open_source(config)
-    network = build_network(config)
-    check_memory(config, source.item(0).image.shape, fabric.device)
+    size = source.item(0).image.shape
+    network = build_network(config, (size[0], size[1], size[2]))
+    check_memory(config, size, fabric.device)
     if config.trainer.channels_last:
         network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     o, s = config.optimizer, config.schedule
