@@ -51,7 +51,7 @@ def read_models(folders: Sequence[Path]) -> list[Model]:
 
 
 def arrange(models: Sequence[Model]) -> list[Model]:
-    """Default first, then by id, broken ones last; of two with the same id the second is broken."""
+    """In the order of `DEFAULT_IDS`, then by id, broken ones last; of two with the same id the second is broken."""
     arranged: list[Model] = []
     taken: dict[str, Path] = {}
     for model in models:
@@ -63,8 +63,7 @@ def arrange(models: Sequence[Model]) -> list[Model]:
         first = taken[model.spec.id]
         reason = f"its id {model.spec.id!r} is taken by {first.parent.name}/{first.name}; give one another id"
         arranged.append(Model(model.folder, broken=reason))
-    default = default_id(arranged)
-    return sorted(arranged, key=lambda m: (m.spec is None, m.spec and m.spec.id != default, m.spec and m.spec.id))
+    return sorted(arranged, key=_place)
 
 
 def read_model(folder: Path) -> Model:
@@ -101,6 +100,13 @@ def catalogue_files(models: Sequence[Model], *, extra: dict[str, Any]) -> dict[s
         if model.spec:
             files.update({f"models/{model.spec.id}/{name}": file for name, file in model.files.items()})
     return files
+
+
+def _place(model: Model) -> tuple[int, str]:
+    if model.spec is None:
+        return (len(DEFAULT_IDS) + 1, "")
+    known = DEFAULT_IDS.index(model.spec.id) if model.spec.id in DEFAULT_IDS else len(DEFAULT_IDS)
+    return (known, model.spec.id)
 
 
 def _entry(model: Model, default: str | None) -> dict[str, Any]:
