@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +10,8 @@ from playwright.sync_api import Page
 
 from meshnet.spec import Architecture, GroupNorm
 from tests.browser.conftest import NO_GPU, WEBGPU, OpenPage
-from tests.engine_cases import BuiltCase, Case, agreement, assert_outputs_equal, build, build_without_result
+from tests.browser.engine_page import run_in_page
+from tests.engine_cases import Case, agreement, assert_outputs_equal, build, build_without_result
 
 #: Sums of 27·C float32 terms in another order than PyTorch's, then at most one exp.
 RELATIVE = 2e-5
@@ -52,51 +51,6 @@ CASES = (
         gain=300,
     ),
 )  # fmt: skip
-
-RUN = """async ({backend, trial, weights, input}) => {
-  const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-  const text = (array) => {
-    const view = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
-    let out = '';
-    for (let i = 0; i < view.length; i += 32768) out += String.fromCharCode(...view.subarray(i, i + 32768));
-    return btoa(out);
-  };
-  const fetched = async (url) => new Uint8Array(await (await fetch(url)).arrayBuffer());
-  const image = input.startsWith('/') ? await fetched(input) : bytes(input);
-  const report = await window.meshnetEngines.run(backend, {
-    ...trial, weights: bytes(weights), input: new Float32Array(image.buffer),
-  });
-  return {
-    ...report,
-    labels: report.labels && text(report.labels),
-    margin: report.margin && text(report.margin),
-    outputs: report.outputs.map(text),
-  };
-}"""
-
-
-def run_in_page(page: Page, backend: str, built: BuiltCase, **options: Any) -> dict[str, Any]:
-    """The report of `meshnetEngines.run`, arrays as NumPy [z, y, x] or [channel, z, y, x]."""
-    image = built.image.astype("<f4").tobytes()
-    url = "/trial/input.f32"
-    # Large volumes come through an intercepted request: as text they would be copied four times.
-    page.route(f"**{url}", lambda route: route.fulfill(body=image, content_type="application/octet-stream"))
-    report: dict[str, Any] = page.evaluate(
-        RUN,
-        {
-            "backend": backend,
-            "trial": {"modelJson": built.model_json, "dims": built.dims, **options},
-            "weights": base64.b64encode(built.weights).decode(),
-            "input": url if len(image) > 2**20 else base64.b64encode(image).decode(),
-        },
-    )
-    page.unroute(f"**{url}")
-    shape = built.dims[::-1]
-    for key in ("labels", "margin"):
-        if report[key] is not None:
-            report[key] = np.frombuffer(base64.b64decode(report[key]), np.uint8).reshape(shape)
-    report["outputs"] = [np.frombuffer(base64.b64decode(text), "<f4").reshape(-1, *shape) for text in report["outputs"]]
-    return report
 
 
 @pytest.fixture

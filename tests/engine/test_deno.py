@@ -1,0 +1,155 @@
+"""The WebGPU engine under Deno on Mesa's lavapipe: the published models, float16 storage, and memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from export.published import import_published
+from meshnet.checkpoint import load_checkpoint
+from meshnet.model import model_from
+from meshnet.normalize import normalize
+from meshnet.spec import Architecture, GroupNorm
+from tests.conftest import REPO
+from tests.engine_cases import (
+    BuiltCase,
+    Case,
+    agreement,
+    assert_outputs_equal,
+    build,
+    smallest_dice,
+    with_result,
+    write_case,
+)
+
+ENGINE = REPO / "static" / "dist-engine"
+DENO = REPO / "bench" / "node_modules" / "@deno" / "linux-x64-glibc" / "deno"
+
+Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def engine() -> Path:
+    """The engine as plain modules; Deno and the Vulkan driver must be there."""
+    drivers = sorted(Path("/usr/share/vulkan/icd.d").glob("lvp_icd*.json"))
+    if not DENO.exists() or not drivers:
+        pytest.fail("Deno or lavapipe is missing: run `make test`, which installs both")
+    os.environ["VK_ICD_FILENAMES"] = str(drivers[0])
+    command = ["npx", "vite", "build", "--config", "vite.engine.config.ts", "--logLevel", "error"]
+    done = subprocess.run(command, cwd=REPO / "static", capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.fail(f"building the engine failed:\n{done.stdout}\n{done.stderr}")
+    return ENGINE
+
+
+@pytest.fixture
+def run(engine: Path, tmp_path: Path) -> Run:
+    """`run(built, **options)` → the report of one trial, arrays as NumPy [z, y, x] or [channel, z, y, x]."""
+
+    def run_one(built: BuiltCase, **options: Any) -> dict[str, Any]:
+        write_case(built, tmp_path, **options)
+        script = REPO / "tests" / "engine" / "run_deno.ts"
+        done = subprocess.run(
+            [DENO, "run", "--allow-all", "--unstable-webgpu", "--no-lock", script, engine, tmp_path],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+        assert done.returncode == 0, done.stderr
+        report: dict[str, Any] = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+        assert report["error"] is None, report["error"]
+        shape = built.dims[::-1]
+        report["labels"] = np.fromfile(tmp_path / "labels.u8", np.uint8).reshape(shape)
+        report["outputs"] = [
+            np.fromfile(tmp_path / f"output-{i}.f32", "<f4").reshape(-1, *shape)
+            for i in range(len(built.outputs) if options.get("inspect") else 0)
+        ]
+        return report
+
+    return run_one
+
+
+def test_lavapipe_is_known_as_software(run: Run) -> None:
+    case = Case("tiny", Architecture(channels=2, classes=2, dilations=(1,), activation="relu"), (5, 3, 4))
+
+    probe = run(build(case))["probe"]
+
+    assert probe["available"] is True
+    assert probe["software"] is True
+
+
+@pytest.mark.parametrize("norm", [None, GroupNorm(affine=True)], ids=["no norm", "affine norm"])
+def test_float16_storage_stays_close_to_pytorch(run: Run, norm: GroupNorm | None) -> None:
+    architecture = Architecture(channels=5, classes=3, dilations=(1, 2, 4), activation="gelu")
+    if norm is not None:
+        architecture = architecture.model_copy(update={"norm": norm})
+    built = build(Case("f16", architecture, (11, 9, 19), gain=3))
+
+    got = run(built, f16=True, inspect=True)
+
+    # 11 bits of mantissa, once per layer
+    assert_outputs_equal(got["outputs"], built.outputs, relative=5e-3)
+    decided = built.margin > 0.01
+    assert agreement(got["labels"][decided], built.labels[decided]) >= 0.999
+
+
+def test_float16_storage_saturates_instead_of_overflowing(run: Run) -> None:
+    architecture = Architecture(channels=4, classes=2, dilations=(1, 2, 1), activation="relu")
+    built = build(Case("overflow", architecture, (9, 3, 8), gain=200))
+    assert np.abs(built.outputs[2]).max() > 65504
+
+    got = run(built, f16=True, inspect=True)
+
+    assert all(np.isfinite(output).all() for output in got["outputs"])
+    assert np.abs(got["outputs"][2]).max() == 65504
+
+
+#: Corner (i, j, k) and size of a crop that holds every label, in voxels of the conformed scan.
+CROPS = {
+    "brainchop-model5-gw-ae": ("t1_crop", (72, 60, 70), (72, 70, 66)),
+    "brainchop-model11-gw-ae": ("t1_crop", (72, 60, 70), (65, 64, 63)),
+    "brainchop-model30chan18cls": ("t1_crop", (96, 80, 90), (40, 41, 39)),
+    "brainchop-model21-104class": ("t1_crop", (96, 80, 90), (40, 41, 39)),
+    "brainchop-mindgrab": ("t1_crop", (80, 40, 60), (48, 47, 46)),
+    "brainchop-t2-lesion": ("M2265_T2w", (120, 60, 70), (64, 63, 65)),
+}
+
+
+@pytest.mark.parametrize("model", CROPS)
+def test_a_published_model_gives_pytorchs_labels_on_a_piece_of_a_scan(
+    run: Run, shared_data: Path, tmp_path: Path, model: str
+) -> None:
+    built = published_crop(shared_data, tmp_path / "models", model)
+
+    got = run(built)
+
+    assert len(np.unique(built.labels)) >= 2
+    assert agreement(got["labels"], built.labels) >= 0.9999
+    assert smallest_dice(got["labels"], built.labels) >= 0.999
+
+
+def published_crop(shared_data: Path, models: Path, model: str) -> BuiltCase:
+    """A published model on a crop of its scan (CROPS), with PyTorch's result."""
+    import_published(shared_data / "models", models)
+    scan, corner, size = CROPS[model]
+    spec, weights = load_checkpoint(models / model)
+    volume = np.asanyarray(nib.load(shared_data / "scans" / f"{scan}.nii.gz").dataobj)
+    box = tuple(slice(first, first + edge) for first, edge in zip(corner, size, strict=True))
+    crop = normalize(volume, spec.input.normalization)[box]
+    image = np.ascontiguousarray(crop.transpose(2, 1, 0), dtype=np.float32)[None]
+    built = BuiltCase(
+        size,
+        (models / model / "model.json").read_text(encoding="utf-8"),
+        (models / model / spec.weights.file).read_bytes(),
+        image,
+    )
+    return with_result(built, model_from(spec.architecture, weights))
