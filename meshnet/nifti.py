@@ -151,11 +151,12 @@ def _read_nifti_voxels(
         return _frame(voxels, header, int(offset), frame, where)
 
 
-def _frame(
-    stream: ScanStream, header: nib.Nifti1Header | MGHHeader, offset: int, frame: int | None, where: str
-) -> NDArray[Any]:
-    """One frame of a file whose voxels start at `offset`; the rest is read too, to know that it is there."""
-    dtype = header.get_data_dtype()
+def _frame(stream: ScanStream, header: Any, offset: int, frame: int | None, where: str) -> NDArray[Any]:
+    """One frame of a file whose voxels start at `offset`; the rest is read too, to know that it is there.
+
+    `header` is nibabel's, of any of our kinds: it knows shape and dtype.
+    """
+    dtype: np.dtype[Any] = header.get_data_dtype()
     shape, frames = _check_shape(header.get_data_shape(), frame, where)
     frame = frame or 0
     size = int(np.prod(shape)) * dtype.itemsize
@@ -170,7 +171,8 @@ def _frame(
             f"so the file is cut short; get it again"
         )
     stream.read(1)  # reaches the end of a gzip stream, where its checksum is verified
-    return np.frombuffer(payload, dtype).reshape(shape, order="F").astype(dtype.newbyteorder("="), copy=False)
+    stored: NDArray[Any] = np.frombuffer(payload, dtype).reshape(shape, order="F")
+    return stored.astype(dtype.newbyteorder("="), copy=False)
 
 
 def _read_mgh(
