@@ -32,7 +32,7 @@ export function encodeConformedVolume({ data, dims, affineVox2ras }: Volume<Uint
   return encode(data, {
     ...CONFORMED,
     dim: [3, ...dims, 1, 1, 1, 1],
-    // LIA is left-handed: a half turn about (0, 1, −1), and the third axis flipped (−1 first).
+    // LIA is left-handed: a half turn about (0, −1, 1), and the third axis flipped (−1 first).
     pixdim: [-1, ...voxelSizeMm(affineVox2ras), 1, 1, 1, 1],
     qform_code: code,
     sform_code: code,
@@ -55,7 +55,7 @@ const CONFORMED: NiftiHeader = {
   bitpix: 8,
   slice_start: 0,
   pixdim: [],
-  quatern: [0, HALF_TURN, -HALF_TURN],
+  quatern: [0, -HALF_TURN, HALF_TURN],
   vox_offset: 352,
   scl_slope: 1,
   scl_inter: 0,

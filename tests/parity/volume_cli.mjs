@@ -1,0 +1,42 @@
+// Runs static/src/volume under Node: a JSON list of jobs on standard input, a JSON list of results on standard output.
+//
+// job: { files: [path], out: folder, frame?: number, grid?: conformed grid, labels?: path of raw conformed labels,
+//        spec?: the parts of a model description that concern its input }
+// result: { error, frames } for a refused scan, else what `run` returns; volumes go to files in `out`.
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { ScanError } from '../../static/src/volume/errors.ts';
+import * as volume from '../../static/src/volume/prepare.ts';
+
+function run({ files, out, frame = null, grid, labels, spec }) {
+  mkdirSync(out, { recursive: true });
+  const save = (name, array) => writeFileSync(join(out, name), new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
+  const read = (path) => new Uint8Array(readFileSync(path));
+  const { scan, conformed } = volume.prepare(files.map((path) => ({ name: basename(path), bytes: read(path) })), frame, grid);
+  save('native.f64', Float64Array.from(scan.data));
+  save('conformed.u8', conformed.data);
+  save('conformed.nii.gz', volume.encodeConformed(conformed, scan));
+  const result = { dims: scan.dims, affine: scan.affineVox2ras, conformedAffine: conformed.affineVox2ras, dtype: scan.dtype };
+  if (labels !== undefined) {
+    const native = volume.toNative({ ...conformed, data: read(labels) }, scan);
+    save('labels_native.u8', native.data);
+    save('labels_native.nii.gz', volume.encodeNative(native, scan));
+    result.volumes = volume.labelVolumes(native, 256);
+  }
+  if (spec !== undefined) {
+    save('network.f32', volume.toNetworkInput(conformed, spec));
+    save('from_network.u8', volume.fromNetworkLabels(conformed.data, conformed, spec).data);
+  }
+  return result;
+}
+
+function attempt(job) {
+  try {
+    return run(job);
+  } catch (error) {
+    if (!(error instanceof ScanError)) throw error;
+    return { error: error.message, frames: error.frames ?? null };
+  }
+}
+
+console.log(JSON.stringify(JSON.parse(readFileSync(0, 'utf8')).map(attempt)));
