@@ -149,3 +149,12 @@ def check_same_graph(a: Graph, b: Graph, *, what: str) -> None:
             raise SpecError(f"{what}: {x.name} changed its dilation, norm or activation")
         if not (np.array_equal(x.weight, y.weight) and np.array_equal(x.bias, y.bias)):
             raise SpecError(f"{what}: {x.name} changed its weights")
+        if x.norm is not None and y.norm is not None and not _same_norm(x.norm, y.norm):
+            raise SpecError(f"{what}: {x.name} changed the parameters of its norm")
+
+
+def _same_norm(a: InstanceNorm, b: InstanceNorm) -> bool:
+    def same(x: NDArray[np.float32] | None, y: NDArray[np.float32] | None) -> bool:
+        return y is None if x is None else y is not None and np.array_equal(x, y)
+
+    return a.eps == b.eps and same(a.weight, b.weight) and same(a.bias, b.bias)

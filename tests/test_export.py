@@ -164,6 +164,13 @@ def test_values_that_are_not_finite_never_verify() -> None:
     assert not result.worst_relative <= 1
 
 
+def test_a_changed_norm_is_a_changed_graph() -> None:
+    spec, weights = small_model(norm={"kind": "group", "affine": True})
+    changed = {**weights, "layers.1.norm.bias": weights["layers.1.norm.bias"] + np.float32(1e-3)}
+    with pytest.raises(SpecError, match=r"layers.1 changed the parameters of its norm"):
+        check_same_graph(build_graph(spec, weights), build_graph(spec, changed), what="small")
+
+
 def test_large_input_makes_large_activations() -> None:
     spec, weights = small_model()
     image = verification_inputs(spec.architecture)["large"]
