@@ -13,7 +13,7 @@ const ZIGLANG = 'ziglang==0.17.1';
 
 const BASE = [
   'cc', '-target', 'wasm32-freestanding', '-std=c17', '-O3', '-msimd128', '-mbulk-memory', '-ffp-contract=off',
-  '-Wall', '-Wextra', '-Werror', '-nostdlib', '-Wl,--no-entry', '-Wl,--import-memory', '-Wl,--strip-all',
+  '-Wall', '-Wextra', '-Werror', '-fno-builtin', '-nostdlib', '-Wl,--no-entry', '-Wl,--import-memory', '-Wl,--strip-all',
   '-Wl,--export=__stack_pointer', '-Wl,--export=__heap_base', '-Wl,-z,stack-size=16384',
 ];
 const SHARED = ['-matomics', '-Wl,--shared-memory', '-Wl,--max-memory=4294901760'];

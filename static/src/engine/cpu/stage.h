@@ -1,0 +1,73 @@
+// Input rows → the ring: norm and activation still to do, zero padding, Winograd's input transform Bᵀ.
+#pragma once
+#include "job.h"
+#include "rows.h"
+#include "winograd.h"
+
+/** Bᵀ of six inputs, stored `pointStride` floats apart. */
+static inline void transform_input(const f4 v[6], float *to, size_t pointStride) {
+  f4 ends = splat(-2.5f);
+  f4 evenA = madd(v[2], splat(-2.0f), v[4]), evenB = madd(v[2], splat(-0.5f), v[4]);
+  f4 oddA = wasm_f32x4_mul(madd(v[1], splat(-2.0f), v[3]), splat(A_POINT));
+  f4 oddB = wasm_f32x4_mul(madd(v[1], splat(-0.5f), v[3]), splat(B_POINT));
+  wasm_v128_store(to, wasm_f32x4_add(madd(v[2], ends, v[0]), v[4]));
+  wasm_v128_store(to + pointStride, wasm_f32x4_add(evenA, oddA));
+  wasm_v128_store(to + 2 * pointStride, wasm_f32x4_sub(evenA, oddA));
+  wasm_v128_store(to + 3 * pointStride, wasm_f32x4_add(evenB, oddB));
+  wasm_v128_store(to + 4 * pointStride, wasm_f32x4_sub(evenB, oddB));
+  wasm_v128_store(to + 5 * pointStride, wasm_f32x4_add(madd(v[3], ends, v[1]), v[5]));
+}
+
+static inline void load_transposed(const float *from, f4 v[4]) {
+  for (int i = 0; i < 4; i++) v[i] = wasm_v128_load(from + 4 * i);
+  transpose(v);
+}
+
+/** All tiles of one padded row (line[0] is x = 0) into the staged row `to`. */
+static void stage_tiles(const Job *j, const float *line, float *to) {
+  const int d = j->dilation;
+  const size_t pointStride = (size_t)j->unitStride, blockStride = 6 * pointStride;
+  f4 v[6], next[4];
+  if (d == 1) load_transposed(line - 1, next);
+  const float *from = line - d;  // of tile t, for dilations that are multiples of 4
+  for (int t = 0, r = 0; t < j->tiles; t += 4) {
+    if (d == 1) {
+      for (int i = 0; i < 4; i++) v[i] = next[i];
+      load_transposed(line + 4 * t + 15, next);
+      v[4] = wasm_i32x4_shuffle(v[0], next[0], 1, 2, 3, 4);
+      v[5] = wasm_i32x4_shuffle(v[1], next[1], 1, 2, 3, 4);
+    } else if (d == 2) {
+      const float *pair = line + 4 * t - 2;
+      for (int i = 0; i < 6; i++) v[i] = wasm_v128_load64_lane(pair + 2 * i + 8, wasm_v128_load64_zero(pair + 2 * i), 1);
+    } else {
+      for (int i = 0; i < 6; i++) v[i] = wasm_v128_load(from + i * d);
+      from += 4;
+      if ((r += 4) == d) r = 0, from += 3 * d;
+    }
+    transform_input(v, to + (size_t)(t >> 3) * blockStride + (t & 4), pointStride);
+  }
+}
+
+/** Rows [first, last) in residue order of entry `index` of the planes' order, all channels. */
+static void stage_rows(const Job *j, int index, int first, int last, float *scratch) {
+  const int d = j->dilation, channels = j->inChannels, length = j->rowLength;
+  const float *plane = plane_of(j, j->zOrder[index]);
+  float *ring = j->ring + (size_t)(index % j->ringPlanes) * j->ringStride;
+  float *line = scratch + ((d + 3) & ~3);
+  if (j->points == 6) clear(scratch, j->lineLength);
+  for (int i = first; i < last; i++) {
+    for (int c = 0; c < channels; c++) {
+      const float *from = plane + ((size_t)c * j->ny + j->yOrder[i]) * j->nx;
+      const float *scale = j->inScale ? j->inScale + c : NULL;
+      float *to = ring + ((size_t)i * channels + c) * length;
+      if (j->points == 6) {
+        load_row(line, from, j->nx, scale, scale + channels, j->inActivation);
+        stage_tiles(j, line, to);
+      } else {
+        clear(to, d);
+        load_row(to + d, from, j->nx, scale, scale + channels, j->inActivation);
+        clear(to + d + j->nx, length - d - j->nx);
+      }
+    }
+  }
+}

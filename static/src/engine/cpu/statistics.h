@@ -1,0 +1,36 @@
+// Mean and variance for the norm, in float64 where it matters.
+#pragma once
+#include "math.h"
+
+/** Mean and sum of squared deviations of a growing set: (mean, m2, n) ∪ (mean, m2, n), after Chan et al. 1979. */
+static void combine(double *into, double n, const double *add, double m) {
+  const double delta = add[0] - into[0], share = m / (n + m);
+  into[1] += add[1] + delta * delta * n * share;
+  into[0] += delta * share;
+}
+
+/** Mean and sum of squared deviations of one row, in two passes: no cancellation where the mean is large. */
+static void row_statistics(const float *line, int n, double out[2]) {
+  f4 lo = wasm_f64x2_splat(0), hi = lo;
+  int x = 0;
+  for (; x + 4 <= n; x += 4) {
+    f4 v = wasm_v128_load(line + x);
+    lo = wasm_f64x2_add(lo, wasm_f64x2_promote_low_f32x4(v));
+    hi = wasm_f64x2_add(hi, wasm_f64x2_promote_low_f32x4(wasm_i64x2_shuffle(v, v, 1, 0)));
+  }
+  lo = wasm_f64x2_add(lo, hi);
+  double sum = wasm_f64x2_extract_lane(lo, 0) + wasm_f64x2_extract_lane(lo, 1);
+  for (int i = x; i < n; i++) sum += line[i];
+  const double mean = sum / n;
+  const f4 center = splat((float)mean);
+  f4 squares = splat(0);
+  for (x = 0; x + 4 <= n; x += 4) {
+    f4 v = wasm_f32x4_sub(wasm_v128_load(line + x), center);
+    squares = madd(v, v, squares);
+  }
+  double m2 = 0;
+  for (int i = 0; i < 4; i++) m2 += ((float *)&squares)[i];
+  for (; x < n; x++) m2 += (line[x] - mean) * (line[x] - mean);
+  out[0] = mean;
+  out[1] = m2;
+}
