@@ -82,11 +82,10 @@ export class Session {
     clearQuestion();
     this.enter('loading', 'Opening the sample…');
     try {
-      const response = await fetch('sample/sample_T1w.nii.gz');
+      const name = this.picker.picked?.modality.includes('T2w') === true ? 'sample_T2w.nii.gz' : 'sample_T1w.nii.gz';
+      const response = await fetch(`sample/${name}`);
       if (!response.ok) throw new Error(`The sample could not be loaded (the server answered ${response.status}).`);
-      const file = new File([await response.blob()], 'sample_T1w.nii.gz');
-      const picked = this.picker.pickFor('T1w');
-      await this.loadScan([file], null, picked === null ? '' : ` The model is now ${picked}, which is made for such scans.`);
+      await this.loadScan([new File([await response.blob()], name)], null);
     } catch (error) {
       this.fail(error);
     }
@@ -163,7 +162,7 @@ export class Session {
     }
   }
 
-  private async loadScan(files: readonly File[], frame: number | null, note = ''): Promise<void> {
+  private async loadScan(files: readonly File[], frame: number | null): Promise<void> {
     this.enter('loading', `Opening ${files[0]!.name}…`);
     let loaded: Calls['load']['reply'];
     try {
@@ -185,7 +184,7 @@ export class Session {
     byId('empty', HTMLDivElement).hidden = true;
     if (this.choice !== null) showBackend(this.choice, 'Will run');
     await this.draw((viewer) => viewer.showScan(loaded.display));
-    this.enter('ready', `Ready: press Segment.${note}`);
+    this.enter('ready', 'Ready: press Segment.');
   }
 
   private async showOutcome(lookThere: boolean): Promise<void> {

@@ -34,6 +34,8 @@ export class EngineClient {
   private scan: Calls['load']['request'] | null = null;
   /** Settled once a replaced worker holds the scan again. */
   private restored: Promise<unknown> = Promise.resolve();
+  /** Rejects a run that still waits for that. */
+  private cancelQueued: () => void = () => undefined;
 
   constructor(private readonly spawn: () => Worker) {
     this.worker = this.start();
@@ -41,7 +43,10 @@ export class EngineClient {
 
   /** Rejects with CallError. */
   async call<N extends CallName>(name: N, request: Calls[N]['request'], onStage?: (stage: Stage) => void): Promise<Calls[N]['reply']> {
-    await this.restored;
+    const cancelled = new Promise<never>((_, reject) => {
+      if (name === 'run') this.cancelQueued = (): void => { reject(new CallError(CANCELLED)); };
+    });
+    await Promise.race([this.restored, cancelled]);
     const reply = await this.post(name, request, onStage);
     if (name === 'load') this.scan = request as Calls['load']['request'];
     return reply;
@@ -49,6 +54,7 @@ export class EngineClient {
 
   /** Stops the run under way, if any; its call rejects with `cancelled` set, within a second. */
   cancel(): void {
+    this.cancelQueued();
     const running = [...this.pending].find(([, { call }]) => call === 'run');
     if (running === undefined) return;
     this.worker.postMessage({ call: 'cancel' });

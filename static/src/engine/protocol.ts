@@ -52,8 +52,8 @@ export interface Outcome {
   readonly overlay: DisplayVolume<Uint8Array>;
   /** Of every class: its voxel nearest to the middle of all its voxels; null where it has none. */
   readonly centres: readonly ((readonly [number, number, number]) | null)[];
-  /** Conformed voxels taken away as small components. */
-  readonly removedVoxels: number;
+  /** Volume taken away as small components, on the conformed grid. */
+  readonly removedMl: number;
 }
 
 export interface BackendOptions {

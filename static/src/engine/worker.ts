@@ -1,9 +1,13 @@
 // The worker behind the page: decode, conform, normalise, run, clean, back to native, encode. See protocol.ts.
+import { voxelSizeMm } from '../volume/affine';
+import { conform } from '../volume/conform';
 import { FramesError } from '../volume/errors';
 import { encodeConformed, encodeNative, fromNetworkLabels, labelVolumes, prepare, toNative, toNetworkInput } from '../volume/prepare';
 import type { Prepared } from '../volume/prepare';
+import { voxelVolumeMl } from '../volume/native';
 import type { Scan } from '../volume/nifti';
-import type { Affine, Volume, VoxelArray } from '../volume/volume';
+import type { Volume, VoxelArray } from '../volume/volume';
+import type { ModelSpec } from '../generated/model-spec';
 import type { LoadedModel } from './bundle';
 import { labelCentres } from './centres';
 import { removeSmallComponents } from './clean';
@@ -82,8 +86,8 @@ const handlers: { readonly [N in CallName]: Handler<N> } = {
   outcome: ({ smallestMl }) => {
     const { prepared, labels } = memory;
     if (prepared === null || labels === null) throw new Error('There is no segmentation yet; press Segment first.');
-    // One conformed voxel is 1 mm³.
-    const cleaned = smallestMl === null ? null : removeSmallComponents(labels.conformed.data, labels.conformed.dims, smallestMl * 1000);
+    const smallestVoxels = smallestMl === null ? 0 : smallestMl / voxelVolumeMl(labels.conformed.affineVox2ras);
+    const cleaned = smallestMl === null ? null : removeSmallComponents(labels.conformed.data, labels.conformed.dims, smallestVoxels);
     const conformed = cleaned === null ? labels.conformed : { ...labels.conformed, data: cleaned.labels };
     const native = toNative(conformed, prepared.scan);
     memory.outcome = { conformed, native };
@@ -91,7 +95,7 @@ const handlers: { readonly [N in CallName]: Handler<N> } = {
       volumes: labelVolumes(native, labels.classes),
       overlay: { ...native, data: native.data.slice() },
       centres: labelCentres(native.data, native.dims, labels.classes),
-      removedVoxels: cleaned?.removedVoxels ?? 0,
+      removedMl: (cleaned?.removedVoxels ?? 0) * voxelVolumeMl(labels.conformed.affineVox2ras),
     });
   },
 
@@ -106,7 +110,8 @@ const handlers: { readonly [N in CallName]: Handler<N> } = {
 async function runModel({ spec, graph }: LoadedModel, options: BackendOptions, signal: AbortSignal, tell: (stage: Stage) => void): Promise<Calls['run']['reply']> {
   const { prepared } = memory;
   if (prepared === null) throw new Error('There is no scan yet; open one or try the sample.');
-  const input = { data: toNetworkInput(prepared.conformed, spec), dims: spec.input.size };
+  const conformed = conformedFor(prepared, spec);
+  const input = { data: toNetworkInput(conformed, spec), dims: spec.input.size };
   const choice = rankBackends(await probeAll(BACKENDS), options.forced);
   const runOptions: RunOptions = {
     signal,
@@ -118,21 +123,22 @@ async function runModel({ spec, graph }: LoadedModel, options: BackendOptions, s
   const result = await segment(graph, input, choice, runOptions, (chosen: BackendChoice) => {
     tell({ stage: 'backend', ...chosen });
   });
-  memory.labels = { conformed: fromNetworkLabels(result.labels, prepared.conformed, spec), classes: graph.classes };
+  memory.labels = { conformed: fromNetworkLabels(result.labels, conformed, spec), classes: graph.classes };
   const { backend, device, details, whyNot, milliseconds, timings, peakBytes, largestBufferBytes } = result;
   return { spec, report: { backend, device, details, whyNot, milliseconds, timings, peakBytes, largestBufferBytes } };
+}
+
+/** The scan on the model's grid: nearly always the one made when it was opened. */
+function conformedFor({ scan, conformed }: Prepared, spec: ModelSpec): Volume<Uint8Array> {
+  const { size, voxel_size_mm: wantedMm } = spec.input;
+  const fits = size.every((n, axis) => n === conformed.dims[axis]) && Math.abs(voxelSizeMm(conformed.affineVox2ras)[0] - wantedMm) <= 1e-5;
+  return fits ? conformed : conform(scan, { size: size[0], voxelSizeMm: wantedMm });
 }
 
 /** A copy for the viewer, which knows no 64-bit types; 32-bit floats are exact enough to look at. */
 function displayArray(data: VoxelArray): DisplayArray {
   if (data instanceof Uint8Array || data instanceof Int16Array || data instanceof Uint16Array) return data.slice();
   return Float32Array.from(data);
-}
-
-/** Length in mm of one step along each voxel axis. */
-function voxelSizeMm(a: Affine): [number, number, number] {
-  const length = (column: number): number => Math.hypot(a[column]!, a[4 + column]!, a[8 + column]!);
-  return [length(0), length(1), length(2)];
 }
 
 function headerText(scan: Scan): string {

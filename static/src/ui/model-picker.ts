@@ -55,15 +55,6 @@ export class ModelPicker {
     this.render(key);
   }
 
-  /** Picks a model made for this contrast unless the picked one is; returns its name if it changed. */
-  pickFor(modality: string): string | null {
-    const suits = (model: PickedModel): boolean => model.modality.length === 0 || model.modality.includes(modality);
-    const better = this.models.find(suits);
-    if (this.picked === null || suits(this.picked) || better === undefined) return null;
-    this.render(better.key);
-    return better.name;
-  }
-
   /** Says in the picker itself why there is nothing to pick. */
   showEmpty(reason: string): void {
     if (this.models.length === 0) this.select.replaceChildren(new Option(reason, ''));

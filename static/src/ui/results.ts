@@ -16,7 +16,7 @@ export function showResults(outcome: Outcome, labels: readonly Label[], onPick: 
   );
   const notes = [
     foreground.length > listed.length ? `${foreground.length - listed.length} labels of this model were not found.` : '',
-    outcome.removedVoxels > 0 ? `${formatCount(outcome.removedVoxels)} voxels (1 mm³) in small components were removed.` : '',
+    outcome.removedMl > 0 ? `${formatMl(outcome.removedMl)} in small components was removed.` : '',
   ];
   const note = byId('results-note', HTMLParagraphElement);
   note.textContent = notes.join(' ').trim();

@@ -1,0 +1,101 @@
+import { describe, expect, test } from 'vitest';
+import { diagnosticsText, type DiagnosticFacts } from './diagnostics';
+import { sortFiles } from './files';
+import { formatBytes, formatDuration, formatMl, formatVoxelSize, savedName, secondsLeft } from './format';
+import { guessModality, modalityWarning } from './modality';
+import { readOptions } from './options';
+
+test('numbers carry as many digits as mean something', () => {
+  expect([0, 0.4249, 9.99, 34.917, 1243.4].map(formatMl)).toEqual(['0.00 mL', '0.42 mL', '9.99 mL', '34.9 mL', '1,243 mL']);
+  expect([0.4, 59.4, 65, 3599, 7380].map(formatDuration)).toEqual(['0 s', '59 s', '1 min 05 s', '59 min 59 s', '2 h 03 min']);
+  expect([0, 840, 25_300, 1_100_000_000].map(formatBytes)).toEqual(['0 B', '840 B', '25 KB', '1.1 GB']);
+  expect(formatVoxelSize([0.8999, 0.9, 1.3])).toBe('0.9 × 0.9 × 1.3 mm');
+});
+
+test('time left follows the share of work done, once that says something', () => {
+  expect(secondsLeft(0.25, 10)).toBe(30);
+  expect(secondsLeft(0.01, 10)).toBeNull();
+  expect(secondsLeft(0.5, 0.1)).toBeNull();
+});
+
+test.each([
+  ['sub-01_T2w.nii.gz', 'native', 'sub-01_T2w_t2-lesion.nii.gz'],
+  ['scan.nii', 'conformed', 'scan_t2-lesion_conformed.nii.gz'],
+  ['pair.hdr', 'native', 'pair_t2-lesion.nii.gz'],
+  ['no-extension', 'native', 'no-extension_t2-lesion.nii.gz'],
+] as const)('%s is saved (%s) as %s', (scan, space, saved) => {
+  expect(savedName(scan, 't2-lesion', space)).toBe(saved);
+});
+
+describe('the contrast of a scan', () => {
+  test.each([
+    ['sub-M2265_ses-1_T2w.nii.gz', '', 'T2w'],
+    ['sub-01_FLAIR.nii', '', 'FLAIR'],
+    ['t1_crop.nii.gz', '', 'T1w'],
+    ['scan.nii.gz', 'MPRAGE 1mm iso', 'T1w'],
+    ['sub-01_T1w.nii.gz', 'resampled to T2 space', 'T1w'],
+    ['M2265.nii.gz', '', null],
+    ['unt2led.nii', 'TE=20;TR=2000', null],
+  ])('of %s with header text "%s" is %s', (name, header, guess) => {
+    expect(guessModality(name, header)).toBe(guess);
+  });
+
+  test('gives a warning only where it speaks against the model', () => {
+    expect(modalityWarning('T1w', 'Lesions', ['T2w', 'FLAIR'])).toMatch(/looks like a T1w scan, but Lesions was made for T2w or FLAIR/);
+    expect(modalityWarning('t2w', 'Lesions', ['T2w'])).toBeNull();
+    expect(modalityWarning(null, 'Lesions', ['T2w'])).toBeNull();
+    expect(modalityWarning('T1w', 'Any', [])).toBeNull();
+  });
+});
+
+describe('dropped files', () => {
+  const kindOf = (...names: string[]): string => {
+    const dropped = sortFiles(names.map((name) => new File([], name)));
+    return dropped.kind === 'model' ? dropped.source.kind : dropped.kind;
+  };
+
+  test.each([
+    [['scan.nii.gz'], 'scan'],
+    [['scan.hdr', 'scan.img'], 'scan'],
+    [['IM0001'], 'scan'],
+    [['bundle.zip'], 'zip'],
+    [['model.json', 'weights.safetensors'], 'bundle'],
+    [['README.md', 'colormap.json', 'model.json', 'group1-shard1of1.bin'], 'tfjs'],
+    [['a.nii', 'b.nii'], 'refused'],
+    [['a.hdr', 'b.img'], 'refused'],
+    [['a.zip', 'b.zip'], 'refused'],
+    [['model.json'], 'refused'],
+    [['group1-shard1of1.bin'], 'refused'],
+    [['IM0001', 'IM0002'], 'refused'],
+    [['README.md'], 'refused'],
+  ])('%j: %s', (names, kind) => {
+    expect(kindOf(...names)).toBe(kind);
+  });
+
+  test('a refusal says what to do', () => {
+    expect(sortFiles([new File([], 'IM1'), new File([], 'IM2')])).toMatchObject({ reason: expect.stringContaining('dcm2niix') as string });
+  });
+});
+
+test('the address takes a backend and a buffer size, and refuses others', () => {
+  expect(readOptions('')).toEqual({ forced: null, maxBufferBytes: null });
+  expect(readOptions('?backend=cpu&maxBufferMB=64')).toEqual({ forced: 'cpu', maxBufferBytes: 64 * 2 ** 20 });
+  expect(() => readOptions('?backend=cuda')).toThrow('no such backend; expected webgpu, webgl2, cpu, tfjs');
+  expect(() => readOptions('?maxBufferMB=-1')).toThrow('expected a number of megabytes above 0');
+});
+
+test('diagnostics name backend, limits, timings and reasons, and no file', () => {
+  const choice = { backend: 'cpu', device: '2 threads', details: { simd: 'relaxed' }, whyNot: ['WebGPU: no adapter'] } as const;
+  const facts: DiagnosticFacts = {
+    version: '1.2.3', browser: 'Test/1', isolated: true, threads: 2, lastError: null, spec: null, choice,
+    scan: { name: 'Jane_Doe_T2w.nii', dims: [221, 251, 171], voxelSizeMm: [0.9, 0.9, 1.3], dtype: 'int16', description: '' },
+    report: { ...choice, milliseconds: 1234, timings: [{ name: 'layers.0', milliseconds: 99.6 }], peakBytes: 2e9, largestBufferBytes: 1e8 },
+  };
+
+  const text = diagnosticsText(facts);
+
+  for (const part of ['MeshNet 1.2.3', '221 × 251 × 171', 'CPU (WebAssembly) on 2 threads', 'not WebGPU: no adapter', 'simd: relaxed', 'layers.0: 100 ms', '1.23 s', '2.0 GB']) {
+    expect(text).toContain(part);
+  }
+  expect(text).not.toContain('Jane');
+});
