@@ -107,10 +107,10 @@ def _cell(summary: Summary | None, metric: str) -> str:
     if summary is None:
         return "n/a"
     decimals = _HEADINGS[metric][1]
-    return (
-        f"{summary.mean:.{decimals}f} ± {summary.sd_folds:.{decimals}f} ({summary.sd_subjects:.{decimals}f})"
-        f"{stars(summary.p_holm)}"
+    mean, folds, subjects = (
+        "n/a" if math.isnan(v) else f"{v:.{decimals}f}" for v in (summary.mean, summary.sd_folds, summary.sd_subjects)
     )
+    return f"{mean} ± {folds} ({subjects}){stars(summary.p_holm)}"
 
 
 def stars(p: float) -> str:
@@ -144,8 +144,10 @@ def _html(table: Table, parameters: Mapping[str, int], images: Mapping[str, tupl
     definitions = "".join(f"<li><b>{html.escape(h)}</b>: {html.escape(t)}</li>" for h, _, t in _HEADINGS.values())
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Stroke lesion segmentation: evaluation</title>
-<style>body{{font:15px/1.5 sans-serif;max-width:75em;margin:2em auto;padding:0 1em}}table{{border-collapse:collapse}}
-td,th{{padding:.3em .6em;border-bottom:1px solid #ccc;text-align:left}}img{{max-width:100%}}figure{{margin:2em 0}}</style>
+<style>
+body{{font:15px/1.5 sans-serif;max-width:75em;margin:2em auto;padding:0 1em}} table{{border-collapse:collapse}}
+td,th{{padding:.3em .6em;border-bottom:1px solid #ccc;text-align:left}} img{{max-width:100%}} figure{{margin:2em 0}}
+</style>
 <h1>Stroke lesion segmentation: evaluation</h1>
 <p>Reference model {html.escape(reference)}{"" if reference in table else " (not among them: no tests)"}.</p>
 <table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>

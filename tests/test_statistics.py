@@ -57,7 +57,7 @@ def test_an_infinite_distance_counts_as_the_worst_and_not_as_missing() -> None:
 
 def test_undefined_values_are_left_out_of_a_subjects_average() -> None:
     scores = observed("a", [math.nan, 0.4]) + observed("a", [0.2, 0.8], restart=1)
-    assert list(per_subject(scores)["a"].values()) == pytest.approx([0.2, 0.6])
+    assert per_subject(scores)["a"] == pytest.approx({(0, "s0"): 0.2, (1, "s1"): 0.6})
 
 
 @pytest.mark.parametrize(("p", "text"), [(0.2, ""), (0.04, "*"), (0.004, "**"), (1e-6, "***"), (math.nan, "")])
