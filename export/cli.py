@@ -1,4 +1,4 @@
-"""`meshnet-export`: a model folder to ONNX, TF.js or a web bundle, verified before it is kept."""
+"""`meshnet-export`: a model folder to ONNX, TF.js or a web bundle, verified before it is kept; or the whole site."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import argparse
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from export.export_model import FORMATS, export_model
+from export.to_site import write_site
 from meshnet.checkpoint import load_checkpoint
 from meshnet.spec import SpecError
+from webapp.app import SiteNotBuiltError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -19,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         _export(arguments)
-    except SpecError as error:
+    except (SpecError, SiteNotBuiltError) as error:
         print(f"meshnet-export: {error}", file=sys.stderr)
         return 2
     return 0
@@ -32,8 +34,20 @@ def _parser() -> argparse.ArgumentParser:
         "before it is kept; on a mismatch nothing is written.",
     )
     add = parser.add_argument
-    add("model", type=Path, metavar="MODEL_DIR", help="model folder (model.json + weights.safetensors)")
-    add("--format", required=True, choices=(*FORMATS, "all"), help="all: each in a folder of its name inside OUT_DIR")
+    add(
+        "models",
+        type=Path,
+        nargs="*",
+        metavar="MODEL_DIR",
+        help="model folder (model.json + weights.safetensors); --format site takes several, default: all served",
+    )
+    add(
+        "--format",
+        required=True,
+        choices=(*FORMATS, "all", "site"),
+        help="all: every file format, each in a folder of its name inside OUT_DIR; "
+        "site: a static copy of the site with its models, for any web server",
+    )
     add("-o", "--output", type=Path, required=True, metavar="OUT_DIR", help="folder to create")
     add(
         "--dtype",
@@ -50,20 +64,32 @@ def _export(arguments: argparse.Namespace) -> None:
     out: Path = arguments.output
     if out.exists() and not arguments.overwrite:
         raise SpecError(f"{out}: exists already; choose another folder or add --overwrite")
-    spec, weights = load_checkpoint(arguments.model)
+    if arguments.format != "site" and len(arguments.models) != 1:
+        raise SpecError(f"got {len(arguments.models)} models; --format {arguments.format} takes one MODEL_DIR")
     out.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target, so that it can be renamed into place when everything has been verified.
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
         new = Path(scratch) / out.name
-        for kind in FORMATS if arguments.format == "all" else (arguments.format,):
-            folder = new / kind if arguments.format == "all" else new
-            for line in export_model(folder, spec, weights, kind, dtype=arguments.dtype, logits=arguments.logits):
-                print(line)
+        for line in _write(new, arguments):
+            print(line)
         if out.exists():
             shutil.rmtree(out)
         new.rename(out)
     for path in sorted(p for p in out.rglob("*") if p.is_file()):
         print(f"{path}  {path.stat().st_size:,} bytes")
+
+
+def _write(new: Path, arguments: argparse.Namespace) -> Iterator[str]:
+    """Write what was asked for into `new`; yields lines for the user."""
+    if arguments.format == "site":
+        if arguments.dtype != "float32" or arguments.logits:
+            raise SpecError("--dtype and --logits shape single files; --format site copies models as they are served")
+        yield from write_site(new, arguments.models)
+        return
+    spec, weights = load_checkpoint(arguments.models[0])
+    for kind in FORMATS if arguments.format == "all" else (arguments.format,):
+        folder = new / kind if arguments.format == "all" else new
+        yield from export_model(folder, spec, weights, kind, dtype=arguments.dtype, logits=arguments.logits)
 
 
 if __name__ == "__main__":

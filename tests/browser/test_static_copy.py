@@ -1,0 +1,48 @@
+"""The static copy of the site, behind a file server that knows nothing of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.browser.conftest import NO_GPU, OpenPage, build_site
+from tests.browser.test_offline import plain_server
+from tests.browser.visits import PATIENCE_MS, save_native, segment, wait_for_offline, write_models, write_scan
+
+
+def export_site(out: Path, *models: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "export.cli", *map(str, models), "--format", "site", "-o", str(out)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_copy_does_the_main_job_under_a_sub_path_with_threads(
+    open_page: OpenPage, tmp_path: Path, port: int
+) -> None:
+    build_site()
+    models = write_models(tmp_path / "models", "small", "left-out")
+    done = export_site(tmp_path / "public" / "demos" / "brain", models / "small")
+    assert done.returncode == 0, done.stderr
+    with plain_server(tmp_path / "public", port):
+        page = open_page("/demos/brain/?backend=cpu", flags=NO_GPU, url=f"http://127.0.0.1:{port}", expected=("WebGL", "webgl"))
+        # The first load has no isolation headers; the service worker reloads the page into them by itself.
+        page.wait_for_function("crossOriginIsolated", timeout=PATIENCE_MS)
+        wait_for_offline(page, "ready")
+        segment(page, write_scan(tmp_path / "scan.nii.gz"))
+        assert "threads" in page.get_by_test_id("diagnostics").inner_text()
+        listed = page.get_by_test_id("model").locator("option").all_inner_texts()
+        assert listed == ["Small"]
+        online = save_native(page)
+    page.reload()
+    segment(page, tmp_path / "scan.nii.gz")
+    assert (save_native(page) == online).all()
+
+
+def test_a_broken_model_leaves_no_copy_behind(tmp_path: Path) -> None:
+    build_site()
+    models = write_models(tmp_path / "models", "small")
+    (models / "small" / "weights.safetensors").write_bytes(b"")
+    done = export_site(tmp_path / "copy", models / "small")
+    assert done.returncode == 2
+    assert "SHA-256" in done.stderr
+    assert not (tmp_path / "copy").exists()
