@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -20,7 +19,16 @@ from playwright.sync_api import expect
 
 from export.published import import_published
 from tests.browser.conftest import DIST, NO_GPU, WEBGL2, OpenPage, build_site, serve
-from tests.browser.visits import PATIENCE_MS, save_native, segment, wait_for_offline, write_models, write_scan
+from tests.browser.visits import (
+    PATIENCE_MS,
+    free_port,
+    plain_server,
+    save_native,
+    segment,
+    wait_for_offline,
+    write_models,
+    write_scan,
+)
 
 SERVER = """
 import sys, pathlib, uvicorn
@@ -58,10 +66,7 @@ def server(models: Path, site: Path, port: int) -> Iterator[None]:
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number: int = free.getsockname()[1]
-        return number
+    return free_port()
 
 
 @pytest.fixture
@@ -166,23 +171,6 @@ def write_plain_site(folder: Path, site: Path, models: Path) -> Path:
     (folder / "api").mkdir()
     (folder / "api" / "models").write_text("{}")
     return folder
-
-
-@contextlib.contextmanager
-def plain_server(folder: Path, port: int) -> Iterator[None]:
-    """Python's own file server, which sends no header of ours."""
-    command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(folder), str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            deadline = time.monotonic() + 30
-            while True:
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
-                    break
-                assert time.monotonic() < deadline, "the file server did not start"
-                time.sleep(0.1)
-            yield
-        finally:
-            process.terminate()
 
 
 def test_a_full_disk_costs_only_the_use_without_a_network(open_page: OpenPage, tmp_path: Path, models: Path) -> None:

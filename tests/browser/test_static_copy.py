@@ -7,8 +7,16 @@ import sys
 from pathlib import Path
 
 from tests.browser.conftest import NO_GPU, OpenPage, build_site
-from tests.browser.test_offline import plain_server
-from tests.browser.visits import PATIENCE_MS, save_native, segment, wait_for_offline, write_models, write_scan
+from tests.browser.visits import (
+    PATIENCE_MS,
+    free_port,
+    plain_server,
+    save_native,
+    segment,
+    wait_for_offline,
+    write_models,
+    write_scan,
+)
 
 
 def export_site(out: Path, *models: Path) -> subprocess.CompletedProcess[str]:
@@ -16,15 +24,15 @@ def export_site(out: Path, *models: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_the_copy_does_the_main_job_under_a_sub_path_with_threads(
-    open_page: OpenPage, tmp_path: Path, port: int
-) -> None:
+def test_the_copy_does_the_main_job_under_a_sub_path_with_threads(open_page: OpenPage, tmp_path: Path) -> None:
     build_site()
     models = write_models(tmp_path / "models", "small", "left-out")
     done = export_site(tmp_path / "public" / "demos" / "brain", models / "small")
     assert done.returncode == 0, done.stderr
+    port = free_port()
     with plain_server(tmp_path / "public", port):
-        page = open_page("/demos/brain/?backend=cpu", flags=NO_GPU, url=f"http://127.0.0.1:{port}", expected=("WebGL", "webgl"))
+        url = f"http://127.0.0.1:{port}"
+        page = open_page("/demos/brain/?backend=cpu", flags=NO_GPU, url=url, expected=("WebGL", "webgl"))
         # The first load has no isolation headers; the service worker reloads the page into them by itself.
         page.wait_for_function("crossOriginIsolated", timeout=PATIENCE_MS)
         wait_for_offline(page, "ready")
