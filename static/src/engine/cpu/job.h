@@ -2,7 +2,7 @@
 #pragma once
 #include "math.h"
 
-/** One layer. Mirrored by job.ts; all members 4 bytes wide. */
+/** One layer. Mirrored by program.ts; all members 4 bytes wide. */
 typedef struct {
   int nx, ny, nz;
   int inChannels, outChannels;
@@ -36,7 +36,7 @@ typedef struct {
   float *logits;        // [class][z][y][x], or null
   int lineLength;       // floats of one scratch line: a row with room for whole tiles on both sides
 } Job;
-_Static_assert(sizeof(Job) == 36 * 4, "job.ts mirrors every member");
+_Static_assert(sizeof(Job) == 36 * 4, "program.ts mirrors every member");
 
 static inline float *plane_of(const Job *j, int z) { return j->volume + (size_t)z * j->planeStride; }
 

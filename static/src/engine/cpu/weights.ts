@@ -1,8 +1,8 @@
 // A layer's weights as kernel.c reads them: [output block][point][tap][channel][output in block].
 import type { Layer } from '../types';
 
-/** Output channels held in registers at once, at most; two vectors of each leave room for inputs and a weight. */
-export const MAX_BLOCK = 5;
+/** Output channels held in registers at once, at most: two vectors of each, with two of input and one weight, fill SSE's. */
+export const MAX_BLOCK = 6;
 
 const A = Math.SQRT1_2;
 const B = Math.SQRT2;
