@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 from playwright.sync_api import Page
 
+from export.published import import_published
+from meshnet.checkpoint import load_checkpoint
+from meshnet.normalize import normalize
 from meshnet.spec import Architecture, GroupNorm
 from tests.browser.conftest import NO_GPU, WEBGPU, OpenPage
 from tests.browser.engine_page import run_in_page
-from tests.engine_cases import Case, agreement, assert_outputs_equal, build, build_without_result
+from tests.engine_cases import (
+    BuiltCase,
+    Case,
+    agreement,
+    assert_outputs_equal,
+    build,
+    build_without_result,
+    smallest_dice,
+)
 
 #: Sums of 27·C float32 terms in another order than PyTorch's, then at most one exp.
 RELATIVE = 2e-5
@@ -167,3 +180,28 @@ def test_the_self_test_page_reports_every_backend_right(page: Page) -> None:
     for backend in page.evaluate("window.meshnetEngines.list()"):
         assert f"\n{backend}: " in report
     assert "GFLOP/s" in report
+
+
+def test_a_whole_scan_gets_the_expected_labels(shared_data: Path, tmp_path: Path, page: Page) -> None:
+    """MeshNet-5 at full 256³, within the default limits of a device."""
+    import_published(shared_data / "models", tmp_path)
+    model = tmp_path / "brainchop-model5-gw-ae"
+    spec, _ = load_checkpoint(model)
+    volume = np.asanyarray(nib.load(shared_data / "scans" / "t1_crop.nii.gz").dataobj)
+    image = normalize(volume, spec.input.normalization).transpose(2, 1, 0)[None]
+    built = BuiltCase(
+        (256, 256, 256),
+        (model / "model.json").read_text(encoding="utf-8"),
+        (model / spec.weights.file).read_bytes(),
+        image,
+    )
+
+    got = run_in_page(page, "webgpu", built)
+
+    assert got["error"] is None
+    expected = np.asanyarray(nib.load(shared_data / "expected" / "t1_crop__brainchop_model5_gw_ae.nii.gz").dataobj)
+    expected = np.asarray(expected, np.uint8).transpose(2, 1, 0)
+    assert agreement(got["labels"], expected) >= 0.9999
+    assert smallest_dice(got["labels"], expected) >= 0.999
+    assert got["largestBufferBytes"] <= 128 * 2**20
+    assert got["peakBytes"] <= 1.25 * 5 * 4 * 256**3
