@@ -1,0 +1,82 @@
+"""Held-out synthetic subjects: which seeds and lesion masks, frozen in a file before training.
+
+`python -m meshnet.held_out --lesions FOLDER -o models/t2-lesion/held_out.json` wrote the committed list.
+Training skips its masks (`data.held_out`); `meshnet.evaluate_models` renders its subjects.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from meshnet.anatomy import Anatomy
+from meshnet.splits import PAPER_QUARTILES, quartile
+from meshnet.synth import Subject, SynthConfig, Synthesizer
+from meshnet.synth_lesion import load_lesion_masks
+
+_PER_QUARTILE = 15
+_LESION_FREE = 60
+#: Far from every training step's seed and from the validation seeds.
+_FIRST_SEED = 2_000_000_000
+_DRAW_SEED = 20_240_517
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """lesions: mask file names, one subject each, seeds in the same order; then seeds without lesion."""
+
+    lesions: tuple[str, ...]
+    lesion_seeds: tuple[int, ...]
+    lesion_free_seeds: tuple[int, ...]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line: draw the list, 15 masks from each lesion-volume quartile of the paper's cohort."""
+    parser = argparse.ArgumentParser(prog="python -m meshnet.held_out", description=__doc__)
+    parser.add_argument("--lesions", type=Path, required=True, help="folder of lesion masks in MNI space")
+    parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="where packed masks are kept")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="file to write")
+    args = parser.parse_args(arguments)
+    masks = load_lesion_masks(args.lesions, args.cache).masks
+    rng = np.random.default_rng(_DRAW_SEED)
+    names: list[str] = []
+    for index in range(len(PAPER_QUARTILES) + 1):
+        members = [m.name for m in masks if quartile(m.voxels, PAPER_QUARTILES) == index]
+        names.extend(str(n) for n in rng.choice(members, _PER_QUARTILE, replace=False))
+    content = {
+        "lesions": names,
+        "lesion_seeds": [_FIRST_SEED + i for i in range(len(names))],
+        "lesion_free_seeds": [_FIRST_SEED + 1000 + i for i in range(_LESION_FREE)],
+    }
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def read_held_out(path: Path) -> HeldOut:
+    """The frozen list."""
+    stored = json.loads(path.read_text())
+    return HeldOut(*(tuple(stored[key]) for key in ("lesions", "lesion_seeds", "lesion_free_seeds")))
+
+
+def held_out_subjects(
+    held_out: HeldOut, anatomies: Sequence[Anatomy], lesions: Path, cache: Path
+) -> Iterator[tuple[str, Subject]]:
+    """`(name, subject)`: every lesion subject, then every lesion-free one, all T2w."""
+    config = SynthConfig(task="lesion", contrasts={"T2w": 1.0}, lesion_probability=1.0)
+    everything = load_lesion_masks(lesions, cache, only=held_out.lesions)
+    of_name = {mask.name: mask for mask in everything.masks}
+    for name, seed in zip(held_out.lesions, held_out.lesion_seeds, strict=True):
+        one = replace(everything, masks=(of_name[name],), chances=np.ones(1))
+        yield f"lesion-{seed}", Synthesizer(anatomies, config, one).subject(seed)
+    healthy = Synthesizer(anatomies, replace(config, lesion_probability=0.0), everything)
+    for seed in held_out.lesion_free_seeds:
+        yield f"healthy-{seed}", healthy.subject(seed)
+
+
+if __name__ == "__main__":
+    main()
