@@ -1,6 +1,6 @@
 """Held-out synthetic subjects: which seeds and lesion masks, frozen in a file before training.
 
-`python -m meshnet.held_out --lesions FOLDER -o models/t2-lesion/held_out.json` wrote the committed list.
+`python -m meshnet.held_out --lesions FOLDER -o meshnet/conf/t2-lesion-held-out.json` wrote the committed list.
 Training skips its masks (`data.held_out`); `meshnet.evaluate_models` renders its subjects.
 """
 
