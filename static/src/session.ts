@@ -33,6 +33,8 @@ export class Session {
   private result: Result | null = null;
   private choice: BackendChoice | null = null;
   private lastError: string | null = null;
+  /** Whether the result shown is not yet the one asked for. */
+  private outdated = false;
 
   constructor(
     private readonly client: EngineClient,
@@ -116,11 +118,19 @@ export class Session {
 
   /** Again with or without small components; the network does not run again. */
   async clean(): Promise<void> {
-    if (this.result === null || this.busy()) return;
-    this.enter('loading', 'Updating the result…');
-    await this.showOutcome(false).catch((error: unknown) => {
-      this.fail(error);
-    });
+    if (this.result === null) return;
+    this.outdated = true;
+    // A change made while an update runs is taken up by the loop of that one.
+    if (this.busy()) return;
+    while (this.outdated) {
+      this.outdated = false;
+      this.enter('loading', 'Updating the result…');
+      try {
+        await this.showOutcome(false);
+      } catch (error) {
+        this.fail(error);
+      }
+    }
   }
 
   async save(space: 'native' | 'conformed'): Promise<void> {

@@ -38,13 +38,14 @@ export async function needsAnswers(source: ModelSource): Promise<boolean> {
 }
 
 async function tfjsFiles(files: readonly File[]): Promise<TfjsFiles> {
-  const colormap = files.find(({ name }) => isColormap(name));
   const binaries = new Map<string, Uint8Array>();
+  const colormaps = new Map<string, string>();
   for (const file of files) {
     if (/\.bin$/i.test(file.name)) binaries.set(file.name, await bytesOf(file));
+    if (isColormap(file.name)) colormaps.set(file.name, await file.text());
   }
   const modelJson = await find(files.filter(({ name }) => !isColormap(name)), /\.json$/i).text();
-  return { modelJson, binaries, colormapJson: colormap === undefined ? null : await colormap.text() };
+  return { modelJson, binaries, colormaps };
 }
 
 export function isColormap(name: string): boolean {

@@ -56,7 +56,7 @@ function model({ names = ['a', 'b'], edit = () => undefined, batchNorm = false, 
     }),
     // Two shards are one run of bytes, cut anywhere.
     binaries: new Map([['one.bin', binary(bytes).slice(0, 100)], ['two.bin', binary(bytes).slice(100)]]),
-    colormapJson: colormap,
+    colormaps: new Map(colormap === null ? [] : [['colormap.json', colormap]]),
   };
 }
 
@@ -102,11 +102,13 @@ test('a colour table of the right length names and colours the labels', async ()
   expect(notes).toEqual([]);
 });
 
-test('a colour table of another model is not used, and that is said', async () => {
-  const { spec, notes } = await read({ colormap: JSON.stringify({ R: [0, 1], G: [0, 1], B: [0, 1], labels: ['none', 'brain'] }) });
+test('of several colour tables the one of the right length is used', async () => {
+  const table = (labels: string[]): string => JSON.stringify({ R: labels.map(() => 1), G: labels.map(() => 1), B: labels.map(() => 1), labels });
+  const colormaps = new Map([['colormap.json', table(['none', 'brain'])], ['colormap3.json', table(['none', 'white', 'grey'])]]);
 
-  expect(spec.labels).toHaveLength(3);
-  expect(notes[0]).toMatch(/colormap\.json has 2 labels, the model has 3 classes/);
+  const { spec } = await importTfjs({ ...model(), colormaps }, ANSWERS, 'model.json');
+
+  expect(spec.labels.map(({ name }) => name)).toEqual(['none', 'white', 'grey']);
 });
 
 test('an exported model carries its own description and needs no answers', async () => {
@@ -141,6 +143,7 @@ describe('what the graph cannot express is refused by name', () => {
     ['a short .bin', { binary: (b) => b.slice(0, -4) }, /output\/bias ends at byte \d+, but the \.bin files hold/],
     ['a long .bin', { binary: (b) => new Uint8Array([...b, 0, 0, 0, 0]) }, /hold \d+ bytes, model\.json describes/],
     ['a weight of no layer', { extraWeight: true }, /stray\/kernel belong to no layer/],
+    ['a colour table of another model', { colormap: '{"R": [0, 1], "G": [0, 1], "B": [0, 1], "labels": ["none", "brain"]}' }, /colormap\.json has 2 labels, the model has 3 classes/],
     ['a broken colour table', { colormap: '{"R": [0], "G": [0, 1], "B": [0], "labels": ["x"]}' }, /colormap\.json: expected lists R, G, B/],
   ];
   test.each(cases)('%s', async (_, options, message) => {

@@ -22,7 +22,8 @@ export interface TfjsFiles {
   readonly modelJson: string;
   /** Shards by file name. */
   readonly binaries: ReadonlyMap<string, Uint8Array>;
-  readonly colormapJson: string | null;
+  /** brainchop's colour tables by file name; folders may hold one for each of several models. */
+  readonly colormaps: ReadonlyMap<string, string>;
 }
 
 /** Keras' `gelu` is the exact erf form unless asked otherwise, and so is TF.js's. */
@@ -55,7 +56,7 @@ export async function importTfjs(files: TfjsFiles, answers: TfjsAnswers | null, 
   let spec = embedded;
   if (spec === null) {
     const classes = layers.at(-1)!.outChannels;
-    const labels = labelsFor(classes, files.colormapJson, where, notes);
+    const labels = labelsFor(classes, files.colormaps, notes);
     spec = describe(topology, layers, answers!, labels, await sha256Hex(payload));
   } else {
     checkAgrees(spec, layers, where);

@@ -1,16 +1,20 @@
-// Labels of a TF.js model: brainchop's colormap.json where it fits, numbers otherwise, and a note that says so.
+// Labels of a TF.js model: brainchop's colormap.json, or numbers and a note that says so.
 import type { Label } from '../generated/model-spec';
 import { parseJson, record, TfjsImportError } from './tfjs-topology';
 
-/** Exactly `classes` labels; adds to `notes` where names had to be numbers. */
-export function labelsFor(classes: number, colormapJson: string | null, where: string, notes: string[]): Label[] {
-  const table = colormapJson === null ? null : readColormap(colormapJson, `${where}: colormap.json`);
-  if (table?.length === classes) return table;
-  notes.push(
-    table === null
-      ? 'No colormap.json came with the model, so its labels are numbers.'
-      : `colormap.json has ${table.length} labels, the model has ${classes} classes; it is not used, the labels are numbers.`,
-  );
+/**
+ * Labels of the colour table that has `classes` entries; numbers, with a note, where no table came along.
+ * Throws TfjsImportError where tables came along and none fits.
+ */
+export function labelsFor(classes: number, colormaps: ReadonlyMap<string, string>, notes: string[]): Label[] {
+  const tables = [...colormaps].map(([name, text]) => ({ name, labels: readColormap(text, name) }));
+  const fitting = tables.find(({ labels }) => labels.length === classes);
+  if (fitting !== undefined) return fitting.labels;
+  if (tables.length > 0) {
+    const found = tables.map(({ name, labels }) => `${name} has ${labels.length}`).join(', ');
+    throw new TfjsImportError(`${found} labels, the model has ${classes} classes; drop the model with its own colour table, or without one to have its labels numbered`);
+  }
+  notes.push('No colormap.json came with the model, so its labels are numbers.');
   return numberedLabels(classes);
 }
 
