@@ -2,7 +2,7 @@
 
 Every run's network segments the cases of the outer fold it has never seen. Masks and per-case scores
 are kept in the run's folder (`predictions/`, `scores.csv`), so that only new runs cost time; tables,
-figures and the HTML report are made from all of them. docs/evaluation.md defines every number.
+figures and the HTML report are made from all of them. docs/training.md defines every number.
 """
 
 from __future__ import annotations

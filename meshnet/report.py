@@ -1,4 +1,4 @@
-"""Tables, figures and the HTML report of an evaluation. docs/evaluation.md says what each number is."""
+"""Tables, figures and the HTML report of an evaluation. docs/training.md says what each number is."""
 
 from __future__ import annotations
 
