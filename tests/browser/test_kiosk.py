@@ -1,0 +1,198 @@
+"""A machine in a public place: the second visitor finds nothing of the first."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import pytest
+from playwright.sync_api import Error as PlaywrightError
+from playwright.sync_api import Page, Playwright, expect
+
+from tests.browser.conftest import WEBGL2, OpenPage, build_site, serve
+from tests.browser.visits import PATIENCE_MS, open_scan, read_labels, segment, write_models, write_scan
+
+REPO = Path(__file__).resolve().parents[2]
+KIOSK = REPO / "deploy" / "kiosk"
+
+#: No other text in the browser's memory looks like this.
+FIRST_VISITOR = "mrs-hypatia-of-alexandria"
+
+IDLE_SECONDS = 20
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    build_site()
+    return write_models(tmp_path / "models", "small")
+
+
+def heap_text(page: Page) -> str:
+    """Everything reachable in the page's JavaScript memory, strings included."""
+    control: Any = page.context.new_cdp_session(page)
+    chunks: list[str] = []
+    control.on("HeapProfiler.addHeapSnapshotChunk", lambda event: chunks.append(event["chunk"]))
+    control.send("HeapProfiler.collectGarbage")
+    control.send("HeapProfiler.takeHeapSnapshot", {"reportProgress": False})
+    control.detach()
+    return "".join(chunks)
+
+
+def test_an_idle_kiosk_forgets_its_visitor(open_page: OpenPage, tmp_path: Path, models: Path) -> None:
+    with serve("--models", str(models), "--kiosk", "--idle", str(IDLE_SECONDS)) as url:
+        page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
+        expect(page.get_by_test_id("full-screen")).to_be_visible(timeout=PATIENCE_MS)
+        segment(page, write_scan(tmp_path / f"{FIRST_VISITOR}.nii.gz"))
+        expect(page.get_by_test_id("save-native")).to_be_hidden()
+        page.evaluate("localStorage.setItem('left', 'behind'); sessionStorage.setItem('left', 'behind')")
+        page.evaluate("new Promise((done) => { indexedDB.open('left behind').onsuccess = done; }).then(() => 0)")
+        assert FIRST_VISITOR in heap_text(page), "the search for traces would find nothing anyway"
+
+        expect(page.get_by_test_id("kiosk-warning")).to_be_visible(timeout=PATIENCE_MS)
+        page.get_by_role("button", name="I am still here").click()
+        expect(page.get_by_test_id("kiosk-warning")).to_be_hidden()
+        expect(page.get_by_test_id("status")).to_have_attribute("data-state", "done")
+
+        # Nobody touches it any more: the next visitor stands before a new page.
+        expect(page.get_by_test_id("status")).to_have_attribute("data-state", "idle", timeout=PATIENCE_MS)
+        expect(page.get_by_test_id("model")).to_be_enabled(timeout=PATIENCE_MS)
+        assert page.evaluate("[localStorage.length, sessionStorage.length]") == [0, 0]
+        assert page.evaluate("indexedDB.databases()") == []
+        assert page.evaluate("history.length") <= 2
+        assert page.get_by_test_id("file").evaluate("(input) => input.files.length") == 0
+        expect(page.locator("body")).not_to_contain_text(FIRST_VISITOR)
+        assert FIRST_VISITOR not in heap_text(page)
+        for name in page.evaluate("caches.keys()"):
+            stored = page.evaluate("(n) => caches.open(n).then((c) => c.keys()).then((k) => k.map((r) => r.url))", name)
+            assert all(urlparse(address).path.startswith(("/", "/assets")) for address in stored)
+            assert not any(FIRST_VISITOR in address for address in stored)
+
+
+def test_start_over_wipes_at_once(open_page: OpenPage, tmp_path: Path, models: Path) -> None:
+    with serve("--models", str(models), "--kiosk") as url:
+        page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
+        open_scan(page, write_scan(tmp_path / f"{FIRST_VISITOR}.nii.gz"))
+        page.get_by_test_id("start-over").click()
+        expect(page.get_by_test_id("status")).to_have_attribute("data-state", "idle", timeout=PATIENCE_MS)
+        expect(page.locator("body")).not_to_contain_text(FIRST_VISITOR)
+
+
+def test_a_kiosk_takes_no_models_of_its_visitors(open_page: OpenPage, tmp_path: Path, models: Path) -> None:
+    with serve("--models", str(models), "--kiosk") as url:
+        page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
+        expect(page.get_by_test_id("full-screen")).to_be_visible(timeout=PATIENCE_MS)
+        own = models / "small"
+        page.get_by_test_id("file").set_input_files([own / "model.json", own / "weights.safetensors"])
+        expect(page.get_by_test_id("status")).to_contain_text("fixed list of models", timeout=PATIENCE_MS)
+        assert page.get_by_test_id("model").locator("option").count() == 1
+
+
+def test_saving_goes_to_the_folder_that_the_visitor_picks(open_page: OpenPage, tmp_path: Path, models: Path) -> None:
+    """The picker itself is the browser's; here it answers with a private folder."""
+    with serve("--models", str(models), "--kiosk", "--saving", "folder") as url:
+        page = open_page("/healthz", flags=WEBGL2, url=url, expected=("404 (Not Found)",))
+        page.add_init_script("window.showDirectoryPicker = () => navigator.storage.getDirectory()")
+        downloads: list[str] = []
+        page.on("download", lambda download: downloads.append(download.suggested_filename))
+        page.goto(f"{url}/?backend=cpu")
+        expect(page.get_by_test_id("full-screen")).to_be_visible(timeout=PATIENCE_MS)
+        segment(page, write_scan(tmp_path / "scan.nii.gz"))
+        page.get_by_test_id("save-native").click()
+        page.wait_for_function(FILES_OF_FOLDER + " .then((files) => files.some(({ size }) => size > 0))")
+        (saved,) = page.evaluate(FILES_OF_FOLDER)
+        content = page.evaluate(
+            "(name) => navigator.storage.getDirectory().then((d) => d.getFileHandle(name)).then((h) => h.getFile())"
+            ".then((f) => f.arrayBuffer()).then((b) => Array.from(new Uint8Array(b)))",
+            saved["name"],
+        )
+        assert saved["name"].endswith(".nii.gz")
+        assert read_labels(bytes(content)).shape == (40, 36, 32)
+        assert downloads == []
+
+
+FILES_OF_FOLDER = """(async () => {
+  const files = [];
+  for await (const handle of (await navigator.storage.getDirectory()).values()) {
+    if (handle.name.endsWith('.crswap')) continue; // still being written
+    const { name, size } = await handle.getFile();
+    files.push({ name, size });
+  }
+  return files;
+})()"""
+
+
+@pytest.fixture
+def launched(tmp_path: Path, models: Path, _playwright: Playwright) -> Iterator[tuple[Page, str, Path]]:
+    """The shipped launcher with the shipped policy (for this server's port), in a file system view of its own."""
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        pytest.skip("needs root, to put the browser policy in place for this process alone")
+    policies = tmp_path / "etc-chromium" / "policies" / "managed"
+    policies.mkdir(parents=True)
+    session = tmp_path / "session"
+    session.mkdir()
+    with serve("--models", str(models), "--kiosk", "--idle", "60") as url:
+        policy = json.loads((KIOSK / "chromium-policy.json").read_text().replace("http://127.0.0.1:8000", url))
+        del policy["DeveloperToolsAvailability"]  # it would hide the page from this test too
+        (policies / "meshnet.json").write_text(json.dumps(policy, indent=2))
+        inner = 'mkdir -p /etc/chromium && mount --bind "$0" /etc/chromium && exec "$@"'
+        command = ["unshare", "--mount", "sh", "-c", inner, str(tmp_path / "etc-chromium")]
+        command += [str(KIOSK / "meshnet-kiosk"), f"{url}/"]
+        command += ["--headless=new", "--no-sandbox", "--remote-debugging-port=0", *WEBGL2]
+        environment = {**os.environ, "XDG_RUNTIME_DIR": str(session), "HOME": str(session)}
+        log = tmp_path / "browser.log"
+        with (
+            log.open("w") as stderr,
+            subprocess.Popen(command, env=environment, stderr=stderr, start_new_session=True) as launcher,
+        ):
+            try:
+                browser = _playwright.chromium.connect_over_cdp(wait_for_page(log, url))
+                # Remote control takes over downloads; the browser shall treat them as it does without.
+                browser.new_browser_cdp_session().send("Browser.setDownloadBehavior", {"behavior": "default"})
+                page = browser.contexts[0].pages[0]
+                expect(page.get_by_test_id("full-screen")).to_be_attached(timeout=PATIENCE_MS)
+                yield page, url, session
+                browser.new_browser_cdp_session().send("Browser.close")
+                launcher.wait(timeout=60)
+                assert list(session.glob("meshnet-kiosk*")) == [], "the browser's profile is still there"
+            finally:
+                launcher.kill()
+
+
+def wait_for_page(log: Path, url: str) -> str:
+    """Address for remote control of the browser that writes this log, once it shows the page."""
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while time.monotonic() < deadline:
+        time.sleep(0.2)
+        if listening := re.search(r"listening on ws://([^/]+)/", log.read_text()):
+            with urllib.request.urlopen(f"http://{listening[1]}/json/list", timeout=20) as answer:
+                if any(tab["type"] == "page" and tab["url"].startswith(url) for tab in json.load(answer)):
+                    return f"http://{listening[1]}"
+    pytest.fail(f"the browser did not show the page:\n{log.read_text()[-2000:]}")
+
+
+def test_the_launchers_browser_keeps_no_downloads_and_goes_nowhere_else(launched: tuple[Page, str, Path]) -> None:
+    page, url, session = launched
+    page.evaluate(
+        "() => { const a = document.createElement('a'); a.download = 'mask.nii.gz';"
+        " a.href = URL.createObjectURL(new Blob(['mask'])); a.click(); }"
+    )
+    page.wait_for_timeout(3000)  # a download would lie there by now
+    assert list(session.rglob("mask*")) == []
+    for elsewhere in ("http://127.0.0.1:9/", "chrome://downloads", "chrome://history", "file:///etc/passwd"):
+        tab = page.context.new_page()
+        with pytest.raises(PlaywrightError, match=r"ERR_BLOCKED_BY_ADMINISTRATOR|ERR_ABORTED|ERR_INVALID_URL"):
+            tab.goto(elsewhere)
+        tab.close()
+    policy = json.loads((KIOSK / "chromium-policy.json").read_text())
+    assert policy["SavingBrowserHistoryDisabled"]
+    page.goto(url)
+    expect(page.get_by_test_id("status")).to_have_attribute("data-state", "idle", timeout=PATIENCE_MS)
