@@ -16,7 +16,7 @@ NPM_CI := npm ci --no-audit --no-fund --loglevel=error
 SITE_SOURCES := $(shell find static/src static/scripts static/public -type f 2>/dev/null) \
 	$(wildcard static/*.html static/*.json static/vite.config.ts)
 
-.PHONY: help serve test test-long check build clean system
+.PHONY: help serve test test-long check build wheels clean system
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-11s %s\n", $$1, $$2 }'
@@ -40,6 +40,10 @@ check: $(VENV)/.full static/node_modules/.stamp ## linters, formatters, types, a
 build: $(VENV)/.base ## wheel and source archive in dist/, with the built site and the models inside
 	$(PIP) build
 	$(VENV)/bin/python -m build --no-isolation --outdir dist
+
+wheels: $(VENV)/.base ## everything a machine without a network needs to install, as wheels in dist/wheels/
+	rm -rf dist/wheels
+	$(VENV)/bin/python -m pip --disable-pip-version-check wheel --quiet --no-build-isolation -c constraints.txt -w dist/wheels .
 
 clean: ## remove what was built and installed (imported models included)
 	rm -rf $(VENV) static/node_modules static/dist bench/node_modules dist build .models .mypy_cache .ruff_cache .pytest_cache

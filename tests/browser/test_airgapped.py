@@ -1,0 +1,52 @@
+"""Wheels in a folder are all that a machine without a network needs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `make wheels` builds, from a copy of the committed files."""
+    work = tmp_path_factory.mktemp("wheels")
+    subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPO.as_uri(), work / "source"], check=True)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-build-isolation"]
+    command += ["-c", "constraints.txt", "-w", str(work / "wheels"), "."]
+    done = subprocess.run(command, cwd=work / "source", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return work / "wheels"
+
+
+def test_the_wheel_contains_the_built_site_and_the_models(wheels: Path) -> None:
+    (own,) = wheels.glob("meshnet-*.whl")
+    names = set(zipfile.ZipFile(own).namelist())
+    assert {"webapp/site/index.html", "webapp/site/sw.js", "webapp/site/manifest.webmanifest"} <= names
+    assert any(name.startswith("webapp/site/assets/") and name.endswith(".wasm") for name in names)
+    for model in (path.parent.name for path in (REPO / "models").glob("*/model.json")):
+        assert f"webapp/models/{model}/model.json" in names
+
+
+def test_what_serving_needs_has_neither_torch_nor_tensorflow(wheels: Path) -> None:
+    assert not [
+        path.name for path in wheels.iterdir() if path.name.lower().startswith(("torch", "tensorflow", "keras"))
+    ]
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="needs root, for a network namespace")
+def test_without_any_route_wheels_install_serve_and_segment(wheels: Path, tmp_path: Path) -> None:
+    command = ["unshare", "--net", sys.executable, "-m", "tests.browser.airgapped_visit", str(wheels), str(tmp_path)]
+    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = json.loads(done.stdout)
+    assert rows, "no label was measured"
+    assert all("mL" in row for row in rows)
