@@ -36,6 +36,10 @@ describe('passesOf', () => {
   });
 });
 
+it('refuses to fuse more channels than a fragment can hold', () => {
+  expect(() => passesOf(layerOf(37, 37), true, { drawBuffers: 8, uniformBlockBytes: 65536 })).toThrow(/37 channels.*up to 32/);
+});
+
 it('packs each weight where the shader reads it: block (kz, ky), then kx, input channel, output channel', () => {
   const layer = layerOf(3, 7);
   const pass = { firstGroup: 1, channels: 3, planes: 1 };

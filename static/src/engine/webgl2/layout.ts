@@ -1,5 +1,5 @@
 // How a layer is laid out for WebGL2: which channels a draw computes, and its weights as uniform blocks. Pure.
-import type { Layer } from '../types';
+import type { Dims, Layer } from '../types';
 
 /** Four channels make one texel. */
 export const groupsOf = (channels: number): number => Math.ceil(channels / 4);
@@ -36,6 +36,9 @@ export function passesOf(layer: Layer, fused: boolean, limits: Limits): Pass[] {
     );
   }
   if (fused) {
+    if (groups > MAX_SUMS) {
+      throw new Error(`WebGL2: ${layer.name} has ${layer.outChannels} channels, this engine fuses the classifier up to ${MAX_SUMS * 4}; use the CPU`);
+    }
     const planes = Math.max(1, Math.min(MAX_PLANES, limits.drawBuffers, Math.floor(MAX_SUMS / groups)));
     return [{ firstGroup: 0, channels: layer.outChannels, planes }];
   }
@@ -95,7 +98,7 @@ export function packClassifier(classifier: Layer): { data: Float32Array; width: 
 }
 
 /** Planar [channel][z][y][x] → texels [z][group][y][x] of `components` channels, planes z…z+planes−1. */
-export function packPlanes(data: Float32Array, channels: number, dims: readonly [number, number, number], z: number, planes: number): Float32Array {
+export function packPlanes(data: Float32Array, channels: number, dims: Dims, z: number, planes: number): Float32Array {
   const area = dims[0] * dims[1];
   if (channels === 1) return data.subarray(z * area, (z + planes) * area);
   const groups = groupsOf(channels);
