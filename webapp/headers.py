@@ -10,8 +10,8 @@ CONTENT_SECURITY_POLICY = {
     "default-src": "'self'",
     # The CPU engine is WebAssembly; browsers compile it only under this keyword. No JavaScript eval.
     "script-src": "'self' 'wasm-unsafe-eval'",
-    # NiiVue decodes its built-in font atlas and colour-map pictures from data: URLs; screenshots are blobs.
-    "img-src": "'self' data: blob:",
+    # NiiVue carries its font atlas in its script and decodes it from a data: URL; without this its text is missing.
+    "img-src": "'self' data:",
     # The site sends nothing, so forms, plug-ins, frames and foreign base URLs have no use here.
     "base-uri": "'none'",
     "form-action": "'none'",
