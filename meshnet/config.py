@@ -7,7 +7,7 @@ a run's folder keeps the resolved copy.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +165,31 @@ def as_yaml(config: TrainConfig) -> str:
     return OmegaConf.to_yaml(OmegaConf.structured(config), resolve=True)
 
 
+#: What may change between a run and its resumption: where and how it computes, not what.
+_MAY_CHANGE = {
+    *("name", "description", "license", "run"),
+    *("data.folder", "data.cache", "data.templates", "data.lesions", "data.workers"),
+    *("trainer.accelerator", "trainer.devices", "trainer.nodes", "trainer.strategy", "trainer.threads"),
+    *("trainer.checkpoint_activations", "trainer.channels_last", "trainer.compile"),
+    *("trainer.save_every_s", "trainer.validate_every", "trainer.log_every"),
+}
+
+
+def differences(before: TrainConfig, now: TrainConfig) -> list[str]:
+    """`key was X, now Y` for every setting that changes the result of a run."""
+    old, new = _flat(asdict(before)), _flat(asdict(now))
+    keys = [key for key in {**old, **new} if key not in _MAY_CHANGE and old.get(key) != new.get(key)]
+    return [f"{key} was {old.get(key)}, now {new.get(key)}" for key in keys]
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested keys joined by dots."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
+    return flat
+
+
 def _expand(override: str) -> list[str]:
     if override.startswith("@"):
         path = Path(override[1:])
@@ -178,4 +203,6 @@ def _expand(override: str) -> list[str]:
     key, _, value = override.partition("=")
     if key == "data" and Path(value).is_dir():
         return ["data=prepared", f"data.folder='{Path(value).resolve()}'"]
+    if key == "data" and "/" in value:
+        raise ConfigError(f"data: {value}: no such folder; expected one written by meshnet-prepare")
     return [override]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, cast
 
 import torch
+from pydantic import ValidationError
 from safetensors.torch import save_file
 from torch import nn
 from torch.utils.checkpoint import checkpoint
@@ -36,17 +40,22 @@ _NORMS: dict[str, NoNorm | BatchNorm | GroupNorm] = {
 
 
 def architecture_of(config: TrainConfig) -> Architecture:
-    """The MeshNet a configuration asks for. Raises ConfigError (through pydantic for values)."""
+    """The MeshNet a configuration asks for. Raises ConfigError."""
     m = config.model
     if m.norm not in _NORMS:
         raise ConfigError(f"model.norm: expected one of {', '.join(_NORMS)}, got {m.norm!r}")
-    return Architecture(
-        channels=m.channels,
-        classes=len(config.data.labels),
-        dilations=tuple(m.dilations),
-        activation=cast(Literal["relu", "elu", "gelu", "gelu_tanh"], m.activation),
-        norm=_NORMS[m.norm],
-    )
+    try:
+        return Architecture(
+            channels=m.channels,
+            classes=len(config.data.labels),
+            dilations=tuple(m.dilations),
+            activation=cast(Literal["relu", "elu", "gelu", "gelu_tanh"], m.activation),
+            norm=_NORMS[m.norm],
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise ConfigError(f"model.{key}: {first['msg']}, got {first['input']!r}") from error
 
 
 def build_network(config: TrainConfig, size: tuple[int, int, int] = (256, 256, 256)) -> nn.Module:
@@ -88,6 +97,25 @@ def _start_from(network: MeshNet, folder: Path) -> None:
     network.load_state_dict(state)
 
 
+def _contexts(layer: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """Contexts of a block's forward pass and of its repetition in the backward pass."""
+    return nullcontext(), _no_running_statistics(layer)
+
+
+@contextmanager
+def _no_running_statistics(layer: nn.Module) -> Iterator[None]:
+    """The repetition must not count its batch once more in the running statistics of BatchNorm."""
+    norms = [m for m in layer.modules() if isinstance(m, nn.BatchNorm3d)]
+    momenta = [m.momentum for m in norms]
+    try:
+        for norm in norms:
+            norm.momentum = 0.0
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+
+
 class _Checkpointed(nn.Module):
     """MeshNet that keeps only the blocks' inputs and computes the rest again in the backward pass."""
 
@@ -98,7 +126,10 @@ class _Checkpointed(nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         x = image
         for layer in self.network.layers:
-            x = checkpoint(layer, x, use_reentrant=False) if self.training else layer(x)
+            if self.training:
+                x = checkpoint(layer, x, use_reentrant=False, context_fn=partial(_contexts, layer))
+            else:
+                x = layer(x)
         logits: torch.Tensor = self.network.classifier(x)
         return logits
 
@@ -142,12 +173,13 @@ def check_memory(config: TrainConfig, shape: tuple[int, ...], device: torch.devi
 
 @dataclass(frozen=True)
 class Trained:
-    """What a saved network says of its training: data, command, commit of the code, validation Dice."""
+    """What a saved network says of its training: data, command, commit of the code, validation Dice (None where
+    there was no validation)."""
 
     data: str
     command: str
     commit: str
-    validation_dice: float
+    validation_dice: float | None
 
 
 def save_network(folder: Path, network: nn.Module, config: TrainConfig, about: Trained) -> None:
@@ -173,7 +205,7 @@ def save_network(folder: Path, network: nn.Module, config: TrainConfig, about: T
         input=InputSpec(orientation=config.data.orientation),
         labels=make_labels(config.data.labels),
         provenance=provenance,
-        metrics={"validation_dice": round(about.validation_dice, 4)},
+        metrics={} if about.validation_dice is None else {"validation_dice": round(about.validation_dice, 4)},
         weights=WeightsFile(sha256="0" * 64),
     )
     save_checkpoint(folder, spec, weights_of(network))

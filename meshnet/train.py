@@ -22,6 +22,7 @@ from typing import Any, cast
 
 import torch
 from lightning.fabric import Fabric, seed_everything
+from omegaconf import OmegaConf
 from tensorboardX import SummaryWriter
 from torch import Tensor, nn
 from torch.optim import AdamW
@@ -30,7 +31,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from meshnet.cohort import CohortError
-from meshnet.config import ConfigError, TrainConfig, as_yaml, compose_config
+from meshnet.config import ConfigError, TrainConfig, as_yaml, compose_config, differences, resolve
 from meshnet.data import Source, Steps, as_tensors, open_source
 from meshnet.losses import segmentation_loss
 from meshnet.networks import Trained, build_network, check_memory, freeze_norm, save_network
@@ -89,14 +90,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(as_yaml(config), end="")
             return 0
         train(config, command="meshnet-train " + " ".join(arguments if arguments is not None else sys.argv[1:]))
-    except (ConfigError, CohortError, SpecError, FileNotFoundError, MemoryError) as error:
+    except (ConfigError, CohortError, SpecError, FileNotFoundError, MemoryError, FloatingPointError) as error:
         print(f"meshnet-train: {error}", file=sys.stderr)
         return 2
     return 0
 
 
 def train(config: TrainConfig, *, command: str) -> float:
-    """Run (or resume) to the last step; returns the best validation score (mean foreground Dice)."""
+    """Run (or resume) to the last step; returns the best validation score (mean foreground Dice).
+
+    Raises ConfigError where the run's folder was started with settings that give another result.
+    """
+    folder = Path(config.run)
+    if (folder / "state.pt").is_file():
+        _check_same_run(folder, config)
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
     fabric = _fabric(config)
@@ -108,8 +115,15 @@ def train(config: TrainConfig, *, command: str) -> float:
     elif fabric.is_global_zero:
         run.folder.mkdir(parents=True, exist_ok=True)
         (run.folder / "config.yaml").write_text(as_yaml(config))
+        (run.folder / "log.csv").unlink(missing_ok=True)  # of a run killed before its first save
     _loop(run)
     return run.progress.best
+
+
+def _check_same_run(folder: Path, config: TrainConfig) -> None:
+    changed = differences(resolve(OmegaConf.load(folder / "config.yaml")), config)  # type: ignore[arg-type]
+    if changed:
+        raise ConfigError(f"{folder}: cannot be resumed: {'; '.join(changed)}; use another run=FOLDER")
 
 
 def _start(fabric: Fabric, config: TrainConfig, command: str) -> Run:
@@ -177,24 +191,27 @@ def _loop(run: Run) -> None:
             value = _step(run, image, labels)
             progress.step += 1
             done = progress.step == steps
+            score: float | None = None
             row = {"step": progress.step, "loss": value, "lr": float(run.optimizer.param_groups[0]["lr"])}
             if done or progress.step % every == 0:
                 score = validate(run.fabric, run.model, run.source)
-                log.row(row | {"dice": score})
-                if score >= progress.best:
-                    progress.best = score
+                log.row(row if score is None else row | {"dice": score})
+                if score is None or score >= progress.best:
+                    progress.best = progress.best if score is None else score
                     _save_network(run, "best", score)
             elif progress.step % t.log_every == 0:
                 bar.set_postfix(loss=f"{value:.3f}", best=f"{progress.best:.3f}")
                 log.row(row)
             if done or time.monotonic() - saved > t.save_every_s:
-                _save(run)
+                _save(run, score)
                 saved = time.monotonic()
 
 
 def _step(run: Run, image: Tensor, labels: Tensor) -> float:
     """One optimiser step; returns the loss. Raises FloatingPointError where it is not finite."""
     t = run.config.trainer
+    # what a step draws (dropout) depends on its number alone, so that a resumed run draws the same
+    torch.manual_seed((run.config.seed + 1000 * run.config.restart) * 10_000_019 + run.progress.step)
     run.model.train()
     if run.progress.step >= t.freeze_norm_after * run.source.steps:
         freeze_norm(run.network)
@@ -211,31 +228,33 @@ def _step(run: Run, image: Tensor, labels: Tensor) -> float:
     return value
 
 
-def _save(run: Run) -> None:
-    """`last/` and `state.pt`, the latter replaced at once, so that a kill leaves the old or the new."""
-    _save_network(run, "last", run.progress.best)
+def _save(run: Run, score: float | None) -> None:
+    """Write `last/` (`score`: of validation at this step, None without) and `state.pt`, the latter replaced
+    at once, so that a kill leaves the old or the new.
+    """
+    _save_network(run, "last", score)
     partial = run.folder / "state.partial.pt"
     run.fabric.save(partial, run.state())
     if run.fabric.is_global_zero:
         partial.replace(run.folder / "state.pt")
 
 
-def _save_network(run: Run, name: str, score: float) -> None:
+def _save_network(run: Run, name: str, score: float | None) -> None:
     if run.fabric.is_global_zero:
         about = Trained(run.source.description, run.command, _commit(), score)
         save_network(run.folder / name, run.network, run.config, about)
 
 
 @torch.inference_mode()
-def validate(fabric: Fabric, model: nn.Module, source: Source) -> float:
-    """Mean over validation subjects and foreground classes present in them of Dice; 0 without any."""
+def validate(fabric: Fabric, model: nn.Module, source: Source) -> float | None:
+    """Mean over validation subjects and foreground classes present in them of Dice; None without any."""
     model.eval()
     scores: list[float] = []
     for index in range(source.validation_count()):
         image, labels = (t.to(fabric.device) for t in as_tensors(source.validation_item(index)))
         predicted = model(image[None])[0].argmax(dim=0)
         scores.extend(_foreground_dice(predicted, labels))
-    return sum(scores) / len(scores) if scores else 0.0
+    return sum(scores) / len(scores) if scores else None
 
 
 def _foreground_dice(predicted: Tensor, labels: Tensor) -> Iterator[float]:
@@ -252,12 +271,13 @@ class LogFile:
 
     def __init__(self, folder: Path) -> None:
         path = folder / "log.csv"
-        new = not path.is_file()
+        new = not path.is_file() or path.stat().st_size == 0
         self._board = SummaryWriter(str(folder / "tensorboard"))
         self._file = path.open("a", newline="")
         self._writer = csv.DictWriter(self._file, self._COLUMNS)
         if new:
             self._writer.writeheader()
+            self._file.flush()
 
     def __enter__(self) -> LogFile:
         return self
@@ -279,9 +299,11 @@ def _keep_log_until(path: Path, step: int) -> None:
     if path.is_file():
         with path.open(newline="") as file:
             rows = list(csv.reader(file))
-        kept = [row for row in rows[1:] if int(row[0]) <= step]
-        with path.open("w", newline="") as file:
-            csv.writer(file).writerows([rows[0], *kept])
+        partial = path.with_suffix(".partial")
+        with partial.open("w", newline="") as file:
+            # the kill may have come before the header, or in the middle of a line
+            csv.writer(file).writerows(row for i, row in enumerate(rows) if i == 0 or (row and int(row[0]) <= step))
+        partial.replace(path)
 
 
 def _commit() -> str:
