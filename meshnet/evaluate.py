@@ -1,7 +1,7 @@
 """`meshnet-evaluate RUN... --data FOLDER -o REPORT`: scores of trained models on their outer test folds.
 
 Every run's network segments the cases of the outer fold it has never seen. Masks and per-case scores
-are kept in the run's folder (`predictions/`, `scores.csv`), so that only new runs cost time; tables,
+are kept in the run's folder (`predictions-last/`, `scores-last.csv`), so that only new runs cost time; tables,
 figures and the HTML report are made from all of them. docs/training.md defines every number.
 """
 
@@ -40,7 +40,7 @@ from meshnet.prepare import Row, read_index
 from meshnet.spec import SpecError
 
 METRICS = ("dice_lesion", "dice_macro", "avd", "mcc", "hd95_mm", "lesion_f1", "volume_error_ml")
-_COLUMNS = ("model", "parameters", "fold", "restart", "subject", "name", *METRICS)
+_COLUMNS = ("model", "parameters", "fold", "restart", "subject", "name", *METRICS, "data")
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,11 @@ def find_runs(paths: Iterable[Path]) -> list[Path]:
 
 
 def score_run(run: Path, data: Path, checkpoint: str, device: torch.device) -> list[Score]:
-    """Scores of a run on its outer test fold; from `scores.csv` where it is newer than the weights."""
+    """Scores of a run on its outer test fold; kept ones where they are of these weights and this data."""
     weights = run / checkpoint / "weights.safetensors"
     table = run / f"scores-{checkpoint}.csv"
-    if table.is_file() and table.stat().st_mtime_ns > weights.stat().st_mtime_ns:
+    newest = max(path.stat().st_mtime_ns for path in (weights, data / "index.csv") if path.is_file())
+    if table.is_file() and table.stat().st_mtime_ns > newest and _data_of(table) == str(data.resolve()):
         return read_scores(table)
     config = resolve(OmegaConf.load(run / "config.yaml"))  # type: ignore[arg-type]
     rows = [r for r in read_index(data) if r.outer_fold == config.fold]
@@ -109,11 +110,16 @@ def score_run(run: Path, data: Path, checkpoint: str, device: torch.device) -> l
             size = (item.image.shape[0], item.image.shape[1], item.image.shape[2])
             network = load_network(run / checkpoint, config, size).to(device)
         predicted = segment(network, item.image, device)
-        saved = _save_prediction(run, data, row, reorient(predicted, start=config.data.orientation, end=CONFORMED))
+        saved = _save_prediction(
+            run / f"predictions-{checkpoint}",
+            data,
+            row,
+            reorient(predicted, start=config.data.orientation, end=CONFORMED),
+        )
         voxel_size_mm = float(json.loads((data / "prepared.json").read_text())["voxel_size_mm"])
         values = lesion_scores(predicted > 0, item.labels > 0, (voxel_size_mm,) * 3)
         scores.append(Score(title, parameters, config.fold, config.restart, row.subject, row.name, saved, values))
-    _write_scores(table, scores)
+    write_scores(table, scores, data)
     return scores
 
 
@@ -147,28 +153,36 @@ def read_scores(path: Path) -> list[Score]:
                 int(line["restart"]),
                 line["subject"],
                 line["name"],
-                path.parent / "predictions" / f"{line['name']}.nii.gz",
+                path.parent / path.stem.replace("scores", "predictions") / f"{line['name']}.nii.gz",
                 {m: float(line[m]) for m in METRICS},
             )
             for line in csv.DictReader(file)
         ]
 
 
-def _write_scores(path: Path, scores: Sequence[Score]) -> None:
+def _data_of(path: Path) -> str:
+    """The prepared folder that the scores of a run are of."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return next((line.get("data", "") for line in csv.DictReader(file)), "")
+
+
+def write_scores(path: Path, scores: Sequence[Score], data: Path) -> None:
+    """One line per case and run, with the prepared folder `data` they are of."""
     partial = path.with_suffix(".partial")
+    folder = str(data.resolve())
     with partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
         for s in scores:
             head = (s.model, s.parameters, s.fold, s.restart, s.subject, s.name)
-            writer.writerow([*head, *(s.values[m] for m in METRICS)])
+            writer.writerow([*head, *(s.values[m] for m in METRICS), folder])
     os.replace(partial, path)
 
 
-def _save_prediction(run: Path, data: Path, row: Row, labels: NDArray[np.uint8]) -> Path:
+def _save_prediction(folder: Path, data: Path, row: Row, labels: NDArray[np.uint8]) -> Path:
     image = cast(nib.Nifti1Image, nib.load(data / row.labels))
     header = new_header(np.asarray(image.affine, np.float64), labels.shape, code=1)
-    path = run / "predictions" / f"{row.name}.nii.gz"
+    path = folder / f"{row.name}.nii.gz"
     save_labels(path, labels, header)
     return path
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from meshnet.evaluate import METRICS, Score
+from meshnet.evaluate import METRICS, Score, write_scores
 from meshnet.figures import box_plots, contours, pareto
 from meshnet.statistics import Observation, Summary, per_subject, summarize
 
@@ -31,6 +31,7 @@ Table = dict[str, dict[str, Summary]]  # model -> metric -> summary
 def write_report(scores: Sequence[Score], data: Path, out: Path, *, reference: str) -> None:
     """Write `table1.{md,csv,tex}`, `fig1..3.{png,svg}`, `scores.csv` and `report.html` to `out`."""
     out.mkdir(parents=True, exist_ok=True)
+    write_scores(out / "scores.csv", scores, data)
     table = make_table(scores, reference)
     parameters = {s.model: s.parameters for s in scores}
     (out / "table1.md").write_text(markdown(table, parameters), encoding="utf-8")
