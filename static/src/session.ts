@@ -151,7 +151,8 @@ export class Session {
     const message = error instanceof Error ? error.message : String(error);
     const name = this.scan?.name;
     this.lastError = name === undefined ? message : message.replaceAll(name, 'scan');
-    this.enter('error', message + (this.scan === null ? '' : ' The scan opened before is still here.'));
+    const sentence = /[.!?]$/.test(message) ? message : `${message}.`;
+    this.enter('error', sentence + (this.scan === null ? '' : ' The scan opened before is still here.'));
   }
 
   private async addModel(source: ModelSource): Promise<void> {

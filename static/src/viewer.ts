@@ -29,6 +29,7 @@ const SLICE_TYPES: Readonly<Record<View, SLICE_TYPE>> = {
 export class Viewer {
   private labels: readonly Label[] = [];
   private opacity = 0.6;
+  private affineVox2ras: DisplayVolume['affineVox2ras'] = [];
   onLocation: (location: Location) => void = () => undefined;
 
   private constructor(
@@ -70,6 +71,7 @@ export class Viewer {
     const image = await toImage(scan, 'scan', 'gray', 1);
     for (const volume of [...this.nv.volumes].reverse()) this.nv.removeVolume(volume);
     this.nv.addVolume(image);
+    this.affineVox2ras = scan.affineVox2ras;
     this.nv.scene.crosshairPos = [0.5, 0.5, 0.5];
     this.nv.setScale(1);
     this.redraw();
@@ -110,10 +112,11 @@ export class Viewer {
   }
 
   /** Moves the crosshair to a voxel of the scan. */
-  goTo(voxel: Triple): void {
-    const [scan] = this.nv.volumes;
-    if (scan === undefined) return;
-    this.nv.scene.crosshairPos = scan.convertVox2Frac([...voxel]);
+  goTo([i, j, k]: Triple): void {
+    // By millimetres: NiiVue's own voxel indices count along its reoriented copy.
+    const a = this.affineVox2ras;
+    const mm = (row: number): number => a[4 * row]! * i + a[4 * row + 1]! * j + a[4 * row + 2]! * k + a[4 * row + 3]!;
+    this.nv.scene.crosshairPos = this.nv.mm2frac([mm(0), mm(1), mm(2)]);
     this.redraw();
   }
 

@@ -1,4 +1,4 @@
-"""The page from a visitor's side: open, segment, look, measure, save, cancel; with the keyboard; offline of all others."""
+"""The page from a visitor's side: open, segment, look, measure, save, cancel, with the mouse or the keyboard."""
 
 from __future__ import annotations
 

@@ -21,7 +21,9 @@ export function showResults(outcome: Outcome, labels: readonly Label[], onPick: 
   const note = byId('results-note', HTMLParagraphElement);
   note.textContent = notes.join(' ').trim();
   note.hidden = note.textContent === '';
-  byId('results', HTMLElement).hidden = false;
+  const section = byId('results', HTMLElement);
+  section.hidden = false;
+  section.scrollIntoView({ block: 'nearest' });
 }
 
 export function hideResults(): void {
