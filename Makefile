@@ -25,7 +25,7 @@ serve: $(VENV)/.base static/dist/index.html .models/.stamp ## set up, build and 
 	$(VENV)/bin/meshnet-serve $(ARGS)
 
 test: check static/dist/index.html .models/.stamp bench/node_modules/.stamp system ## every check and test (minutes; installs Chromium where apt is there)
-	$(VENV)/bin/python -m pytest -m "not long"
+	$(VENV)/bin/python -m pytest -m "not long" --timeout 900 --durations 15
 
 test-long: $(VENV)/.full static/dist/index.html .models/.stamp bench/node_modules/.stamp system ## the tests marked long (minutes to hours)
 	$(VENV)/bin/python -m pytest -m long
