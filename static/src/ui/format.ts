@@ -10,9 +10,10 @@ export function formatCount(count: number): string {
   return count.toLocaleString('en');
 }
 
-/** "8 s", "1 min 05 s", "2 h 03 min". */
+/** "0.8 s", "12 s", "1 min 05 s", "2 h 03 min". */
 export function formatDuration(seconds: number): string {
-  const whole = Math.max(0, Math.round(seconds));
+  if (seconds < 9.95) return `${Number(seconds.toFixed(1))} s`;
+  const whole = Math.round(seconds);
   const pad = (n: number): string => String(n).padStart(2, '0');
   if (whole < 60) return `${whole} s`;
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${pad(whole % 60)} s`;

@@ -98,7 +98,7 @@ function fromCatalogue(model: UsableModel): PickedModel {
     modality: model.modality,
     facts: [
       model.description,
-      `${model.task}, ${modality}; ${formatCount(model.parameters)} parameters, ${formatBytes(model.bytes)}; licence: ${model.license}`,
+      `${model.task.charAt(0).toUpperCase()}${model.task.slice(1)}, ${modality}; ${formatCount(model.parameters)} parameters, ${formatBytes(model.bytes)}; licence: ${model.license}`,
     ],
     card: model.card,
     source: sourceOf(model),

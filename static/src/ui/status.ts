@@ -34,7 +34,7 @@ export function showProgress({ layer, layers, fraction }: Progress, elapsedSecon
   byTestId('progress', HTMLProgressElement).value = 100 * fraction;
   const left = secondsLeft(fraction, elapsedSeconds);
   byId('progress-text', HTMLSpanElement).textContent =
-    `Layer ${layer + 1} of ${layers} · ${Math.floor(100 * fraction)} %` + (left === null ? '' : ` · about ${formatDuration(left)} left`);
+    `Layer ${layer + 1} of ${layers} · ${Math.floor(100 * fraction)} %` + (left === null ? '' : ` · about ${formatDuration(Math.ceil(left))} left`);
 }
 
 /** What runs or will run the model, and why nothing better does. */
