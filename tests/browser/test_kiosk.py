@@ -157,7 +157,8 @@ def launched(tmp_path: Path, models: Path, _playwright: Playwright) -> Iterator[
                 browser = _playwright.chromium.connect_over_cdp(wait_for_page(log, url))
                 # Remote control takes over downloads; the browser shall treat them as it does without.
                 browser.new_browser_cdp_session().send("Browser.setDownloadBehavior", {"behavior": "default"})
-                page = browser.contexts[0].pages[0]
+                context = browser.contexts[0]
+                page = context.pages[0] if context.pages else context.wait_for_event("page")
                 expect(page.get_by_test_id("full-screen")).to_be_attached(timeout=PATIENCE_MS)
                 yield page, url, session
                 browser.new_browser_cdp_session().send("Browser.close")
