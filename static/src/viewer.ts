@@ -3,6 +3,7 @@
 import { DRAG_MODE, MULTIPLANAR_TYPE, Niivue, NVImage, SHOW_RENDER, SLICE_TYPE } from '@niivue/niivue';
 import type { DisplayVolume } from './engine/protocol';
 import type { Label } from './generated/model-spec';
+import { apply, invert } from './volume/affine';
 
 export type View = 'both' | 'slices' | 'axial' | 'coronal' | 'sagittal' | 'render';
 
@@ -112,11 +113,9 @@ export class Viewer {
   }
 
   /** Moves the crosshair to a voxel of the scan. */
-  goTo([i, j, k]: Triple): void {
+  goTo(voxel: Triple): void {
     // By millimetres: NiiVue's own voxel indices count along its reoriented copy.
-    const a = this.affineVox2ras;
-    const mm = (row: number): number => a[4 * row]! * i + a[4 * row + 1]! * j + a[4 * row + 2]! * k + a[4 * row + 3]!;
-    this.nv.scene.crosshairPos = this.nv.mm2frac([mm(0), mm(1), mm(2)]);
+    this.nv.scene.crosshairPos = this.nv.mm2frac(apply(this.affineVox2ras, voxel), 0, true);
     this.redraw();
   }
 
@@ -134,9 +133,10 @@ export class Viewer {
       return image.getValue(i, j, k);
     };
     const index = overlay === undefined ? null : valueAt(overlay);
+    const positionMm = Array.from(mm).slice(0, 3) as unknown as Triple;
     this.onLocation({
-      positionMm: Array.from(mm).slice(0, 3) as unknown as Triple,
-      voxel: Array.from(scan.mm2vox([...mm])) as unknown as Triple,
+      positionMm,
+      voxel: apply(invert(this.affineVox2ras), positionMm).map(Math.round) as unknown as Triple,
       intensity: valueAt(scan),
       label: this.labels.find((label) => label.index === index) ?? null,
     });

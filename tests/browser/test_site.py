@@ -175,6 +175,7 @@ def test_nothing_is_ever_sent(open_page: OpenPage, url: str, scan: Path, tmp_pat
 
 def test_the_whole_job_works_with_the_keyboard_alone(page: Page, scan: Path) -> None:
     wait_until_listed(page, "tissue")
+    wait_for_offline(page, "ready")
 
     def tab_to(test_id: str) -> None:
         for _ in range(40):
@@ -287,7 +288,9 @@ def test_every_control_has_a_name(page: Page) -> None:
     assert nameless == []
 
 
-def test_the_viewer_overlays_labels_names_them_and_shows_every_view(open_page: OpenPage, url: str, scan: Path) -> None:
+def test_the_viewer_overlays_labels_names_them_and_shows_every_view(
+    open_page: OpenPage, url: str, scan: Path, tmp_path: Path
+) -> None:
     page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
     readout = page.locator("#readout")
     drop(page, scan)
@@ -296,8 +299,13 @@ def test_the_viewer_overlays_labels_names_them_and_shows_every_view(open_page: O
     before = page.locator("#canvas").screenshot()
 
     segment(page, "tissue")
-    page.get_by_role("button", name="class 2").click()
-    expect(readout).to_contain_text("class 2")
+    labels = np.asanyarray(nib.load(save(page, "native", tmp_path)).dataobj)
+    for index in (1, 2):
+        page.get_by_role("button", name=f"class {index}").click()
+        expect(readout).to_contain_text(f"class {index}")
+        place = re.search(r"voxel (\d+), (\d+), (\d+)", readout.inner_text())
+        assert place is not None
+        assert labels[tuple(int(n) for n in place.groups())] == index
     assert page.locator("#canvas").screenshot() != before
     for view in ("2-D + 3-D", "Axial", "Coronal", "Sagittal", "3-D", "2-D"):
         button = page.get_by_role("button", name=view, exact=True)

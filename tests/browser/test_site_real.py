@@ -86,7 +86,7 @@ def test_an_unconformed_scan_gives_the_mask_of_meshnet_predict_on_its_own_grid(
     expect(page.get_by_test_id("volumes")).to_contain_text("42.7 mL")
 
 
-@pytest.mark.parametrize("case", [(LESION, "M2265_T2w", 96), ("brainchop-mindgrab", "t1_crop", 64)])
+@pytest.mark.parametrize("case", [(LESION, "M2265_T2w", 96), ("brainchop-mindgrab", "t1_crop", 48)])
 def test_webgpu_gives_the_labels_of_meshnet_predict_on_the_middle_of_a_scan(
     open_page: OpenPage, models: Path, shared_data: Path, tmp_path: Path, case: tuple[str, str, int]
 ) -> None:
