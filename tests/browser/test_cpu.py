@@ -18,7 +18,7 @@ from meshnet.checkpoint import save_checkpoint
 from meshnet.normalize import normalize
 from meshnet.spec import Architecture, GroupNorm, MinMax
 from tests.browser.conftest import NO_GPU, OpenPage
-from tests.browser.test_webgpu import run_in_page
+from tests.browser.engine_page import run_in_page
 from tests.engine_cases import (
     BuiltCase,
     Case,
