@@ -58,7 +58,9 @@ $(VENV)/.base: pyproject.toml constraints.txt hatch_build.py | $(VENV)/bin/pytho
 	$(PIP) --no-build-isolation -e .
 	touch $@
 
+# Without build isolation, what comes as source only (antlr4 of Hydra) is built by this setuptools: an older one cannot.
 $(VENV)/.full: $(VENV)/.base
+	$(PIP) setuptools
 	$(PIP) --no-build-isolation -e '.[train,export,tfjs,test]'
 	touch $@
 
