@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from meshnet.dilated_conv import DilatedConv3d
 from meshnet.spec import Architecture, BatchNorm, GroupNorm
 
 
@@ -42,7 +43,9 @@ class _Block(nn.Module):
     def __init__(self, a: Architecture, width_in: int, dilation: int) -> None:
         super().__init__()
         padding = dilation * (a.kernel_size - 1) // 2
-        self.conv = nn.Conv3d(width_in, a.channels, a.kernel_size, padding=padding, dilation=dilation, bias=a.conv_bias)
+        self.conv = DilatedConv3d(
+            width_in, a.channels, a.kernel_size, padding=padding, dilation=dilation, bias=a.conv_bias
+        )
         self.norm = _norm(a)
         self.activation = _activation(a.activation)
 

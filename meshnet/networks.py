@@ -20,6 +20,7 @@ from meshnet.baselines import build_baseline
 from meshnet.checkpoint import load_checkpoint, save_checkpoint
 from meshnet.config import ConfigError, TrainConfig
 from meshnet.model import MeshNet, weights_of
+from meshnet.refine import is_finer, refined_weights
 from meshnet.spec import (
     Architecture,
     BatchNorm,
@@ -84,8 +85,14 @@ def _baseline(config: TrainConfig, size: tuple[int, int, int]) -> nn.Module:
 
 
 def _start_from(network: MeshNet, folder: Path) -> None:
-    """Copy the body of another MeshNet of the same width; its classifier too where the classes agree."""
+    """Copy the body of another MeshNet of the same width; its classifier too where the classes agree. A network of
+    half the dilations (trained on voxels twice the size) becomes the start of this finer one."""
     spec, weights = load_checkpoint(folder)
+    if is_finer(spec.architecture, network.architecture):
+        try:
+            weights = refined_weights(spec.architecture, weights, network.architecture)
+        except ValueError as error:
+            raise ConfigError(f"model.init_from: {folder}: {error}") from error
     state = network.state_dict()
     body = {k: torch.from_numpy(v) for k, v in weights.items() if not k.startswith("classifier.")}
     wrong = [k for k, v in body.items() if k not in state or state[k].shape != v.shape]

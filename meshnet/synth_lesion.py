@@ -58,6 +58,8 @@ class LesionPlan:
     rim_mm: float
     edge_mm: float
     roughness: float
+    strands: float
+    dark: float
     ex_vacuo_mm: float
     seed: int
 
@@ -145,6 +147,8 @@ def draw_lesion(rng: np.random.Generator, masks: LesionMasks) -> LesionPlan:
         rim_mm=float(rng.uniform(1.0, 5.0)),
         edge_mm=float(rng.uniform(0.8, 2.0)),
         roughness=float(rng.uniform(0.0, 0.5)),
+        strands=float(rng.uniform(0.0, 0.7)) if rng.random() < 0.6 else 0.0,
+        dark=float(rng.uniform(0.0, 0.6)) if rng.random() < 0.3 else 0.0,
         ex_vacuo_mm=float(rng.uniform(0, 14)) if chronic else 0.0,
         seed=int(rng.integers(2**62)),
     )
@@ -163,7 +167,8 @@ def paint_lesion(
 
     The label is the mask inside the brain without ventricles and cisterns. A chronic lesion has a
     fluid-like core and gliosis (part of the way from tissue to fluid) around it; a recent one is
-    gliosis-like throughout. A faint rim reaches beyond the label, as in real scans.
+    gliosis-like throughout. Strands of tissue and dark specks (iron of old blood) may run through either.
+    A faint rim reaches beyond the label, as in real scans.
     """
     mask, box = _placed(plan, intensity.shape, origin_mm, voxel_size_mm)
     label = torch.zeros_like(intensity)
@@ -183,9 +188,14 @@ def paint_lesion(
         depth = blur(mask, 4.0 / voxel_size_mm) + 0.35 * smooth_noise(mask.shape, 7.0 / voxel_size_mm, rng)
         core = torch.sigmoid((depth - (1.05 - 0.8 * plan.core)) * 10) * inside
         change = torch.maximum(change, core)
+    if plan.strands:
+        change = change * (1 - plan.strands * torch.sigmoid(4 * smooth_noise(mask.shape, 4.0 / voxel_size_mm, rng) - 2))
     halo = blur(mask, plan.rim_mm / voxel_size_mm) * plan.rim * (part[WHITE] > 0.5)
     change = torch.maximum(change, halo * (1 - open_fluid))
     grain = 1 + 0.08 * smooth_noise(mask.shape, 2.0 / voxel_size_mm, rng) * inside
+    if plan.dark:
+        specks = torch.sigmoid(6 * smooth_noise(mask.shape, 3.0 / voxel_size_mm, rng) - 7)
+        grain = grain * (1 - plan.dark * specks * inside)
     painted = intensity.clone()
     painted[box] = (own + change * (fluid - own)) * grain
     label[box] = inside
@@ -256,9 +266,15 @@ def smooth_noise(shape: Sequence[int], spacing_voxels: float, rng: torch.Generat
 
 
 def blur(volume: Tensor, sigma_voxels: float) -> Tensor:
-    """Gaussian blur of `sigma_voxels`, one axis after the other; zero outside."""
+    """Gaussian blur of `sigma_voxels`, one axis after the other; zero outside. Wide ones at half the resolution."""
     if sigma_voxels < 0.3:
         return volume
+    if sigma_voxels > 1.8:
+        half = functional.avg_pool3d(volume[None, None], 2, ceil_mode=True)[0, 0]
+        blurred = blur(half, sigma_voxels / 2)[None, None]
+        return functional.interpolate(blurred, scale_factor=2.0, mode="trilinear")[0, 0][
+            tuple(slice(n) for n in volume.shape)
+        ]
     radius = int(np.ceil(2.5 * sigma_voxels))
     offsets = torch.arange(-radius, radius + 1, dtype=torch.float32)
     kernel = torch.exp(-0.5 * (offsets / sigma_voxels) ** 2)

@@ -1,0 +1,66 @@
+"""A network trained on coarse voxels as the start of one on voxels half that size.
+
+A trous: with every dilation doubled, a MeshNet computes on each of the eight residue classes of every second voxel
+what it computed on the coarse grid. One layer in front smooths the fine image to what the coarse network was
+trained on, so that the finer network starts as the same function, at every voxel instead of every second one.
+Coarse patches hold eight times the anatomy of fine ones for the same work; see docs/training.md.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshnet.spec import Architecture, BatchNorm
+
+#: Weights 1-2-1 along each axis, sum 1.
+_BINOMIAL = np.einsum("i,j,k->ijk", *[np.array([0.25, 0.5, 0.25])] * 3).astype(np.float32)
+
+
+def is_finer(coarse: Architecture, fine: Architecture) -> bool:
+    """Whether `refined_weights` leads from one to the other."""
+    return fine.dilations == (1, *(2 * d for d in coarse.dilations))
+
+
+def refined_weights(
+    coarse: Architecture, weights: dict[str, NDArray[np.float32]], fine: Architecture, *, seed: int = 0
+) -> dict[str, NDArray[np.float32]]:
+    """Weights of `fine`, float32 under the names of `meshnet.checkpoint`.
+
+    The first channel of the new first layer is the smoothed image; the other channels are small random filters that
+    nothing reads yet. The image must not be negative: then ELU and ReLU leave the smoothed image as it is.
+    Raises ValueError where the two architectures differ in more than the dilations.
+    """
+    same = coarse.model_copy(update={"dilations": fine.dilations})
+    if not is_finer(coarse, fine) or same != fine or not isinstance(fine.norm, BatchNorm):
+        raise ValueError(
+            f"expected a BatchNorm network with dilations {(1, *(2 * d for d in coarse.dilations))} and otherwise "
+            f"the coarse one's architecture, got {fine.dilations}, {fine.norm.kind}"
+        )
+    if fine.activation not in ("elu", "relu"):
+        raise ValueError(f"expected elu or relu, which keep positive values as they are, got {fine.activation}")
+    channels = fine.channels
+    rng = np.random.default_rng(seed)
+    smooth = rng.normal(0, 0.02, (channels, 1, 3, 3, 3)).astype(np.float32)
+    smooth[0, 0] = _BINOMIAL
+    out: dict[str, NDArray[np.float32]] = {}
+    for name, array in weights.items():
+        if not name.startswith("layers."):
+            out[name] = array
+            continue
+        _, index, rest = name.split(".", 2)
+        out[f"layers.{int(index) + 1}.{rest}"] = array
+        if index == "0":
+            out[f"layers.0.{rest}"] = _identity(rest, array, fine.norm.eps)
+    out["layers.0.conv.weight"] = smooth
+    first = np.zeros((channels, channels, 3, 3, 3), np.float32)
+    first[:, 0] = weights["layers.0.conv.weight"][:, 0]
+    out["layers.1.conv.weight"] = first
+    return out
+
+
+def _identity(name: str, like: NDArray[np.float32], eps: float) -> NDArray[np.float32]:
+    """A bias or a BatchNorm vector that changes nothing."""
+    if name == "norm.running_var":
+        return np.full_like(like, 1 - eps)
+    return np.ones_like(like) if name == "norm.weight" else np.zeros_like(like)

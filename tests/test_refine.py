@@ -1,0 +1,56 @@
+"""A coarse network carried over to voxels half the size."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional
+
+from meshnet.model import MeshNet, model_from, weights_of
+from meshnet.refine import refined_weights
+from meshnet.spec import Architecture, BatchNorm
+
+COARSE = Architecture(channels=4, classes=2, dilations=(1, 2, 1), activation="elu", norm=BatchNorm())
+FINE = COARSE.model_copy(update={"dilations": (1, 2, 4, 2)})
+
+
+def _trained() -> MeshNet:
+    """A network whose running statistics are not those of a new one."""
+    torch.manual_seed(0)
+    network = MeshNet(COARSE)
+    for _ in range(3):
+        network(torch.rand(1, 1, 8, 8, 8) * 3)
+    return network.eval()
+
+
+def test_the_finer_network_computes_the_coarse_ones_function_on_every_second_voxel() -> None:
+    coarse = _trained()
+    fine = model_from(FINE, refined_weights(COARSE, weights_of(coarse), FINE))
+    image = torch.rand(1, 1, 12, 10, 14)
+    tent = torch.tensor([0.25, 0.5, 0.25])
+    kernel = torch.einsum("i,j,k->ijk", tent, tent, tent)[None, None]
+    smooth = functional.conv3d(image, kernel, padding=1)
+    with torch.inference_mode():
+        whole = fine(image)
+        for z, y, x in ((0, 0, 0), (1, 0, 1), (1, 1, 1)):
+            piece = (..., slice(z, None, 2), slice(y, None, 2), slice(x, None, 2))
+            torch.testing.assert_close(whole[piece], coarse(smooth[piece]), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"dilations": (2, 4, 2)}, r"dilations \(1, 2, 4, 2\)"),
+        ({"channels": 5}, "otherwise the coarse one's architecture"),
+        ({"activation": "gelu"}, "otherwise the coarse one's architecture"),
+    ],
+)
+def test_what_does_not_follow_from_the_coarse_network_is_refused(change: dict[str, object], expected: str) -> None:
+    with pytest.raises(ValueError, match=expected):
+        refined_weights(COARSE, weights_of(_trained()), FINE.model_copy(update=change))
+
+
+def test_an_activation_that_changes_positive_values_is_refused() -> None:
+    gelu = COARSE.model_copy(update={"activation": "gelu"})
+    with pytest.raises(ValueError, match="expected elu or relu"):
+        refined_weights(gelu, {}, FINE.model_copy(update={"activation": "gelu"}))
