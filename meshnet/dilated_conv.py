@@ -24,7 +24,10 @@ class DilatedConv3d(nn.Conv3d):
             return super().forward(image)
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else image.dtype
         bias = None if self.bias is None else self.bias.to(dtype)
-        return cast(Tensor, _Convolve.apply(image.to(dtype), self.weight.to(dtype), bias, self.dilation[0]))
+        out = _Convolve.apply(  # type: ignore[no-untyped-call]
+            image.to(dtype), self.weight.to(dtype), bias, self.dilation[0]
+        )
+        return cast(Tensor, out)
 
 
 def _applies(conv: nn.Conv3d, image: Tensor) -> bool:
@@ -45,14 +48,14 @@ class _Convolve(torch.autograd.Function):
     """3×3×3, stride 1, padding = dilation."""
 
     @staticmethod
-    def forward(ctx: Any, image: Tensor, weight: Tensor, bias: Tensor | None, dilation: int) -> Tensor:  # noqa: ANN401
+    def forward(ctx: Any, image: Tensor, weight: Tensor, bias: Tensor | None, dilation: int) -> Tensor:
         ctx.save_for_backward(image, weight)
         ctx.dilation = dilation
         ctx.has_bias = bias is not None
         return functional.conv3d(image, weight, bias, padding=dilation, dilation=dilation)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = gradients
         image, weight = ctx.saved_tensors
         d: int = ctx.dilation
