@@ -16,7 +16,7 @@ NPM_CI := npm ci --no-audit --no-fund --loglevel=error
 SITE_SOURCES := $(shell find static/src static/scripts static/public -type f 2>/dev/null) \
 	$(wildcard static/*.html static/*.json static/vite.config.ts)
 
-.PHONY: help serve test test-long check build wheels clean system
+.PHONY: help serve test test-long evaluate-models check build wheels clean system
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-11s %s\n", $$1, $$2 }'
@@ -29,6 +29,9 @@ test: check static/dist/index.html .models/.stamp bench/node_modules/.stamp syst
 
 test-long: $(VENV)/.full static/dist/index.html .models/.stamp bench/node_modules/.stamp system ## the tests marked long (minutes to hours)
 	$(VENV)/bin/python -m pytest -m long
+
+evaluate-models: $(VENV)/.full .models/.stamp system ## our models on held-out cases, the table of the README (an hour or more; ARGS="--only tissue")
+	$(VENV)/bin/python -m meshnet.evaluate_models $(ARGS)
 
 check: $(VENV)/.full static/node_modules/.stamp ## linters, formatters, types, and the units of the site
 	$(VENV)/bin/ruff check .
