@@ -23,7 +23,7 @@ from meshnet.synth_lesion import load_lesion_masks
 #: [i, j, k] of the LIA grid, 1 mm: a whole head.
 _GRID = Grid((180, 188, 216), 1.0, (0.0, 0.0, -4.0))
 #: Grey levels are multiples of this, so that the file stays small.
-_GREY_STEP = 4
+_GREY_STEP = 5
 _T1W_SEED, _T2W_SEED = 7, 23
 _MASK = "bwsrsub-1014_lesion.nii.gz"
 
