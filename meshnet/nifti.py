@@ -184,6 +184,12 @@ def _read_mgh(
         header.get_data_dtype()  # raises for a type that isn't one
     except (WrapStructError, HeaderDataError, KeyError) as error:
         raise ScanError(f"{where}: damaged MGH header ({error}); get the file again") from error
+    # nibabel would put FreeSurfer's default in its place, upside down.
+    if head[28:30] != b"\0\1":
+        raise ScanError(
+            f"{where}: its MGH header has no position in space (goodRASFlag is not 1), which says nothing about "
+            f"left and right; convert the original images again"
+        )
     _check_shape(header.get_data_shape(), frame, where)
     affine = _check_affine(np.asarray(header.get_affine(), np.float64), where)
     return _frame(stream, header, _MGH_HEADER_SIZE, frame, where), affine

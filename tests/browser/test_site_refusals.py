@@ -118,7 +118,7 @@ def _broken_zip(folder: Path) -> list[Path]:
 RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
 
 REFUSALS: dict[str, tuple[Callable[[Path], list[Path]], str]] = {
-    "not a NIfTI": (_not_a_nifti, r"notes\.nii: not a NIfTI file.*expected"),
+    "not a NIfTI": (_not_a_nifti, r"notes\.nii: not a NIfTI or MGH file.*expected"),
     "truncated gzip": (_truncated_gzip, r"half\.nii\.gz: the gzip stream ends early .*again"),
     "fewer voxels than announced": (_truncated_voxels, r"short\.nii: .*cut short"),
     "RGB": (_of_type(RGB), r"colours\.nii\.gz: voxels are RGB24, expected one real number per voxel"),
@@ -189,7 +189,7 @@ def test_the_files_of_the_data_folder_that_no_model_can_take_are_refused_by_name
         drop(page, geometry / name)
         expect(status(page), name).to_have_text(re.compile(f"{name}.*{sentence}"), timeout=PATIENCE_MS)
     drop(page, next((shared_data / "scans" / "dicom_epi").iterdir()))
-    expect(status(page)).to_contain_text("not a NIfTI file", timeout=PATIENCE_MS)
+    expect(status(page)).to_contain_text("not a NIfTI or MGH file", timeout=PATIENCE_MS)
 
 
 def test_a_model_that_cannot_be_fetched_is_said_and_the_scan_stays(open_page: OpenPage, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -77,3 +78,26 @@ def test_both_refuse_what_is_malformed_in_the_same_words(name: str, site: Site, 
     assert sentence in str(refusal.value)
     assert sentence in result["error"]
     assert result["frames"] == (2 if name == "4-D" else None)
+
+
+@pytest.mark.parametrize(
+    ("offset", "value", "sentence"),
+    [
+        (20, 7, "damaged MGH header"),
+        (4, -6, "is no 3-D head scan"),
+        (16, 9, "expected a 3-D volume, got shape (6, 7, 8, 9)"),
+        (8, 70, "bytes of voxels are missing"),
+        (28, 0, "no position in space"),
+    ],
+)
+def test_both_refuse_a_malformed_freesurfer_volume(
+    offset: int, value: int, sentence: str, site: Site, tmp_path: Path
+) -> None:
+    path = tmp_path / "bad.mgh"
+    nib.save(nib.MGHImage(blob((6, 7, 8)).astype(np.float32), np.eye(4)), path)
+    path.write_bytes(patched(path.read_bytes(), offset, ">i", value))
+    with pytest.raises(ScanError) as refusal:
+        read_scan(path)
+    (result,) = site([{"files": [str(path)], "out": str(tmp_path / "out")}])
+    assert sentence in str(refusal.value)
+    assert sentence in result["error"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -151,3 +152,23 @@ def test_both_refuse_the_same_real_files_and_count_the_same_frames(
         assert result["frames"] == FOUR_D.get(name)
         with pytest.raises(ScanError, match=sentence):
             read_scan(shared_data / "scans/geometry" / name)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int32", "float32", "uint16"])
+@pytest.mark.parametrize("name", ["aligned RAS", "flipped LPS", "permuted ASL, anisotropic", "oblique"])
+def test_a_freesurfer_volume_becomes_the_same_volumes_and_files(
+    name: str, dtype: str, site: Site, tmp_path: Path
+) -> None:
+    affine, shape = GEOMETRIES[name]
+    nib.save(nib.MGHImage((blob(shape) / 4).astype(dtype), affine), tmp_path / "orig.mgz")
+    both = prepare_both(site, tmp_path / "orig.mgz", tmp_path, grid=SMALL_GRID)
+    assert_same_volumes(both)
+    assert_same_saved_files(both)
+
+
+def test_of_a_freesurfer_volume_with_frames_one_is_taken(site: Site, tmp_path: Path) -> None:
+    frames = np.stack([blob((12, 13, 14), seed=n) for n in range(2)], axis=3).astype(np.float32)
+    nib.save(nib.MGHImage(frames, np.diag([2.0, 2.0, 2.0, 1.0])), tmp_path / "frames.mgh")
+    both = prepare_both(site, tmp_path / "frames.mgh", tmp_path, frame=1, grid=SMALL_GRID)
+    assert_same_volumes(both)
+    assert_same_saved_files(both)

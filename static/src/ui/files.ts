@@ -1,13 +1,14 @@
 // What a visitor dropped: a scan, a model, or neither. Decided by names; the contents are checked where they are read.
 import { isColormap } from '../engine/model-source';
 import type { ModelSource } from '../engine/protocol';
+import { stemOf } from './format';
 
 export type Dropped =
   | { readonly kind: 'scan'; readonly files: readonly File[] }
   | { readonly kind: 'model'; readonly source: ModelSource }
   | { readonly kind: 'refused'; readonly reason: string };
 
-const SCAN = /\.(nii|hdr|img)(\.gz)?$/i;
+const SCAN = /\.(nii|hdr|img|mgh|mgz)(\.gz)?$/i;
 const MODEL_PART = /\.(json|bin|safetensors)$/i;
 
 export function sortFiles(all: readonly File[]): Dropped {
@@ -31,7 +32,7 @@ export function sortFiles(all: readonly File[]): Dropped {
 }
 
 function scanOf(scans: readonly File[]): Dropped {
-  const stems = new Set(scans.map(({ name }) => name.replace(SCAN, '')));
+  const stems = new Set(scans.map(({ name }) => stemOf(name)));
   const isPair = scans.length === 2 && stems.size === 1 && scans.every(({ name }) => /\.(hdr|img)(\.gz)?$/i.test(name));
   if (scans.length === 1 || isPair) return { kind: 'scan', files: scans };
   return { kind: 'refused', reason: `Got ${scans.length} scans (${scans.slice(0, 3).map(({ name }) => name).join(', ')}); open one at a time, or a .hdr with its .img.` };

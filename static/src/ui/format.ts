@@ -39,8 +39,12 @@ export function secondsLeft(fraction: number, elapsedSeconds: number): number | 
   return (elapsedSeconds * (1 - fraction)) / fraction;
 }
 
+/** A scan's file name without its extensions. */
+export function stemOf(scanName: string): string {
+  return scanName.replace(/(\.(nii|hdr|img|mgh|mgz))?(\.gz)?$/i, '');
+}
+
 /** Name of a saved file: the scan's, without its extensions, with what was added. */
 export function savedName(scanName: string, modelId: string, space: 'native' | 'conformed'): string {
-  const stem = scanName.replace(/(\.(nii|hdr|img))?(\.gz)?$/i, '');
-  return `${stem}_${modelId}${space === 'conformed' ? '_conformed' : ''}.nii.gz`;
+  return `${stemOf(scanName)}_${modelId}${space === 'conformed' ? '_conformed' : ''}.nii.gz`;
 }

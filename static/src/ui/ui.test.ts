@@ -21,6 +21,7 @@ test('time left follows the share of work done, once that says something', () =>
 test.each([
   ['sub-01_T2w.nii.gz', 'native', 'sub-01_T2w_t2-lesion.nii.gz'],
   ['scan.nii', 'conformed', 'scan_t2-lesion_conformed.nii.gz'],
+  ['orig.mgz', 'native', 'orig_t2-lesion.nii.gz'],
   ['pair.hdr', 'native', 'pair_t2-lesion.nii.gz'],
   ['no-extension', 'native', 'no-extension_t2-lesion.nii.gz'],
 ] as const)('%s is saved (%s) as %s', (scan, space, saved) => {
@@ -56,6 +57,7 @@ describe('dropped files', () => {
 
   test.each([
     [['scan.nii.gz'], 'scan'],
+    [['orig.mgz'], 'scan'],
     [['scan.hdr', 'scan.img'], 'scan'],
     [['IM0001'], 'scan'],
     [['bundle.zip'], 'zip'],

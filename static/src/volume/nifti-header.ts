@@ -56,13 +56,46 @@ export interface NiftiHeader extends NiftiFields {
 
 export const HEADER_BYTES = { 1: 348, 2: 540 } as const;
 
+/** A single uint8 file, mm, without a place in space: what headers made here start from. */
+export const PLAIN_HEADER: NiftiHeader = {
+  version: 1,
+  littleEndian: true,
+  singleFile: true,
+  dim_info: 0,
+  dim: [],
+  intent_p: [0, 0, 0],
+  intent_code: 0,
+  datatype: 2,
+  bitpix: 8,
+  slice_start: 0,
+  pixdim: [],
+  quatern: [0, 0, 0],
+  vox_offset: 352,
+  scl_slope: 1,
+  scl_inter: 0,
+  slice_end: 0,
+  slice_code: 0,
+  xyzt_units: 2, // mm
+  cal_max: 0,
+  cal_min: 0,
+  slice_duration: 0,
+  toffset: 0,
+  descrip: new Uint8Array(80),
+  aux_file: new Uint8Array(24),
+  qform_code: 0,
+  sform_code: 0,
+  qoffset: [0, 0, 0],
+  srow: [],
+  intent_name: new Uint8Array(16),
+};
+
 /** Parse the first bytes of an (unpacked) .nii or .hdr file. Raises ScanError where they are no NIfTI header. */
 export function parseHeader(bytes: Uint8Array, name: string): NiftiHeader {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const littleEndian = bytes.length >= 4 && [348, 540].includes(view.getInt32(0, true));
   const size = bytes.length >= 4 ? view.getInt32(0, littleEndian) : 0;
   if (size !== 348 && size !== 540) {
-    throw new ScanError(`${name}: not a NIfTI file (${describeStart(bytes)}); expected .nii, .nii.gz or a .hdr with its .img`);
+    throw new ScanError(`${name}: not a NIfTI or MGH file (${describeStart(bytes)}); expected .nii, .nii.gz, a .hdr with its .img, .mgh or .mgz`);
   }
   if (bytes.length < size) {
     throw new ScanError(`${name}: the header ends after ${bytes.length} of ${size} bytes; get the file again`);
@@ -92,7 +125,6 @@ function text(bytes: Uint8Array, start: number, length: number): string {
 
 function describeStart(bytes: Uint8Array): string {
   if (text(bytes, 128, 4) === 'DICM') return 'a DICOM file, which dcm2niix converts';
-  if (text(bytes, 0, 4) === '\0\0\0\x01') return 'an MGH or MGZ file, which mri_convert converts';
   return `it starts with ${JSON.stringify(text(bytes, 0, 8))}`;
 }
 

@@ -1,7 +1,7 @@
 // uint8 volumes → .nii.gz bytes that keep the scan's place in space.
 import { voxelSizeMm } from './affine';
 import { gzip } from './gzip';
-import { HEADER_BYTES, serializeHeader, type NiftiHeader } from './nifti-header';
+import { HEADER_BYTES, PLAIN_HEADER, serializeHeader, type NiftiHeader } from './nifti-header';
 import type { Dims, Volume } from './volume';
 
 /**
@@ -30,7 +30,8 @@ export function encodeNativeLabels(labels: Uint8Array, dims: Dims, source: Nifti
 export function encodeConformedVolume({ data, dims, affineVox2ras }: Volume<Uint8Array>, source: NiftiHeader): Uint8Array {
   const code = source.sform_code || source.qform_code || 2;
   return encode(data, {
-    ...CONFORMED,
+    ...PLAIN_HEADER,
+    quatern: [0, -HALF_TURN, HALF_TURN],
     dim: [3, ...dims, 1, 1, 1, 1],
     // LIA is left-handed: a half turn about (0, −1, 1), and the third axis flipped (−1 first).
     pixdim: [-1, ...voxelSizeMm(affineVox2ras), 1, 1, 1, 1],
@@ -42,38 +43,6 @@ export function encodeConformedVolume({ data, dims, affineVox2ras }: Volume<Uint
 }
 
 const HALF_TURN = Math.SQRT1_2;
-
-const CONFORMED: NiftiHeader = {
-  version: 1,
-  littleEndian: true,
-  singleFile: true,
-  dim_info: 0,
-  dim: [],
-  intent_p: [0, 0, 0],
-  intent_code: 0,
-  datatype: 2,
-  bitpix: 8,
-  slice_start: 0,
-  pixdim: [],
-  quatern: [0, -HALF_TURN, HALF_TURN],
-  vox_offset: 352,
-  scl_slope: 1,
-  scl_inter: 0,
-  slice_end: 0,
-  slice_code: 0,
-  xyzt_units: 2, // mm
-  cal_max: 0,
-  cal_min: 0,
-  slice_duration: 0,
-  toffset: 0,
-  descrip: new Uint8Array(80),
-  aux_file: new Uint8Array(24),
-  qform_code: 0,
-  sform_code: 0,
-  qoffset: [0, 0, 0],
-  srow: [],
-  intent_name: new Uint8Array(16),
-};
 
 function encode(voxels: Uint8Array, header: NiftiHeader): Uint8Array {
   const head = serializeHeader(header);

@@ -161,9 +161,9 @@ describe('a file is refused by name and reason', () => {
   it('no NIfTI at all, saying what it is where that is known', () => {
     const dicom = new Uint8Array(200);
     dicom.set([68, 73, 67, 77], 128);
-    expect(() => read(dicom)).toThrow('not a NIfTI file (a DICOM file, which dcm2niix converts)');
-    expect(() => read(Uint8Array.from([0, 0, 0, 1, 0, 0]))).toThrow('an MGH or MGZ file, which mri_convert converts');
-    expect(() => read(new TextEncoder().encode('<html><body>'))).toThrow('not a NIfTI file (it starts with "<html><b")');
+    expect(() => read(dicom)).toThrow('not a NIfTI or MGH file (a DICOM file, which dcm2niix converts)');
+    expect(() => read(Uint8Array.from([0, 0, 0, 1, 0, 0]))).toThrow('the MGH header ends after 6 of 284 bytes; get the file again');
+    expect(() => read(new TextEncoder().encode('<html><body>'))).toThrow('not a NIfTI or MGH file (it starts with "<html><b")');
     expect(() => read(new Uint8Array(0))).toThrow('the file is empty');
     expect(() => read(makeNifti().subarray(0, 300))).toThrow('the header ends after 300 of 348 bytes');
   });

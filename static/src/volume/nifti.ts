@@ -1,8 +1,9 @@
-// Bytes of a NIfTI file (.nii, .nii.gz, or .hdr with its .img) → one 3-D volume of numbers with its header.
+// Bytes of a NIfTI (.nii, .nii.gz, or .hdr with its .img) or MGH file (.mgh, .mgz) → one 3-D volume of numbers with its header.
 // The rules, shared with meshnet/nifti.py, are in docs/conform.md. Raises ScanError for every file it refuses.
 import { determinant } from './affine';
 import { FramesError, ScanError } from './errors';
 import { gunzip, isGzip } from './gzip';
+import { isMgh, MGH_VOXEL_OFFSET, parseMghHeader } from './mgh';
 import { bestAffine, HEADER_BYTES, parseHeader, type NiftiHeader } from './nifti-header';
 import type { Affine, Dims, Volume, VoxelArray } from './volume';
 
@@ -52,21 +53,22 @@ const REFUSED: Readonly<Record<number, string>> = {
 };
 
 /**
- * Read one volume. `files` is one .nii, .nii.gz, or a .hdr and its .img in any order (each may be gzipped).
+ * Read one volume. `files` is one .nii, .nii.gz, .mgh or .mgz, or a .hdr and its .img in any order (each may be gzipped).
  * `frame`, counted from 0, chooses the volume of a 4-D file; without it a 4-D file raises FramesError.
  */
 export function readScan(files: readonly ScanFile[], frame: number | null = null): Scan {
   const { main, voxels } = arrange(files);
   const { name } = main;
   const bytes = unpack(main);
-  const header = parseHeader(bytes, name);
+  const mgh = isMgh(bytes);
+  const header = mgh ? parseMghHeader(bytes, name) : parseHeader(bytes, name);
   const [dtype, itemBytes, reader] = voxelType(header, name);
   const { dims, frames } = shape(header, name);
   const affineVox2ras = checkedAffine(header, name);
   const chosen = chooseFrame(dims, frames, frame, name);
 
   const content = header.singleFile ? bytes : unpack(imageFile(voxels, name));
-  const offset = voxelOffset(header, name);
+  const offset = mgh ? MGH_VOXEL_OFFSET : voxelOffset(header, name);
   const frameBytes = dims[0] * dims[1] * dims[2] * itemBytes;
   const missing = offset + frameBytes * frames - content.length;
   if (missing > 0) {
@@ -93,7 +95,7 @@ function arrange(files: readonly ScanFile[]): { main: ScanFile; voxels: ScanFile
     throw new ScanError(`${name}: the voxels of a .hdr/.img pair without their header; give the .hdr file together with it`);
   }
   if (files.length > 2 || (files.length === 2 && voxels === null)) {
-    throw new ScanError(`${files.map((file) => file.name).join(', ')}: expected one scan, got ${files.length} files; give one .nii, .nii.gz, or a .hdr with its .img`);
+    throw new ScanError(`${files.map((file) => file.name).join(', ')}: expected one scan, got ${files.length} files; give one .nii, .nii.gz, .mgz, or a .hdr with its .img`);
   }
   return { main, voxels };
 }
