@@ -26,6 +26,7 @@ byTestId('cancel', HTMLButtonElement).addEventListener('click', () => { session.
 byTestId('sample', HTMLButtonElement).addEventListener('click', () => void session.openSample());
 byTestId('save-native', HTMLButtonElement).addEventListener('click', () => void session.save('native'));
 byTestId('save-conformed', HTMLButtonElement).addEventListener('click', () => void session.save('conformed'));
+byTestId('save-table', HTMLButtonElement).addEventListener('click', () => void session.saveTable());
 byId('clean', HTMLInputElement).addEventListener('change', () => void session.clean());
 byId('clean-ml', HTMLInputElement).addEventListener('change', () => void session.clean());
 

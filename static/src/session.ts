@@ -1,18 +1,19 @@
 // The page's state (scan, model, result) and what a visitor can do with it.
 import { CallError } from './engine/client';
 import type { EngineClient } from './engine/client';
-import type { BackendChoice, BackendOptions, Calls, ModelSource, RunReport, ScanSummary, Stage } from './engine/protocol';
-import type { Label, ModelSpec } from './generated/model-spec';
+import type { BackendChoice, BackendOptions, Calls, ModelSource, Outcome, RunReport, ScanSummary, Stage } from './engine/protocol';
+import type { ModelSpec } from './generated/model-spec';
 import { byId, byTestId } from './ui/dom';
 import { diagnosticsText } from './ui/diagnostics';
 import { sortFiles } from './ui/files';
-import { formatDuration, formatVoxelSize, savedName } from './ui/format';
+import { formatDuration, formatVoxelSize, savedName, tableName } from './ui/format';
 import { guessModality, modalityWarning } from './ui/modality';
 import type { ModelPicker } from './ui/model-picker';
 import { askForInput, clearQuestion, offerFirstFrame } from './ui/questions';
 import { hideResults, showResults } from './ui/results';
 import { saveAsDownload } from './ui/saving';
 import type { Saver } from './ui/saving';
+import { volumesCsv } from './ui/table';
 import { resetProgress, showBackend, showProgress, showState, showWarnings } from './ui/status';
 import type { State } from './ui/status';
 import type { Viewer } from './viewer';
@@ -20,6 +21,8 @@ import type { Viewer } from './viewer';
 interface Result {
   readonly spec: ModelSpec;
   readonly report: RunReport;
+  /** As last shown. */
+  readonly outcome?: Outcome;
 }
 
 export class Session {
@@ -135,12 +138,25 @@ export class Session {
 
   async save(space: 'native' | 'conformed'): Promise<void> {
     if (this.result === null || this.scan === null) return;
+    const name = savedName(this.scan.name, this.result.spec.id, space);
+    const grid = space === 'native' ? 'on the scan’s own grid' : 'on the 1 mm grid the model saw';
+    await this.write(name, grid, async () => (await this.client.call('save', { space })).bytes);
+  }
+
+  async saveTable(): Promise<void> {
+    if (this.result?.outcome === undefined || this.scan === null) return;
+    const { spec, outcome } = this.result;
+    const csv = volumesCsv(this.scan.name, spec.id, outcome, spec.labels, savedName(this.scan.name, spec.id, 'native'));
+    await this.write(tableName(this.scan.name, spec.id), 'volumes on the scan’s own grid', () => Promise.resolve(new TextEncoder().encode(csv)));
+  }
+
+  private async write(name: string, what: string, content: () => Promise<Uint8Array>): Promise<void> {
     try {
       // The place first: browsers let a page ask for it only right after the click.
-      const write = await this.saver(savedName(this.scan.name, this.result.spec.id, space));
+      const write = await this.saver(name);
       if (write === null) return;
-      const { bytes } = await this.client.call('save', { space });
-      await write(bytes);
+      const place = await write(await content());
+      if (!this.busy()) this.settle(`Saved ${place}: ${name} (${what}).`);
     } catch (error) {
       this.fail(error);
     }
@@ -203,14 +219,14 @@ export class Session {
     const smallest = byId('clean', HTMLInputElement).checked ? byId('clean-ml', HTMLInputElement).valueAsNumber : null;
     if (smallest !== null && !(smallest > 0)) throw new Error('The smallest component to keep must be above 0 mL.');
     const outcome = await this.client.call('outcome', { smallestMl: smallest });
-    const goTo = (label: Label): void => {
-      const centre = outcome.centres[label.index];
-      if (centre != null) void this.draw((viewer) => { viewer.goTo(centre); });
+    this.result = { spec, report, outcome };
+    const goTo = (voxel: readonly [number, number, number]): void => {
+      void this.draw((viewer) => { viewer.goTo(voxel); });
     };
     await this.draw((viewer) => viewer.showLabels(outcome.overlay, spec.labels));
     showResults(outcome, spec.labels, goTo);
     const found = spec.labels.find(({ index }) => index !== 0 && outcome.centres[index] != null);
-    if (lookThere && found !== undefined) goTo(found);
+    if (lookThere && found !== undefined) goTo(outcome.parts?.largest[0]?.centre ?? outcome.centres[found.index]!);
     const nothing = found === undefined ? ` No ${spec.labels.slice(1).map(({ name }) => name).slice(0, 3).join(', ')} found.` : '';
     this.enter('done', `Done in ${formatDuration(report.milliseconds / 1000)}.${nothing}`);
   }

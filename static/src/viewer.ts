@@ -27,9 +27,20 @@ const SLICE_TYPES: Readonly<Record<View, SLICE_TYPE>> = {
   render: SLICE_TYPE.RENDER,
 };
 
+/** Key → steps to the right, up, and through the slices. */
+const KEYS: Readonly<Record<string, Triple>> = {
+  ArrowLeft: [-1, 0, 0],
+  ArrowRight: [1, 0, 0],
+  ArrowDown: [0, -1, 0],
+  ArrowUp: [0, 1, 0],
+  PageDown: [0, 0, -1],
+  PageUp: [0, 0, 1],
+};
+
 export class Viewer {
   private labels: readonly Label[] = [];
   private opacity = 0.6;
+  private view: View = 'slices';
   private affineVox2ras: DisplayVolume['affineVox2ras'] = [];
   onLocation: (location: Location) => void = () => undefined;
 
@@ -59,11 +70,22 @@ export class Viewer {
       isColorbar: false,
       show3Dcrosshair: true,
       isNearestInterpolation: false,
-      // Cursor keys and letters belong to the page while the canvas is not focused.
+      showAllOrientationMarkers: true,
+      fontColor: [0.95, 0.97, 1, 1],
       scrollRequiresFocus: false,
     });
+    // NiiVue's letters would change view and clipping behind the page's own buttons; see pressKey.
+    let viewer: Viewer | null = null;
+    for (const type of ['keydown', 'keyup'] as const) {
+      canvas.addEventListener(type, (event) => {
+        event.stopImmediatePropagation();
+        const isOurs = type === 'keydown' && !event.ctrlKey && !event.altKey && !event.metaKey && viewer?.pressKey(event.key) === true;
+        if (isOurs) event.preventDefault();
+      });
+    }
     await nv.attachToCanvas(canvas);
-    return new Viewer(nv, isSoftware(nv.gl) ? 'slices' : 'both');
+    viewer = new Viewer(nv, isSoftware(nv.gl) ? 'slices' : 'both');
+    return viewer;
   }
 
   /** Shows a scan, with contrast between its 2 % and 98 % quantiles; labels of the one before are gone. */
@@ -108,8 +130,32 @@ export class Viewer {
   }
 
   setView(view: View): void {
+    this.view = view;
     this.nv.opts.multiplanarShowRender = view === 'both' ? SHOW_RENDER.ALWAYS : SHOW_RENDER.NEVER;
     this.nv.setSliceType(SLICE_TYPES[view]);
+  }
+
+  /** True: the patient's right on the left of the picture. */
+  setRadiological(isRadiological: boolean): void {
+    this.nv.setRadiologicalConvention(isRadiological);
+  }
+
+  /**
+   * Moves the crosshair by a voxel (turns the head in 3-D); false for a key without a meaning here. Arrow keys go the way they
+   * point on the slice; with several slices in view that is the axial one.
+   */
+  pressKey(key: string): boolean {
+    const step = KEYS[key];
+    if (step === undefined || this.nv.volumes.length === 0) return false;
+    const [right, up, through] = step;
+    const { scene } = this.nv;
+    const across = this.nv.opts.isRadiologicalConvention ? -right : right;
+    if (this.view === 'render') this.nv.setRenderAzimuthElevation(scene.renderAzimuth + 10 * right, scene.renderElevation + 10 * up);
+    else if (this.view === 'coronal') this.nv.moveCrosshairInVox(across, through, up);
+    else if (this.view === 'sagittal') this.nv.moveCrosshairInVox(through, right, up);
+    else this.nv.moveCrosshairInVox(across, up, through);
+    this.redraw();
+    return true;
   }
 
   /** Moves the crosshair to a voxel of the scan. */

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { labelCentres } from './centres';
 import { removeSmallComponents } from './clean';
+import { separateParts } from './parts';
 
 const DIMS = [7, 5, 3] as const;
 
@@ -42,4 +43,14 @@ test('the centre of a label is one of its own voxels', () => {
   expect(ringCentre).toEqual([2, 1, 1]);
   expect(single).toEqual([6, 4, 0]);
   expect(absent).toBeNull();
+});
+
+test('the parts of a mask are counted, the largest listed first, each with a voxel of its own', () => {
+  const mask = volume({ '0,0,0': 1, '3,1,1': 1, '4,1,1': 1, '5,1,1': 1, '6,4,2': 1, '6,3,2': 1, '1,4,0': 2 });
+
+  expect(separateParts(mask, DIMS, 2)).toEqual({
+    count: 3,
+    largest: [{ voxels: 3, centre: [4, 1, 1] }, { voxels: 2, centre: [6, 3, 2] }],
+  });
+  expect(separateParts(volume({}), DIMS, 2)).toEqual({ count: 0, largest: [] });
 });

@@ -46,12 +46,23 @@ export interface RunReport extends BackendChoice {
   readonly largestBufferBytes: number;
 }
 
+/** One separate part of a mask. */
+export interface Part {
+  readonly volumeMl: number;
+  /** Its voxel nearest to its middle. */
+  readonly centre: readonly [number, number, number];
+  /** The same place in RAS+ millimetres. */
+  readonly positionMm: readonly [number, number, number];
+}
+
 export interface Outcome {
   /** Of every class, on the scan's own grid. */
   readonly volumes: readonly LabelVolume[];
   readonly overlay: DisplayVolume<Uint8Array>;
   /** Of every class: its voxel nearest to the middle of all its voxels; null where it has none. */
   readonly centres: readonly ((readonly [number, number, number]) | null)[];
+  /** Of a model with one label besides background: its separate parts on the scan's own grid; null otherwise. */
+  readonly parts: { readonly count: number; readonly largest: readonly Part[] } | null;
   /** Volume taken away as small components, on the conformed grid. */
   readonly removedMl: number;
 }

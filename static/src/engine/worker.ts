@@ -1,5 +1,5 @@
 // The worker behind the page: decode, conform, normalise, run, clean, back to native, encode. See protocol.ts.
-import { voxelSizeMm } from '../volume/affine';
+import { apply, voxelSizeMm } from '../volume/affine';
 import { conform } from '../volume/conform';
 import { FramesError } from '../volume/errors';
 import { encodeConformed, encodeNative, fromNetworkLabels, labelVolumes, prepare, toNative, toNetworkInput } from '../volume/prepare';
@@ -13,12 +13,16 @@ import { labelCentres } from './centres';
 import { removeSmallComponents } from './clean';
 import { cpu } from './cpu/index';
 import { loadModel, needsAnswers } from './model-source';
-import type { BackendChoice, BackendOptions, CallName, Calls, DisplayArray, Failure, FromWorker, Request, Stage, ToWorker } from './protocol';
+import { separateParts } from './parts';
+import type { BackendChoice, BackendOptions, CallName, Calls, DisplayArray, Failure, FromWorker, Outcome, Request, Stage, ToWorker } from './protocol';
 import { probeAll, rankBackends, segment } from './segment';
 import { tfjs } from './tfjs';
 import type { RunOptions } from './types';
 import { webgl2 } from './webgl2/index';
 import { webgpu } from './webgpu/index';
+
+/** So many separate parts are listed one by one. */
+const LISTED_PARTS = 8;
 
 const BACKENDS = [webgpu, webgl2, cpu, tfjs];
 
@@ -95,6 +99,7 @@ const handlers: { readonly [N in CallName]: Handler<N> } = {
       volumes: labelVolumes(native, labels.classes),
       overlay: { ...native, data: native.data.slice() },
       centres: labelCentres(native.data, native.dims, labels.classes),
+      parts: labels.classes === 2 ? partsOf(native) : null,
       removedMl: (cleaned?.removedVoxels ?? 0) * voxelVolumeMl(labels.conformed.affineVox2ras),
     });
   },
@@ -106,6 +111,12 @@ const handlers: { readonly [N in CallName]: Handler<N> } = {
     return Promise.resolve({ bytes });
   },
 };
+
+function partsOf({ data, dims, affineVox2ras }: Volume<Uint8Array>): Outcome['parts'] {
+  const { count, largest } = separateParts(data, dims, LISTED_PARTS);
+  const voxelMl = voxelVolumeMl(affineVox2ras);
+  return { count, largest: largest.map(({ voxels, centre }) => ({ volumeMl: voxels * voxelMl, centre, positionMm: apply(affineVox2ras, centre) })) };
+}
 
 async function runModel({ spec, graph }: LoadedModel, options: BackendOptions, signal: AbortSignal, tell: (stage: Stage) => void): Promise<Calls['run']['reply']> {
   const { prepared } = memory;

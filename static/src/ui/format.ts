@@ -44,6 +44,11 @@ export function stemOf(scanName: string): string {
   return scanName.replace(/(\.(nii|hdr|img|mgh|mgz))?(\.gz)?$/i, '');
 }
 
+/** Name of the table of volumes. */
+export function tableName(scanName: string, modelId: string): string {
+  return `${stemOf(scanName)}_${modelId}_volumes.csv`;
+}
+
 /** Name of a saved file: the scan's, without its extensions, with what was added. */
 export function savedName(scanName: string, modelId: string, space: 'native' | 'conformed'): string {
   return `${stemOf(scanName)}_${modelId}${space === 'conformed' ? '_conformed' : ''}.nii.gz`;

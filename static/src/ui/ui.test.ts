@@ -4,6 +4,7 @@ import { sortFiles } from './files';
 import { formatBytes, formatDuration, formatMl, formatVoxelSize, savedName, secondsLeft } from './format';
 import { guessModality, modalityWarning } from './modality';
 import { readOptions } from './options';
+import { volumesCsv } from './table';
 
 test('numbers carry as many digits as mean something', () => {
   expect([0, 0.4249, 9.99, 34.917, 1243.4].map(formatMl)).toEqual(['0.00 mL', '0.42 mL', '9.99 mL', '34.9 mL', '1,243 mL']);
@@ -100,4 +101,13 @@ test('diagnostics name backend, limits, timings and reasons, and no file', () =>
     expect(text).toContain(part);
   }
   expect(text).not.toContain('Jane');
+});
+
+test('the table of volumes has the columns of meshnet-predict, quoted where a name needs it', () => {
+  const labels = [{ index: 0, name: 'background', color: [0, 0, 0] as [number, number, number], freesurfer_id: null }, { index: 1, name: 'lesion, "old"', color: [1, 2, 3] as [number, number, number], freesurfer_id: null }];
+  const volumes = [{ index: 0, voxels: 9, volumeMl: 0.009 }, { index: 1, voxels: 34917, volumeMl: 34.917 }];
+
+  expect(volumesCsv('a.nii', 't2', { volumes }, labels, 'a_t2.nii.gz')).toBe(
+    'scan,model,label,name,voxels,volume_ml,output\r\na.nii,t2,0,background,9,0.0090,a_t2.nii.gz\r\na.nii,t2,1,"lesion, ""old""",34917,34.9170,a_t2.nii.gz\r\n',
+  );
 });

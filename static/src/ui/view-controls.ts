@@ -15,6 +15,10 @@ export function connectViews(viewer: Viewer): void {
     });
   }
   mark(viewer.firstView);
+  const radiological = byId('radiological', HTMLInputElement);
+  radiological.addEventListener('change', () => {
+    viewer.setRadiological(radiological.checked);
+  });
   const opacity = byId('opacity', HTMLInputElement);
   opacity.addEventListener('input', () => {
     viewer.setOpacity(opacity.valueAsNumber / 100);
