@@ -4,12 +4,13 @@ import type { EngineClient } from './engine/client';
 import type { BackendChoice, BackendOptions, Calls, ModelSource, Outcome, RunReport, ScanSummary, Stage } from './engine/protocol';
 import type { ModelSpec } from './generated/model-spec';
 import { byId, byTestId } from './ui/dom';
+import { convertDicom, findDicom } from './ui/dicom';
 import { diagnosticsText } from './ui/diagnostics';
 import { sortFiles } from './ui/files';
 import { formatDuration, formatVoxelSize, savedName, tableName } from './ui/format';
 import { guessModality, modalityWarning } from './ui/modality';
 import type { ModelPicker } from './ui/model-picker';
-import { askForInput, clearQuestion, offerFirstFrame } from './ui/questions';
+import { askForInput, askForSeries, clearQuestion, offerFirstFrame } from './ui/questions';
 import { hideResults, showResults } from './ui/results';
 import { saveAsDownload } from './ui/saving';
 import type { Saver } from './ui/saving';
@@ -79,6 +80,7 @@ export class Session {
     if (dropped.kind === 'refused') this.fail(new Error(dropped.reason));
     else if (dropped.kind === 'model' && !this.takesModels) this.fail(new Error('This page has a fixed list of models; drop a scan, and choose the model from the list.'));
     else if (dropped.kind === 'model') await this.addModel(dropped.source);
+    else if (dropped.kind === 'unknown') await this.openUnknown(dropped.files);
     else await this.loadScan(dropped.files, null);
   }
 
@@ -184,6 +186,29 @@ export class Session {
       }
       this.picker.add(spec, source, notes);
       this.settle(`The model ${spec.name} can be used now.`);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** DICOM by its content; otherwise the reader says what is wrong. */
+  private async openUnknown(files: readonly File[]): Promise<void> {
+    this.enter('loading', 'Opening…');
+    try {
+      const dicom = await findDicom(files);
+      if (dicom.length === 0 && files.length > 1) throw new Error(`Got ${files.length} files that are neither NIfTI nor DICOM (${files[0]!.name} …); give one .nii, .nii.gz or .mgz, or the folder of a DICOM series.`);
+      if (dicom.length === 0) {
+        await this.loadScan(files, null);
+        return;
+      }
+      this.enter('loading', `Converting ${dicom.length} DICOM files…`);
+      const series = await convertDicom(dicom);
+      if (series.length === 1) {
+        await this.loadScan(series, null);
+        return;
+      }
+      this.settle('Choose one of the images.');
+      askForSeries(series, (file) => void this.loadScan([file], null));
     } catch (error) {
       this.fail(error);
     }

@@ -64,6 +64,7 @@ export class Viewer {
       backColor: [0.04, 0.05, 0.07, 1],
       crosshairColor: [0.35, 0.75, 1, 0.8],
       crosshairWidth: 1,
+      crosshairWidthUnit: 'mm',
       multiplanarLayout: MULTIPLANAR_TYPE.AUTO,
       multiplanarPadPixels: 4,
       dragMode: DRAG_MODE.contrast,

@@ -23,6 +23,8 @@ from urllib.parse import urlparse
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, Request, sync_playwright
 
+from tests.browser.site import write_model
+
 REPO = Path(__file__).resolve().parent.parent.parent
 STATIC = REPO / "static"
 DIST = STATIC / "dist"
@@ -31,8 +33,8 @@ DIST = STATIC / "dist"
 WEBGPU = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan")
 #: WebGL2 on SwiftShader; no WebGPU adapter.
 WEBGL2 = ("--enable-unsafe-swiftshader", "--use-angle=swiftshader", "--disable-features=WebGPU")
-#: Neither: only the CPU is left.
-NO_GPU = ("--disable-gpu", "--disable-3d-apis", "--disable-features=WebGPU")
+#: Neither, not even in software: only the CPU is left.
+NO_GPU = ("--disable-gpu", "--disable-3d-apis", "--disable-software-rasterizer", "--disable-features=WebGPU")
 
 _CHROMIUM = Path(os.environ.get("MESHNET_CHROMIUM", "/usr/bin/chromium"))
 
@@ -101,6 +103,16 @@ def site_url() -> Iterator[str]:
     """URL of the built site, served by the real server with its default models."""
     build_site()
     with serve() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def tissue_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of the built site with one small model on a coarse grid, `tissue`."""
+    folder = tmp_path_factory.mktemp("models")
+    write_model(folder, "tissue")
+    build_site()
+    with serve("--models", str(folder)) as url:
         yield url
 
 

@@ -27,13 +27,14 @@ COARSE = {"size": (48, 48, 48), "voxel_size_mm": 5.0}
 def write_model(
     folder: Path, model_id: str, *, modality: tuple[str, ...] = (), name: str = "", **architecture: Any
 ) -> Path:
-    """A small model on the coarse grid. Its labels: brightness up to 0.3, up to 0.6 and above, blurred a little."""
+    """A small model on the coarse grid. Its two or three labels: brightness up to 0.3, up to 0.6 and above, blurred."""
     spec, weights = small_model(model_id, **architecture)
     weights = {name: array * np.float32(0.02) for name, array in weights.items()}
     for i in range(len(spec.architecture.dilations)):
         weights[f"layers.{i}.conv.weight"][0, 0, 1, 1, 1] = 1
-    weights["classifier.weight"][:, 0, 0, 0, 0] = [0, 6, 12]
-    weights["classifier.bias"][:] = [0, -1.8, -5.4]
+    classes = spec.architecture.classes
+    weights["classifier.weight"][:, 0, 0, 0, 0] = [0, 6, 12][:classes]
+    weights["classifier.bias"][:] = [0, -1.8, -5.4][:classes]
     spec = spec.model_copy(
         update={"input": InputSpec(**COARSE), "modality": modality, "name": name or model_id, "task": "test"}
     )

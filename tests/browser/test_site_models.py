@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from playwright.sync_api import Page, expect
 from export.import_model import Answers, import_model
 from meshnet.checkpoint import load_checkpoint, save_checkpoint
 from meshnet.spec import MinMax, make_labels
-from tests.browser.conftest import NO_GPU, OpenPage, build_site, serve
+from tests.browser.conftest import NO_GPU, OpenPage
 from tests.browser.site import (
     assert_same_labels,
     drop,
@@ -31,24 +30,15 @@ from tests.browser.visits import PATIENCE_MS
 from tests.test_import_tfjs import network, write
 
 
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("models")
-    write_model(folder, "tissue")
-    build_site()
-    with serve("--models", str(folder)) as address:
-        yield address
-
-
 @pytest.fixture
 def scan(tmp_path: Path) -> Path:
     return write_scan(tmp_path / "scan.nii.gz")
 
 
 @pytest.fixture
-def page(open_page: OpenPage, url: str, scan: Path) -> Page:
+def page(open_page: OpenPage, tissue_url: str, scan: Path) -> Page:
     """A page with a scan open."""
-    opened = open_page("/", flags=NO_GPU, url=url)
+    opened = open_page("/", flags=NO_GPU, url=tissue_url)
     wait_until_listed(opened, "tissue")
     drop(opened, scan)
     wait_for(opened, "ready")

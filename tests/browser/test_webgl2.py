@@ -93,7 +93,7 @@ def test_cancel_takes_effect_within_a_second(page: Page) -> None:
 
 
 def test_without_webgl_the_reason_is_a_sentence(open_page: OpenPage) -> None:
-    page = open_page("/selftest.html", flags=(*NO_GPU, "--disable-software-rasterizer"))
+    page = open_page("/selftest.html", flags=NO_GPU)
 
     probe = page.evaluate("window.meshnetEngines.probe('webgl2')")
 

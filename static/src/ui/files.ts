@@ -6,6 +6,8 @@ import { stemOf } from './format';
 export type Dropped =
   | { readonly kind: 'scan'; readonly files: readonly File[] }
   | { readonly kind: 'model'; readonly source: ModelSource }
+  /** Names say nothing: DICOM, or a scan whose extension is gone. */
+  | { readonly kind: 'unknown'; readonly files: readonly File[] }
   | { readonly kind: 'refused'; readonly reason: string };
 
 const SCAN = /\.(nii|hdr|img|mgh|mgz)(\.gz)?$/i;
@@ -26,16 +28,14 @@ export function sortFiles(all: readonly File[]): Dropped {
       : { kind: 'refused', reason: `Got ${zips.length} zip files; open one model at a time.` };
   }
   if (parts.length > 0) return modelOf(parts);
-  if (files.length > 1) return { kind: 'refused', reason: `Got ${files.length} files that are no NIfTI scan; give one .nii or .nii.gz (DICOM series: convert them with dcm2niix first).` };
-  // Tools strip or change extensions; the reader looks at the content and says what is wrong.
-  return { kind: 'scan', files };
+  return { kind: 'unknown', files };
 }
 
 function scanOf(scans: readonly File[]): Dropped {
   const stems = new Set(scans.map(({ name }) => stemOf(name)));
   const isPair = scans.length === 2 && stems.size === 1 && scans.every(({ name }) => /\.(hdr|img)(\.gz)?$/i.test(name));
   if (scans.length === 1 || isPair) return { kind: 'scan', files: scans };
-  return { kind: 'refused', reason: `Got ${scans.length} scans (${scans.slice(0, 3).map(({ name }) => name).join(', ')}); open one at a time, or a .hdr with its .img.` };
+  return { kind: 'refused', reason: `Got ${scans.length} scans (${scans.slice(0, 3).map(({ name }) => name).join(', ')}); open one at a time, or a .hdr with its .img. For many scans there is the command meshnet-predict.` };
 }
 
 function modelOf(parts: readonly File[]): Dropped {

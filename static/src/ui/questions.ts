@@ -1,6 +1,7 @@
-// What has to be asked: one frame of a 4-D scan; how a TF.js model wants its input. Nothing is guessed.
+// What has to be asked: one frame of a 4-D scan; one of several DICOM series; how a TF.js model wants its input. Nothing is guessed.
 import type { TfjsAnswers } from '../engine/tfjs-import';
 import { byId, element } from './dom';
+import { formatBytes } from './format';
 
 const NORMALIZATIONS: readonly { readonly text: string; readonly value: TfjsAnswers['normalization'] }[] = [
   { text: 'min–max to 0…1', value: { kind: 'minmax' } },
@@ -23,6 +24,21 @@ export function offerFirstFrame(frames: number, onAccept: () => void): void {
     onAccept();
   });
   show(`This file holds ${frames} volumes; a model takes one.`, button);
+}
+
+/** Lets one of several DICOM series be chosen, each by a button. */
+export function askForSeries(series: readonly File[], onChoose: (file: File) => void): void {
+  const buttons = series.map((file) => {
+    const button = element('button', `${file.name.replace(/\.nii$/, '')} (${formatBytes(file.size)})`);
+    button.type = 'button';
+    button.dataset.testid = 'series';
+    button.addEventListener('click', () => {
+      clearQuestion();
+      onChoose(file);
+    });
+    return button;
+  });
+  show(`These files hold ${series.length} images; choose the head scan to segment.`, ...buttons);
 }
 
 /** Asks for what a TF.js folder does not say. */

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { diagnosticsText, type DiagnosticFacts } from './diagnostics';
+import { findDicom } from './dicom';
 import { sortFiles } from './files';
 import { formatBytes, formatDuration, formatMl, formatVoxelSize, savedName, secondsLeft } from './format';
 import { guessModality, modalityWarning } from './modality';
@@ -60,7 +61,7 @@ describe('dropped files', () => {
     [['scan.nii.gz'], 'scan'],
     [['orig.mgz'], 'scan'],
     [['scan.hdr', 'scan.img'], 'scan'],
-    [['IM0001'], 'scan'],
+    [['IM0001'], 'unknown'],
     [['bundle.zip'], 'zip'],
     [['model.json', 'weights.safetensors'], 'bundle'],
     [['README.md', 'colormap.json', 'model.json', 'group1-shard1of1.bin'], 'tfjs'],
@@ -69,14 +70,19 @@ describe('dropped files', () => {
     [['a.zip', 'b.zip'], 'refused'],
     [['model.json'], 'refused'],
     [['group1-shard1of1.bin'], 'refused'],
-    [['IM0001', 'IM0002'], 'refused'],
+    [['IM0001', 'IM0002'], 'unknown'],
     [['README.md'], 'refused'],
   ])('%j: %s', (names, kind) => {
     expect(kindOf(...names)).toBe(kind);
   });
 
   test('a refusal says what to do', () => {
-    expect(sortFiles([new File([], 'IM1'), new File([], 'IM2')])).toMatchObject({ reason: expect.stringContaining('dcm2niix') as string });
+    expect(sortFiles([new File([], 'a.nii'), new File([], 'b.nii')])).toMatchObject({ reason: expect.stringContaining('meshnet-predict') as string });
+  });
+
+  test('DICOM is told by its content', async () => {
+    const dicom = new File([new Uint8Array(128), 'DICM', 'and more'], 'IM0001');
+    expect(await findDicom([new File(['DICM'], 'notes.txt'), dicom, new File([], 'empty')])).toEqual([dicom]);
   });
 });
 

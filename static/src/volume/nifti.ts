@@ -135,7 +135,7 @@ function shape(header: NiftiHeader, name: string): { dims: Dims; frames: number 
   const voxels = space.reduce((product, size) => product * size, 1);
   if (Math.min(...sizes) < 1 || Math.min(...space) < MIN_DIM || Math.max(...space) > MAX_DIM || voxels > MAX_VOXELS) {
     throw new ScanError(
-      `${name}: shape ${shapeText(sizes)} is no 3-D head scan; expected ${MIN_DIM} to ${MAX_DIM} voxels per axis and at most ${MAX_VOXELS} in all; check the conversion of this file`,
+      `${name}: shape ${shapeText(sizes)} is no 3-D head scan; expected ${MIN_DIM} to ${MAX_DIM} voxels per axis and at most ${MAX_VOXELS} in all; give all slices of the series together, or check the conversion of this file`,
     );
   }
   return { dims: space as unknown as Dims, frames: sizes[3] ?? 1 };

@@ -1,0 +1,91 @@
+"""DICOM dropped as it comes from a scanner: the slices of a series, in any order, among other files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import NO_GPU, OpenPage
+from tests.browser.site import counts, drop, save, segment, status, wait_for
+from tests.browser.visits import PATIENCE_MS
+
+#: Slices of one volume of the series; it has ten volumes.
+SLICES = 15
+
+
+@pytest.fixture
+def page(open_page: OpenPage, tissue_url: str) -> Page:
+    return open_page("/", flags=NO_GPU, url=tissue_url)
+
+
+@pytest.fixture
+def series(shared_data: Path) -> list[Path]:
+    """Every file of the folder: 150 slices and a text."""
+    return sorted((shared_data / "scans" / "dicom_epi").iterdir(), reverse=True)
+
+
+def test_a_folder_of_slices_is_one_scan_and_of_its_volumes_the_first_is_offered(
+    page: Page, series: list[Path], tmp_path: Path
+) -> None:
+    drop(page, *series)
+    expect(status(page)).to_contain_text("got shape (64, 64, 15, 10)", timeout=PATIENCE_MS)
+    page.get_by_test_id("first-frame").click()
+    wait_for(page, "ready")
+
+    expect(page.locator("#scan-summary")).to_contain_text("Axial_EPI-FMRI")
+    expect(page.locator("#scan-summary")).to_contain_text("64 × 64 × 15 voxels of 3.75 × 3.75 × 5 mm, int16")
+    segment(page, "tissue")
+    assert sum(counts(page).values()) > 0
+    saved = nib.load(save(page, "native", tmp_path))
+    # Where the slices say they are: Image Position (0020,0032) of the lowest one, LPS turned to RAS.
+    assert nib.aff2axcodes(saved.affine) in {("L", "A", "S"), ("R", "A", "S")}
+    np.testing.assert_allclose(nib.affines.voxel_sizes(saved.affine), (3.75, 3.75, 5), rtol=1e-4)
+
+
+def test_one_slice_is_refused_with_what_to_give_instead(page: Page, series: list[Path]) -> None:
+    drop(page, series[-5])
+
+    expect(status(page)).to_contain_text("give all slices of the series together", timeout=PATIENCE_MS)
+
+
+def of_another_series(content: bytes) -> bytes:
+    """The same slice under another Series Instance UID (0020,000E) and Series Number (0020,0011)."""
+    for tag in (b"\x20\x00\x0e\x00UI", b"\x20\x00\x11\x00IS"):
+        start = content.index(tag) + len(tag)
+        length = int.from_bytes(content[start : start + 2], "little")
+        value = content[start + 2 : start + 2 + length].rstrip(b"\0 ")
+        last = start + 2 + len(value) - 1
+        content = content[:last] + bytes([ord("1") + (content[last] - ord("0")) % 9]) + content[last + 1 :]
+    return content
+
+
+def test_of_several_series_one_is_chosen(page: Page, series: list[Path], tmp_path: Path) -> None:
+    first = [path for path in reversed(series) if path.suffix == ".dcm"][: 2 * SLICES]
+    second = [tmp_path / path.name for path in first[:SLICES]]
+    for path, copy in zip(first, second, strict=False):
+        copy.write_bytes(of_another_series(path.read_bytes()))
+    drop(page, *first, *second)
+    choice = page.get_by_test_id("series")
+    expect(choice).to_have_count(2, timeout=PATIENCE_MS)
+
+    choice.nth(1).click()  # the largest comes first
+    wait_for(page, "ready")
+    expect(page.locator("#scan-summary")).to_contain_text("5_Axial_EPI-FMRI")
+    expect(page.locator("#scan-summary")).to_contain_text("64 × 64 × 15")
+    expect(page.locator("#question")).to_be_hidden()
+
+
+def test_files_that_only_look_like_dicom_are_refused_in_words(
+    open_page: OpenPage, tissue_url: str, tmp_path: Path
+) -> None:
+    page = open_page("/", flags=NO_GPU, url=tissue_url, expected=("Unable to find any DICOM",))
+    (tmp_path / "IM0001").write_bytes(b"\0" * 128 + b"DICM and then nothing")
+
+    drop(page, tmp_path / "IM0001")
+
+    expect(status(page)).to_contain_text("IM0001: could not be converted", timeout=PATIENCE_MS)
+    expect(status(page)).to_contain_text("drop the .nii.gz")
