@@ -124,8 +124,8 @@ def test_progress_names_the_layer_and_the_page_stays_alive_and_cancel_takes_a_se
 def test_a_backend_that_cannot_be_stopped_is_ended_and_the_scan_stays(
     open_page: OpenPage, url: str, scan: Path, models: Path, tmp_path: Path
 ) -> None:
-    """TF.js on one JavaScript thread answers nobody for seconds."""
-    page = open_page("/?backend=tfjs", flags=NO_GPU, url=url)
+    """TF.js answers nobody while it waits for a software WebGL."""
+    page = open_page("/?backend=tfjs", flags=WEBGL2, url=url)
     drop(page, scan)
     wait_for(page, "ready")
     wait_until_listed(page, "long")
