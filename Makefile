@@ -16,10 +16,10 @@ NPM_CI := npm ci --no-audit --no-fund --loglevel=error
 SITE_SOURCES := $(shell find static/src static/scripts static/public -type f 2>/dev/null) \
 	$(wildcard static/*.html static/*.json static/vite.config.ts)
 
-.PHONY: help serve test test-long evaluate-models check build wheels clean system
+.PHONY: help serve test test-long evaluate-models check bench bench-full build wheels clean system
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-11s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-16s %s\n", $$1, $$2 }'
 
 serve: $(VENV)/.base static/dist/index.html .models/.stamp ## set up, build and serve the site on http://127.0.0.1:8000 (ARGS="--port 9000")
 	$(VENV)/bin/meshnet-serve $(ARGS)
@@ -40,6 +40,14 @@ check: $(VENV)/.full static/node_modules/.stamp ## linters, formatters, types, a
 	cd static && npm run --silent check
 	cd static && npm run --silent test
 
+BENCH_NEEDS := $(VENV)/.full static/dist/index.html .models/.stamp bench/node_modules/.stamp .bench-venv/.stamp system
+
+bench: $(BENCH_NEEDS) ## our engines beside other runtimes, one table (hours; ARGS="--sizes 64 --channels 5" for minutes)
+	$(VENV)/bin/python -m bench $(ARGS)
+
+bench-full: $(BENCH_NEEDS) ## the same without a cap, with the 25-layer and the 30-channel model (days)
+	$(VENV)/bin/python -m bench --full $(ARGS)
+
 build: $(VENV)/.base ## wheel and source archive in dist/, with the built site and the models inside
 	$(PIP) build
 	$(VENV)/bin/python -m build --no-isolation --outdir dist
@@ -49,7 +57,7 @@ wheels: $(VENV)/.base ## everything a machine without a network needs to install
 	$(VENV)/bin/python -m pip --disable-pip-version-check wheel --quiet --no-build-isolation -c constraints.txt -w dist/wheels .
 
 clean: ## remove what was built and installed (imported models included)
-	rm -rf $(VENV) static/node_modules static/dist bench/node_modules dist build .models .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .bench-venv static/dist-engine static/node_modules static/dist bench/node_modules dist build .models .mypy_cache .ruff_cache .pytest_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -75,6 +83,16 @@ static/node_modules/.stamp: static/package-lock.json $(VENV)/.base
 bench/node_modules/.stamp: bench/package-lock.json $(VENV)/.base
 	cd bench && $(NPM_CI)
 	touch $@
+
+# brainchop's Python package needs an environment of its own; where it can't be had, its rows of the table say so.
+# tinygrad runs on the CPU through a program named clang: the one inside the C compiler from PyPI.
+.bench-venv/.stamp: bench/brainchop-requirements.txt | $(VENV)/bin/python
+	rm -rf .bench-venv
+	-$(PYTHON) -m venv .bench-venv && \
+		.bench-venv/bin/python -m pip --disable-pip-version-check install --quiet -r bench/brainchop-requirements.txt && \
+		printf '#!/bin/sh\nexec "%s" -m ziglang clang "$$@"\n' "$(CURDIR)/.bench-venv/bin/python" > .bench-venv/bin/clang && \
+		chmod +x .bench-venv/bin/clang || rm -rf .bench-venv/bin
+	mkdir -p .bench-venv && touch $@
 
 static/dist/index.html: static/node_modules/.stamp $(SITE_SOURCES)
 	cd static && PYTHON="$(CURDIR)/$(VENV)/bin/python" npm run --silent build

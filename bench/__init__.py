@@ -1,0 +1,1 @@
+"""`make bench`: every engine of ours beside other runtimes, in one run and one table (docs/bench.md)."""

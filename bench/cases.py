@@ -1,0 +1,212 @@
+"""Models, volumes and PyTorch's labels: what every runtime is given, made once and kept in the work folder.
+
+Memory order, said once: `.ijk` files are C order of [D, H, W] = [i, j, k] (ONNX, TF.js, PyTorch), `.zyx` files
+have i fastest (this project's engines in the browser).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+from scipy.ndimage import gaussian_filter
+
+from bench.estimate import total_macs
+from export.graph import build_graph, stored_model
+from export.to_onnx import to_onnx
+from export.to_tfjs import write_tfjs
+from export.to_web import write_web
+from meshnet.checkpoint import Weights, load_checkpoint
+from meshnet.model import MeshNet, weights_of
+from meshnet.run_torch import run_torch
+from meshnet.spec import PAPER_DILATIONS, Architecture, BatchNorm, ModelSpec, WeightsFile, make_labels
+
+#: Volume on which the random networks' BatchNorm statistics are taken.
+CALIBRATION_SIZE = 64
+#: Share of voxels that the random networks give the second label.
+FOREGROUND = 0.3
+
+
+@dataclass(frozen=True)
+class Model:
+    """A folded network and where its files are kept."""
+
+    name: str
+    spec: ModelSpec
+    weights: Weights
+    folder: Path
+
+    @property
+    def architecture(self) -> Architecture:
+        return self.spec.architecture
+
+    def macs(self, size: int) -> float:
+        return total_macs(self.architecture, size)
+
+    def first_layers(self, layers: int | None) -> Model:
+        """The network cut after so many blocks, the classifier behind them; itself for None."""
+        if layers is None:
+            return self
+        dilations = self.architecture.dilations[:layers]
+        kept = {
+            name: array
+            for name, array in self.weights.items()
+            if not name.startswith("layers.") or int(name.split(".")[1]) < layers
+        }
+        architecture = self.architecture.model_copy(update={"dilations": dilations})
+        spec = self.spec.model_copy(update={"architecture": architecture})
+        name = f"{self.name}-first{layers}"
+        return Model(name, spec, kept, self.folder.parent / name)
+
+
+def paper_model(channels: int, work: Path) -> Model:
+    """MeshNet-X of the stroke lesion paper with random weights and BatchNorm folded.
+
+    Statistics are those of a volume like the measured ones, so that activations have variance about 1 in every
+    layer: neither vanishing nor saturating, as in a trained network.
+    """
+    name = f"meshnet-{channels}"
+    torch.manual_seed(channels)
+    network = MeshNet(
+        Architecture(channels=channels, classes=2, dilations=PAPER_DILATIONS, activation="relu", norm=BatchNorm())
+    )
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm3d):
+                module.momentum = 1.0  # the running statistics become those of this one volume
+                torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+                torch.nn.init.normal_(module.bias, 0, 0.3)
+        image = torch.from_numpy(volume(CALIBRATION_SIZE))[None, None]
+        network.train()(image)
+        logits = network.eval()(image)[0]
+        assert network.classifier.bias is not None
+        network.classifier.bias[0] += torch.quantile((logits[1] - logits[0]).flatten(), 1 - FOREGROUND)
+    spec = ModelSpec(
+        id=name,
+        name=f"MeshNet-{channels}, random weights",
+        architecture=network.architecture,
+        labels=make_labels(["background", "foreground"]),
+        weights=WeightsFile(sha256="0" * 64),
+    )
+    return Model(name, *stored_model(spec, weights_of(network), "float32"), work / "models" / name)
+
+
+def published_model(name: str, imported: Path, work: Path) -> Model:
+    """An imported model of the folder `.models`. Raises SpecError where it isn't there."""
+    spec, weights = load_checkpoint(imported / f"brainchop-{name}")
+    return Model(name, *stored_model(spec, weights, "float32"), work / "models" / name)
+
+
+def volume(size: int) -> NDArray[np.float32]:
+    """[size, size, size] float32 in 0..1: smooth structures of several scales, and some noise."""
+    rng = np.random.default_rng(size)
+    field = np.zeros((size, size, size), np.float32)
+    for sigma, weight in ((8, 1.0), (3, 0.5), (1, 0.2)):
+        smooth = gaussian_filter(rng.standard_normal(field.shape, np.float32), sigma, mode="wrap")
+        field += weight * smooth / smooth.std()
+    scaled: NDArray[np.float32] = (field - field.min()) / (field.max() - field.min())
+    return scaled
+
+
+def volume_files(size: int, work: Path) -> tuple[Path, Path]:
+    """The volume as float32 in `.ijk` and in `.zyx` order, written where it isn't there yet."""
+    ijk, zyx = (work / "volumes" / f"{size}.{order}.f32" for order in ("ijk", "zyx"))
+    if not zyx.exists():
+        ijk.parent.mkdir(parents=True, exist_ok=True)
+        data = volume(size)
+        data.tofile(ijk)
+        np.ascontiguousarray(data.transpose(2, 1, 0)).tofile(zyx)
+    return ijk, zyx
+
+
+def reference(model: Model, size: int, work: Path, threads: int) -> NDArray[np.uint8]:
+    """PyTorch's labels [i, j, k]."""
+    path = work / "reference" / f"{model.name}-{size}.u8"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        run_torch(build_graph(model.spec, model.weights), volume(size), threads=threads).tofile(path)
+    return np.fromfile(path, np.uint8).reshape(size, size, size)
+
+
+def web_bundle(model: Model) -> Path:
+    """Folder with model.json and weights.safetensors."""
+    folder = model.folder / "web"
+    if not (folder / "model.json").exists():
+        write_web(folder, model.spec, model.weights)
+    return folder
+
+
+def onnx_file(model: Model) -> Path:
+    path = model.folder / "model.onnx"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        onnx.save(to_onnx(model.spec, model.weights), path)
+    return path
+
+
+def tfjs_folder(model: Model, size: int) -> Path:
+    """TF.js layers model; the exported description says 256, each size gets a copy that says its own."""
+    folder = model.folder / "tfjs"
+    if not (folder / "model.json").exists():
+        write_tfjs(folder, model.spec, model.weights)
+    target = folder / f"model-{size}.json"
+    if not target.exists():
+        content: dict[str, Any] = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        (first,) = [layer for layer in _layers(content) if layer["class_name"] == "InputLayer"]
+        first["config"]["batch_input_shape"] = [None, size, size, size, 1]
+        target.write_text(json.dumps(content), encoding="utf-8")
+    return target
+
+
+def _layers(content: dict[str, Any]) -> list[dict[str, Any]]:
+    topology = content["modelTopology"]
+    config = topology.get("model_config", topology)["config"]
+    layers: list[dict[str, Any]] = config["layers"]
+    return layers
+
+
+def brainchop_files(model: Model) -> tuple[Path, Path]:
+    """Configuration and weights as `brainchop.tiny_meshnet.load_meshnet` reads them."""
+    folder = model.folder / "brainchop"
+    config, weights = folder / "model.json", folder / "model.safetensors"
+    if not config.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        a = model.architecture
+        graph = build_graph(model.spec, model.weights)
+        per_block = 2 + (a.norm.kind == "group")  # convolution, norm, activation: its list of layers is flat
+        tensors: dict[str, NDArray[np.float32]] = {}
+        layers = []
+        for i, layer in enumerate(graph.layers):
+            last = layer is graph.layers[-1]
+            bias = a.classifier_bias if last else a.conv_bias
+            tensors[f"model.{per_block * i}.weight"] = layer.weight
+            if bias:
+                tensors[f"model.{per_block * i}.bias"] = layer.bias
+            layers.append(
+                {
+                    "in_channels": layer.weight.shape[1],
+                    "out_channels": layer.weight.shape[0],
+                    "kernel_size": layer.kernel_size,
+                    "padding": layer.dilation * (layer.kernel_size - 1) // 2,
+                    "stride": 1,
+                    "dilation": layer.dilation,
+                    "bias": bias,
+                }
+            )
+        save_file(tensors, weights)
+        description = {
+            "bnorm": a.norm.kind == "group",
+            "gelu": a.activation in ("gelu", "gelu_tanh"),
+            "elu": a.activation == "elu",
+            "dropout_p": 0,
+            "layers": layers,
+        }
+        config.write_text(json.dumps(description), encoding="utf-8")
+    return config, weights

@@ -1,0 +1,241 @@
+"""`python -m bench`: measures, prints one table, writes bench-results/bench.json and bench.md."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bench import browser, child
+from bench.cases import Model, paper_model, published_model, reference
+from bench.cell import Cell, blank, cell_from_visits, known_from, plan_cell
+from bench.estimate import SHORTEST_PREFIX, Known
+from bench.machine import cores, describe
+from bench.report import markdown
+from bench.runtimes import Runtime, all_runtimes
+from bench.server import BENCH, Server, serving
+from bench.targets import evaluate
+from bench.visit import Job, Setting, Visit
+from meshnet.spec import SpecError
+
+REPO = BENCH.parent
+SIZES = (64, 128, 256)
+CHANNELS = (5, 11, 16, 26)
+#: The 25-layer and the 30-channel model, imported from the data folder: part of `--full`.
+PUBLISHED = ("mindgrab", "model30chan18cls")
+CAP_S = 120.0
+
+Measure = Callable[[Job], Visit]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point. Exit code 0 (targets missed or cells failed are results), 2 where nothing could be measured."""
+    runtimes = all_runtimes()
+    args = _parser(runtimes).parse_args(argv)
+    if args.list:
+        for runtime in runtimes:
+            print(f"{runtime.id:<20} {runtime.title}")
+        return 0
+    chosen = [runtime for runtime in runtimes if not args.only or runtime.id in args.only]
+    work = args.out / "work"
+    setting = Setting(work=work, site=args.site, threads=cores(), cap_s=None if args.full else args.cap)
+    machine = describe()
+    if not machine["idle"]:
+        print(f"bench: warning: the load is {machine['load_before']}; figures are for an idle machine", file=sys.stderr)
+    try:
+        models = _models(args, work)
+    except SpecError as error:
+        print(f"bench: error: {error}", file=sys.stderr)
+        return 2
+    settings = {
+        "sizes": args.sizes,
+        "models": [model.name for model in models],
+        "runtimes": [runtime.id for runtime in chosen],
+        "threads": setting.threads,
+        "rounds": args.rounds,
+        "cap_s": setting.cap_s,
+    }
+    bench = Bench(setting, chosen, args.rounds)
+    with serving(setting.site, work) as server:
+        bench.measure = lambda job: _visit(job, setting, server)
+        for model in models:
+            for size in sorted(args.sizes):
+                bench.group(model, size)
+                _write(args.out, machine, settings, bench.cells, runtimes)
+    print(_write(args.out, machine, settings, bench.cells, runtimes))
+    print(f"written: {args.out / 'bench.json'}, {args.out / 'bench.md'}")
+    return 0
+
+
+class Bench:
+    """The cells of a run so far, and what they tell about the next ones."""
+
+    def __init__(self, setting: Setting, runtimes: Sequence[Runtime], rounds: int) -> None:
+        self.setting = setting
+        self.runtimes = runtimes
+        self.rounds = rounds
+        self.cells: list[Cell] = []
+        self.measure: Measure = lambda job: Visit(error="nothing measures")
+        self._known: dict[str, list[Known]] = {}
+        self._absent = {runtime.id: _missing(runtime, setting) for runtime in runtimes}
+
+    def group(self, model: Model, size: int) -> None:
+        """Every runtime on one model and size, in turns: A B C, A B C."""
+        wanted = reference(model, size, self.setting.work, self.setting.threads)
+        plans = {
+            runtime.id: plan_cell(runtime, model, size, self._known.get(runtime.id, []), self.setting.cap_s)
+            for runtime in self.runtimes
+            if self._absent[runtime.id] is None
+        }
+        visits: dict[str, list[Visit]] = {name: [] for name in plans}
+        for turn in range(self.rounds):
+            for runtime in self.runtimes:
+                plan = plans.get(runtime.id)
+                if plan is None or plan.cell is not None or not _worth_another(visits[runtime.id], self.setting):
+                    continue
+                _say(f"{model.name} {size}³ {runtime.id}, turn {turn + 1}")
+                job = Job(runtime, model, size, plan.layers)
+                visits[runtime.id].append(self._visit(job))
+        for runtime in self.runtimes:
+            why = self._absent[runtime.id]
+            if why is not None:
+                self.cells.append(blank(runtime, model, size, why))
+                continue
+            ready = plans[runtime.id].cell
+            cell = ready or cell_from_visits(runtime, model, size, visits[runtime.id], wanted)
+            known = known_from(cell, model.macs(size))
+            if known is not None:
+                self._known.setdefault(runtime.id, []).append(known)
+            self.cells.append(cell)
+
+    def _visit(self, job: Job) -> Visit:
+        visit = self.measure(job)
+        if visit.timed_out and job.runtime.capping == "prefix" and job.layers is None and self.setting.cap_s:
+            return self.measure(Job(job.runtime, job.model, job.size, SHORTEST_PREFIX))
+        return visit
+
+
+def _worth_another(visits: Sequence[Visit], setting: Setting) -> bool:
+    """Long cells and failing ones are visited once."""
+    if not visits:
+        return True
+    last = visits[-1]
+    return last.error is None and last.share == 1 and (last.first_s or 0) <= setting.warm_within_s
+
+
+def _visit(job: Job, setting: Setting, server: Server) -> Visit:
+    match job.runtime.host:
+        case "site" | "peer":
+            return browser.visit_browser(job, setting, server)
+        case "deno":
+            return child.visit_deno(job, setting)
+        case "python":
+            return child.visit_python(job, setting)
+
+
+def _missing(runtime: Runtime, setting: Setting) -> str | None:
+    """Why a runtime can't be measured here; a sentence for its row."""
+    if runtime.host == "python":
+        return child.missing_python(runtime)
+    return child.build_deno_engine() if runtime.host == "deno" else browser.missing(runtime, setting)
+
+
+def _models(args: argparse.Namespace, work: Path) -> list[Model]:
+    published = args.models or (PUBLISHED if args.full and not args.channels else ())
+    channels = args.channels or (() if args.models else CHANNELS)
+    found = [published_model(name, REPO / ".models", work) for name in published]
+    return [*(paper_model(count, work) for count in sorted(channels)), *found]
+
+
+def _write(
+    out: Path, machine: dict[str, Any], settings: dict[str, Any], cells: Sequence[Cell], runtimes: Sequence[Runtime]
+) -> str:
+    """Writes both files; gives the Markdown."""
+    predict = [runtime.id for runtime in runtimes if runtime.engine.startswith("predict:")]
+    f16 = [runtime.id for runtime in runtimes if runtime.f16]
+    ours = [runtime.id for runtime in runtimes if runtime.ours]
+    targets = evaluate(cells, predict, f16, ours)
+    titles = {runtime.id: runtime.title for runtime in runtimes}
+    text = markdown(machine, settings, cells, titles, targets)
+    content = {
+        "machine": machine,
+        "settings": settings,
+        "cells": [cell.as_json() for cell in cells],
+        "targets": [asdict(line) for line in targets],
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "bench.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    (out / "bench.md").write_text(text, encoding="utf-8")
+    return text
+
+
+def _say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+def _parser(runtimes: Sequence[Runtime]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description="Every engine of this project beside other runtimes, in one run and one table.",
+        epilog="Results: OUT/bench.json and OUT/bench.md; models, volumes and PyTorch's labels are kept in OUT/work.",
+    )
+    ids = [runtime.id for runtime in runtimes]
+    parser.add_argument(
+        "--sizes",
+        metavar="N,…",
+        type=_listed(int, lambda n: 16 <= n <= 256, "sizes are 16 to 256"),
+        default=list(SIZES),
+        help="edges of the cubes, voxels (default: 64,128,256)",
+    )
+    parser.add_argument(
+        "--channels",
+        metavar="N,…",
+        type=_listed(int, lambda n: 1 <= n <= 64, "channels are 1 to 64"),
+        help="widths of the paper's MeshNet-X (default: 5,11,16,26; none with --models)",
+    )
+    parser.add_argument(
+        "--models",
+        metavar="NAME,…",
+        type=_listed(str, lambda name: True, ""),
+        help="imported models of .models/brainchop-NAME (default: none; with --full mindgrab,model30chan18cls)",
+    )
+    parser.add_argument(
+        "--only",
+        metavar="ID,…",
+        type=_listed(str, lambda name: name in ids, f"runtimes are {', '.join(ids)}"),
+        help="runtimes to measure (default: all; see --list)",
+    )
+    parser.add_argument("--rounds", metavar="N", type=int, default=2, help="visits of each runtime (default: 2)")
+    parser.add_argument(
+        "--cap", metavar="S", type=float, default=CAP_S, help="seconds after which a run is stopped (default: 120)"
+    )
+    parser.add_argument("--full", action="store_true", help="no cap, and the published models too: hours to days")
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, default=REPO / "bench-results", help="folder (default: bench-results)"
+    )
+    parser.add_argument(
+        "--site", metavar="DIR", type=Path, default=REPO / "static" / "dist", help="built site (default: static/dist)"
+    )
+    parser.add_argument("--list", action="store_true", help="names of the runtimes, and nothing else")
+    return parser
+
+
+def _listed(of: Callable[[str], Any], allowed: Callable[[Any], bool], rule: str) -> Callable[[str], list[Any]]:
+    """Parses a comma-separated list; says the rule where a value breaks it."""
+
+    def parse(text: str) -> list[Any]:
+        try:
+            values = [of(part) for part in text.split(",") if part]
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
+        wrong = [value for value in values if not allowed(value)]
+        if wrong or not values:
+            raise argparse.ArgumentTypeError(f"{', '.join(map(str, wrong)) or 'nothing'} given; {rule}")
+        return values
+
+    return parse

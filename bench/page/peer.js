@@ -1,0 +1,13 @@
+// One visit on another runtime, in a worker, as this project's engines are. Evaluated in a blank page.
+async (job) => {
+  const worker = new Worker(`${job.base}/page/peer-worker.js`);
+  const answer = new Promise((resolve) => {
+    worker.onmessage = (event) => resolve(event.data);
+    worker.onerror = (event) => resolve({ error: `the worker stopped: ${event.message}` });
+    setTimeout(() => resolve({ error: 'timeout' }), job.hardMs);
+  });
+  worker.postMessage(job);
+  const { labels, ...report } = await answer;
+  if (labels) await fetch('/labels', { method: 'POST', body: labels });
+  return report;
+};

@@ -1,0 +1,97 @@
+"""One visit: a runtime started afresh, a model run once and then, where there is time, warm, and ended again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.cases import Model
+from bench.runtimes import Runtime
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What holds for a whole run of the bench."""
+
+    work: Path
+    site: Path
+    threads: int
+    cap_s: float | None  # None: no cap
+    runs_per_visit: int = 3
+
+    @property
+    def warm_within_s(self) -> float:
+        """A visit starts no further run that would end later than this."""
+        return 60.0 if self.cap_s is None else self.cap_s / 2
+
+    @property
+    def hard_s(self) -> float:
+        """After this nothing is waited for any more: a layer that can't be stopped, a start that hangs."""
+        return 7 * 86400.0 if self.cap_s is None else 2 * self.cap_s + 60
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is run: `model` cut after `layers` blocks (None: whole) on a cube of `size`."""
+
+    runtime: Runtime
+    model: Model
+    size: int
+    layers: int | None = None
+
+    @property
+    def part(self) -> Model:
+        return self.model.first_layers(self.layers)
+
+
+@dataclass
+class Visit:
+    """What came of it. `share` is how much of the whole network's work the seconds cover."""
+
+    first_s: float | None = None
+    warm_s: list[float] = field(default_factory=list)
+    setup_s: float | None = None
+    share: float = 1.0
+    layers: int | None = None  # blocks covered, where not all
+    allocated_bytes: int | None = None
+    largest_bytes: int | None = None
+    peak_bytes: int | None = None
+    labels: NDArray[np.uint8] | None = None  # [i, j, k]
+    device: str = ""
+    error: str | None = None
+    timed_out: bool = False
+
+
+def visit_from_report(report: dict[str, Any], job: Job, labels: NDArray[np.uint8] | None) -> Visit:
+    """The report that pages, Deno and Python children write, as a Visit. Times in it are milliseconds."""
+    from bench.estimate import prefix_share
+
+    visit = Visit(
+        allocated_bytes=report.get("allocatedBytes") or None,
+        largest_bytes=report.get("largestBytes") or None,
+        peak_bytes=report.get("peakBytes") or None,
+        device=report.get("device") or "",
+        error=report["error"],
+    )
+    if report.get("setupMs") is not None:
+        visit.setup_s = report["setupMs"] / 1e3
+    reached = report.get("reached")
+    if report["error"] == "timeout":
+        visit.timed_out = True
+        visit.error = "nothing within the time allowed"
+    elif report["error"] == "cap" and reached and reached["share"] > 0:
+        visit.first_s, visit.share = reached["milliseconds"] / 1e3, reached["share"]
+        visit.layers, visit.error = reached["layers"], None
+    elif report["error"] is None:
+        first, *warm = (ms / 1e3 for ms in report["runsMs"])
+        visit.first_s, visit.warm_s = first, warm
+        visit.labels = labels if job.layers is None else None
+        if job.layers is not None:
+            visit.share, visit.layers = prefix_share(job.model.architecture, job.layers), job.layers
+    elif report["error"] == "cap":
+        visit.timed_out, visit.error = True, "not a single step finished within the cap"
+    return visit
