@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 REPO = Path(__file__).resolve().parent.parent
-COMMANDS: dict[str, str] = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["scripts"]
+COMMANDS: dict[str, str] = {
+    **tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["scripts"],
+    "python -m bench": "bench.cli:main",  # a tool of the checkout, not of the installed package
+}
 
 
 @pytest.mark.parametrize("command", COMMANDS)

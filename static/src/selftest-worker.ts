@@ -3,11 +3,18 @@ import { cpu } from './engine/cpu/index';
 import { macsPerVoxel } from './engine/graph';
 import { tfjs } from './engine/tfjs';
 import { runTrial, type Trial, type TrialReport } from './engine/trial';
-import type { BackendId, BackendModule, Graph, Layer, Probe } from './engine/types';
+import type { Backend, BackendId, BackendModule, EngineInput, Graph, Layer, Probe } from './engine/types';
 import { webgl2 } from './engine/webgl2/index';
 import { webgpu } from './engine/webgpu/index';
 
 const BACKENDS: readonly BackendModule[] = [webgpu, webgl2, cpu, tfjs];
+
+/** Edges of the timed cubes; 256 is a whole brain. */
+const SIZES = [32, 64, 128, 256];
+/** Beyond this its textures grow past what most devices allow. */
+const TFJS_LARGEST = 128;
+/** No larger size is tried after one that took longer. */
+const PATIENCE_MS = 1500;
 
 export interface Timing {
   /** Edge of the cube, voxels. */
@@ -32,10 +39,11 @@ const handlers: { readonly [N in keyof SelftestCalls]: (request: SelftestCalls[N
     const backend = await moduleOf(id).open();
     try {
       const timings: Timing[] = [];
-      for (const size of [32, 64, 128]) {
-        const timing = await time((graph, edge) => backend.run(graph, { data: noise(edge ** 3), dims: [edge, edge, edge] }), size);
+      for (const size of SIZES) {
+        if (id === 'tfjs' && size > TFJS_LARGEST) break;
+        const timing = await time(backend, size);
         timings.push(timing);
-        if (timing.milliseconds > 2000) break; // eight times as much would try the visitor's patience
+        if (timing.milliseconds > PATIENCE_MS) break; // the next size takes eight times as long, twice
       }
       return timings;
     } finally {
@@ -51,11 +59,12 @@ function moduleOf(id: BackendId): BackendModule {
 }
 
 /** Second of two runs, so that compiling is not counted. */
-async function time(run: (graph: Graph, size: number) => Promise<unknown>, size: number): Promise<Timing> {
+async function time(backend: Backend, size: number): Promise<Timing> {
   const graph = paperGraph(5);
-  await run(graph, size);
+  const input: EngineInput = { data: noise(size ** 3), dims: [size, size, size] };
+  await backend.run(graph, input);
   const start = performance.now();
-  await run(graph, size);
+  await backend.run(graph, input);
   const milliseconds = performance.now() - start;
   const flops = 2 * size ** 3 * graph.layers.reduce((sum, layer) => sum + macsPerVoxel(layer), 0);
   return { size, milliseconds, gigaflopsPerSecond: flops / milliseconds / 1e6 };

@@ -27,7 +27,7 @@ const copy = document.querySelector<HTMLButtonElement>('[data-testid=copy]')!;
 const status = document.querySelector<HTMLElement>('[data-testid=status]')!;
 const report = document.querySelector<HTMLElement>('[data-testid=report]')!;
 button.addEventListener('click', () => void runAll());
-copy.addEventListener('click', () => void navigator.clipboard.writeText(report.textContent));
+copy.addEventListener('click', () => void copyReport());
 
 async function runAll(): Promise<void> {
   button.disabled = true;
@@ -35,6 +35,7 @@ async function runAll(): Promise<void> {
   let failures = 0;
   const line = (text: string): void => { report.textContent += `${text}\n`; };
   line('MeshNet self-test');
+  line(`date: ${new Date().toISOString().slice(0, 10)}, build: ${new URL(import.meta.url).pathname.split('/').at(-1)!}`);
   line(`browser: ${navigator.userAgent}`);
   line(`processors: ${navigator.hardwareConcurrency}, cross-origin isolated: ${self.crossOriginIsolated ? 'yes' : 'no'}`);
   for (const id of await engines.list()) {
@@ -82,6 +83,17 @@ async function testBackend(id: BackendId, line: (text: string) => void): Promise
     line(`  MeshNet-5 on ${size}³: ${milliseconds.toFixed(0)} ms, ${gigaflopsPerSecond.toPrecision(3)} GFLOP/s`);
   }
   return failures;
+}
+
+/** Where the page may not write to the clipboard (plain http), the text is left selected. */
+async function copyReport(): Promise<void> {
+  try {
+    await navigator.clipboard.writeText(report.textContent);
+    setStatus('done', 'Copied.');
+  } catch {
+    getSelection()?.selectAllChildren(report);
+    setStatus('done', 'Selected: copy it with Ctrl+C, ⌘C or a long press.');
+  }
 }
 
 function differences(item: Golden, got: TrialReport): string | null {

@@ -1,0 +1,93 @@
+"""/selftest.html as a visitor uses it: press Run, wait, copy the report."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import pytest
+from playwright.sync_api import Page, Route
+
+from tests.browser.conftest import NO_GPU, WEBGL2, WEBGPU, OpenPage
+
+GOLDEN = ("elu, fused classifier", "gelu after instance norm")
+
+
+def finished(page: Page) -> str:
+    """Presses Run; the report once the page says it is done."""
+    page.get_by_test_id("run").click()
+    status = page.get_by_test_id("status")
+    page.wait_for_function(
+        "() => ['done', 'error'].includes(document.querySelector('[data-testid=status]').dataset.state)",
+        timeout=240_000,
+    )
+    report = page.get_by_test_id("report").inner_text()
+    assert status.get_attribute("data-state") == "done", report
+    return report
+
+
+def section(report: str, engine: str) -> str:
+    """The lines of one engine."""
+    found = re.search(rf"^{engine}: (.*\n(?:  .*\n)*)", report, re.MULTILINE)
+    assert found is not None, report
+    return found[1]
+
+
+@pytest.mark.parametrize(
+    ("flags", "engine"), [(WEBGPU, "webgpu"), (WEBGL2, "webgl2"), (NO_GPU, "cpu")], ids=["webgpu", "webgl2", "cpu"]
+)
+def test_the_report_tells_results_and_timing_of_every_engine(
+    open_page: OpenPage, flags: Sequence[str], engine: str
+) -> None:
+    report = finished(open_page("/selftest.html", flags=flags))
+
+    assert "Everything that can run here is right." in report
+    assert re.search(r"^browser: Mozilla/5\.0 .*Chrome/", report, re.MULTILINE)
+    assert re.search(r"^date: \d{4}-\d\d-\d\d, build: selftest-.+\.js$", report, re.MULTILINE)
+    assert "cross-origin isolated: yes" in report
+    for each in {engine, "cpu", "tfjs"}:
+        lines = section(report, each)
+        for name in GOLDEN:
+            assert f"  {name}: right\n" in lines
+        assert re.search(r"  MeshNet-5 on 32³: \d+ ms, [\d.]+ GFLOP/s\n", lines)
+    for each in {"webgpu", "webgl2", "cpu"} - {engine, "cpu"}:
+        if "not available" in section(report, each):
+            assert re.search(rf"^{each}: not available\. \S", report, re.MULTILINE)
+
+
+def test_the_report_can_be_copied_and_is_selected_where_the_clipboard_is_closed(open_page: OpenPage) -> None:
+    page = open_page("/selftest.html", flags=NO_GPU)
+    page.evaluate("window.meshnetEngines.list = () => Promise.resolve([])")  # what is copied is the matter here
+    page.get_by_test_id("run").click()
+    page.evaluate("""() => {
+      window.copied = [];
+      Object.defineProperty(navigator, 'clipboard', { configurable: true, value: { writeText: async (t) => { window.copied.push(t); } } });
+    }""")
+    report = page.get_by_test_id("report").text_content()
+    assert report is not None
+
+    page.get_by_test_id("copy").click()
+    page.get_by_text("Copied.").wait_for()
+    assert page.evaluate("window.copied") == [report]
+
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', { configurable: true, value: undefined })")
+    page.get_by_test_id("copy").click()
+    page.get_by_text("Selected: copy it").wait_for()
+    assert page.evaluate("getSelection().toString()").strip() == report.strip()
+
+
+def test_without_isolation_the_report_says_so_and_names_one_thread(open_page: OpenPage) -> None:
+    page = open_page("/selftest.html", flags=NO_GPU)
+
+    def without_isolation(route: Route) -> None:
+        response = route.fetch()
+        headers = {name: value for name, value in response.headers.items() if not name.startswith("cross-origin-")}
+        route.fulfill(response=response, headers=headers)
+
+    page.route("**/selftest.html", without_isolation)
+    page.reload(wait_until="load")
+
+    report = finished(page)
+
+    assert "cross-origin isolated: no" in report
+    assert section(report, "cpu").startswith("1 thread,")
