@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bench import browser, child
 from bench.cases import Model, paper_model, published_model, reference
-from bench.cell import Cell, blank, cell_from_visits, known_from, plan_cell
+from bench.cell import Cell, Plan, blank, cell_from_visits, known_from, plan_cell
 from bench.estimate import SHORTEST_PREFIX, Known
 from bench.machine import cores, describe
 from bench.report import markdown
@@ -34,7 +38,7 @@ Measure = Callable[[Job], Visit]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point. Exit code 0 (targets missed or cells failed are results), 2 where nothing could be measured."""
+    """Entry point. Exit code 0 (missed targets and failed cells are results), 2 without models, 130 interrupted."""
     runtimes = all_runtimes()
     args = _parser(runtimes).parse_args(argv)
     if args.list:
@@ -61,15 +65,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         "cap_s": setting.cap_s,
     }
     bench = Bench(setting, chosen, args.rounds)
-    with serving(setting.site, work) as server:
-        bench.measure = lambda job: _visit(job, setting, server)
-        for model in models:
-            for size in sorted(args.sizes):
-                bench.group(model, size)
-                _write(args.out, machine, settings, bench.cells, runtimes)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    code = 0
+    try:
+        with serving(setting.site, work) as server:
+            bench.measure = lambda job: _visit(job, setting, server)
+            for model in models:
+                for size in sorted(args.sizes):
+                    bench.group(model, size)
+                    _write(args.out, machine, settings, bench.cells, runtimes)
+    except KeyboardInterrupt:
+        print("bench: interrupted; what was measured until then:", file=sys.stderr)
+        code = 130
     print(_write(args.out, machine, settings, bench.cells, runtimes))
     print(f"written: {args.out / 'bench.json'}, {args.out / 'bench.md'}")
-    return 0
+    return code
 
 
 class Bench:
@@ -93,25 +103,40 @@ class Bench:
             if self._absent[runtime.id] is None
         }
         visits: dict[str, list[Visit]] = {name: [] for name in plans}
-        for turn in range(self.rounds):
-            for runtime in self.runtimes:
-                plan = plans.get(runtime.id)
-                if plan is None or plan.cell is not None or not _worth_another(visits[runtime.id], self.setting):
-                    continue
-                _say(f"{model.name} {size}³ {runtime.id}, turn {turn + 1}")
-                job = Job(runtime, model, size, plan.layers)
-                visits[runtime.id].append(self._visit(job))
+        try:
+            for turn in range(self.rounds):
+                for runtime in self.runtimes:
+                    plan = plans.get(runtime.id)
+                    if plan is None or plan.cell is not None or not _worth_another(visits[runtime.id], self.setting):
+                        continue
+                    _say(f"{model.name} {size}³ {runtime.id}, turn {turn + 1}")
+                    job = Job(runtime, model, size, plan.layers)
+                    visits[runtime.id].append(self._visit(job))
+        finally:  # an interrupted run keeps what it has
+            self._collect(model, size, plans, visits, wanted)
+
+    def _collect(
+        self,
+        model: Model,
+        size: int,
+        plans: Mapping[str, Plan],
+        visits: Mapping[str, Sequence[Visit]],
+        wanted: NDArray[np.uint8],
+    ) -> None:
+        """Turns the visits of a group into its cells, in the table's order."""
         for runtime in self.runtimes:
-            why = self._absent[runtime.id]
-            if why is not None:
-                self.cells.append(blank(runtime, model, size, why))
-                continue
-            ready = plans[runtime.id].cell
-            cell = ready or cell_from_visits(runtime, model, size, visits[runtime.id], wanted)
-            known = known_from(cell, model.macs(size))
+            plan = plans.get(runtime.id)
+            if plan is None:
+                self.cells.append(blank(runtime, model, size, self._absent[runtime.id] or ""))
+            elif plan.cell is not None:
+                self.cells.append(plan.cell)
+            elif not visits[runtime.id]:
+                self.cells.append(blank(runtime, model, size, "interrupted before its turn"))
+            else:
+                self.cells.append(cell_from_visits(runtime, model, size, visits[runtime.id], wanted))
+            known = known_from(self.cells[-1], model.macs(size))
             if known is not None:
                 self._known.setdefault(runtime.id, []).append(known)
-            self.cells.append(cell)
 
     def _visit(self, job: Job) -> Visit:
         visit = self.measure(job)

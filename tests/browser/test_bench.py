@@ -12,10 +12,8 @@ from tests.browser.conftest import DIST, build_site
 def test_two_runtimes_give_a_table_with_equal_labels(tmp_path: Path) -> None:
     build_site()
 
-    code = main(
-        ["--sizes", "16", "--channels", "5", "--only", "cpu,cpu-1,ort-wasm", "--rounds", "1", "--cap", "60"]
-        + ["--out", str(tmp_path), "--site", str(DIST)]
-    )
+    selection = "--sizes 16 --channels 5 --only cpu,cpu-1,ort-wasm --rounds 1 --cap 60"
+    code = main([*selection.split(), "--out", str(tmp_path), "--site", str(DIST)])
 
     assert code == 0
     result = json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))

@@ -61,7 +61,8 @@ def test_the_report_can_be_copied_and_is_selected_where_the_clipboard_is_closed(
     page.get_by_test_id("run").click()
     page.evaluate("""() => {
       window.copied = [];
-      Object.defineProperty(navigator, 'clipboard', { configurable: true, value: { writeText: async (t) => { window.copied.push(t); } } });
+      const value = { writeText: async (text) => { window.copied.push(text); } };
+      Object.defineProperty(navigator, 'clipboard', { configurable: true, value });
     }""")
     report = page.get_by_test_id("report").text_content()
     assert report is not None
