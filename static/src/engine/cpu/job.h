@@ -1,15 +1,15 @@
-// One layer as the threads see it, and small helpers on it. Mirrored by program.ts (JOB_MEMBERS).
+// One layer as the threads see it, and small helpers on it.
 #pragma once
 #include "math.h"
 
-/** One layer. Mirrored by program.ts; all members 4 bytes wide. */
+/** One layer. Mirrored by program.ts, for which every member is 4 bytes wide, and by meshnet/native_kernel.py. */
 typedef struct {
   int nx, ny, nz;
   int inChannels, outChannels;
   int dilation;
   int points;           // 6: Winograd; 1: direct
-  int tiles;            // per row, a multiple of 8; direct: outputs per row, likewise
-  int rowLength;        // floats of one staged row and channel of one unit: 8, or the padded row
+  int tiles;            // per row, a multiple of UNIT; direct: outputs per row, likewise
+  int rowLength;        // floats of one staged row and channel of one unit: UNIT, or the padded row
   int unitStride;       // floats
   int ringPlanes;
   int ringStride;       // floats from plane to plane of the ring
@@ -36,7 +36,9 @@ typedef struct {
   float *logits;        // [class][z][y][x], or null
   int lineLength;       // floats of one scratch line: a row with room for whole tiles on both sides
 } Job;
+#ifdef __wasm__
 _Static_assert(sizeof(Job) == 36 * 4, "program.ts mirrors every member");
+#endif
 
 static inline float *plane_of(const Job *j, int z) { return j->volume + (size_t)z * j->planeStride; }
 

@@ -1,4 +1,4 @@
-// MeshNet's layers on 128-bit SIMD: one dilated 3×3×3 convolution at a time, in place.
+// MeshNet's layers on SIMD: one dilated 3×3×3 convolution at a time, in place.
 //
 // A layer walks the planes in residue order (z mod dilation, then z), so that plane z's neighbours z − d and z + d
 // are the entries before and after it. `stage` reads an input row, applies the previous layer's norm and activation
@@ -12,7 +12,7 @@
 //   direct: the same multiplication with one point and the taps along x as further terms.
 //
 // Layouts (float32 unless said): volume [z][channel][y][x], planes `planeStride` apart, rows dense. Ring: per plane
-// [unit][row in residue order][channel][8], units `unitStride` apart; a unit is one Winograd point of 8 tiles. Direct:
+// [unit][row in residue order][channel][UNIT], units `unitStride` apart; a unit is one Winograd point of UNIT tiles. Direct:
 // one unit, [row in residue order][channel][rowLength] with `dilation` zeros in front. Rows y − d, y, y + d are then
 // neighbours, and all their channels one run of memory: the sum over them is one loop.
 // Weights: Winograd [output block][point][kz][ky][channel][output in block], direct [output block][kz][kx][ky][channel][…].
@@ -27,14 +27,18 @@
 #include "stage.h"
 #include "statistics.h"
 
+#ifdef __wasm__
 #define EXPORT(name) __attribute__((export_name(#name)))
+#else
+#define EXPORT(name) static __attribute__((unused)) /* native.c offers them */
+#endif
 
-// scratch: line [lineLength], products [MAX_ROWS][outChannels][points][8], lines [MAX_ROWS][outChannels][lineLength],
-// logits [classes][nx up to 8]
+// scratch: line [lineLength], products [MAX_ROWS][outChannels][points][UNIT], lines [MAX_ROWS][outChannels][lineLength],
+// logits [classes][nx up to UNIT]
 
 static float *scratch_products(const Job *j, float *scratch) { return scratch + j->lineLength; }
 static float *scratch_lines(const Job *j, float *scratch) {
-  return scratch_products(j, scratch) + (size_t)MAX_ROWS * j->outChannels * j->points * 8;
+  return scratch_products(j, scratch) + (size_t)MAX_ROWS * j->outChannels * j->points * UNIT;
 }
 static float *scratch_logits(const Job *j, float *scratch) {
   return scratch_lines(j, scratch) + (size_t)MAX_ROWS * j->outChannels * j->lineLength;
@@ -43,14 +47,14 @@ static float *scratch_logits(const Job *j, float *scratch) {
 /** Output rows [first, last) in residue order of entry `index` into lines [row][channel]. */
 static void convolve_lines(const Job *j, int index, int first, int last, float *products, float *lines) {
   const int channels = j->inChannels, outputs = j->outChannels, points = j->points;
-  const size_t perOutput = (size_t)points * 8;
+  const size_t perOutput = (size_t)points * UNIT;
   Terms terms;
   collect_terms(j, index, first, last, &terms);
-  for (int t = 0; t < j->tiles; t += 8) {
+  for (int t = 0; t < j->tiles; t += UNIT) {
     for (int p = 0; p < points; p++) {
-      const size_t from = points == 6 ? (size_t)(t / 8 * 6 + p) * j->unitStride : (size_t)t;
+      const size_t from = points == 6 ? (size_t)(t / UNIT * 6 + p) * j->unitStride : (size_t)t;
       multiply(outputs, j->maxBlock, &terms, channels, (points == 6 ? 9 : 27) * channels, points, p, from, j->rowLength, j->weights,
-               products + p * 8, perOutput, outputs * perOutput);
+               products + p * UNIT, perOutput, outputs * perOutput);
     }
     for (int row = 0; row < last - first; row++) {
       for (int o = 0; o < outputs; o++) {
@@ -144,5 +148,5 @@ EXPORT(classify) void classify(const Job *j, int z, int block, float *scratch) {
 
 /** The activation alone on n values, for tests of its accuracy. */
 EXPORT(activate_values) void activate_values(float *values, int n, int activation) {
-  for (int x = 0; x < n; x += 4) wasm_v128_store(values + x, activate(wasm_v128_load(values + x), activation));
+  for (int x = 0; x < n; x += 4) store(values + x, activate(load(values + x), activation));
 }

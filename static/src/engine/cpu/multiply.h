@@ -14,39 +14,36 @@ typedef struct {
   int rows;
 } Terms;
 
-/** Keeps the compiler from loading all weights first: with few vector registers that spills accumulators. */
-#define IN_THIS_ORDER(a, b) __asm__ volatile("" : "+r"(a), "+r"(b)::"memory")
-
 /**
- * 8 values of N output channels in every row: out[row][n][lane] = Σ_terms Σ_k w[term][k][n] · input[term][row][k][from + lane],
+ * UNIT values of N output channels in every row: out[row][n][lane] = Σ_terms Σ_k w[term][k][n] · input[term][row][k][from + lane],
  * k over the rows y − d, y, y + d and their channels. The accumulators stay in registers over the whole sum.
  */
 #define DEFINE_MULTIPLY(N)                                                                                            \
   static void multiply_##N(const Terms *terms, int channels, size_t from, size_t length, const float *weights,        \
                            float *out, size_t outStride, size_t outRowStride) {                                       \
     for (int row = 0; row < terms->rows; row++, from += length * channels, out += outRowStride) {                     \
-      f4 lo[N], hi[N];                                                                                                \
-      for (size_t n = 0; n < N; n++) lo[n] = hi[n] = splat(0.0f);                                                     \
+      wide lo[N], hi[N];                                                                                              \
+      for (size_t n = 0; n < N; n++) lo[n] = hi[n] = (wide)(0.0f);                                                    \
       const size_t skip = (size_t)terms->skip[row] * channels, sum = (size_t)terms->taps[row] * channels;             \
       for (int t = 0; t < terms->count; t++) {                                                                        \
         const float *u = terms->input[t] + from + skip * length;                                                      \
         const float *w = weights + ((size_t)terms->weights[t] * 3 * channels + skip) * N;                             \
         const float *end = w + sum * N;                                                                               \
         do {                                                                                                          \
-          f4 u0 = wasm_v128_load(u), u1 = wasm_v128_load(u + 4);                                                      \
+          wide u0 = load_wide(u), u1 = load_wide(u + WIDE_LANES);                                                     \
           for (size_t n = 0; n < N; n++) {                                                                            \
-            f4 s = wasm_v128_load32_splat(w + n);                                                                     \
-            lo[n] = madd(s, u0, lo[n]);                                                                               \
-            hi[n] = madd(s, u1, hi[n]);                                                                               \
-            IN_THIS_ORDER(lo[n], hi[n]);                                                                              \
+            wide s = (wide)(w[n]);                                                                                    \
+            lo[n] = madd_wide(s, u0, lo[n]);                                                                          \
+            hi[n] = madd_wide(s, u1, hi[n]);                                                                          \
+            IN_THIS_ORDER(lo[n], hi[n]); /* loading all weights first would spill accumulators */                     \
           }                                                                                                           \
           u += length;                                                                                                \
           w += N;                                                                                                     \
         } while (w != end);                                                                                           \
       }                                                                                                               \
       for (size_t n = 0; n < N; n++) {                                                                                \
-        wasm_v128_store(out + n * outStride, lo[n]);                                                                  \
-        wasm_v128_store(out + n * outStride + 4, hi[n]);                                                              \
+        store_wide(out + n * outStride, lo[n]);                                                                       \
+        store_wide(out + n * outStride + WIDE_LANES, hi[n]);                                                          \
       }                                                                                                               \
     }                                                                                                                 \
   }

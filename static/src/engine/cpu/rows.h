@@ -7,13 +7,13 @@
 
 static void copy(float *to, const float *from, int n) {
   int x = 0;
-  for (; x + 4 <= n; x += 4) wasm_v128_store(to + x, wasm_v128_load(from + x));
+  for (; x + 4 <= n; x += 4) store(to + x, load(from + x));
   for (; x < n; x++) to[x] = from[x];
 }
 
 static void clear(float *to, int n) {
   int x = 0;
-  for (; x + 4 <= n; x += 4) wasm_v128_store(to + x, splat(0.0f));
+  for (; x + 4 <= n; x += 4) store(to + x, splat(0.0f));
   for (; x < n; x++) to[x] = 0.0f;
 }
 
@@ -25,6 +25,6 @@ static void load_row(float *to, const float *from, int n, const float *scale, co
   }
   f4 a = splat(*scale), b = splat(*shift);
   int x = 0;
-  for (; x + 4 <= n; x += 4) wasm_v128_store(to + x, activate(madd(wasm_v128_load(from + x), a, b), activation));
-  for (; x < n; x++) to[x] = wasm_f32x4_extract_lane(activate(madd(splat(from[x]), a, b), activation), 0);
+  for (; x + 4 <= n; x += 4) store(to + x, activate(madd(load(from + x), a, b), activation));
+  for (; x < n; x++) to[x] = activate(madd(splat(from[x]), a, b), activation).x;
 }

@@ -8,18 +8,18 @@
 static inline void transform_input(const f4 v[6], float *to, size_t pointStride) {
   f4 ends = splat(-2.5f);
   f4 evenA = madd(v[2], splat(-2.0f), v[4]), evenB = madd(v[2], splat(-0.5f), v[4]);
-  f4 oddA = wasm_f32x4_mul(madd(v[1], splat(-2.0f), v[3]), splat(A_POINT));
-  f4 oddB = wasm_f32x4_mul(madd(v[1], splat(-0.5f), v[3]), splat(B_POINT));
-  wasm_v128_store(to, wasm_f32x4_add(madd(v[2], ends, v[0]), v[4]));
-  wasm_v128_store(to + pointStride, wasm_f32x4_add(evenA, oddA));
-  wasm_v128_store(to + 2 * pointStride, wasm_f32x4_sub(evenA, oddA));
-  wasm_v128_store(to + 3 * pointStride, wasm_f32x4_add(evenB, oddB));
-  wasm_v128_store(to + 4 * pointStride, wasm_f32x4_sub(evenB, oddB));
-  wasm_v128_store(to + 5 * pointStride, wasm_f32x4_add(madd(v[3], ends, v[1]), v[5]));
+  f4 oddA = madd(v[1], splat(-2.0f), v[3]) * splat(A_POINT);
+  f4 oddB = madd(v[1], splat(-0.5f), v[3]) * splat(B_POINT);
+  store(to, madd(v[2], ends, v[0]) + v[4]);
+  store(to + pointStride, evenA + oddA);
+  store(to + 2 * pointStride, evenA - oddA);
+  store(to + 3 * pointStride, evenB + oddB);
+  store(to + 4 * pointStride, evenB - oddB);
+  store(to + 5 * pointStride, madd(v[3], ends, v[1]) + v[5]);
 }
 
 static inline void load_transposed(const float *from, f4 v[4]) {
-  for (int i = 0; i < 4; i++) v[i] = wasm_v128_load(from + 4 * i);
+  for (int i = 0; i < 4; i++) v[i] = load(from + 4 * i);
   transpose(v);
 }
 
@@ -34,17 +34,17 @@ static void stage_tiles(const Job *j, const float *line, float *to) {
     if (d == 1) {
       for (int i = 0; i < 4; i++) v[i] = next[i];
       load_transposed(line + 4 * t + 15, next);
-      v[4] = wasm_i32x4_shuffle(v[0], next[0], 1, 2, 3, 4);
-      v[5] = wasm_i32x4_shuffle(v[1], next[1], 1, 2, 3, 4);
+      v[4] = __builtin_shufflevector(v[0], next[0], 1, 2, 3, 4);
+      v[5] = __builtin_shufflevector(v[1], next[1], 1, 2, 3, 4);
     } else if (d == 2) {
       const float *pair = line + 4 * t - 2;
-      for (int i = 0; i < 6; i++) v[i] = wasm_v128_load64_lane(pair + 2 * i + 8, wasm_v128_load64_zero(pair + 2 * i), 1);
+      for (int i = 0; i < 6; i++) v[i] = load_pairs(pair + 2 * i, pair + 2 * i + 8);
     } else {
-      for (int i = 0; i < 6; i++) v[i] = wasm_v128_load(from + i * d);
+      for (int i = 0; i < 6; i++) v[i] = load(from + i * d);
       from += 4;
       if ((r += 4) == d) r = 0, from += 3 * d;
     }
-    transform_input(v, to + (size_t)(t >> 3) * blockStride + (t & 4), pointStride);
+    transform_input(v, to + (size_t)(t / UNIT) * blockStride + t % UNIT, pointStride);
   }
 }
 

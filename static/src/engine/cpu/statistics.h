@@ -11,25 +11,25 @@ static void combine(double *into, double n, const double *add, double m) {
 
 /** Mean and sum of squared deviations of one row, in two passes: no cancellation where the mean is large. */
 static void row_statistics(const float *line, int n, double out[2]) {
-  f4 lo = wasm_f64x2_splat(0), hi = lo;
+  d2 lo = (d2)(0.0), hi = lo;
   int x = 0;
   for (; x + 4 <= n; x += 4) {
-    f4 v = wasm_v128_load(line + x);
-    lo = wasm_f64x2_add(lo, wasm_f64x2_promote_low_f32x4(v));
-    hi = wasm_f64x2_add(hi, wasm_f64x2_promote_low_f32x4(wasm_i64x2_shuffle(v, v, 1, 0)));
+    f4 v = load(line + x);
+    lo += __builtin_convertvector(v.lo, d2);
+    hi += __builtin_convertvector(v.hi, d2);
   }
-  lo = wasm_f64x2_add(lo, hi);
-  double sum = wasm_f64x2_extract_lane(lo, 0) + wasm_f64x2_extract_lane(lo, 1);
+  lo += hi;
+  double sum = lo.x + lo.y;
   for (int i = x; i < n; i++) sum += line[i];
   const double mean = sum / n;
   const f4 center = splat((float)mean);
   f4 squares = splat(0);
   for (x = 0; x + 4 <= n; x += 4) {
-    f4 v = wasm_f32x4_sub(wasm_v128_load(line + x), center);
+    f4 v = load(line + x) - center;
     squares = madd(v, v, squares);
   }
   double m2 = 0;
-  for (int i = 0; i < 4; i++) m2 += ((float *)&squares)[i];
+  for (int i = 0; i < 4; i++) m2 += squares[i];
   for (; x < n; x++) m2 += (line[x] - mean) * (line[x] - mean);
   out[0] = mean;
   out[1] = m2;

@@ -7,10 +7,10 @@
 
 /** 4 × 4 values: rows become columns. */
 static inline void transpose(f4 v[4]) {
-  f4 a = wasm_i32x4_shuffle(v[0], v[1], 0, 4, 1, 5), b = wasm_i32x4_shuffle(v[2], v[3], 0, 4, 1, 5);
-  f4 c = wasm_i32x4_shuffle(v[0], v[1], 2, 6, 3, 7), d = wasm_i32x4_shuffle(v[2], v[3], 2, 6, 3, 7);
-  v[0] = wasm_i64x2_shuffle(a, b, 0, 2);
-  v[1] = wasm_i64x2_shuffle(a, b, 1, 3);
-  v[2] = wasm_i64x2_shuffle(c, d, 0, 2);
-  v[3] = wasm_i64x2_shuffle(c, d, 1, 3);
+  f4 a = __builtin_shufflevector(v[0], v[1], 0, 4, 1, 5), b = __builtin_shufflevector(v[2], v[3], 0, 4, 1, 5);
+  f4 c = __builtin_shufflevector(v[0], v[1], 2, 6, 3, 7), d = __builtin_shufflevector(v[2], v[3], 2, 6, 3, 7);
+  v[0] = __builtin_shufflevector(a, b, 0, 1, 4, 5);
+  v[1] = __builtin_shufflevector(a, b, 2, 3, 6, 7);
+  v[2] = __builtin_shufflevector(c, d, 0, 1, 4, 5);
+  v[3] = __builtin_shufflevector(c, d, 2, 3, 6, 7);
 }
