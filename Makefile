@@ -16,7 +16,7 @@ NPM_CI := npm ci --no-audit --no-fund --loglevel=error
 SITE_SOURCES := $(shell find static/src static/scripts static/public -type f 2>/dev/null) \
 	$(wildcard static/*.html static/*.json static/vite.config.ts)
 
-.PHONY: help serve test test-long evaluate-models check bench bench-full build wheels clean system
+.PHONY: help serve test test-long evaluate-models check kernel bench bench-full build wheels clean system
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-16s %s\n", $$1, $$2 }'
@@ -24,10 +24,10 @@ help: ## this list
 serve: $(VENV)/.base static/dist/index.html .models/.stamp ## set up, build and serve the site on http://127.0.0.1:8000 (ARGS="--port 9000")
 	$(VENV)/bin/meshnet-serve $(ARGS)
 
-test: check static/dist/index.html .models/.stamp bench/node_modules/.stamp system ## every check and test (minutes; installs Chromium where apt is there)
+test: check kernel static/dist/index.html .models/.stamp bench/node_modules/.stamp system ## every check and test (minutes; installs Chromium where apt is there)
 	$(VENV)/bin/python -m pytest -m "not long" --timeout 900 --durations 15
 
-test-long: $(VENV)/.full static/dist/index.html .models/.stamp bench/node_modules/.stamp system ## the tests marked long (minutes to hours)
+test-long: $(VENV)/.full kernel static/dist/index.html .models/.stamp bench/node_modules/.stamp system ## the tests marked long (minutes to hours)
 	$(VENV)/bin/python -m pytest -m long
 
 evaluate-models: $(VENV)/.full .models/.stamp system ## our models on held-out cases, the table of the README (an hour or more; ARGS="--only tissue")
@@ -40,7 +40,10 @@ check: $(VENV)/.full static/node_modules/.stamp ## linters, formatters, types, a
 	cd static && npm run --silent check
 	cd static && npm run --silent test
 
-BENCH_NEEDS := $(VENV)/.full static/dist/index.html .models/.stamp bench/node_modules/.stamp .bench-venv/.stamp system
+kernel: $(VENV)/.base ## the CPU kernel of meshnet-predict, anew where its C has changed
+	$(VENV)/bin/python meshnet/build_kernel.py
+
+BENCH_NEEDS := $(VENV)/.full kernel static/dist/index.html .models/.stamp bench/node_modules/.stamp .bench-venv/.stamp system
 
 bench: $(BENCH_NEEDS) ## our engines beside other runtimes, one table (hours; ARGS="--sizes 64 --channels 5" for minutes)
 	$(VENV)/bin/python -m bench $(ARGS)
@@ -57,7 +60,7 @@ wheels: $(VENV)/.base ## everything a machine without a network needs to install
 	$(VENV)/bin/python -m pip --disable-pip-version-check wheel --quiet --no-build-isolation -c constraints.txt -w dist/wheels .
 
 clean: ## remove what was built and installed (imported models included)
-	rm -rf $(VENV) .bench-venv static/dist-engine static/node_modules static/dist bench/node_modules dist build .models .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) meshnet/_kernel.* .bench-venv static/dist-engine static/node_modules static/dist bench/node_modules dist build .models .mypy_cache .ruff_cache .pytest_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

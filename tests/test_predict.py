@@ -17,6 +17,7 @@ from meshnet.checkpoint import Weights, expected_shapes, save_checkpoint
 from meshnet.conform import conform
 from meshnet.model import model_from
 from meshnet.native import resample_labels
+from meshnet.native_kernel import Kernel, KernelMissingError
 from meshnet.nifti import Scan, read_scan
 from meshnet.normalize import normalize
 from meshnet.orientation import reorient
@@ -59,7 +60,7 @@ def random_model(norm: NoNorm | BatchNorm | GroupNorm, activation: str = "relu")
     return a_spec(architecture=architecture, labels=labels, input=INPUT), weights
 
 
-@pytest.mark.parametrize("backend", ["onnx", "torch"])
+@pytest.mark.parametrize("backend", ["native", "onnx", "torch"])
 def test_labels_volumes_and_table_of_an_oblique_scan(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], backend: str
 ) -> None:
@@ -132,7 +133,7 @@ def test_a_model_of_another_orientation_labels_the_same_place(tmp_path: Path) ->
     for orientation in ("RAS", "LIA"):
         inputs = InputSpec(size=(16, 16, 16), orientation=orientation)
         oriented = spec.model_copy(update={"input": inputs})
-        network, _ = open_network(oriented, weights, backend="onnx", threads=1)
+        network, _ = open_network(oriented, weights, backend="native", threads=1)
         places[orientation] = np.argwhere(predict(scan, oriented, network).labels_native).tolist()
     assert places == {"RAS": [[5, 3, 2]], "LIA": [[3, 3, 2]]}
 
@@ -147,7 +148,7 @@ NORMS = [NoNorm(), BatchNorm(), GroupNorm(), GroupNorm(affine=True)]
 
 @pytest.mark.parametrize("norm", NORMS, ids=str)
 @pytest.mark.parametrize("activation", ["relu", "elu", "gelu", "gelu_tanh"])
-def test_both_backends_label_as_the_plain_network_does(norm: NoNorm, activation: str) -> None:
+def test_every_backend_labels_as_the_plain_network_does(norm: NoNorm, activation: str) -> None:
     """Odd sizes, 40 planes (more than a slab), 11 classes (more than an ONNX chunk)."""
     spec, weights = random_model(norm, activation)
     image = np.random.default_rng(1).random((40, 13, 17)).astype(np.float32)
@@ -156,7 +157,7 @@ def test_both_backends_label_as_the_plain_network_does(norm: NoNorm, activation:
     two = logits.topk(2, dim=0).values
     clear = (two[0] - two[1] > 1e-5 * logits.abs().max()).numpy()  # elsewhere rounding may decide
     assert clear.mean() > 0.98
-    for backend in ("torch", "onnx"):
+    for backend in ("torch", "onnx", "native"):
         network, steps = open_network(spec, weights, backend=backend, threads=1)
         called: list[int] = []
         labels = network(image, lambda called=called: called.append(1))
@@ -260,6 +261,25 @@ def test_without_pytorch_the_torch_backend_says_what_to_install(
     monkeypatch.delitem(sys.modules, "meshnet.run_torch")
     message = refused(capsys, tmp_path / "model", scan, "-o", tmp_path / "out", "--backend", "torch")
     assert "torch is not installed; pip install 'meshnet[export]'" in message
+
+
+def test_without_a_kernel_onnx_runs_and_the_reason_is_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load_kernel() -> Kernel:
+        raise KernelMissingError("this CPU lacks AVX2 or FMA, which the kernel needs")
+
+    threshold_model(tmp_path / "model")
+    scan = write_scan(tmp_path / "a.nii", blob((9, 9, 9)).astype(np.float32))
+    command = [str(tmp_path / "model"), str(scan), "-o", str(tmp_path / "out")]
+    assert main(command) == 0
+    assert capsys.readouterr().out.startswith("backend: native, ")
+    monkeypatch.setattr("meshnet.predict.load_kernel", load_kernel)
+    message = refused(capsys, *command, "--backend", "native")
+    assert "--backend native: this CPU lacks AVX2 or FMA, which the kernel needs; or use --backend onnx" in message
+    assert main(command) == 0
+    expected = "backend: onnx; native is faster, but this CPU lacks AVX2 or FMA, which the kernel needs\n"
+    assert capsys.readouterr().out.startswith(expected)
 
 
 def test_help_documents_every_flag(capsys: pytest.CaptureFixture[str]) -> None:

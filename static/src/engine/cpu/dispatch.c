@@ -1,0 +1,49 @@
+// Which of the library's kernels this CPU runs. Compiled for the oldest CPU of its kind, so that it can be asked anywhere.
+#include "native.h"
+
+#ifdef _WIN32
+#define PUBLIC __declspec(dllexport)
+#else
+#define PUBLIC __attribute__((visibility("default")))
+#endif
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+extern const Kernel kernel_v3, kernel_v4;
+
+#define V3_LEAF_1 (bit_FMA | bit_MOVBE | bit_OSXSAVE | bit_AVX | bit_F16C)
+#define V3_LEAF_7 (bit_BMI | bit_AVX2 | bit_BMI2)
+#define V4_LEAF_7 (bit_AVX512F | bit_AVX512DQ | bit_AVX512CD | bit_AVX512BW | bit_AVX512VL)
+/** Registers whose upper parts the system keeps when it changes threads: SSE and AVX; and those of AVX-512. */
+#define V3_STATE 0x06u
+#define V4_STATE 0xe6u
+
+static unsigned saved_state(void) {
+  unsigned low, high;
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return low;
+}
+
+/** The fastest kernel this CPU runs, or null: x86-64-v3 (AVX2, FMA; since about 2013) is the least. */
+PUBLIC const Kernel *best_kernel(void) {
+  unsigned a, b, c, d, leaf1, leaf7;
+  if (!__get_cpuid(1, &a, &b, &leaf1, &d) || (leaf1 & V3_LEAF_1) != V3_LEAF_1) return NULL;
+  if (!__get_cpuid_count(7, 0, &a, &leaf7, &c, &d) || (leaf7 & V3_LEAF_7) != V3_LEAF_7) return NULL;
+  if (!__get_cpuid(0x80000001, &a, &b, &c, &d) || !(c & bit_LZCNT)) return NULL;
+  const unsigned state = saved_state();
+  if ((state & V3_STATE) != V3_STATE) return NULL;
+  return (leaf7 & V4_LEAF_7) == V4_LEAF_7 && (state & V4_STATE) == V4_STATE ? &kernel_v4 : &kernel_v3;
+}
+
+/** For tests: every kernel, by index; null past the last. */
+PUBLIC const Kernel *kernel_at(int index) { return index == 0 ? &kernel_v3 : index == 1 ? &kernel_v4 : NULL; }
+
+#else
+
+extern const Kernel kernel_neon;
+
+PUBLIC const Kernel *best_kernel(void) { return &kernel_neon; }
+PUBLIC const Kernel *kernel_at(int index) { return index == 0 ? &kernel_neon : NULL; }
+
+#endif
