@@ -28,14 +28,14 @@ class Target:
     """What the library is compiled for: the oldest system, the kinds of CPU, and how a wheel says so."""
 
     triple: str
-    #: `-mcpu` by kernel.
-    cpus: tuple[tuple[str, str], ...]
+    #: Of each kernel, its name in C, `-mcpu`, and what a user calls such CPUs.
+    kernels: tuple[tuple[str, str, str], ...]
     library: str
     wheel_platform: str
 
 
-X86 = (("kernel_v3", "x86_64_v3"), ("kernel_v4", "x86_64_v4"))
-ARM = (("kernel_neon", "baseline"),)
+X86 = (("kernel_v3", "x86_64_v3", "AVX2"), ("kernel_v4", "x86_64_v4", "AVX-512"))
+ARM = (("kernel_neon", "baseline", "NEON"),)
 
 #: By sys.platform and machine.
 TARGETS = {
@@ -72,9 +72,9 @@ def compile_library(target: Target, library: Path) -> None:
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
         pic = [] if "windows" in target.triple else ["-fPIC"]
         objects = []
-        for kernel, cpu in target.cpus:
+        for kernel, mcpu, name in target.kernels:
             objects.append(f"{folder}/{kernel}.o")
-            names = (f"-DKERNEL={kernel}", f'-DCPU="{cpu}"', f"-mcpu={cpu}")
+            names = (f"-DKERNEL={kernel}", f'-DCPU="{name}"', f"-mcpu={mcpu}")
             run_zig(target, *FLAGS, *WARNINGS, *pic, *names, "-c", str(SOURCES / "native.c"), "-o", objects[-1])
         objects.append(f"{folder}/dispatch.o")
         run_zig(target, *FLAGS, *WARNINGS, *pic, "-c", str(SOURCES / "dispatch.c"), "-o", objects[-1])

@@ -87,7 +87,7 @@ class KernelMissingError(Exception):
 class Kernel:
     """A kernel that this CPU runs."""
 
-    #: What it was compiled for, such as x86_64_v3.
+    #: The vectors it was compiled for, such as AVX2.
     cpu: str
     #: Tiles or voxels that the sums work on at a time; rows are rounded up to it.
     unit: int
