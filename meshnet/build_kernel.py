@@ -1,6 +1,6 @@
 """Compile the CPU kernel for this machine: `python meshnet/build_kernel.py [--force]`.
 
-Makes `meshnet/_kernel.so` (`.dylib`, `.dll`) from static/src/engine/cpu/ with the C compiler of the PyPI package
+Makes `meshnet/_kernel.so` (`.dylib`) from static/src/engine/cpu/ with the C compiler of the PyPI package
 `ziglang`, which brings its own C library and so needs nothing else here. Does nothing where it is newer than every
 source. The build hook runs it for wheels and editable installs; after a change of the C, run it by hand or `make test`.
 """
@@ -19,7 +19,7 @@ HERE = Path(__file__).resolve().parent
 SOURCES = HERE.parent / "static" / "src" / "engine" / "cpu"
 
 #: Products are rounded once and sums in the order of the source, on every CPU.
-FLAGS = ("-std=c17", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden")
+FLAGS = ("-std=c17", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fPIC", "-fvisibility=hidden")
 WARNINGS = ("-Wall", "-Wextra", "-Werror")
 
 
@@ -43,7 +43,6 @@ TARGETS = {
     ("linux", "aarch64"): Target("aarch64-linux-gnu.2.17", ARM, "_kernel.so", "manylinux_2_17_aarch64"),
     ("darwin", "x86_64"): Target("x86_64-macos.11.0", X86, "_kernel.dylib", "macosx_11_0_x86_64"),
     ("darwin", "arm64"): Target("aarch64-macos.11.0", ARM, "_kernel.dylib", "macosx_11_0_arm64"),
-    ("win32", "AMD64"): Target("x86_64-windows-gnu", X86, "_kernel.dll", "win_amd64"),
 }
 
 
@@ -70,14 +69,13 @@ def build(*, force: bool = False) -> tuple[Path, Target] | None:
 def compile_library(target: Target, library: Path) -> None:
     """One object per kind of CPU, and one that chooses; then the library, put in place whole."""
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-        pic = [] if "windows" in target.triple else ["-fPIC"]
         objects = []
         for kernel, mcpu, name in target.kernels:
             objects.append(f"{folder}/{kernel}.o")
             names = (f"-DKERNEL={kernel}", f'-DCPU="{name}"', f"-mcpu={mcpu}")
-            run_zig(target, *FLAGS, *WARNINGS, *pic, *names, "-c", str(SOURCES / "native.c"), "-o", objects[-1])
+            run_zig(target, *FLAGS, *WARNINGS, *names, "-c", str(SOURCES / "native.c"), "-o", objects[-1])
         objects.append(f"{folder}/dispatch.o")
-        run_zig(target, *FLAGS, *WARNINGS, *pic, "-c", str(SOURCES / "dispatch.c"), "-o", objects[-1])
+        run_zig(target, *FLAGS, *WARNINGS, "-c", str(SOURCES / "dispatch.c"), "-o", objects[-1])
         partial = f"{folder}/{library.name}"
         run_zig(target, "-shared", "-s", *objects, "-o", partial)
         os.replace(partial, library)

@@ -1,11 +1,7 @@
 // Which of the library's kernels this CPU runs. Compiled for the oldest CPU of its kind, so that it can be asked anywhere.
 #include "native.h"
 
-#ifdef _WIN32
-#define PUBLIC __declspec(dllexport)
-#else
 #define PUBLIC __attribute__((visibility("default")))
-#endif
 
 #if defined(__x86_64__)
 #include <cpuid.h>

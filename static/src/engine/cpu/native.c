@@ -3,15 +3,9 @@
 // meshnet/run_native.py plans the passes and starts the threads; each calls `run_passes` once.
 #include "native.h"
 
-#include "kernel.c"
-
-#ifdef _WIN32
-__declspec(dllimport) int SwitchToThread(void);
-#define YIELD() SwitchToThread()
-#else
 #include <sched.h>
-#define YIELD() sched_yield()
-#endif
+
+#include "kernel.c"
 
 /** Looks at a barrier before a thread offers its core to others: some 20 µs, what a well-cut step needs at most. */
 #define SPINS 2000
@@ -26,7 +20,7 @@ static int arrive(int *control, int *arrived, int threads) {
   }
   for (int spins = 0; __atomic_load_n(arrived, __ATOMIC_ACQUIRE) < threads; spins++) {
     if (__atomic_load_n(control + CANCEL, __ATOMIC_RELAXED)) return 0;
-    if (spins >= SPINS) YIELD();
+    if (spins >= SPINS) sched_yield();
   }
   return 1;
 }
