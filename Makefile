@@ -30,7 +30,7 @@ test: check kernel static/dist/index.html .models/.stamp bench/node_modules/.sta
 test-long: $(VENV)/.full kernel static/dist/index.html .models/.stamp bench/node_modules/.stamp system ## the tests marked long (minutes to hours)
 	$(VENV)/bin/python -m pytest -m long
 
-evaluate-models: $(VENV)/.full .models/.stamp system ## our models on held-out cases, the table of the README (an hour or more; ARGS="--only tissue")
+evaluate-models: $(VENV)/.full kernel .models/.stamp system ## our models on held-out cases, the table of the README (an hour or more; ARGS="--only tissue")
 	$(VENV)/bin/python -m meshnet.evaluate_models $(ARGS)
 
 check: $(VENV)/.full static/node_modules/.stamp ## linters, formatters, types, and the units of the site

@@ -28,7 +28,7 @@ from meshnet.model_cases import Case, Kind, Volumes, all_cases
 from meshnet.model_table import OWN, Row, table
 from meshnet.normalize import normalize
 from meshnet.orientation import CONFORMED, reorient
-from meshnet.predict import Network, open_network
+from meshnet.predict import Network, fastest_backend, open_network
 from meshnet.spec import ModelSpec
 
 HELD_OUT = Path(__file__).parent / "conf" / "t2-lesion-held-out.json"
@@ -70,11 +70,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def open_models(folders: Sequence[Path], only: Sequence[str], threads: int) -> list[Opened]:
     """Lesion and tissue models of these folders; published ones first, because the consensus needs them."""
+    backend = fastest_backend()
     found = []
     for path in sorted(p.parent for folder in folders for p in folder.glob("*/model.json")):
         spec, weights = load_checkpoint(path)
         if spec.task in _KIND_OF_TASK and (not only or spec.id in only):
-            found.append(Opened(spec, open_network(spec, weights, backend="onnx", threads=threads)[0]))
+            found.append(Opened(spec, open_network(spec, weights, backend=backend, threads=threads)[0]))
     return sorted(found, key=lambda m: (m.spec.id not in _PUBLISHED_LESION, m.spec.id))
 
 

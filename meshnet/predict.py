@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _check_input(spec)
         scans = find_scans(args.scans, out=args.out, model_id=spec.id)
         outputs = _outputs(scans, args.out, spec.id)
-        backend = args.backend or _fastest_backend()
+        backend = args.backend or fastest_backend()
         network, steps = open_network(spec, weights, backend=backend, threads=args.threads)
         return _predict_all(args, spec, list(zip(scans, outputs, strict=True)), network, steps)
     except (SpecError, ScanError, OSError) as error:
@@ -96,7 +96,7 @@ def open_network(spec: ModelSpec, weights: Weights, *, backend: str, threads: in
     return run, 1
 
 
-def _fastest_backend() -> str:
+def fastest_backend() -> str:
     """`native` runs every model faster than the others do; where it can't run, `onnx`, with the reason printed."""
     try:
         print(f"backend: native, {load_kernel().cpu}")
