@@ -38,6 +38,7 @@ from meshnet.nifti import new_header, save_labels
 from meshnet.orientation import CONFORMED, reorient
 from meshnet.prepare import Row, read_index
 from meshnet.spec import SpecError
+from meshnet.train import is_finished
 
 METRICS = ("dice_lesion", "dice_macro", "avd", "mcc", "hd95_mm", "lesion_f1", "volume_error_ml")
 _COLUMNS = ("model", "parameters", "fold", "restart", "subject", "name", *METRICS, "data")
@@ -79,12 +80,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def find_runs(paths: Iterable[Path]) -> list[Path]:
-    """Run folders (those with config.yaml and last/) at or under the paths. Raises ConfigError for none."""
+    """Finished run folders at or under the paths; others are named. Raises ConfigError for none."""
     found = sorted({c.parent for p in paths for c in [p / "config.yaml", *p.rglob("config.yaml")] if c.is_file()})
-    finished = [run for run in found if (run / "last" / "weights.safetensors").is_file()]
+    finished = [run for run in found if is_finished(run)]
     for run in found:
         if run not in finished:
-            print(f"left out: {run}: no last/weights.safetensors yet", file=sys.stderr)
+            print(f"left out: {run}: not trained to its end (no finished.json); resume it first", file=sys.stderr)
     if not finished:
         raise ConfigError(f"{', '.join(map(str, paths))}: no finished run; expected folders written by meshnet-train")
     return finished

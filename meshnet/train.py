@@ -4,13 +4,14 @@
     meshnet-train +experiment=tissue                               a model of our own, synthetic data
 
 A run's folder holds `config.yaml`, `log.csv`, TensorBoard events, `last/` and `best/` (model folders)
-and `state.pt` (everything needed to go on). Starting the same command again resumes it.
+and `state.pt` (everything needed to go on). Starting the same command again resumes it; `finished.json`
+appears with the last step.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
+import json
 import math
 import subprocess
 import sys
@@ -23,7 +24,6 @@ from typing import Any, cast
 import torch
 from lightning.fabric import Fabric, seed_everything
 from omegaconf import OmegaConf
-from tensorboardX import SummaryWriter
 from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
@@ -35,15 +35,18 @@ from meshnet.config import ConfigError, TrainConfig, as_yaml, compose_config, di
 from meshnet.data import Source, Steps, as_tensors, open_source
 from meshnet.losses import segmentation_loss
 from meshnet.networks import Trained, build_network, check_memory, freeze_norm, save_network
+from meshnet.run_log import LogFile, keep_log_until
 from meshnet.spec import SpecError
 
 
 @dataclass
 class Progress:
-    """Where a run stands: the next step, and the best validation score so far (-1 before any)."""
+    """Where a run stands: the next step, the best validation score so far (-1 before any), and the score at
+    this very step (None where it was not validated)."""
 
     step: int = 0
     best: float = -1.0
+    score: float | None = None
 
 
 @dataclass
@@ -96,14 +99,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def train(config: TrainConfig, *, command: str) -> float:
-    """Run (or resume) to the last step; returns the best validation score (mean foreground Dice).
+def train(config: TrainConfig, *, command: str, until_epoch: int | None = None) -> Progress:
+    """Run (or resume) to the last step; returns where the run stands, scores being mean foreground Dice.
 
-    Raises ConfigError where the run's folder was started with settings that give another result.
+    until_epoch: stop, validated and saved, after so many epochs; the schedule stays that of `trainer.epochs`, so
+    that going on later ends with the weights of a run that never stopped. Raises ConfigError where the
+    run's folder was started with settings that give another result.
     """
     folder = Path(config.run)
     if (folder / "state.pt").is_file():
-        _check_same_run(folder, config)
+        check_same_run(folder, config)
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
     fabric = _fabric(config)
@@ -116,14 +121,32 @@ def train(config: TrainConfig, *, command: str) -> float:
         run.folder.mkdir(parents=True, exist_ok=True)
         (run.folder / "config.yaml").write_text(as_yaml(config))
         (run.folder / "log.csv").unlink(missing_ok=True)  # of a run killed before its first save
-    _loop(run)
-    return run.progress.best
+    if until_epoch is None:
+        _loop(run, run.source.steps)
+    else:
+        _loop(run, min(until_epoch * run.source.steps_per_epoch, run.source.steps))
+        if run.progress.score is None:  # stopped here before: the score is not part of the saved state
+            run.progress.score = validate(run.fabric, run.model, run.source)
+    if run.progress.step == run.source.steps and fabric.is_global_zero:
+        _mark_finished(run)
+    return run.progress
 
 
-def _check_same_run(folder: Path, config: TrainConfig) -> None:
-    changed = differences(resolve(OmegaConf.load(folder / "config.yaml")), config)  # type: ignore[arg-type]
-    if changed:
-        raise ConfigError(f"{folder}: cannot be resumed: {'; '.join(changed)}; use another run=FOLDER")
+def is_finished(folder: Path) -> bool:
+    """Whether the run of this folder has come to its last step."""
+    return (folder / "finished.json").is_file()
+
+
+def check_same_run(folder: Path, config: TrainConfig) -> None:
+    """Raise ConfigError where the folder holds a run whose settings give another result."""
+    if (folder / "config.yaml").is_file():
+        changed = differences(resolve(OmegaConf.load(folder / "config.yaml")), config)  # type: ignore[arg-type]
+        if changed:
+            raise ConfigError(f"{folder}: cannot be resumed: {'; '.join(changed)}; use another run=FOLDER")
+
+
+def _mark_finished(run: Run) -> None:
+    (run.folder / "finished.json").write_text(json.dumps({"steps": run.progress.step}) + "\n")
 
 
 def _start(fabric: Fabric, config: TrainConfig, command: str) -> Run:
@@ -153,7 +176,7 @@ def _resume(run: Run) -> None:
     run.fabric.load(run.folder / "state.pt", state)
     run.progress = Progress(int(state["step"]), float(state["best"]))
     if run.fabric.is_global_zero:
-        _keep_log_until(run.folder / "log.csv", run.progress.step)
+        keep_log_until(run.folder / "log.csv", run.progress.step)
     run.fabric.print(f"{run.folder}: resumed at step {run.progress.step} of {run.source.steps}")
 
 
@@ -174,11 +197,12 @@ def _fabric(config: TrainConfig) -> Fabric:
     )
 
 
-def _loop(run: Run) -> None:
+def _loop(run: Run, stop: int) -> None:
+    """Steps up to `stop`, validated and saved there."""
     t, progress, steps = run.config.trainer, run.progress, run.source.steps
     every = t.validate_every or max(1, min(run.source.steps_per_epoch, steps // 20))
     loader = DataLoader(
-        Steps(run.source, progress.step, steps),
+        Steps(run.source, progress.step, max(stop, progress.step)),
         batch_size=1,
         num_workers=run.config.data.workers,
         pin_memory=run.fabric.device.type == "cuda",
@@ -190,11 +214,11 @@ def _loop(run: Run) -> None:
         for image, labels in bar:
             value = _step(run, image, labels)
             progress.step += 1
-            done = progress.step == steps
-            score: float | None = None
+            done = progress.step == stop
+            score = progress.score = None
             row = {"step": progress.step, "loss": value, "lr": float(run.optimizer.param_groups[0]["lr"])}
             if done or progress.step % every == 0:
-                score = validate(run.fabric, run.model, run.source)
+                score = progress.score = validate(run.fabric, run.model, run.source)
                 log.row(row if score is None else row | {"dice": score})
                 if score is None or score >= progress.best:
                     progress.best = progress.best if score is None else score
@@ -262,48 +286,6 @@ def _foreground_dice(predicted: Tensor, labels: Tensor) -> Iterator[float]:
         p, t = predicted == index, labels == index
         if t.any():
             yield float(2 * (p & t).sum() / (p.sum() + t.sum()))
-
-
-class LogFile:
-    """`log.csv` of a run, appended to a line at a time, and the same numbers for TensorBoard."""
-
-    _COLUMNS = ("step", "loss", "lr", "dice")
-
-    def __init__(self, folder: Path) -> None:
-        path = folder / "log.csv"
-        new = not path.is_file() or path.stat().st_size == 0
-        self._board = SummaryWriter(str(folder / "tensorboard"))
-        self._file = path.open("a", newline="")
-        self._writer = csv.DictWriter(self._file, self._COLUMNS)
-        if new:
-            self._writer.writeheader()
-            self._file.flush()
-
-    def __enter__(self) -> LogFile:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-        self._board.close()
-
-    def row(self, values: dict[str, float]) -> None:
-        self._writer.writerow(values)
-        self._file.flush()
-        for name, value in values.items():
-            if name != "step":
-                self._board.add_scalar(name, value, int(values["step"]))
-
-
-def _keep_log_until(path: Path, step: int) -> None:
-    """Drop lines of steps that will be run again after a kill."""
-    if path.is_file():
-        with path.open(newline="") as file:
-            rows = list(csv.reader(file))
-        partial = path.with_suffix(".partial")
-        with partial.open("w", newline="") as file:
-            # the kill may have come before the header, or in the middle of a line
-            csv.writer(file).writerows(row for i, row in enumerate(rows) if i == 0 or (row and int(row[0]) <= step))
-        partial.replace(path)
 
 
 def _commit() -> str:

@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 MISSING_MASK, WRONG_GRID, EMPTY_LESION, OTHER_ACQUISITION = "M9001", "M9002", "M9003", "M9004"
 
 
-def make_arc(root: Path, *, subjects: int = 12, seed: int = 0, broken: bool = True) -> list[str]:
+def make_arc(
+    root: Path,
+    *,
+    subjects: int = 12,
+    seed: int = 0,
+    broken: bool = True,
+    lesion_radius_mm: tuple[float, float] = (14, 26),
+) -> list[str]:
     """Write the data set; returns the names of the usable scans.
 
     Acquisitions alternate between spc3p2 and spc3; the third subject has two sessions, the fourth a
@@ -33,7 +40,7 @@ def make_arc(root: Path, *, subjects: int = 12, seed: int = 0, broken: bool = Tr
         for session in ("100", "250") if number == 2 else ("100",):
             run = "_run-2" if number == 3 else ""
             name = f"sub-{subject}_ses-{session}_acq-{acquisition}{run}_T2w"
-            _write_case(root, name, *_head(rng, number))
+            _write_case(root, name, *_head(rng, number, lesion_radius_mm))
             usable.append(name)
     if broken:
         for subject, acquisition in (
@@ -43,7 +50,7 @@ def make_arc(root: Path, *, subjects: int = 12, seed: int = 0, broken: bool = Tr
             (OTHER_ACQUISITION, "tse3"),
         ):
             name = f"sub-{subject}_ses-100_acq-{acquisition}_T2w"
-            image, mask, affine = _head(rng, 0)
+            image, mask, affine = _head(rng, 0, lesion_radius_mm)
             _write_case(root, name, image, mask, affine)
             mask_path = _mask_path(root, name)
             if subject == MISSING_MASK:
@@ -55,7 +62,9 @@ def make_arc(root: Path, *, subjects: int = 12, seed: int = 0, broken: bool = Tr
     return usable
 
 
-def _head(rng: np.random.Generator, number: int) -> tuple[NDArray[np.int16], NDArray[np.uint8], NDArray[np.float64]]:
+def _head(
+    rng: np.random.Generator, number: int, lesion_radius_mm: tuple[float, float]
+) -> tuple[NDArray[np.int16], NDArray[np.uint8], NDArray[np.float64]]:
     """Image, lesion mask and affine of a ball-shaped head of about 150 mm with one bright lesion."""
     shape = ((56, 60, 40), (61, 47, 55), (50, 64, 48), (57, 57, 57))[number % 4]
     affine = _affine(number % 4, shape)
@@ -65,7 +74,7 @@ def _head(rng: np.random.Generator, number: int) -> tuple[NDArray[np.int16], NDA
     )[:, None, None, None]
     radius = np.sqrt((x / 66) ** 2 + (y / 80) ** 2 + (z / 62) ** 2)
     center = rng.uniform(-26, 26, 3)
-    size_mm = rng.uniform(14, 26)
+    size_mm = rng.uniform(*lesion_radius_mm)
     wobble = 1 + 0.15 * np.sin(x / 6 + number) * np.cos(y / 7)
     distance = np.sqrt((x - center[0]) ** 2 + (y - center[1]) ** 2 + (z - center[2]) ** 2) * wobble
     lesion = (distance < size_mm) & (radius < 0.85)

@@ -160,6 +160,6 @@ def test_unfinished_runs_are_named_and_a_folder_without_runs_refused(
     (tmp_path / "begun").mkdir()
     (tmp_path / "begun" / "config.yaml").write_text("id: x\n")
     assert [p.name for p in evaluate.find_runs([tmp_path, runs / "c3-f0"])] == ["c3-f0"]
-    assert "begun: no last/weights.safetensors yet" in capsys.readouterr().err
+    assert "begun: not trained to its end (no finished.json); resume it first" in capsys.readouterr().err
     assert evaluate.main([str(tmp_path / "begun"), "--data", str(tmp_path), "-o", str(tmp_path / "out")]) == 2
     assert "no finished run; expected folders written by meshnet-train" in capsys.readouterr().err

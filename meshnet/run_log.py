@@ -1,0 +1,50 @@
+"""`log.csv` and the TensorBoard events of a training run."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from tensorboardX import SummaryWriter
+
+
+class LogFile:
+    """`log.csv` of a run, appended to a line at a time, and the same numbers for TensorBoard."""
+
+    _COLUMNS = ("step", "loss", "lr", "dice")
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / "log.csv"
+        new = not path.is_file() or path.stat().st_size == 0
+        self._board = SummaryWriter(str(folder / "tensorboard"))
+        self._file = path.open("a", newline="")
+        self._writer = csv.DictWriter(self._file, self._COLUMNS)
+        if new:
+            self._writer.writeheader()
+            self._file.flush()
+
+    def __enter__(self) -> LogFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._board.close()
+
+    def row(self, values: dict[str, float]) -> None:
+        self._writer.writerow(values)
+        self._file.flush()
+        for name, value in values.items():
+            if name != "step":
+                self._board.add_scalar(name, value, int(values["step"]))
+
+
+def keep_log_until(path: Path, step: int) -> None:
+    """Drop lines of steps that will be run again after a kill."""
+    if path.is_file():
+        with path.open(newline="") as file:
+            rows = list(csv.reader(file))
+        partial = path.with_suffix(".partial")
+        with partial.open("w", newline="") as file:
+            # the kill may have come before the header, or in the middle of a line
+            csv.writer(file).writerows(row for i, row in enumerate(rows) if i == 0 or (row and int(row[0]) <= step))
+        partial.replace(path)
