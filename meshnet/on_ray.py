@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import argparse
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from meshnet.config import ConfigError
 
-#: Read by Ray when it is imported or started: no telemetry, and workers keep the directory the command was
-#: started in, so that relative paths in overrides mean what they say.
-_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_CHDIR_TO_TRIAL_DIR": "0"}
+#: Read by Ray when it is imported or started: no telemetry, no metrics for a dashboard that does not run, and workers
+#: keep the directory the command was started in, so that relative paths in overrides mean what they say.
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_enable_metrics_collection": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+}
 
 
 def add_ray_options(parser: argparse.ArgumentParser) -> None:
@@ -36,11 +41,14 @@ def start_ray(address: str, cpus: int) -> Iterator[None]:
     import ray
 
     try:
-        if address:
-            ray.init(address=address, log_to_driver=False)
-        else:
-            ray.init(num_cpus=cpus or None, include_dashboard=False, log_to_driver=False, logging_level="warning")
-    except (ConnectionError, RuntimeError) as error:
+        with warnings.catch_warnings():
+            # a tip on what a later Ray will do with CUDA_VISIBLE_DEVICES
+            warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
+            if address:
+                ray.init(address=address, log_to_driver=False)
+            else:
+                ray.init(num_cpus=cpus or None, include_dashboard=False, log_to_driver=False, logging_level="warning")
+    except (ConnectionError, RuntimeError, ValueError) as error:
         raise ConfigError(f"--ray-address {address}: {error}") from error
     try:
         yield

@@ -87,13 +87,13 @@ def check_search(search: Search) -> None:
             raise ConfigError(f"{override}: meshnet-tune sets this itself; see --data, --inner-folds, --max-epochs")
     for inner in search.inner_folds:
         config = compose_config(run_overrides(search, "check", {}, inner))
+        if config.model.kind != "meshnet" and "model.channels" in search.free():
+            raise ConfigError(f"model={config.model.kind}: the searched model.channels is MeshNet's; fix it")
         source = open_source(config)
         if not source.validation_count():
             raise CohortError(f"{search.data}: inner fold {inner} of outer fold {OUTER_FOLD} holds no case")
         shape = source.item(0).image.shape
         build_network(config, (shape[0], shape[1], shape[2]))
-    if search.free() and config.model.kind != "meshnet":
-        raise ConfigError(f"model={config.model.kind}: the searched model.channels is MeshNet's; fix model.channels")
 
 
 def run_overrides(search: Search, trial: str, drawn: Mapping[str, Any], inner: int) -> list[str]:

@@ -125,6 +125,7 @@ def _new_tuner(search: Search, trainable: Any, concurrent: int) -> Any:
             metric="dice",
             mode="max",
             num_samples=search.trials,
+            reuse_actors=True,  # a new process for each trial would spend seconds on importing
             search_alg=BasicVariantGenerator(max_concurrent=concurrent, random_state=search.seed),
             scheduler=ASHAScheduler(
                 time_attr="epochs",
