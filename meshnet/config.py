@@ -169,7 +169,7 @@ def as_yaml(config: TrainConfig) -> str:
 _MAY_CHANGE = {
     *("name", "description", "license", "run"),
     *("data.folder", "data.cache", "data.templates", "data.lesions", "data.workers"),
-    *("trainer.accelerator", "trainer.devices", "trainer.nodes", "trainer.strategy", "trainer.threads"),
+    *("trainer.accelerator", "trainer.strategy", "trainer.threads"),
     *("trainer.checkpoint_activations", "trainer.channels_last", "trainer.compile"),
     *("trainer.save_every_s", "trainer.validate_every", "trainer.log_every"),
 }

@@ -22,7 +22,7 @@ from meshnet.anatomy import cached_anatomies
 from meshnet.config import ConfigError, DataConfig, Stage, TrainConfig
 from meshnet.normalize import normalize
 from meshnet.orientation import reorient
-from meshnet.prepare import Row, read_index
+from meshnet.prepare import Row, read_grid, read_index
 from meshnet.spec import MinMax
 from meshnet.splits import OUTER_FOLDS
 from meshnet.synth import Contrast, SynthConfig, Synthesizer, Task, training_patch
@@ -39,8 +39,11 @@ class Item:
 
 
 class Source(Protocol):
-    """Training items by step, and a fixed list of validation items (may be empty)."""
+    """Training items by step, and a fixed list of validation items (may be empty). size, voxel_size_mm: the conformed
+    grid that the network is for (training items may be patches of it)."""
 
+    size: int
+    voxel_size_mm: float
     steps: int
     steps_per_epoch: int
     description: str
@@ -55,6 +58,8 @@ class Source(Protocol):
 class SynthSource:
     """Rendered subjects; step n is the subject of seed (run's seed, n), in the stage n falls in."""
 
+    size = 256
+    voxel_size_mm = 1.0
     #: Seeds of validation subjects lie far from those of training steps.
     _VALIDATION_SEED = 10**9
 
@@ -118,6 +123,7 @@ class PreparedSource:
         self._validation = [r for r, i in zip(rows, inner_of, strict=True) if inner is not None and i == inner]
         if not self._train:
             raise ConfigError(f"{folder}: no training cases for fold={config.fold} data.inner_fold={inner}")
+        self.size, self.voxel_size_mm = read_grid(folder)
         self._folder = folder
         self._seed = config.seed + 1000 * config.restart
         self._orientation = config.data.orientation

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -36,7 +35,7 @@ from meshnet.model import model_from
 from meshnet.networks import build_network
 from meshnet.nifti import new_header, save_labels
 from meshnet.orientation import CONFORMED, reorient
-from meshnet.prepare import Row, read_index
+from meshnet.prepare import Row, read_grid, read_index
 from meshnet.spec import SpecError
 from meshnet.train import is_finished
 
@@ -117,7 +116,7 @@ def score_run(run: Path, data: Path, checkpoint: str, device: torch.device) -> l
             row,
             reorient(predicted, start=config.data.orientation, end=CONFORMED),
         )
-        voxel_size_mm = float(json.loads((data / "prepared.json").read_text())["voxel_size_mm"])
+        _, voxel_size_mm = read_grid(data)
         values = lesion_scores(predicted > 0, item.labels > 0, (voxel_size_mm,) * 3)
         scores.append(Score(title, parameters, config.fold, config.restart, row.subject, row.name, saved, values))
     write_scores(table, scores, data)

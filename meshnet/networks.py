@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from pydantic import ValidationError
@@ -79,9 +79,35 @@ def build_network(config: TrainConfig, size: tuple[int, int, int] = (256, 256, 2
 
 def _baseline(config: TrainConfig, size: tuple[int, int, int]) -> nn.Module:
     try:
-        return build_baseline(config.model.kind, size, len(config.data.labels))
+        network = build_baseline(config.model.kind, size, len(config.data.labels))
     except ValueError as error:
         raise ConfigError(f"model.kind: {error} (or meshnet)") from error
+    if config.trainer.checkpoint_activations:
+        for block in _blocks(network):
+            _checkpoint_block(block)
+    return network
+
+
+def _blocks(module: nn.Module) -> Iterator[nn.Module]:
+    """The parts of a network that have parameters, containers taken apart: stages, encoder and decoder blocks."""
+    for child in module.children():
+        if isinstance(child, nn.Sequential | nn.ModuleList) or type(child).__name__ == "SkipConnection":
+            yield from _blocks(child)
+        elif next(child.parameters(), None) is not None:
+            yield child
+
+
+def _checkpoint_block(block: nn.Module) -> None:
+    """In training, keep only the inputs of this block and compute the rest again in the backward pass. Its
+    `forward` is replaced rather than the block wrapped, so that names of weights stay as they are."""
+    plain = block.forward
+
+    def forward(*inputs: Any, **options: Any) -> Any:
+        if not (block.training and torch.is_grad_enabled()):
+            return plain(*inputs, **options)
+        return checkpoint(plain, *inputs, use_reentrant=False, context_fn=partial(_contexts, block), **options)
+
+    block.forward = forward
 
 
 def _start_from(network: MeshNet, folder: Path) -> None:
@@ -180,10 +206,12 @@ def check_memory(config: TrainConfig, shape: tuple[int, ...], device: torch.devi
 
 @dataclass(frozen=True)
 class Trained:
-    """What a saved network says of its training: data, command, commit of the code, validation Dice (None where
-    there was no validation)."""
+    """What a saved network says of its training: data and their conformed grid (voxels along each axis, mm), command,
+    commit of the code, validation Dice (None where there was no validation)."""
 
     data: str
+    size: int
+    voxel_size_mm: float
     command: str
     commit: str
     validation_dice: float | None
@@ -209,7 +237,11 @@ def save_network(folder: Path, network: nn.Module, config: TrainConfig, about: T
         task="tissue" if config.data.task == "tissue" else "stroke lesion",
         modality=tuple(config.data.modality),
         architecture=network.architecture,
-        input=InputSpec(orientation=config.data.orientation),
+        input=InputSpec(
+            size=(about.size, about.size, about.size),
+            voxel_size_mm=about.voxel_size_mm,
+            orientation=config.data.orientation,
+        ),
         labels=make_labels(config.data.labels),
         provenance=provenance,
         metrics={} if about.validation_dice is None else {"validation_dice": round(about.validation_dice, 4)},

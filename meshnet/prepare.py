@@ -122,6 +122,16 @@ def read_index(folder: Path) -> list[Row]:
     return [Row(**line) for line in typed]
 
 
+def read_grid(folder: Path) -> tuple[int, float]:
+    """Voxels along each axis and voxel size in mm of a prepared folder. Raises CohortError where it says neither."""
+    path = folder / "prepared.json"
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        return int(settings["size"]), float(settings["voxel_size_mm"])
+    except (OSError, ValueError, KeyError) as error:
+        raise CohortError(f"{path}: cannot read the grid ({error}); expected a file of meshnet-prepare") from error
+
+
 def _index(cases: Sequence[Case], voxels: dict[str, int], bounds: Sequence[int], seed: int) -> list[Row]:
     quartiles = [quartile(voxels[case.name], bounds) for case in cases]
     strata = [f"{q} {case.acquisition}" for q, case in zip(quartiles, cases, strict=True)]

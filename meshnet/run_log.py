@@ -9,11 +9,15 @@ from tensorboardX import SummaryWriter
 
 
 class LogFile:
-    """`log.csv` of a run, appended to a line at a time, and the same numbers for TensorBoard."""
+    """`log.csv` of a run, appended to a line at a time, and the same numbers for TensorBoard. write: false on all
+    devices but one."""
 
     _COLUMNS = ("step", "loss", "lr", "dice")
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, write: bool = True) -> None:
+        self._write = write
+        if not write:
+            return
         path = folder / "log.csv"
         new = not path.is_file() or path.stat().st_size == 0
         self._board = SummaryWriter(str(folder / "tensorboard"))
@@ -27,10 +31,14 @@ class LogFile:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if not self._write:
+            return
         self._file.close()
         self._board.close()
 
     def row(self, values: dict[str, float]) -> None:
+        if not self._write:
+            return
         self._writer.writerow(values)
         self._file.flush()
         for name, value in values.items():

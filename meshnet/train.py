@@ -16,7 +16,7 @@ import math
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -32,11 +32,12 @@ from tqdm import tqdm
 
 from meshnet.cohort import CohortError
 from meshnet.config import ConfigError, TrainConfig, as_yaml, compose_config, differences, resolve
-from meshnet.data import Source, Steps, as_tensors, open_source
+from meshnet.data import Source, Steps, open_source
 from meshnet.losses import segmentation_loss
 from meshnet.networks import Trained, build_network, check_memory, freeze_norm, save_network
 from meshnet.run_log import LogFile, keep_log_until
 from meshnet.spec import SpecError
+from meshnet.validate import validate
 
 
 @dataclass
@@ -51,7 +52,8 @@ class Progress:
 
 @dataclass
 class Run:
-    """A run in progress: what the loop needs, and what is saved to go on from."""
+    """A run in progress: what the loop needs, and what is saved to go on from. steps: of the optimiser, each over one
+    volume per device."""
 
     fabric: Fabric
     config: TrainConfig
@@ -63,6 +65,7 @@ class Run:
     folder: Path
     command: str
     progress: Progress
+    steps: int
 
     def state(self) -> dict[str, Any]:
         """What Fabric saves and loads."""
@@ -113,6 +116,16 @@ def train(config: TrainConfig, *, command: str, until_epoch: int | None = None) 
         torch.set_num_threads(config.trainer.threads)
     fabric = _fabric(config)
     fabric.launch()
+    try:
+        return _train(config, fabric, command, until_epoch)
+    except torch.OutOfMemoryError as error:  # what `check_memory` could not foresee
+        raise MemoryError(
+            f"{fabric.device}: too little memory for one step of {config.model.kind}: {str(error).splitlines()[0]} "
+            f"Use trainer.checkpoint_activations=true, a smaller --size of meshnet-prepare, or a larger GPU"
+        ) from error
+
+
+def _train(config: TrainConfig, fabric: Fabric, command: str, until_epoch: int | None) -> Progress:
     seed_everything(config.seed + 1000 * config.restart, workers=False, verbose=False)
     run = _start(fabric, config, command)
     if (run.folder / "state.pt").is_file():
@@ -122,14 +135,19 @@ def train(config: TrainConfig, *, command: str, until_epoch: int | None = None) 
         (run.folder / "config.yaml").write_text(as_yaml(config))
         (run.folder / "log.csv").unlink(missing_ok=True)  # of a run killed before its first save
     if until_epoch is None:
-        _loop(run, run.source.steps)
+        _loop(run, run.steps)
     else:
-        _loop(run, min(until_epoch * run.source.steps_per_epoch, run.source.steps))
+        _loop(run, min(_steps(fabric, until_epoch * run.source.steps_per_epoch), run.steps))
         if run.progress.score is None:  # stopped here before: the score is not part of the saved state
             run.progress.score = validate(run.fabric, run.model, run.source)
-    if run.progress.step == run.source.steps and fabric.is_global_zero:
+    if run.progress.step == run.steps and fabric.is_global_zero:
         _mark_finished(run)
     return run.progress
+
+
+def _steps(fabric: Fabric, volumes: int) -> int:
+    """Optimiser steps over so many volumes: every device takes one of its own in each."""
+    return -(-volumes // fabric.world_size)
 
 
 def is_finished(folder: Path) -> bool:
@@ -161,14 +179,15 @@ def _start(fabric: Fabric, config: TrainConfig, command: str) -> Run:
     schedule = OneCycleLR(
         optimizer,
         max_lr=o.lr,
-        total_steps=source.steps + 1,
+        total_steps=_steps(fabric, source.steps) + 1,
         pct_start=s.warmup,
         div_factor=s.div_factor,
         final_div_factor=s.final_div,
     )
     compiled = cast(nn.Module, torch.compile(network)) if config.trainer.compile else network
     model, wrapped = fabric.setup(compiled, optimizer)
-    return Run(fabric, config, source, network, model, wrapped, schedule, Path(config.run), command, Progress())
+    steps, folder = _steps(fabric, source.steps), Path(config.run)
+    return Run(fabric, config, source, network, model, wrapped, schedule, folder, command, Progress(), steps)
 
 
 def _resume(run: Run) -> None:
@@ -177,7 +196,7 @@ def _resume(run: Run) -> None:
     run.progress = Progress(int(state["step"]), float(state["best"]))
     if run.fabric.is_global_zero:
         keep_log_until(run.folder / "log.csv", run.progress.step)
-    run.fabric.print(f"{run.folder}: resumed at step {run.progress.step} of {run.source.steps}")
+    run.fabric.print(f"{run.folder}: resumed at step {run.progress.step} of {run.steps}")
 
 
 def _fabric(config: TrainConfig) -> Fabric:
@@ -199,18 +218,19 @@ def _fabric(config: TrainConfig) -> Fabric:
 
 def _loop(run: Run, stop: int) -> None:
     """Steps up to `stop`, validated and saved there."""
-    t, progress, steps = run.config.trainer, run.progress, run.source.steps
-    every = t.validate_every or max(1, min(run.source.steps_per_epoch, steps // 20))
+    t, progress, devices = run.config.trainer, run.progress, run.fabric.world_size
+    every = t.validate_every or max(1, min(_steps(run.fabric, run.source.steps_per_epoch), run.steps // 20))
+    # Fabric deals the volumes to the devices in turn
     loader = DataLoader(
-        Steps(run.source, progress.step, max(stop, progress.step)),
+        Steps(run.source, progress.step * devices, max(stop, progress.step) * devices),
         batch_size=1,
         num_workers=run.config.data.workers,
         pin_memory=run.fabric.device.type == "cuda",
     )
     batches = run.fabric.setup_dataloaders(loader)
-    bar = tqdm(batches, initial=progress.step, total=steps, desc=run.folder.name, mininterval=5, disable=None)
+    bar = tqdm(batches, initial=progress.step, total=run.steps, desc=run.folder.name, mininterval=5, disable=None)
     saved = time.monotonic()
-    with LogFile(run.folder) as log:
+    with LogFile(run.folder, write=run.fabric.is_global_zero) as log:
         for image, labels in bar:
             value = _step(run, image, labels)
             progress.step += 1
@@ -237,7 +257,7 @@ def _step(run: Run, image: Tensor, labels: Tensor) -> float:
     # what a step draws (dropout) depends on its number alone, so that a resumed run draws the same
     torch.manual_seed((run.config.seed + 1000 * run.config.restart) * 10_000_019 + run.progress.step)
     run.model.train()
-    if run.progress.step >= t.freeze_norm_after * run.source.steps:
+    if run.progress.step >= t.freeze_norm_after * run.steps:
         freeze_norm(run.network)
     batch = image.to(memory_format=torch.channels_last_3d) if t.channels_last else image
     loss = segmentation_loss(run.model(batch), labels, run.config.loss)
@@ -265,27 +285,9 @@ def _save(run: Run, score: float | None) -> None:
 
 def _save_network(run: Run, name: str, score: float | None) -> None:
     if run.fabric.is_global_zero:
-        about = Trained(run.source.description, run.command, _commit(), score)
+        source = run.source
+        about = Trained(source.description, source.size, source.voxel_size_mm, run.command, _commit(), score)
         save_network(run.folder / name, run.network, run.config, about)
-
-
-@torch.inference_mode()
-def validate(fabric: Fabric, model: nn.Module, source: Source) -> float | None:
-    """Mean over validation subjects and foreground classes present in them of Dice; None without any."""
-    model.eval()
-    scores: list[float] = []
-    for index in range(source.validation_count()):
-        image, labels = (t.to(fabric.device) for t in as_tensors(source.validation_item(index)))
-        predicted = model(image[None])[0].argmax(dim=0)
-        scores.extend(_foreground_dice(predicted, labels))
-    return sum(scores) / len(scores) if scores else None
-
-
-def _foreground_dice(predicted: Tensor, labels: Tensor) -> Iterator[float]:
-    for index in range(1, int(max(labels.max(), predicted.max())) + 1):
-        p, t = predicted == index, labels == index
-        if t.any():
-            yield float(2 * (p & t).sum() / (p.sum() + t.sum()))
 
 
 def _commit() -> str:

@@ -23,7 +23,7 @@ from meshnet.checkpoint import load_checkpoint
 from meshnet.config import ConfigError, compose_config
 from meshnet.data import open_source
 from meshnet.networks import build_network, bytes_needed, check_memory
-from meshnet.train import Run, _step, main, train
+from meshnet.train import Run, _step, is_finished, main, train
 from tests.make_arc import make_arc
 
 SMALL = ["model.channels=3", "model.dilations=[1,2,1]", "trainer=cpu", "trainer.threads=1", "trainer.log_every=1"]
@@ -87,7 +87,7 @@ def test_both_models_say_where_they_come_from(prepared: Path, whole: Path) -> No
         spec, _ = load_checkpoint(whole / name)
         assert (spec.architecture.channels, spec.architecture.dilations) == (3, (1, 2, 1))
         assert [label.name for label in spec.labels] == ["background", "lesion"]
-        assert spec.input.orientation == "LIA"
+        assert (spec.input.size, spec.input.voxel_size_mm, spec.input.orientation) == ((20, 20, 20), 9.0, "LIA")
         assert spec.provenance.command.startswith("meshnet-train model.channels=3")
         assert "prepared cases of prepared, all but outer fold 0" in spec.provenance.data
         assert spec.provenance.commit
@@ -212,6 +212,53 @@ def test_checkpointing_activations_changes_neither_gradients_nor_running_statist
     assert any("running_mean" in name for name in states[0])
     for name, tensor in states[0].items():
         assert torch.equal(tensor, states[1][name]), name
+
+
+@pytest.mark.parametrize("model", ["segresnet", "vnet"])  # instance norm; BatchNorm and dropout
+def test_checkpointing_a_baseline_changes_neither_gradients_nor_statistics_nor_names(model: str) -> None:
+    states = []
+    image = torch.rand(1, 1, 32, 32, 32, generator=torch.Generator().manual_seed(0))
+    for kept in ("true", "false"):
+        torch.manual_seed(1)
+        config = compose_config([f"model={model}", f"trainer.checkpoint_activations={kept}"])
+        network = build_network(config, (32, 32, 32)).train()
+        saved: list[int] = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t, s=saved: (s.append(t.numel()), t)[1], lambda t: t):
+            loss = network(image).square().mean()
+        loss.backward()
+        states.append(
+            (
+                {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
+                | {name: b for name, b in network.named_buffers() if "running" in name},
+                sum(saved),
+            )
+        )
+    assert states[0][0].keys() == states[1][0].keys()
+    for name, tensor in states[0][0].items():
+        torch.testing.assert_close(tensor, states[1][0][name], rtol=1e-4, atol=1e-6, msg=name)
+    assert states[0][1] < 0.2 * states[1][1]
+
+
+def test_two_devices_take_a_volume_each_in_every_step(prepared: Path, tmp_path: Path) -> None:
+    devices = ["trainer.devices=2", "trainer.strategy=ddp"]
+    arguments = command(prepared, tmp_path / "run", "data.inner_fold=0", *devices)
+    program = [sys.executable, "-m", "meshnet.train", *arguments]
+    result = subprocess.run(program, capture_output=True, text=True, check=False, timeout=300)
+    assert result.returncode == 0, result.stderr
+    one_device = open_source(compose_config(arguments)).steps
+    assert [int(row["step"]) for row in log_of(tmp_path / "run")] == list(range(1, -(-one_device // 2) + 1))
+    assert is_finished(tmp_path / "run")
+    assert set(weights_of_run(tmp_path / "run")) == set(build_network(compose_config(SMALL)).state_dict()) - {
+        name for name in build_network(compose_config(SMALL)).state_dict() if name.endswith("num_batches_tracked")
+    }
+
+
+def test_a_compiled_run_is_the_same_run(prepared: Path, whole: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch._inductor")
+    run = tmp_path / "compiled"
+    assert main(command(prepared, run, "data.inner_fold=0", "trainer.compile=true")) == 0
+    for name, tensor in weights_of_run(whole).items():
+        np.testing.assert_allclose(weights_of_run(run)[name], tensor, rtol=1e-3, atol=1e-4, err_msg=name)
 
 
 def test_training_continues_from_another_model_of_the_same_width(prepared: Path, whole: Path, tmp_path: Path) -> None:
