@@ -1,9 +1,9 @@
 """`python -m meshnet.bench_train` (`make bench-train`): what a training step costs.
 
 One optimiser step of every network of the paper's table on a random volume: seconds, peak memory, and GFLOP/s.
-Each measurement has a process of its own, so that its peak memory is its own. Operations are counted while
-they run (`torch.utils.flop_counter`: convolutions, matrix products and attention, forward and backward, what
-checkpointing computes twice counted twice; one multiply-add is two).
+Each measurement has a process of its own, so that its peak memory is its own. Operations of the forward pass
+are counted while it runs (`torch.utils.flop_counter`: convolutions, matrix products and attention; one multiply-add is
+two); the backward pass counts twice that, and checkpointing repeats the forward pass.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 
 import torch
@@ -108,9 +109,11 @@ def measure(case: Case, device: str, threads: int, steps: int) -> Cost:
     labels = (image[:, 0] > 0.98).long()
     optimizer = torch.optim.AdamW(network.parameters())
 
-    def step() -> float:
+    counter = FlopCounterMode(display=False)
+
+    def step(count: AbstractContextManager[object]) -> float:
         began = time.perf_counter()
-        with torch.autocast(place.type, dtype=torch.float16, enabled=place.type == "cuda"):
+        with count, torch.autocast(place.type, dtype=torch.float16, enabled=place.type == "cuda"):
             logits = network(image)
         segmentation_loss(logits, labels, config.loss).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -119,15 +122,15 @@ def measure(case: Case, device: str, threads: int, steps: int) -> Cost:
             torch.cuda.synchronize(place)
         return time.perf_counter() - began
 
-    with FlopCounterMode(display=False) as counter:
-        first = step()
-    times = sorted([step() for _ in range(steps)] or [first])
+    first = step(counter)
+    times = sorted([step(nullcontext()) for _ in range(steps)] or [first])
     peak = (
         torch.cuda.max_memory_allocated(place)
         if place.type == "cuda"
         else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     )
-    return Cost(times[len(times) // 2], counter.get_total_flops() / 1e9, peak)
+    operations = counter.get_total_flops() * (4 if case.checkpointing else 3)
+    return Cost(times[len(times) // 2], operations / 1e9, peak)
 
 
 def _in_own_process(case: Case, args: argparse.Namespace) -> Cost | str:
