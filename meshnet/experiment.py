@@ -150,12 +150,17 @@ def _state_before(run: Outcome, config: TrainConfig) -> Outcome:
 
 
 def _finish(out: Path, outcomes: Sequence[Outcome]) -> int:
-    """Write `experiment.csv`, say how it went; the command's exit code."""
+    """Write `experiment.csv` (lines of other runs in it are kept), say how it went; the command's exit code."""
     out.mkdir(parents=True, exist_ok=True)
-    with (out / "experiment.csv").open("w", newline="", encoding="utf-8") as file:
+    table = out / "experiment.csv"
+    lines: list[dict[str, Any]] = [asdict(o) for o in outcomes]
+    if table.is_file():
+        with table.open(newline="", encoding="utf-8") as file:
+            lines += [line for line in csv.DictReader(file) if line["folder"] not in {o.folder for o in outcomes}]
+    with table.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [f.name for f in fields(Outcome)])
         writer.writeheader()
-        writer.writerows(asdict(o) for o in outcomes)
+        writer.writerows(lines)
     count = Counter(o.state for o in outcomes)
     print(
         f"{out / 'experiment.csv'}: {count['finished']} finished, {count['skipped']} were before, "

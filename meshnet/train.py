@@ -69,7 +69,8 @@ class Run:
 
     def state(self) -> dict[str, Any]:
         """What Fabric saves and loads."""
-        return {
+        scale = self.fabric.strategy.precision.state_dict()  # of the loss, in half precision; else nothing
+        return ({"precision": scale} if scale else {}) | {
             "network": self.model,
             "optimizer": self.optimizer,
             "schedule": self.schedule,
@@ -170,8 +171,8 @@ def _mark_finished(run: Run) -> None:
 def _start(fabric: Fabric, config: TrainConfig, command: str) -> Run:
     source = open_source(config)
     size = source.item(0).image.shape
-    network = build_network(config, (size[0], size[1], size[2]))
     check_memory(config, size, fabric.device)
+    network = build_network(config, (size[0], size[1], size[2]))
     if config.trainer.channels_last:
         network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     o, s = config.optimizer, config.schedule
@@ -193,6 +194,8 @@ def _start(fabric: Fabric, config: TrainConfig, command: str) -> Run:
 def _resume(run: Run) -> None:
     state = run.state()
     run.fabric.load(run.folder / "state.pt", state)
+    if "precision" in state:
+        run.fabric.strategy.precision.load_state_dict(state["precision"])
     run.progress = Progress(int(state["step"]), float(state["best"]))
     if run.fabric.is_global_zero:
         keep_log_until(run.folder / "log.csv", run.progress.step)

@@ -15,6 +15,17 @@ SHARED_DATA = REPO.parent / "shared" / "data"
 NO_DATA = "needs ../shared/data (real scans and published weights), which is not here"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests marked `gpu` are reported as skipped, with the reason, where there is no CUDA device."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if marked:
+        import torch
+
+        if not torch.cuda.is_available():
+            for item in marked:
+                item.add_marker(pytest.mark.skip(reason="not run: needs a CUDA device"))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of real scans, weights and expected results; skips the test where it is absent."""
