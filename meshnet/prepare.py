@@ -163,7 +163,8 @@ def _prepare_case(job: tuple[Case, Path, Settings]) -> int | str:
     stamp = {"image": _stamp(case.image), "mask": _stamp(case.mask)}
     if done.is_file():
         stored = json.loads(done.read_text())
-        if stored["sources"] == stamp:
+        files = [out / "volumes" / f"{case.name}_{kind}.nii.gz" for kind in ("image", "labels")]
+        if stored["sources"] == stamp and all(file.is_file() for file in files):
             return int(stored["lesion_voxels"])
     try:
         scan, lesion = _scan_and_lesion(case)

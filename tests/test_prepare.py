@@ -72,6 +72,14 @@ def test_a_second_run_does_nothing_new(arc: Path, prepared: Path) -> None:
     assert {p: p.stat().st_mtime_ns for p in (prepared / "volumes").iterdir()} == before
 
 
+def test_a_volume_that_was_lost_is_made_again(arc: Path, prepared: Path) -> None:
+    lost = prepared / read_index(prepared)[0].labels
+    content = np.asarray(nib.load(lost).dataobj)
+    lost.unlink()
+    assert main([str(arc), str(prepared), *SMALL]) == 0
+    np.testing.assert_array_equal(np.asarray(nib.load(lost).dataobj), content)
+
+
 def test_a_folder_of_another_grid_is_refused(arc: Path, prepared: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(arc), str(prepared), "--size", "32", "--voxel-size-mm", "6"]) == 2
     assert "use another folder" in capsys.readouterr().err

@@ -243,7 +243,7 @@ def test_two_devices_take_a_volume_each_in_every_step(prepared: Path, tmp_path: 
     devices = ["trainer.devices=2", "trainer.strategy=ddp"]
     arguments = command(prepared, tmp_path / "run", "data.inner_fold=0", *devices)
     program = [sys.executable, "-m", "meshnet.train", *arguments]
-    result = subprocess.run(program, capture_output=True, text=True, check=False, timeout=300)
+    result = subprocess.run(program, capture_output=True, text=True, check=False, timeout=600)
     assert result.returncode == 0, result.stderr
     one_device = open_source(compose_config(arguments)).steps
     assert [int(row["step"]) for row in log_of(tmp_path / "run")] == list(range(1, -(-one_device // 2) + 1))

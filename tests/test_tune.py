@@ -104,7 +104,7 @@ def test_a_killed_search_goes_on_to_its_winner(
     command = [sys.executable, "-m", "meshnet.tune", *arguments]
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + 600
         while len(list(out.glob("trials/*/inner1/state.pt"))) < 2:  # the first trial is over, or judged once
             assert process.poll() is None, (tmp_path / "log").read_text()
             assert time.monotonic() < deadline
@@ -113,7 +113,7 @@ def test_a_killed_search_goes_on_to_its_winner(
         process.wait()
     begun = {path.name for path in (out / "trials").iterdir()}
 
-    resumed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    resumed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     assert resumed.returncode == 0, resumed.stderr
     assert "resuming" in resumed.stderr
     with (out / "trials.csv").open(newline="") as file:
