@@ -19,6 +19,7 @@ from meshnet.config import compose_config
 from meshnet.experiment import plan
 from meshnet.train import is_finished, train
 from tests.make_arc import make_arc
+from tests.processes import begun
 
 SMALL = ["model.channels=3", "model.dilations=[1,2,1]", "trainer=cpu", "trainer.epochs=40", "trainer.save_every_s=0"]
 
@@ -56,8 +57,7 @@ def test_an_experiment_survives_a_lost_worker_and_names_what_failed(
     train(configs[1], command="half", until_epoch=20)  # an earlier experiment was stopped here
     assert not is_finished(out / "meshnet5" / "fold1-restart3")
 
-    with (tmp_path / "log").open("w") as log:
-        driver = psutil.Popen([sys.executable, "-m", "meshnet.experiment", *arguments], stdout=log, stderr=log)
+    with begun("meshnet.experiment", *arguments, log=tmp_path / "log") as driver:
         state = out / "meshnet5" / "fold0-restart3" / "state.pt"
         deadline = time.monotonic() + 600
         while not state.is_file():

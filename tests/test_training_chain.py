@@ -7,7 +7,6 @@ warm-up and class weights come from the search. Only the volumes are small, 24^3
 from __future__ import annotations
 
 import csv
-import signal
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from meshnet.metrics import dice
 from meshnet.prepare import Row, read_index
 from meshnet.train import is_finished
 from tests.make_arc import make_arc
+from tests.processes import begun
 
 pytestmark = pytest.mark.timeout(2400)  # the first test waits for all of the training; a busy machine takes long
 
@@ -62,15 +62,12 @@ def runs(prepared: Path, best: Path) -> Path:
     which = ["--models", "meshnet5", "--folds", "0,1", "--restarts", "0,1", "--cpus", "2"]
     recipe = [f"@{best}", "trainer.epochs=60", "trainer.save_every_s=2"]
     command = ["meshnet.experiment", "--data", str(prepared), "-o", str(out), *which, *recipe]
-    with (out.parent / "killed.log").open("w") as log:
-        process = subprocess.Popen([sys.executable, "-m", *command], stdout=log, stderr=log)
+    with begun(*command, log=out.parent / "killed.log") as process:
         deadline = time.monotonic() + 600
         while not list(out.glob("*/*/state.pt")):
             assert process.poll() is None, (out.parent / "killed.log").read_text()
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
     assert not any(is_finished(run) for run in out.glob("*/*"))
     run_module(*command)
     return out

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import signal
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from meshnet.config import compose_config
 from meshnet.prepare import read_index
 from meshnet.search import Search, Trial, drawn_overrides, ranked, write_best
 from tests.make_arc import make_arc
+from tests.processes import begun
 
 FIXED = ["trainer=cpu", "model.channels=5", "model.dilations=[1,2,1]", "trainer.save_every_s=0"]
 
@@ -102,16 +102,13 @@ def test_a_killed_search_goes_on_to_its_winner(
     size = ["--trials", "4", "--min-epochs", "1", "--max-epochs", "4", "--inner-folds", "0,1", "--cpus", "1"]
     arguments = ["--data", str(prepared), "-o", str(out), *size, *FIXED]
     command = [sys.executable, "-m", "meshnet.tune", *arguments]
-    with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+    with begun("meshnet.tune", *arguments, log=tmp_path / "log") as process:
         deadline = time.monotonic() + 600
-        while len(list(out.glob("trials/*/inner1/state.pt"))) < 2:  # the first trial is over, or judged once
+        while len(list(out.glob("trials/*/inner1/state.pt"))) < 2:  # the first trial is over
             assert process.poll() is None, (tmp_path / "log").read_text()
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    begun = {path.name for path in (out / "trials").iterdir()}
+    started = {path.name for path in (out / "trials").iterdir()}
 
     resumed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     assert resumed.returncode == 0, resumed.stderr
@@ -119,7 +116,7 @@ def test_a_killed_search_goes_on_to_its_winner(
     with (out / "trials.csv").open(newline="") as file:
         trials = list(csv.DictReader(file))
     assert len(trials) == 4
-    assert begun <= {t["trial"] for t in trials}  # what was begun was gone on with, not begun anew
+    assert started <= {t["trial"] for t in trials}  # what was begun was gone on with, not begun anew
     assert {int(t["epochs"]) for t in trials} <= {1, 2, 4}
     best = max((t for t in trials if t["epochs"] == "4"), key=lambda t: float(t["dice"]))
     winner = compose_config([f"@{out / 'best.txt'}"])
