@@ -236,7 +236,7 @@ def test_checkpointing_a_baseline_changes_neither_gradients_nor_statistics_nor_n
     assert states[0][0].keys() == states[1][0].keys()
     for name, tensor in states[0][0].items():
         torch.testing.assert_close(tensor, states[1][0][name], rtol=1e-4, atol=1e-6, msg=name)
-    assert states[0][1] < 0.2 * states[1][1]
+    assert states[0][1] < 0.4 * states[1][1]
 
 
 def test_two_devices_take_a_volume_each_in_every_step(prepared: Path, tmp_path: Path) -> None:
