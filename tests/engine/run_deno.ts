@@ -1,8 +1,8 @@
 // Runs one trial of the WebGPU engine under Deno: deno run -A run_deno.ts ENGINE_DIR CASE_DIR
 //
 // ENGINE_DIR is what `vite build -c vite.engine.config.ts` made. CASE_DIR holds model.json,
-// weights.safetensors, input.f32 and trial.json ({dims, f16, margin, inspect, maxBufferBytes, cancelAfterMs,
-// repeat}); labels.u8, margin.u8, output-<layer>.f32 and report.json are written there.
+// weights.safetensors, input.f32 and trial.json ({dims, margin, inspect, maxBufferBytes, cancelAfterMs; open, the
+// options of `openWebGpu`; fault, see below}); labels.u8, margin.u8, output-<layer>.f32 and report.json are written there.
 import { pathToFileURL } from 'node:url';
 
 const [engineDir, caseDir] = Deno.args;
@@ -18,7 +18,23 @@ const trial = {
   input,
 };
 
-const { labels, margin, outputs, ...report } = await runTrial(() => openWebGpu({ f16: options.f16 ?? false }), trial);
+// A fault to bring about: `lose` ends the device that many milliseconds after it was made; `refuse` makes the device
+// answer the run's first so many allocations with "out of memory".
+const { open = {}, fault = {} } = options;
+const requestDevice = GPUAdapter.prototype.requestDevice;
+GPUAdapter.prototype.requestDevice = async function (...request) {
+  const device = await requestDevice.apply(this, request);
+  if (fault.lose !== undefined) setTimeout(() => device.destroy(), fault.lose);
+  const popErrorScope = device.popErrorScope.bind(device);
+  let refusals = fault.refuse ?? 0;
+  device.popErrorScope = async () => {
+    const error = await popErrorScope();
+    return refusals-- > 0 ? new GPUOutOfMemoryError('no room') : error;
+  };
+  return device;
+};
+
+const { labels, margin, outputs, ...report } = await runTrial(() => openWebGpu(open), trial);
 if (labels) await Deno.writeFile(`${caseDir}/labels.u8`, labels);
 if (margin) await Deno.writeFile(`${caseDir}/margin.u8`, margin);
 for (const [layer, output] of outputs.entries()) {

@@ -25,6 +25,7 @@ from tests.engine_cases import (
     agreement,
     assert_outputs_equal,
     build,
+    build_without_result,
     smallest_dice,
     with_result,
     write_case,
@@ -66,6 +67,8 @@ def run(engine: Path, tmp_path: Path) -> Run:
         )
         assert done.returncode == 0, done.stderr
         report: dict[str, Any] = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+        if "fault" in options and report["error"] is not None:
+            return report
         assert report["error"] is None, report["error"]
         shape = built.dims[::-1]
         report["labels"] = np.fromfile(tmp_path / "labels.u8", np.uint8).reshape(shape)
@@ -94,7 +97,7 @@ def test_float16_storage_stays_close_to_pytorch(run: Run, norm: GroupNorm | None
         architecture = architecture.model_copy(update={"norm": norm})
     built = build(Case("f16", architecture, (11, 9, 19), gain=3))
 
-    got = run(built, f16=True, inspect=True)
+    got = run(built, open={"f16": True}, inspect=True)
 
     # 11 bits of mantissa, once per layer
     assert_outputs_equal(got["outputs"], built.outputs, relative=5e-3)
@@ -107,10 +110,57 @@ def test_float16_storage_saturates_instead_of_overflowing(run: Run) -> None:
     built = build(Case("overflow", architecture, (9, 3, 8), gain=200))
     assert np.abs(built.outputs[2]).max() > 65504
 
-    got = run(built, f16=True, inspect=True)
+    got = run(built, open={"f16": True}, inspect=True)
 
     assert all(np.isfinite(output).all() for output in got["outputs"])
     assert np.abs(got["outputs"][2]).max() == 65504
+
+
+def test_the_kernel_of_hardware_adapters_gives_pytorchs_layers(run: Run) -> None:
+    """Their tiles, and the columns kx spelled out as on large volumes."""
+    architecture = Architecture(channels=5, classes=3, dilations=(1, 2, 4), activation="elu")
+    built = build(Case("hardware", architecture, (21, 19, 11), gain=2))
+    hardware = {"accumulators": 64, "activationLoad": 4, "weightLoad": 0.25, "unrollFromVoxels": 0,
+                "workgroup": {"x": 64, "y": 1}}  # fmt: skip
+
+    layers = run(built, open={"tunables": hardware}, inspect=True)
+    fused = run(built, open={"tunables": hardware})
+
+    assert_outputs_equal(layers["outputs"], built.outputs, relative=2e-5)
+    decided = built.margin > 1e-4
+    assert agreement(fused["labels"][decided], built.labels[decided]) == 1
+    assert fused["details"] == {"storage": "float32"}
+    # lavapipe has a clock
+    assert all(timing["gpuMilliseconds"] >= 0 for timing in fused["timings"][1:])
+
+
+SMALL = Case("small", Architecture(channels=4, classes=3, dilations=(1, 3, 2), activation="relu"), (10, 9, 23))
+
+
+def test_a_device_without_room_for_float32_stores_float16_and_says_so(run: Run) -> None:
+    built = build(SMALL)
+
+    got = run(built, fault={"refuse": 1})
+
+    assert got["details"] == {"storage": "float16"}
+    decided = built.margin > 0.01
+    assert agreement(got["labels"][decided], built.labels[decided]) >= 0.999
+
+
+def test_a_device_without_room_at_all_says_how_much_was_needed(run: Run) -> None:
+    got = run(build(SMALL), fault={"refuse": 100})
+
+    assert "out of graphics memory, the model needs 1 MiB" in got["error"]
+
+
+def test_a_device_lost_in_a_run_ends_it_with_a_sentence(run: Run) -> None:
+    architecture = Architecture(channels=8, classes=2, dilations=(1, 2, 4, 8) * 3, activation="relu")
+    long = build_without_result(Case("long", architecture, (96, 96, 96)))
+
+    got = run(long, fault={"lose": 1500})
+
+    assert got["error"] is not None
+    assert "WebGPU: the device was closed" in got["error"]
 
 
 #: Corner (i, j, k) and size of a crop that holds every label, in voxels of the conformed scan.

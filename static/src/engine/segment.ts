@@ -83,7 +83,8 @@ export async function segment(
       backend = await module.open();
       const result = await backend.run(graph, input, options);
       const milliseconds = performance.now() - start;
-      return { ...result, backend: module.id, device: probe.device, details: probe.details, whyNot, milliseconds };
+      const details = { ...probe.details, ...result.details };
+      return { ...result, backend: module.id, device: probe.device, details, whyNot, milliseconds };
     } catch (error) {
       options.signal?.throwIfAborted();
       whyNot.push(named(module.id, `failed: ${messageOf(error)}`));

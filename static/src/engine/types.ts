@@ -69,6 +69,8 @@ export interface RunOptions {
 export interface LayerTiming {
   readonly name: string;
   readonly milliseconds: number;
+  /** Of these, time in the kernels by the device's own clock; absent where it has none. */
+  readonly gpuMilliseconds?: number;
 }
 
 export interface RunResult {
@@ -79,6 +81,8 @@ export interface RunResult {
   /** Most bytes of activations, weights and staging allocated at once by the engine. */
   readonly peakBytes: number;
   readonly largestBufferBytes: number;
+  /** What the engine decided for this run, for the diagnostics. */
+  readonly details?: Readonly<Record<string, string | number>>;
 }
 
 export type BackendId = 'webgpu' | 'webgl2' | 'cpu' | 'tfjs';

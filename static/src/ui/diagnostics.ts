@@ -34,7 +34,10 @@ export function diagnosticsText(facts: DiagnosticFacts): string {
   if (report !== null) {
     lines.push(`Inference: ${(report.milliseconds / 1000).toFixed(2)} s`);
     lines.push(`Memory of the engine: ${formatBytes(report.peakBytes)} at most, largest buffer ${formatBytes(report.largestBufferBytes)}`);
-    for (const { name, milliseconds } of report.timings) lines.push(`  ${name}: ${milliseconds.toFixed(0)} ms`);
+    for (const { name, milliseconds, gpuMilliseconds } of report.timings) {
+      const gpu = gpuMilliseconds === undefined ? '' : `, ${gpuMilliseconds.toFixed(0)} ms of it in kernels`;
+      lines.push(`  ${name}: ${milliseconds.toFixed(0)} ms${gpu}`);
+    }
   }
   if (facts.lastError !== null) lines.push(`Last error: ${facts.lastError}`);
   return lines.join('\n');

@@ -2,19 +2,21 @@
 // network fused (FUSE: activation → classifier → argmax → label bytes).
 //   out[z][o][y][x] = act(bias[o] + Σ_kz Σ_c Σ_kx Σ_ky w[kz][c][kx][ky][o] · in[z+(kz−1)d][c][y+(ky−1)d][x+(kx−1)d])
 //
-// One invocation computes ROWS voxels of one column, spaced by the dilation (y, y+d, …), for a block of
-// BLOCK output channels: ROWS + 2 loads then serve 3 · ROWS taps, and neighbouring invocations read
-// neighbouring x, whatever the dilation. Accumulators are scalars acc_row_channel.
+// One invocation computes ROWS voxels of one column, spaced by the dilation (y, y+d, …), for BLOCK output
+// channels: ROWS + 2 loads then serve 3 · ROWS taps, and neighbouring invocations read neighbouring x,
+// whatever the dilation. Accumulators are scalars acc_row_channel. COPIES (1 or 3) columns kx are spelled out
+// per turn of their loop: more give a compiler loads to start early, and longer programs.
 //
-// Dispatch: x = columns, y = row groups (group g → first row (g / d)·ROWS·d + g % d), z = planes · blocks.
+// Dispatch: x = columns, y = row groups (group g → first row (g / d)·ROWS·d + g % d), z = planes; once for
+// each block of output channels.
 // Bindings: window_0, _1, _2 = the chunks that hold planes z − d, z, z + d (absent where `present` says
-// so); weights = [block][kz][c][kx][ky][BLOCK4] then [block][BLOCK4] bias, as vec4f, BLOCK4 = BLOCK rounded
-// up to 4; out = chunk of the output.
+// so); weights = the block's [kz][c][kx] QUADS vec4f holding [ky][BLOCK] without gaps, then BLOCK biases;
+// out = chunk of the output.
 struct Dispatch {
   size: vec2u,           // nx, ny
   dilation: u32,
   present: u32,          // bit k set: window k exists
-  first: vec4u,          // index of the first value of: window 0, 1, 2, out
+  first: vec4u,          // index of the first value of: window 0, 1, 2, out (the block's first channel)
   in_stride: u32,        // values from plane to plane
   out_stride: u32,
   first_group: u32,
@@ -25,14 +27,16 @@ struct Dispatch {
 override WORKGROUP_X: u32 = 32;
 override WORKGROUP_Y: u32 = 1;
 override IN_CHANNELS: u32 = 1;
-override OUT_CHANNELS: u32 = 1;
-override BLOCKS: u32 = 1;
 
 @group(0) @binding(0) var<uniform> u: Dispatch;
 @group(0) @binding(1) var<storage, read> window_0: array<stored>;
 @group(0) @binding(2) var<storage, read> window_1: array<stored>;
 @group(0) @binding(3) var<storage, read> window_2: array<stored>;
-@group(0) @binding(4) var<storage, read> weights: array<vec4f>;
+//#if UNIFORM
+@group(0) @binding(4) var<uniform> weights: array<vec4f, $(WEIGHT_QUADS)>;
+//#else
+@group(0) @binding(4) var<storage, read> weights: array<vec4f, $(WEIGHT_QUADS)>;
+//#end
 //#if FUSE
 //#else
 @group(0) @binding(5) var<storage, read_write> out: array<stored>;
@@ -47,19 +51,17 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let group = i32(id.y + u.first_group);
   let top = (group / d) * ($(ROWS) * d) + group % d;
   if (x >= nx || top >= ny) { return; }
-  let plane = id.z / BLOCKS;
-  let block = id.z % BLOCKS;
+  let plane = id.z;
   let channel_stride = u.size.x * u.size.y;
 
 //#for r in ROWS + 2
-  let y_$(r) = top + ($(r) - 1) * d;
+  let y_$(r) = top + $(r) * d - d;
   let inside_$(r) = y_$(r) >= 0 && y_$(r) < ny;
   let row_$(r) = u32(clamp(y_$(r), 0, ny - 1) * nx);
 //#end
 
-  let bias_at = (BLOCKS * 27u * IN_CHANNELS + block) * $(QUADS)u;
-//#for q in QUADS
-  let bias_$(q) = weights[bias_at + $(q)u];
+//#for q in BIAS_QUADS
+  let bias_$(q) = weights[$(BIAS_AT + q)];
 //#end
 //#for r in ROWS
 //#for o in BLOCK
@@ -69,27 +71,31 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
 
 //#for k in 3
   if ((u.present & (1u << $(k)u)) != 0u) {
-    var tap = (block * 3u + $(k)u) * IN_CHANNELS * $(9 * QUADS)u;
+    var tap = $(k) * IN_CHANNELS * $(3 * QUADS);
     var channel = u.first[$(k)] + plane * u.in_stride;
     for (var c = 0u; c < IN_CHANNELS; c++) {
-      for (var kx = -1; kx <= 1; kx++) {
-        let column = x + kx * d;
+      for (var kx = 0u; kx < 3u; kx += $(COPIES)u) {
+//#for copy in COPIES
+      {
+        let column = x + i32(kx) * d + $(copy) * d - d;
         let wide = column >= 0 && column < nx;
         let at = channel + u32(clamp(column, 0, nx - 1));
 //#for r in ROWS + 2
         let v_$(r) = select(0.0, f32(window_$(k)[at + row_$(r)]), wide && inside_$(r));
 //#end
-//#for ky in 3
 //#for q in QUADS
-        let w_$(ky)_$(q) = weights[tap + $(ky * QUADS + q)u];
+        let w_$(q) = weights[tap + $(copy * QUADS + q)];
 //#end
+//#for ky in 3
 //#for o in BLOCK
 //#for r in ROWS
-        acc_$(r)_$(o) = fma(w_$(ky)_$(o / 4)[$(o % 4)], v_$(r + ky), acc_$(r)_$(o));
+        acc_$(r)_$(o) = fma(w_$((ky * BLOCK + o) / 4)[$((ky * BLOCK + o) % 4)], v_$(r + ky), acc_$(r)_$(o));
 //#end
 //#end
 //#end
-        tap += $(3 * QUADS)u;
+      }
+//#end
+      tap += $(COPIES * QUADS)u;
       }
       channel += channel_stride;
     }
@@ -98,23 +104,21 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
 
 //#if FUSE
 //#for r in ROWS
-  if (top + $(r) * d < ny) {
+  if (inside_$(r + 1)) {
     var a: array<f32, $(WIDTH)>;
 //#for o in BLOCK
     a[$(o)] = activate(acc_$(r)_$(o));
 //#end
-    let byte = u.first_byte + (plane * u.size.y + u32(top + $(r) * d)) * u.size.x + id.x;
+    let byte = u.first_byte + plane * channel_stride + row_$(r + 1) + id.x;
     classify(a, byte, 0u, 0u, u.margin_offset);
   }
 //#end
 //#else
-  let base = u.first.w + plane * u.out_stride + block * $(BLOCK)u * channel_stride + id.x;
-//#for o in BLOCK
-  if (block * $(BLOCK)u + $(o)u < OUT_CHANNELS) {
+  let base = u.first.w + plane * u.out_stride + id.x;
 //#for r in ROWS
-    if (top + $(r) * d < ny) {
-      out[base + $(o)u * channel_stride + u32((top + $(r) * d) * nx)] = pack(activate(acc_$(r)_$(o)));
-    }
+  if (inside_$(r + 1)) {
+//#for o in BLOCK
+    out[base + row_$(r + 1) + $(o)u * channel_stride] = pack(activate(acc_$(r)_$(o)));
 //#end
   }
 //#end

@@ -1,9 +1,10 @@
 // Adapter and device: what there is, whether it is software, and what the diagnostics say of it.
 import type { Probe } from '../types';
+import type { AdapterKind } from './tunables';
 
 export interface OpenDevice {
   readonly device: GPUDevice;
-  readonly software: boolean;
+  readonly kind: AdapterKind;
   /** Rejects with a sentence when the device is lost; never resolves. */
   readonly lost: Promise<never>;
   /** First error the device reported outside any scope since the last call, or null. */
@@ -28,13 +29,14 @@ export async function probeDevice(): Promise<Probe> {
     return {
       available: true,
       device: describe(info),
-      software: isSoftware(info),
+      software: kindOf(info) !== 'hardware',
       details: {
         vendor: info.vendor,
         architecture: info.architecture,
         device: info.device,
         description: info.description,
         shaderF16: adapter.features.has('shader-f16') ? 'yes' : 'no',
+        timestampQuery: adapter.features.has('timestamp-query') ? 'yes' : 'no',
         maxBufferSize: limits.maxBufferSize,
         maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
         maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
@@ -45,13 +47,17 @@ export async function probeDevice(): Promise<Probe> {
   }
 }
 
+/** Features that are used where the adapter has them, never required. */
+const FEATURES = ['shader-f16', 'timestamp-query'] as const;
+
 /** Throws an Error where there is no adapter or device, or `f16` is asked for and the adapter lacks it. */
 export async function openDevice(f16: boolean): Promise<OpenDevice> {
   const adapter = await requestAdapter();
   if (f16 && !adapter.features.has('shader-f16')) {
     throw new Error(`WebGPU: ${describe(adapter.info)} lacks shader-f16; use 32-bit storage`);
   }
-  const device = await adapter.requestDevice({ label: 'meshnet', requiredFeatures: f16 ? ['shader-f16'] : [] });
+  const requiredFeatures = FEATURES.filter((name) => adapter.features.has(name));
+  const device = await adapter.requestDevice({ label: 'meshnet', requiredFeatures });
   let reported: string | null = null;
   device.onuncapturederror = (event) => {
     reported ??= event.error.message;
@@ -69,15 +75,16 @@ export async function openDevice(f16: boolean): Promise<OpenDevice> {
     reported = null;
     return message;
   };
-  return { device, software: isSoftware(adapter.info), lost, takeError };
+  return { device, kind: kindOf(adapter.info), lost, takeError };
 }
 
 function describe(info: GPUAdapterInfo): string {
   return info.description || [info.vendor, info.architecture, info.device].filter((part) => part !== '').join(' ') || 'unnamed adapter';
 }
 
-/** Fallback adapters and the known software rasterisers; they rank after the CPU engine. */
-function isSoftware(info: GPUAdapterInfo): boolean {
+/** Fallback adapters and the known software rasterisers rank after the CPU engine. */
+function kindOf(info: GPUAdapterInfo): AdapterKind {
   const text = `${info.vendor} ${info.architecture} ${info.device} ${info.description}`;
-  return info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|basic render|software/i.test(text);
+  if (/llvmpipe|lavapipe/i.test(text)) return 'llvmpipe';
+  return info.isFallbackAdapter || /swiftshader|basic render|software/i.test(text) ? 'swiftshader' : 'hardware';
 }

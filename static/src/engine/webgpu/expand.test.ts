@@ -4,7 +4,7 @@ import { expand } from './expand';
 it('repeats, nests and computes', () => {
   const source = ['//#for r in ROWS + 1', '//#for o in 2', 'a_$(r)_$(o) = $(r * 4 + o % 2);', '//#end', '//#end'].join('\n');
   expect(expand(source, { ROWS: 1 })).toBe('a_0_0 = 0;\na_0_1 = 1;\na_1_0 = 4;\na_1_1 = 5;');
-  expect(expand('$(7 / 4) $(7 % 4) $(2 * 3 + 1)', {})).toBe('1 3 7');
+  expect(expand('$(7 / 4) $(7 % 4) $(2 * 3 + 1) $((3 + 4) / 2 + (1 + 1) * 3)', {})).toBe('1 3 7 9');
 });
 
 it('keeps the branch that holds and never looks into the other', () => {

@@ -4,7 +4,7 @@
 //   //#if NAME           … //#else … //#end    keeps the lines where NAME is defined and not 0
 //   //#if NAME == VALUE  … //#end              … where NAME has that value
 //   //#for v in COUNT    … //#end              repeats the lines with v = 0 … COUNT − 1
-//   $(expression)                              integer + * / % of numbers and names
+//   $(expression)                              integer + * / % of numbers, names and (sums)
 // Registers are then plain scalars (acc_0_3), which every driver keeps in registers.
 
 export type Defines = Readonly<Record<string, number | string>>;
@@ -62,7 +62,7 @@ function render(nodes: readonly Node[], defines: Defines): string[] {
   return nodes.flatMap((node) => {
     switch (node.kind) {
       case 'line':
-        return [node.text.replace(/\$\(([^)]*)\)/g, (_, text: string) => String(evaluate(text, defines, node.number)))];
+        return [node.text.replace(/\$\(((?:[^()]|\([^()]*\))*)\)/g, (_, text: string) => String(evaluate(text, defines, node.number)))];
       case 'if': {
         const defined = defines[node.name];
         const holds = node.value === undefined ? defined !== undefined && defined !== 0 : defined === node.value;
@@ -76,8 +76,9 @@ function render(nodes: readonly Node[], defines: Defines): string[] {
   });
 }
 
-/** Sums of products; * / % bind alike, left to right, / rounds down. */
+/** Sums of products; * / % bind alike, left to right, / rounds down; parentheses one deep. */
 function evaluate(text: string, defines: Defines, line: number): number {
+  if (text.includes('(')) return evaluate(text.replace(/\(([^()]*)\)/g, (_, inner: string) => String(evaluate(inner, defines, line))), defines, line);
   const value = (atom: string): number => {
     const number = Number(/^\d+$/.test(atom) ? atom : defines[atom]);
     if (!Number.isInteger(number)) throw new Error(`kernel line ${line}: ${atom || '(nothing)'} in $(${text}) is no known integer`);

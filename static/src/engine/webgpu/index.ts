@@ -1,26 +1,41 @@
 // The WebGPU backend: our own WGSL, within the default limits of any device.
-import type { Backend, BackendModule } from '../types';
+import type { Backend, BackendModule, EngineInput, Graph, RunOptions, RunResult } from '../types';
 import { openDevice, probeDevice } from './device';
 import { Kernels } from './kernels';
-import { runGraph } from './run';
-import type { Tunables } from './steps';
+import { OutOfMemory } from './memory';
+import { planFor, runGraph } from './run';
+import { machineMemoryGiB, savesMemory } from './storage';
+import { TUNABLES, type Tunables } from './tunables';
 
 export interface WebGpuOptions {
-  /** Store activations as float16 (needs the adapter's `shader-f16`); arithmetic stays float32. */
+  /** Store activations as float16 (needs the adapter's `shader-f16`) or not; chosen for each run where not given. */
   readonly f16?: boolean;
+  /** For measurements: other figures than the adapter's own. */
+  readonly tunables?: Partial<Tunables>;
 }
 
 /** Rejects with an Error whose message says why WebGPU cannot run here. */
 export async function openWebGpu(options: WebGpuOptions = {}): Promise<Backend> {
-  const f16 = options.f16 ?? false;
-  const open = await openDevice(f16);
-  // A CPU pretending to be a GPU spills cheaply and gains from every saved load; a GPU needs its registers
-  // for occupancy.
-  const tunables: Tunables = { f16, accumulators: open.software ? 128 : 64, workgroup: { x: 32, y: 1 } };
+  const open = await openDevice(options.f16 ?? false);
+  const tunables = { ...TUNABLES[open.kind], ...options.tunables };
   const kernels = new Kernels(open.device, tunables.workgroup);
+  const canHalve = options.f16 === undefined && open.device.features.has('shader-f16');
+
+  /** float32 where it fits; float16 storage (agreement as stated for it) where only that does. */
+  async function run(graph: Graph, input: EngineInput, runOptions: RunOptions = {}): Promise<RunResult> {
+    const runWith = (f16: boolean): Promise<RunResult> => runGraph(open, kernels, tunables, f16, graph, input, runOptions);
+    const f16 = options.f16 ?? (canHalve && savesMemory(planFor(open.device, graph, input.dims, runOptions, 4).peakBytes, machineMemoryGiB()));
+    try {
+      return await runWith(f16);
+    } catch (error) {
+      if (!(error instanceof OutOfMemory) || f16 || !canHalve) throw error;
+      return runWith(true);
+    }
+  }
+
   return {
     id: 'webgpu',
-    run: (graph, input, runOptions = {}) => runGraph(open, kernels, tunables, graph, input, runOptions),
+    run,
     dispose: () => {
       open.device.destroy();
     },

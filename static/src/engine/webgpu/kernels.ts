@@ -7,9 +7,10 @@ import convFile from './conv.wgsl?raw';
 import { expand, type Defines } from './expand';
 import mergeFile from './merge.wgsl?raw';
 import normalizeFile from './normalize.wgsl?raw';
-import type { Tiling } from './pack';
+import { biasAt, blockBytes, quadsOf } from './pack';
 import statisticsFile from './statistics.wgsl?raw';
 import storageFile from './storage.wgsl?raw';
+import type { Tunables } from './tunables';
 
 /** What the kernels are specialised by besides the layer. */
 export interface Variant {
@@ -26,33 +27,35 @@ export class Kernels {
 
   constructor(
     private readonly device: GPUDevice,
-    private readonly workgroup: { readonly x: number; readonly y: number },
+    private readonly workgroup: Tunables['workgroup'],
   ) {}
 
-  /** Convolution of a layer; with `classes` the end of the network is fused into it. */
-  conv(layer: Layer, tiling: Tiling, variant: Variant, classes: number | null): Pipeline {
-    const { rows, block, blocks } = tiling;
+  /**
+   * Convolution of a layer to `block` of its output channels, `copies` of the columns kx spelled out; with `classes`
+   * the end of the network is fused into it.
+   */
+  conv(layer: Layer, rows: number, block: number, copies: 1 | 3, variant: Variant, classes: number | null): Pipeline {
+    const { inChannels, outChannels } = layer;
+    const bytes = blockBytes(inChannels, block);
     const defines = {
       F16: Number(variant.f16),
       ACTIVATION: layer.norm === null ? layer.activation : 'none',
       ROWS: rows,
+      COPIES: copies,
       BLOCK: block,
-      QUADS: Math.ceil(block / 4),
+      QUADS: quadsOf(block),
+      BIAS_AT: biasAt(inChannels, block),
+      BIAS_QUADS: Math.ceil(block / 4),
+      WEIGHT_QUADS: bytes / 16,
+      UNIFORM: Number(bytes <= this.device.limits.maxUniformBufferBindingSize),
       FUSE: Number(classes !== null),
       MARGIN: Number(variant.margin),
-      WIDTH: layer.outChannels,
+      WIDTH: outChannels,
       CLASSES: classes ?? 0,
     };
     const files = [storageFile, activationFile, ...(classes === null ? [] : [classifierFile]), convFile];
-    const constants = {
-      WORKGROUP_X: this.workgroup.x,
-      WORKGROUP_Y: this.workgroup.y,
-      IN_CHANNELS: layer.inChannels,
-      BLOCKS: blocks,
-      ...(classes === null ? { OUT_CHANNELS: layer.outChannels } : {}),
-    };
-    const width = `${layer.inChannels}→${layer.outChannels}`;
-    return this.pipeline(`conv ${width}${classes === null ? '' : `→${classes} labels`}`, files, defines, constants);
+    const constants = { WORKGROUP_X: this.workgroup.x, WORKGROUP_Y: this.workgroup.y, IN_CHANNELS: inChannels };
+    return this.pipeline(`conv ${inChannels}→${block}${classes === null ? '' : `→${classes} labels`}`, files, defines, constants);
   }
 
   statistics(variant: Variant): Pipeline {

@@ -1,10 +1,12 @@
 // GPU buffers of one run: labelled, counted, and all destroyed at its end.
+import type { OpenDevice } from './device';
 
 export class Memory {
   peakBytes = 0;
   largestBufferBytes = 0;
   private bytes = 0;
   private readonly buffers = new Set<GPUBuffer>();
+  private readonly querySets: GPUQuerySet[] = [];
 
   constructor(private readonly device: GPUDevice) {}
 
@@ -18,9 +20,15 @@ export class Memory {
     return buffer;
   }
 
-  /** A read-only storage buffer with these contents. */
+  querySet(label: string, count: number): GPUQuerySet {
+    const set = this.device.createQuerySet({ label, type: 'timestamp', count });
+    this.querySets.push(set);
+    return set;
+  }
+
+  /** A read-only buffer with these contents. */
   constants(label: string, data: Float32Array<ArrayBuffer>): GPUBuffer {
-    const buffer = this.buffer(label, data.byteLength, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST);
+    const buffer = this.buffer(label, data.byteLength, GPUBufferUsage.STORAGE | GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
     this.device.queue.writeBuffer(buffer, 0, data);
     return buffer;
   }
@@ -32,19 +40,24 @@ export class Memory {
 
   destroy(): void {
     for (const buffer of this.buffers) this.release(buffer);
+    for (const set of this.querySets) set.destroy();
   }
 }
 
-/** Runs `allocate` and turns a refusal of the device into an Error that says how much was asked for. */
-export async function allocating<T>(device: GPUDevice, memory: Memory, allocate: () => T): Promise<T> {
+/** The device cannot hold the run's buffers; narrower storage may still fit. */
+export class OutOfMemory extends Error {}
+
+/** Runs `allocate`; throws OutOfMemory, saying how much was asked for, where the device refuses. */
+export async function allocating<T>({ device, lost }: OpenDevice, memory: Memory, allocate: () => T): Promise<T> {
   device.pushErrorScope('validation');
   device.pushErrorScope('out-of-memory');
   const result = allocate();
-  const outOfMemory = await device.popErrorScope();
-  const invalid = await device.popErrorScope();
+  const scopes = Promise.all([device.popErrorScope(), device.popErrorScope()]);
+  scopes.catch(() => undefined); // of a lost device; `lost` says it better
+  const [outOfMemory, invalid] = await Promise.race([scopes, lost]);
   if (outOfMemory !== null) {
     const mebibytes = Math.ceil(memory.peakBytes / 2 ** 20);
-    throw new Error(`WebGPU: out of graphics memory, the model needs ${mebibytes} MiB for this volume; close other tabs, or choose the CPU`);
+    throw new OutOfMemory(`WebGPU: out of graphics memory, the model needs ${mebibytes} MiB for this volume; close other tabs, or choose the CPU`);
   }
   if (invalid !== null) throw new Error(`WebGPU: ${invalid.message}`);
   return result;

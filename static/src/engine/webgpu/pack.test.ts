@@ -1,7 +1,8 @@
 import { expect, it } from 'vitest';
 import type { Layer } from '../types';
 import { fromHalf, toHalf } from './half';
-import { chooseTiling, packConv, rowGroups } from './pack';
+import { biasAt, chooseTiling, packBlock, quadsOf, rowGroups } from './pack';
+import { TUNABLES } from './tunables';
 
 const layer = (inChannels: number, outChannels: number, dilation: number): Layer => ({
   name: 'layer', inChannels, outChannels, kernelSize: 3, dilation,
@@ -10,13 +11,30 @@ const layer = (inChannels: number, outChannels: number, dilation: number): Layer
   norm: null, activation: 'relu',
 });
 
+const gpu = TUNABLES.hardware;
+
 it('every weight and bias is packed once', () => {
   for (const [inChannels, out] of [[1, 5], [3, 21], [2, 33], [2, 16]] as const) {
-    const tiling = chooseTiling(layer(inChannels, out, 2), 40, 64, false);
-    const packed = packConv(layer(inChannels, out, 2), tiling).filter((v) => v !== 0).sort();
-    const wanted = Float32Array.from([...layer(inChannels, out, 2).weight, ...layer(inChannels, out, 2).bias]).sort();
-    expect(packed).toEqual(wanted);
+    const wide = layer(inChannels, out, 2);
+    const packed: number[] = [];
+    let first = 0;
+    for (const block of chooseTiling(wide, 40, gpu, false).blocks) {
+      packed.push(...packBlock(wide, first, block).filter((v) => v !== 0));
+      first += block;
+    }
+    expect(first).toBe(out);
+    expect(Float32Array.from(packed).sort()).toEqual(Float32Array.from([...wide.weight, ...wide.bias]).sort());
   }
+});
+
+it('weights lie where the kernel reads them', () => {
+  const wide = layer(3, 7, 1);
+  const block = 4;
+  const packed = packBlock(wide, 2, block);
+  const [o, c, kx, ky, kz] = [3, 1, 2, 0, 1];
+  const quad = ((kz * 3 + c) * 3 + kx) * quadsOf(block);
+  expect(packed[4 * quad + ky * block + o]).toBe(wide.weight[((2 + o) * 3 + c) * 27 + kx * 9 + ky * 3 + kz]);
+  expect(packed[4 * biasAt(3, block) + o]).toBe(wide.bias[2 + o]);
 });
 
 it('row groups cover every row exactly once', () => {
@@ -36,11 +54,22 @@ it('row groups cover every row exactly once', () => {
 });
 
 it('tiling stays within the registers and does not waste rows on a small volume', () => {
-  expect(chooseTiling(layer(16, 16, 16), 256, 64, false)).toEqual({ rows: 4, block: 16, blocks: 1 });
-  expect(chooseTiling(layer(5, 5, 16), 256, 64, false).rows).toBe(8);
-  expect(chooseTiling(layer(5, 5, 16), 20, 64, false).rows).toBeLessThanOrEqual(2);
-  expect(chooseTiling(layer(30, 30, 1), 256, 64, false)).toEqual({ rows: 4, block: 15, blocks: 2 });
-  expect(chooseTiling(layer(64, 64, 1), 256, 64, true)).toEqual({ rows: 1, block: 64, blocks: 1 });
+  expect(chooseTiling(layer(16, 16, 16), 256, gpu, false)).toEqual({ rows: 4, blocks: [16] });
+  expect(chooseTiling(layer(5, 5, 16), 256, gpu, false).rows).toBeGreaterThanOrEqual(8);
+  expect(chooseTiling(layer(5, 5, 16), 20, gpu, false).rows).toBeLessThanOrEqual(2);
+  expect(chooseTiling(layer(64, 64, 1), 256, gpu, true)).toEqual({ rows: 1, blocks: [64] });
+  expect(chooseTiling(layer(200, 200, 1), 256, gpu, true)).toEqual({ rows: 1, blocks: [200] });
+});
+
+it.each([5, 11, 15, 16, 21, 26, 30, 64])('no output channel is computed in vain: %i', (channels) => {
+  for (const tunables of Object.values(TUNABLES)) {
+    for (const dilation of [1, 16]) {
+      const { rows, blocks } = chooseTiling(layer(channels, channels, dilation), 256, tunables, false);
+      expect(blocks.reduce((sum, block) => sum + block, 0)).toBe(channels);
+      expect(Math.max(...blocks) - Math.min(...blocks)).toBeLessThanOrEqual(1);
+      expect(rows * blocks[0]!).toBeLessThanOrEqual(tunables.accumulators);
+    }
+  }
 });
 
 it('float16 bits survive the way there and back, and large values saturate', () => {

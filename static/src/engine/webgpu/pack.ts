@@ -1,33 +1,48 @@
 // Weights in the order the kernels read them. Pure.
 import type { Layer } from '../types';
 
-/** How a convolution is cut for registers: rows per invocation, and output channels in equal blocks. */
+/** How a convolution is cut for registers: rows per invocation, and output channels of each dispatch. */
 export interface Tiling {
   readonly rows: number;
-  readonly block: number;
-  readonly blocks: number;
+  /** Widths of the blocks of output channels, in order; as equal as they can be. */
+  readonly blocks: readonly number[];
 }
 
-/** Widest block of output channels one invocation keeps in registers. */
-const MAX_BLOCK = 16;
-/** Throughput of 1, 2, 4, 8 rows per invocation relative to one, from loads per multiply-add. */
-const GAIN: readonly (readonly [rows: number, gain: number])[] = [[8, 2.4], [4, 2], [2, 1.5], [1, 1]];
+/** What decides a tiling; an adapter's kind has its own figures (see `tunables.ts`). */
+export interface Costs {
+  /** Accumulator registers of one invocation. */
+  readonly accumulators: number;
+  /** Cost of an activation's load (address, bounds, zero padding) in multiply-adds. */
+  readonly activationLoad: number;
+  /** Cost of one weight's load in multiply-adds. */
+  readonly weightLoad: number;
+}
+
+/** Few sizes, so that layers share pipelines. */
+const ROWS = [16, 8, 4, 2, 1] as const;
 
 /**
- * Tiling of a layer on rows of `ny` voxels. `accumulators` bounds the registers of one invocation. Groups of
- * rows spaced by the dilation that overhang the volume are wasted, so small volumes get fewer rows. The fused
- * last block needs all channels in one invocation (`whole`).
+ * Tiling of a layer on rows of `ny` voxels: the cheapest per multiply-add that fits the registers. Groups of rows
+ * spaced by the dilation that overhang the volume are wasted, so small volumes get fewer rows. The fused last
+ * block needs all channels in one invocation (`whole`).
  */
-export function chooseTiling(layer: Layer, ny: number, accumulators: number, whole: boolean): Tiling {
-  const blocks = whole ? 1 : Math.ceil(layer.outChannels / MAX_BLOCK);
-  const block = Math.ceil(layer.outChannels / blocks);
-  let best = { rows: 1, speed: 0 };
-  for (const [rows, gain] of GAIN) {
-    if (rows > 1 && rows * block > accumulators) continue;
-    const speed = (gain * ny) / (rowGroups(ny, layer.dilation, rows) * rows);
-    if (speed > best.speed) best = { rows, speed };
+export function chooseTiling(layer: Layer, ny: number, costs: Costs, whole: boolean): Tiling {
+  let best = { rows: 1, count: 1, cost: Infinity };
+  for (let count = 1; count <= (whole ? 1 : layer.outChannels); count++) {
+    const block = Math.ceil(layer.outChannels / count);
+    for (const rows of ROWS) {
+      if (rows * block > costs.accumulators && (rows > 1 || count < layer.outChannels) && !(whole && rows === 1)) continue;
+      const perTap = rows * block * 3 + (rows + 2) * costs.activationLoad + 3 * block * costs.weightLoad;
+      const cost = perTap * count * rowGroups(ny, layer.dilation, rows);
+      if (cost < best.cost) best = { rows, count, cost };
+    }
   }
-  return { rows: best.rows, block, blocks };
+  return { rows: best.rows, blocks: split(layer.outChannels, best.count) };
+}
+
+/** `total` in `count` parts that differ by at most one, the larger first. */
+function split(total: number, count: number): number[] {
+  return Array.from({ length: count }, (_, i) => Math.floor((total + count - 1 - i) / count));
 }
 
 /** Groups of `rows` rows spaced by `dilation` that cover ny rows; group g starts at ⌊g/d⌋·rows·d + g mod d. */
@@ -37,21 +52,31 @@ export function rowGroups(ny: number, dilation: number, rows: number): number {
   return full * dilation + Math.min(ny - full * span, dilation);
 }
 
-/** [block][kz][c][kx][ky][block rounded up to 4] weights, then [block][…] biases; zeros fill up. */
-export function packConv(layer: Layer, { block, blocks }: Tiling): Float32Array<ArrayBuffer> {
-  const { inChannels, outChannels, weight, bias } = layer;
-  const padded = Math.ceil(block / 4) * 4;
-  const out = new Float32Array(blocks * (27 * inChannels + 1) * padded);
-  const biasAt = blocks * 27 * inChannels * padded;
-  for (let o = 0; o < outChannels; o++) {
-    const b = Math.floor(o / block);
-    out[biasAt + b * padded + (o % block)] = bias[o]!;
-    for (let c = 0; c < inChannels; c++) {
-      for (let tap = 0; tap < 27; tap++) {
-        const [kx, ky, kz] = [Math.floor(tap / 9), Math.floor(tap / 3) % 3, tap % 3]; // the file's order, kz fastest
-        const at = (((b * 3 + kz) * inChannels + c) * 3 + kx) * 3 + ky;
-        out[at * padded + (o % block)] = weight[(o * inChannels + c) * 27 + tap]!;
-      }
+/** vec4f of a block's weights for one (kz, c, kx): [ky][block] without gaps. */
+export function quadsOf(block: number): number {
+  return Math.ceil((3 * block) / 4);
+}
+
+/** Where a block's biases begin, in vec4f. */
+export function biasAt(inChannels: number, block: number): number {
+  return 9 * inChannels * quadsOf(block);
+}
+
+/** Bytes of one block's weights and biases. */
+export function blockBytes(inChannels: number, block: number): number {
+  return (biasAt(inChannels, block) + Math.ceil(block / 4)) * 16;
+}
+
+/** Output channels first … first + block − 1: [kz][c][kx] quads of [ky][block], then the biases; zeros fill up. */
+export function packBlock(layer: Layer, first: number, block: number): Float32Array<ArrayBuffer> {
+  const { inChannels, weight, bias } = layer;
+  const out = new Float32Array(blockBytes(inChannels, block) / 4);
+  out.set(bias.subarray(first, first + block), 4 * biasAt(inChannels, block));
+  for (let c = 0; c < inChannels; c++) {
+    for (let tap = 0; tap < 27; tap++) {
+      const [kx, ky, kz] = [Math.floor(tap / 9), Math.floor(tap / 3) % 3, tap % 3]; // the file's order, kz fastest
+      const at = ((kz * inChannels + c) * 3 + kx) * quadsOf(block) * 4 + ky * block;
+      for (let o = 0; o < block; o++) out[at + o] = weight[((first + o) * inChannels + c) * 27 + tap]!;
     }
   }
   return out;

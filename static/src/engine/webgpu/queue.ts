@@ -1,6 +1,8 @@
 // Bounded submissions: work is cut so that no submission runs much longer than TARGET_MS. A driver then never
 // resets a long one, and a cancel is noticed between two of them.
 import type { OpenDevice } from './device';
+import type { Memory } from './memory';
+import { GpuTimer } from './timer';
 
 const TARGET_MS = 250;
 /** First guess, before anything was timed: 20 million multiply-adds take under a second anywhere. */
@@ -16,15 +18,18 @@ export class Queue {
   private macs = 0;
   private used = 0;
   private readonly uniforms = new Uint8Array(SLOTS * SLOT_BYTES);
+  private readonly uniformBuffer: GPUBuffer;
+  private readonly timer: GpuTimer | null;
 
   constructor(
     private readonly open: OpenDevice,
-    private readonly uniformBuffer: GPUBuffer,
+    memory: Memory,
     private readonly signal: AbortSignal | undefined,
-    private readonly onDone: (macs: number) => void,
-  ) {}
-
-  static readonly uniformBytes = SLOTS * SLOT_BYTES;
+    private readonly onDone: (macs: number, gpuMilliseconds: number | null) => void,
+  ) {
+    this.uniformBuffer = memory.buffer('uniforms', SLOTS * SLOT_BYTES, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
+    this.timer = open.device.features.has('timestamp-query') ? new GpuTimer(memory, SLOTS) : null;
+  }
 
   get commands(): GPUCommandEncoder {
     this.encoder ??= this.open.device.createCommandEncoder({ label: 'meshnet' });
@@ -46,9 +51,10 @@ export class Queue {
     macs: number,
   ): void {
     const { device } = this.open;
-    const offset = this.used++ * SLOT_BYTES;
+    const slot = this.used++;
+    const offset = slot * SLOT_BYTES;
     this.uniforms.set(new Uint8Array(values), offset);
-    const pass = this.commands.beginComputePass({ label: pipeline.label });
+    const pass = this.commands.beginComputePass({ label: pipeline.label, ...this.timer?.of(slot) });
     pass.setPipeline(pipeline);
     const own = { binding: 0, resource: { buffer: this.uniformBuffer, offset, size: SLOT_BYTES } };
     const entries = (list: typeof bindings) => list.map(([binding, buffer]) => ({ binding, resource: { buffer } }));
@@ -67,6 +73,7 @@ export class Queue {
     if (this.encoder === null) return;
     const { device } = this.open;
     device.queue.writeBuffer(this.uniformBuffer, 0, this.uniforms, 0, this.used * SLOT_BYTES);
+    this.timer?.resolve(this.encoder, this.used);
     const start = performance.now();
     device.queue.submit([this.encoder.finish()]);
     this.encoder = null;
@@ -76,7 +83,7 @@ export class Queue {
     if (this.macs >= this.budget / 4) {
       this.budget *= Math.min(4, Math.max(0.25, TARGET_MS / Math.max(elapsed, 1)));
     }
-    this.onDone(this.macs);
+    this.onDone(this.macs, this.timer === null ? null : await this.wait(this.timer.read(this.used)));
     this.macs = 0;
     this.used = 0;
     this.check();

@@ -5,25 +5,25 @@ import type { EngineInput, Graph, Layer, RunOptions } from '../types';
 import type { OpenDevice } from './device';
 import { fromHalf, toHalf } from './half';
 import type { Memory } from './memory';
-import { rowGroups, type Tiling } from './pack';
+import { rowGroups } from './pack';
 import type { Queue } from './queue';
-
-/** What an adapter's kind decides. */
-export interface Tunables {
-  readonly f16: boolean;
-  /** Accumulator registers of one invocation. */
-  readonly accumulators: number;
-  /** Workgroup of the convolution, columns × row groups. */
-  readonly workgroup: { readonly x: number; readonly y: number };
-}
+import type { Tunables } from './tunables';
 
 type StepOf<K extends Step['kind']> = Extract<Step, { kind: K }>;
 
+/** One dispatch's share of a layer's output channels. */
+export interface Block {
+  readonly first: number;
+  readonly channels: number;
+  readonly pipeline: GPUComputePipeline;
+  readonly weights: GPUBuffer;
+}
+
 export interface LayerResources {
   readonly layer: Layer;
-  readonly tiling: Tiling;
-  readonly conv: GPUComputePipeline;
-  readonly weights: GPUBuffer;
+  /** Voxels of one invocation. */
+  readonly rows: number;
+  readonly blocks: readonly Block[];
   /** Instance norm only. */
   readonly affine: GPUBuffer | null;
   readonly norm: GPUBuffer | null;
@@ -90,41 +90,62 @@ async function upload(run: Run, { z, planes, at }: StepOf<'upload'>): Promise<vo
 }
 
 async function conv(run: Run, { layer, planes, inputs, out }: StepOf<'conv'>): Promise<void> {
-  const { plan, graph, queue, marginOffset } = run;
+  const { plan, graph, queue } = run;
   const resources = run.layers[layer]!;
-  const { blocks, rows } = resources.tiling;
-  const { inChannels, outChannels, dilation } = resources.layer;
+  const { dilation, outChannels } = resources.layer;
   const [nx, ny] = plan.dims;
   const fused = out.pool === 'labels';
   if (fused && out.plane === 0) queue.commands.clearBuffer(buffer(run, out));
-  const groups = rowGroups(ny, dilation, rows);
+  const groups = rowGroups(ny, dilation, resources.rows);
   const planeMacs = nx * ny * (macsPerVoxel(resources.layer) + (fused ? macsPerVoxel(graph.layers.at(-1)!) : 0));
-  const windows = inputs.map((ref) => (ref === null ? buffer(run, inputs[1]!) : buffer(run, ref)));
-  const bindings: [number, GPUBuffer][] = [[1, windows[0]!], [2, windows[1]!], [3, windows[2]!], [4, resources.weights]];
+  for (const block of resources.blocks) {
+    const macs = (planeMacs * block.channels) / outChannels;
+    let plane = 0;
+    while (plane < planes) {
+      await queue.reserve(macs);
+      const count = Math.min(planes - plane, Math.max(1, Math.floor(queue.budget / macs)));
+      let group = 0;
+      while (group < groups) {
+        const groupMacs = (count * macs) / groups;
+        const share = Math.min(groups - group, Math.max(1, Math.floor(queue.budget / groupMacs)));
+        await queue.reserve(share * groupMacs);
+        dispatchConv(run, resources, block, { inputs, out, plane, count, group, share, macs: share * groupMacs });
+        group += share;
+      }
+      plane += count;
+    }
+  }
+}
+
+/** Planes plane … plane + count − 1 of a step, row groups group … group + share − 1. */
+interface ConvPart {
+  readonly inputs: StepOf<'conv'>['inputs'];
+  readonly out: PlaneRef;
+  readonly plane: number;
+  readonly count: number;
+  readonly group: number;
+  readonly share: number;
+  readonly macs: number;
+}
+
+function dispatchConv(run: Run, { layer }: LayerResources, block: Block, part: ConvPart): void {
+  const { inputs, out, plane, count, group, share, macs } = part;
+  const { marginOffset, workgroup, queue } = run;
+  const [nx, ny] = run.plan.dims;
+  const fused = out.pool === 'labels';
+  const inStride = stride(run, layer.inChannels);
+  const outStride = fused ? 0 : stride(run, layer.outChannels);
+  const windows = inputs.map((ref) => buffer(run, ref ?? inputs[1]!));
+  const bindings: [number, GPUBuffer][] = [[1, windows[0]!], [2, windows[1]!], [3, windows[2]!], [4, block.weights]];
   if (!fused) bindings.push([5, buffer(run, out)]);
   const second: [number, GPUBuffer][] = fused ? [[0, run.classifier], [1, buffer(run, out)]] : [];
-
-  let plane = 0;
-  while (plane < planes) {
-    await queue.reserve(planeMacs);
-    const count = Math.min(planes - plane, Math.max(1, Math.floor(queue.budget / planeMacs)));
-    let group = 0;
-    while (group < groups) {
-      const groupMacs = (count * planeMacs) / groups;
-      const share = Math.min(groups - group, Math.max(1, Math.floor(queue.budget / groupMacs)));
-      await queue.reserve(share * groupMacs);
-      const first = inputs.map((ref) => (ref === null ? 0 : (ref.plane + plane) * stride(run, inChannels)));
-      const values = new Uint32Array(16);
-      values.set([nx, ny, dilation, inputs.reduce((bits, ref, k) => bits | (ref === null ? 0 : 1 << k), 0)], 0);
-      values.set([...first, fused ? 0 : (out.plane + plane) * stride(run, outChannels)], 4);
-      values.set([stride(run, inChannels), fused ? 0 : stride(run, outChannels), group, (out.plane + plane) * nx * ny, marginOffset], 8);
-      const { x, y } = run.workgroup;
-      const size: [number, number, number] = [Math.ceil(nx / x), Math.ceil(share / y), count * blocks];
-      queue.dispatch(resources.conv, values.buffer, bindings, second, size, share * groupMacs);
-      group += share;
-    }
-    plane += count;
-  }
+  const values = new Uint32Array(16);
+  values.set([nx, ny, layer.dilation, inputs.reduce((bits, ref, k) => bits | (ref === null ? 0 : 1 << k), 0)], 0);
+  values.set(inputs.map((ref) => (ref === null ? 0 : (ref.plane + plane) * inStride)), 4);
+  values.set([fused ? 0 : (out.plane + plane) * outStride + block.first * nx * ny], 7);
+  values.set([inStride, outStride, group, (out.plane + plane) * nx * ny, marginOffset], 8);
+  const size: [number, number, number] = [Math.ceil(nx / workgroup.x), Math.ceil(share / workgroup.y), count];
+  queue.dispatch(block.pipeline, values.buffer, bindings, second, size, macs);
 }
 
 async function statistics(run: Run, { layer, z, planes, at }: StepOf<'statistics'>): Promise<void> {

@@ -1,0 +1,17 @@
+// float32 or float16 activations? float32 is exact and the default; float16 is for devices short of memory.
+
+const GIB = 2 ** 30;
+
+/**
+ * Whether a run that would take `float32Bytes` should store halves from the start: where the browser says that the
+ * machine has less than 8 GiB (graphics shares it then, nearly always) and the run would take over a quarter of it.
+ * Browsers that say nothing, and larger machines, get float32 and fall back only if the device has no room for it.
+ */
+export function savesMemory(float32Bytes: number, machineGiB: number | undefined): boolean {
+  return machineGiB !== undefined && machineGiB < 8 && float32Bytes > (machineGiB * GIB) / 4;
+}
+
+/** Chromium's `navigator.deviceMemory`: a power of two, rounded; undefined elsewhere. */
+export function machineMemoryGiB(): number | undefined {
+  return (navigator as Navigator & { readonly deviceMemory?: number }).deviceMemory;
+}
