@@ -143,6 +143,11 @@ describe('memory of a plan', () => {
     }
   });
 
+  it('runs 16 channels at 256³ in 1.35 GB of float32 and 0.7 GB of float16 on the default limits', () => {
+    expect(makePlan(graph(16, paper), volume, options).peakBytes).toBeLessThanOrEqual(1.35e9);
+    expect(makePlan(graph(16, paper), volume, { ...options, bytesPerValue: 2 }).peakBytes).toBeLessThanOrEqual(0.7e9);
+  });
+
   it('halves with two-byte values', () => {
     const four = makePlan(graph(16, paper), volume, options);
     const two = makePlan(graph(16, paper), volume, { ...options, bytesPerValue: 2 });

@@ -32,7 +32,7 @@ export async function runGraph(device: GlDevice, graph: Graph, input: EngineInpu
   const memory = allocate(device, plan, graph, input.dims, bytesPerValue);
   const painter = new Painter(device, options.signal);
   try {
-    return await new Run(device, graph, input, options, plan, memory, painter).all();
+    return await new Run(device, graph, input, options, plan, memory, painter, bytesPerValue === 4 ? 'float32' : 'float16').all();
   } finally {
     painter.free();
     release(device.gl, memory);
@@ -66,6 +66,7 @@ class Run {
     private readonly plan: Plan,
     private readonly memory: Memory,
     private readonly painter: Painter,
+    private readonly storage: 'float32' | 'float16',
   ) {
     this.gl = device.gl;
     this.blocks = graph.layers.slice(0, -1);
@@ -104,6 +105,7 @@ class Run {
       timings,
       peakBytes: memory.bytes + painter.weightBytes,
       largestBufferBytes: memory.largestBytes,
+      details: { storage: this.storage },
     };
   }
 
