@@ -28,7 +28,7 @@ class Cell:
     size: int
     status: Status = "not run"
     seconds: float | None = None
-    warm: bool = False  # `seconds` is of a warm run; else of the first, compiling included
+    warm: bool = False  # there were warm runs; else `seconds` is of the first, compiling included
     first_s: float | None = None
     setup_s: float | None = None
     gflops: float | None = None
@@ -78,7 +78,7 @@ def blank(runtime: Runtime, model: Model, size: int, note: str = "") -> Cell:
 def cell_from_visits(
     runtime: Runtime, model: Model, size: int, visits: Sequence[Visit], wanted: NDArray[np.uint8] | None
 ) -> Cell:
-    """The fastest warm run of all visits; where there is none the fastest first run; else an estimate or an error."""
+    """The fastest run of all visits, else an estimate or an error."""
     cell = blank(runtime, model, size)
     good = [visit for visit in visits if visit.error is None and visit.first_s is not None]
     cell.allocated_bytes = _most(visit.allocated_bytes for visit in visits)
@@ -90,11 +90,10 @@ def cell_from_visits(
         cell.note = next((visit.error for visit in visits if visit.error), "no result")
         return cell
     cell.runs_s = [[visit.first_s, *visit.warm_s] for visit in good if visit.first_s is not None]
-    warm = [seconds for _, *rest in cell.runs_s for seconds in rest]
-    cell.warm = bool(warm)
+    cell.warm = any(len(runs) > 1 for runs in cell.runs_s)
     cell.first_s = min(first for first, *_ in cell.runs_s)
     cell.setup_s = min((visit.setup_s for visit in good if visit.setup_s is not None), default=None)
-    best, share = min(warm, default=cell.first_s), good[0].share
+    best, share = min(seconds for runs in cell.runs_s for seconds in runs), good[0].share
     cell.seconds = whole_from_part(best, share)
     cell.gflops = gflops(model.architecture, size, cell.seconds)
     if share < 1:

@@ -50,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     setting = Setting(work=work, site=args.site, threads=cores(), cap_s=None if args.full else args.cap)
     machine = describe()
     if not machine["idle"]:
-        print(f"bench: warning: the load is {machine['load_before']}; figures are for an idle machine", file=sys.stderr)
+        busy = f"{100 * machine['busy_before']:.0f} %"
+        print(f"bench: warning: other work keeps the processors {busy} busy; ratios will be rough", file=sys.stderr)
     try:
         models = _models(args, work)
     except SpecError as error:

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import subprocess
+import time
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,21 +24,24 @@ NPM_PACKAGES = (
     "@tensorflow/tfjs-backend-webgpu",
     "@deno/linux-x64-glibc",
 )
-#: Runnable processes beside the bench above which figures are not to be trusted.
-IDLE_LOAD = 0.5
+#: Share of processor time used by others above which figures are not to be trusted, and how long is looked.
+#: Not the load average: that remembers minutes.
+IDLE_BUSY = 0.1
+LOOK_S = 3.0
 
 
 def describe() -> dict[str, Any]:
     """The machine, its software and its load, before anything is run."""
-    load = os.getloadavg()[0]
+    busy = busy_share(LOOK_S)
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "cpu": _field("/proc/cpuinfo", "model name") or platform.processor(),
         "cores": cores(),
         "memory_gib": round(int((_field("/proc/meminfo", "MemTotal") or "0 kB").split()[0]) / 2**20, 1),
         "system": f"{platform.system()} {platform.release()}",
-        "load_before": round(load, 2),
-        "idle": load <= IDLE_LOAD,
+        "load_before": round(os.getloadavg()[0], 2),
+        "busy_before": round(busy, 3),
+        "idle": busy <= IDLE_BUSY,
         "commit": _said(["git", "-C", str(BENCH.parent), "describe", "--always", "--dirty"]),
         "versions": {
             "python": platform.python_version(),
@@ -57,6 +61,20 @@ _BRAINCHOP_VERSION = (
 def cores() -> int:
     """Processors this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def busy_share(seconds: float) -> float:
+    """Share of all processors' time that was not idle, over the next `seconds` (Linux)."""
+    idle_before, total_before = _processor_times()
+    time.sleep(seconds)
+    idle, total = _processor_times()
+    return 1 - (idle - idle_before) / max(1, total - total_before)
+
+
+def _processor_times() -> tuple[int, int]:
+    """Idle and all ticks since the start of the system."""
+    ticks = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return ticks[3] + ticks[4], sum(ticks)
 
 
 def _field(path: str, name: str) -> str | None:

@@ -23,7 +23,7 @@ HEAD = (
 )
 
 LEGEND = """\
-`time` is the fastest warm run, or, where one run already takes long, the first (`¹`, compiling included). `~`: stopped
+`time` is the fastest run, or, where one already takes long, the only one (`¹`, compiling included). `~`: stopped
 at the cap and extrapolated from the layers finished, by multiply-adds. `≈`: not started, scaled by multiply-adds from
 the cell the note names. GFLOP/s count two operations per multiply-add of the direct convolution. `engine memory` is the
 most that GPU buffers and textures, or the WebAssembly memory, took at once; `largest piece` the largest single one;
@@ -97,7 +97,8 @@ def _machine_lines(machine: Mapping[str, Any]) -> list[str]:
     warning = "" if machine["idle"] else " **The machine was not idle: figures are not to be trusted, ratios hardly.**"
     return [
         f"{machine['date']}, commit {machine['commit']}. {machine['cpu']}, {machine['cores']} cores, "
-        f"{machine['memory_gib']} GiB, {machine['system']}; load before the start {machine['load_before']}.{warning}",
+        f"{machine['memory_gib']} GiB, {machine['system']}; before the start its processors were busy "
+        f"{100 * machine['busy_before']:.0f} % of the time, its load was {machine['load_before']}.{warning}",
         "",
         f"Versions: {versions}.",
     ]

@@ -129,7 +129,7 @@ def test_a_network_of_the_first_layers_stands_for_the_whole(model: Model) -> Non
     assert got.seconds == pytest.approx(60 / prefix_share(FIVE, 2))
 
 
-def test_the_fastest_warm_run_of_all_turns_counts(model: Model) -> None:
+def test_the_fastest_run_of_all_turns_counts(model: Model) -> None:
     wanted = np.zeros((2, 2, 2), np.uint8)
     visits = [Visit(9.0, [3.0, 2.5], labels=wanted), Visit(8.0, [2.0], peak_bytes=7)]
 
