@@ -1,7 +1,9 @@
 """The whole way on a small data set in ARC's layout: prepare, tune, train, evaluate, report, export, predict.
 
-Minutes on two cores. MeshNet-5 is the paper's (ReLU, BatchNorm, 5,682 parameters) and so is the recipe; learning rate,
-warm-up and class weights come from the search. Only the volumes are small, 24^3 voxels of 7 mm.
+Minutes on two cores. MeshNet-5 is the paper's (ReLU, BatchNorm, 5,682 parameters); the volumes are small, 24^3 voxels of
+7 mm. In the five hundred steps there is time for, the paper's learning rate of 1e-3 leaves the network at background:
+rate and warm-up are from the upper end of the paper's search space, and soft Dice is added to the loss. Weight decay and
+class weights are left to the search.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from tests.processes import begun
 pytestmark = pytest.mark.timeout(2400)  # the first test waits for all of the training; a busy machine takes long
 
 SIZE, VOXEL_SIZE_MM = 24, 7.0
-CPU = ["trainer=cpu", "model.channels=5"]
+RECIPE = ["trainer=cpu", "model.channels=5", "loss.dice=1", "optimizer.lr=0.02", "schedule.warmup=0.2"]
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +52,8 @@ def prepared(bids: Path) -> Path:
 def best(prepared: Path) -> Path:
     """A search of a few trials: overrides for meshnet-train."""
     out = prepared.parent / "search"
-    size = ["--trials", "6", "--min-epochs", "3", "--max-epochs", "12", "--inner-folds", "0", "--cpus", "2"]
-    run_module("meshnet.tune", "--data", str(prepared), "-o", str(out), *size, *CPU)
+    size = ["--trials", "4", "--min-epochs", "3", "--max-epochs", "9", "--inner-folds", "0", "--cpus", "2"]
+    run_module("meshnet.tune", "--data", str(prepared), "-o", str(out), *size, *RECIPE)
     return out / "best.txt"
 
 
