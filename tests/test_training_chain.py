@@ -1,9 +1,9 @@
 """The whole way on a small data set in ARC's layout: prepare, tune, train, evaluate, report, export, predict.
 
-Minutes on two cores. MeshNet-5 is the paper's (ReLU, BatchNorm, 5,682 parameters); the volumes are small, 24^3 voxels of
-7 mm. In the five hundred steps there is time for, the paper's learning rate of 1e-3 leaves the network at background:
-rate and warm-up are from the upper end of the paper's search space, and soft Dice is added to the loss. Weight decay and
-class weights are left to the search.
+Minutes on two cores. MeshNet-5 is the paper's (ReLU, BatchNorm, 5,682 parameters); the volumes are small, 24^3 voxels
+of 7 mm. In the five hundred steps there is time for, the paper's learning rate of 1e-3 leaves the network at
+background: rate and warm-up are from the upper end of the paper's search space, and soft Dice is added to the
+loss. Weight decay and class weights are left to the search.
 """
 
 from __future__ import annotations
