@@ -1,0 +1,175 @@
+"""A graphics device that fails in the middle of a run: what the page does, and what it says.
+
+The faults are brought about inside the page's worker, by a few lines put in front of its script; the software adapter
+calls itself hardware there, because only then is it tried before the CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from tests.browser.conftest import WEBGL2, WEBGPU, OpenPage, build_site, serve
+from tests.browser.site import assert_same_labels, drop, predicted, save, wait_for, wait_until_listed, write_model
+from tests.browser.site import write_scan as write_head
+
+#: The device ends with the second submission of its first run.
+WEBGPU_LOST = """
+Object.defineProperty(GPUAdapter.prototype, 'info', {get: () => (
+  {vendor: 'test', architecture: 'card', device: '', description: '', isFallbackAdapter: false})});
+const requestDevice = GPUAdapter.prototype.requestDevice;
+let devices = 0;
+GPUAdapter.prototype.requestDevice = async function (...request) {
+  const device = await requestDevice.apply(this, request);
+  if (devices++ > 0) return device;
+  const submit = device.queue.submit.bind(device.queue);
+  let submissions = 0;
+  device.queue.submit = (commands) => {
+    submit(commands);
+    if (++submissions === 2) device.destroy();
+  };
+  return device;
+};
+"""
+
+_WEBGL2_AS_HARDWARE = """
+const GL = WebGL2RenderingContext.prototype;
+const UNMASKED_RENDERER = 0x9246;
+const getParameter = GL.getParameter;
+GL.getParameter = function (name) { return name === UNMASKED_RENDERER ? 'test card' : getParameter.call(this, name); };
+"""
+
+#: The context is lost with the third draw of the first run.
+WEBGL2_LOST = (
+    _WEBGL2_AS_HARDWARE
+    + """
+const drawArrays = GL.drawArrays;
+let draws = 0;
+GL.drawArrays = function (...call) {
+  drawArrays.apply(this, call);
+  if (++draws === 3) this.getExtension('WEBGL_lose_context').loseContext();
+};
+"""
+)
+
+#: The device has no room for 32-bit textures of several channels.
+WEBGL2_FULL = (
+    _WEBGL2_AS_HARDWARE
+    + """
+const [texStorage3D, getError] = [GL.texStorage3D, GL.getError];
+let full = false;
+GL.texStorage3D = function (target, levels, format, ...size) {
+  full = format === GL.RGBA32F;
+  if (!full) texStorage3D.call(this, target, levels, format, ...size);
+};
+GL.getError = function () {
+  const error = full ? GL.OUT_OF_MEMORY : getError.call(this);
+  full = false;
+  return error;
+};
+"""
+)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    write_model(folder, "tissue")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def url(models: Path) -> Iterator[str]:
+    build_site()
+    with serve("--models", str(models)) as address:
+        yield address
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> Path:
+    return write_head(tmp_path / "sub-01_T1w.nii.gz")
+
+
+def open_with_fault(open_page: OpenPage, url: str, flags: tuple[str, ...], fault: str, query: str = "") -> Page:
+    """The page, its worker's script preceded by `fault`."""
+
+    def precede(route: Route) -> None:
+        answer = route.fetch()
+        # the server's headers stay: without them an isolated page may not start the worker
+        headers = {
+            name: value for name, value in answer.headers.items() if name not in ("content-encoding", "content-length")
+        }
+        route.fulfill(status=200, headers=headers, body=fault + answer.text())
+
+    page = open_page("/selftest.html", flags=flags, url=url)
+    page.route("**/assets/worker-*.js", precede)
+    page.goto(f"{url}/{query}", wait_until="load")
+    return page
+
+
+def run(page: Page, scan: Path, state: str) -> str:
+    drop(page, scan)
+    wait_for(page, "ready")
+    wait_until_listed(page, "tissue")
+    page.get_by_test_id("run").click()
+    return wait_for(page, state)
+
+
+@pytest.mark.parametrize(
+    ("flags", "fault", "said"),
+    [
+        (WEBGPU, WEBGPU_LOST, "WebGPU: failed: the device was closed"),
+        (WEBGL2, WEBGL2_LOST, "WebGL2: failed: the graphics device was lost"),
+    ],
+    ids=["webgpu", "webgl2"],
+)
+def test_a_device_lost_in_a_run_hands_over_to_the_next_and_says_why(
+    *,
+    open_page: OpenPage,
+    url: str,
+    models: Path,
+    scan: Path,
+    tmp_path: Path,
+    flags: tuple[str, ...],
+    fault: str,
+    said: str,
+) -> None:
+    page = open_with_fault(open_page, url, flags, fault)
+
+    run(page, scan, "done")
+
+    backend = page.get_by_test_id("backend")
+    assert backend.get_attribute("data-backend") == "cpu"
+    name, _, reason = said.partition(": failed: ")
+    expect(backend).to_contain_text(name)
+    assert reason in (page.get_by_test_id("diagnostics").text_content() or "")
+    assert_same_labels(save(page, "native", tmp_path), predicted(models / "tissue", scan, tmp_path))
+
+
+def test_a_lost_device_without_another_is_told_and_the_scan_stays_for_the_next_try(
+    open_page: OpenPage, url: str, models: Path, scan: Path, tmp_path: Path
+) -> None:
+    page = open_with_fault(open_page, url, WEBGPU, WEBGPU_LOST, "?backend=webgpu")
+
+    assert "the device was closed" in run(page, scan, "error")
+
+    page.get_by_test_id("run").click()
+    expect(page.get_by_test_id("status")).to_have_attribute("data-state", "done", timeout=60_000)
+    assert_same_labels(save(page, "native", tmp_path), predicted(models / "tissue", scan, tmp_path))
+
+
+def test_a_webgl2_device_without_room_for_float32_stores_float16_and_says_so(
+    open_page: OpenPage, url: str, models: Path, scan: Path, tmp_path: Path
+) -> None:
+    page = open_with_fault(open_page, url, WEBGL2, WEBGL2_FULL)
+
+    run(page, scan, "done")
+
+    assert page.get_by_test_id("backend").get_attribute("data-backend") == "webgl2"
+    assert "storage: float16" in (page.get_by_test_id("diagnostics").text_content() or "")
+    # what float16 storage promises
+    wanted = predicted(models / "tissue", scan, tmp_path)
+    assert_same_labels(save(page, "native", tmp_path), wanted, agreement=0.999, smallest_dice=0.995)
