@@ -1,5 +1,7 @@
 """A network trained on coarse voxels as the start of one on voxels half that size.
 
+    python -m meshnet.refine COARSE_MODEL_DIR --id t2-lesion -o MODEL_DIR     for 256³ voxels of 1 mm
+
 A trous: with every dilation doubled, a MeshNet computes on each of the eight residue classes of every second voxel
 what it computed on the coarse grid. One layer in front smooths the fine image to what the coarse network was
 trained on, so that the finer network starts as the same function, at every voxel instead of every second one.
@@ -8,13 +10,47 @@ Coarse patches hold eight times the anatomy of fine ones for the same work; see 
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
-from meshnet.spec import Architecture, BatchNorm
+from meshnet.checkpoint import load_checkpoint, save_checkpoint
+from meshnet.spec import Architecture, BatchNorm, InputSpec
 
 #: Weights 1-2-1 along each axis, sum 1.
 _BINOMIAL = np.einsum("i,j,k->ijk", *[np.array([0.25, 0.5, 0.25])] * 3).astype(np.float32)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m meshnet.refine", description=__doc__)
+    parser.add_argument("coarse", type=Path, help="folder of the model trained on voxels of about 2 mm")
+    parser.add_argument("--id", required=True, help="id of the finer model")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="folder to write the finer model to")
+    args = parser.parse_args(arguments)
+    refine_model(args.coarse, args.out, args.id)
+
+
+def refine_model(coarse: Path, out: Path, model_id: str) -> None:
+    """Write the model for 256³ voxels of 1 mm that a coarse one of about 2 mm becomes. Raises ValueError as
+    `refined_weights` does; validation scores, which were taken on the coarse grid, are left behind."""
+    spec, weights = load_checkpoint(coarse)
+    a = spec.architecture
+    fine = a.model_copy(update={"dilations": (1, *(2 * d for d in a.dilations))})
+    command = f"{spec.provenance.command}; python -m meshnet.refine {coarse} --id {model_id}"
+    about = spec.model_copy(
+        update={
+            "id": model_id,
+            "architecture": fine,
+            "input": InputSpec(orientation=spec.input.orientation, normalization=spec.input.normalization),
+            "provenance": spec.provenance.model_copy(update={"command": command}),
+            "metrics": {},
+        }
+    )
+    save_checkpoint(out, about, refined_weights(a, weights, fine))
 
 
 def is_finer(coarse: Architecture, fine: Architecture) -> bool:
@@ -64,3 +100,7 @@ def _identity(name: str, like: NDArray[np.float32], eps: float) -> NDArray[np.fl
     if name == "norm.running_var":
         return np.full_like(like, 1 - eps)
     return np.ones_like(like) if name == "norm.weight" else np.zeros_like(like)
+
+
+if __name__ == "__main__":
+    main()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch.nn import functional
 
+from meshnet.checkpoint import load_checkpoint, save_checkpoint
 from meshnet.model import MeshNet, model_from, weights_of
-from meshnet.refine import refined_weights
-from meshnet.spec import Architecture, BatchNorm
+from meshnet.refine import main, refined_weights
+from meshnet.spec import Architecture, BatchNorm, make_labels
+from tests.export_models import small_model
 
 COARSE = Architecture(channels=4, classes=2, dilations=(1, 2, 1), activation="elu", norm=BatchNorm())
 FINE = COARSE.model_copy(update={"dilations": (1, 2, 4, 2)})
@@ -35,6 +39,20 @@ def test_the_finer_network_computes_the_coarse_ones_function_on_every_second_vox
         for z, y, x in ((0, 0, 0), (1, 0, 1), (1, 1, 1)):
             piece = (..., slice(z, None, 2), slice(y, None, 2), slice(x, None, 2))
             torch.testing.assert_close(whole[piece], coarse(smooth[piece]), rtol=1e-4, atol=1e-4)
+
+
+def test_the_command_writes_a_model_for_whole_scans(tmp_path: Path) -> None:
+    spec, _ = small_model("coarse")
+    spec = spec.model_copy(update={"architecture": COARSE, "labels": make_labels(["background", "lesion"])})
+    save_checkpoint(tmp_path / "coarse", spec, weights_of(_trained()))
+    main([str(tmp_path / "coarse"), "--id", "t2-lesion", "-o", str(tmp_path / "fine")])
+    fine, weights = load_checkpoint(tmp_path / "fine")
+    assert fine.id == "t2-lesion"
+    assert fine.architecture == FINE
+    assert (fine.input.size, fine.input.voxel_size_mm) == ((256, 256, 256), 1.0)
+    assert fine.input.normalization == spec.input.normalization
+    assert "meshnet.refine" in fine.provenance.command
+    assert weights.keys() == weights_of(MeshNet(FINE)).keys()
 
 
 @pytest.mark.parametrize(
