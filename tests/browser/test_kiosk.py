@@ -107,7 +107,8 @@ def test_saving_goes_to_the_folder_that_the_visitor_picks(open_page: OpenPage, t
         expect(page.get_by_test_id("full-screen")).to_be_visible(timeout=PATIENCE_MS)
         segment(page, write_scan(tmp_path / "scan.nii.gz"))
         page.get_by_test_id("save-native").click()
-        page.wait_for_function(FILES_OF_FOLDER + " .then((files) => files.some(({ size }) => size > 0))")
+        written = FILES_OF_FOLDER + " .then((files) => files.some(({ size }) => size > 0))"
+        page.wait_for_function(written, timeout=PATIENCE_MS)
         (saved,) = page.evaluate(FILES_OF_FOLDER)
         content = page.evaluate(
             "(name) => navigator.storage.getDirectory().then((d) => d.getFileHandle(name)).then((h) => h.getFile())"
