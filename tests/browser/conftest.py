@@ -196,3 +196,11 @@ def open_page(site_url: str, _browsers: _Browsers) -> Iterator[OpenPage]:
         context.close()
     if problems:
         pytest.fail("the page had problems:\n" + "\n".join(problems))
+
+
+@pytest.fixture(scope="module")
+def url(models: Path) -> Iterator[str]:
+    """The built site with the models of the test file's own `models` fixture."""
+    build_site()
+    with serve("--models", str(models)) as address:
+        yield address

@@ -6,13 +6,12 @@ calls itself hardware there, because only then is it tried before the CPU.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.conftest import WEBGL2, WEBGPU, OpenPage, build_site, serve
+from tests.browser.conftest import WEBGL2, WEBGPU, OpenPage
 from tests.browser.site import assert_same_labels, drop, predicted, save, wait_for, wait_until_listed, write_model
 from tests.browser.site import write_scan as write_head
 
@@ -79,13 +78,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     write_model(folder, "tissue")
     return folder
-
-
-@pytest.fixture(scope="module")
-def url(models: Path) -> Iterator[str]:
-    build_site()
-    with serve("--models", str(models)) as address:
-        yield address
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import nibabel as nib
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import NO_GPU, WEBGL2, OpenPage, build_site, serve
+from tests.browser.conftest import NO_GPU, WEBGL2, OpenPage
 from tests.browser.site import (
     COARSE,
     assert_same_labels,
@@ -41,13 +40,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "damaged").mkdir()
     (folder / "damaged" / "model.json").write_text("{}")
     return folder
-
-
-@pytest.fixture(scope="module")
-def url(models: Path) -> Iterator[str]:
-    build_site()
-    with serve("--models", str(models)) as address:
-        yield address
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import nibabel as nib
@@ -14,7 +13,7 @@ from playwright.sync_api import Page, expect
 from scipy import ndimage
 
 from meshnet import predict
-from tests.browser.conftest import NO_GPU, WEBGL2, OpenPage, build_site, serve
+from tests.browser.conftest import NO_GPU, WEBGL2, OpenPage
 from tests.browser.site import drop, save, segment, status, wait_for, write_model, write_scan
 from tests.browser.visits import PATIENCE_MS
 
@@ -27,13 +26,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     write_model(folder, "mask", classes=2)
     return folder
-
-
-@pytest.fixture(scope="module")
-def url(models: Path) -> Iterator[str]:
-    build_site()
-    with serve("--models", str(models)) as address:
-        yield address
 
 
 @pytest.fixture
