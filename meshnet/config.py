@@ -60,16 +60,19 @@ class DataConfig:
     cache: str = "runs/cache"
     contrasts: dict[str, float] = field(default_factory=dict)
     stages: list[Stage] = field(default_factory=list)
+    validation_subjects: int = 8
     workers: int = 0
 
 
 @dataclass
 class OptimizerConfig:
-    """AdamW."""
+    """kind: `adamw`, or `muon` (which takes hidden convolutions at `muon_lr`, AdamW the rest; `meshnet.optimizer`)."""
 
+    kind: str = "adamw"
     lr: float = 1e-3
     weight_decay: float = 3e-5
     eps: float = 1e-4
+    muon_lr: float = 0.02
 
 
 @dataclass
@@ -83,11 +86,15 @@ class ScheduleConfig:
 
 @dataclass
 class LossConfig:
-    """Cross-entropy with label smoothing and class weights, plus `dice` times soft Dice loss."""
+    """Cross-entropy with label smoothing and class weights, plus `dice` times soft Dice loss.
+
+    dice_offset_voxels: added to both sides of soft Dice; lesions much smaller than it count little, empty patches too.
+    """
 
     label_smoothing: float = 0.01
     class_weights: list[float] = field(default_factory=lambda: [0.5, 1.0])
     dice: float = 0.0
+    dice_offset_voxels: float = 200.0
 
 
 @dataclass

@@ -75,6 +75,7 @@ class SynthSource:
         self._synthesizer = Synthesizer(cached_anatomies(cache, Path(config.templates)), synth, lesions)
         self._stages = config.stages
         self._seed = seed
+        self._validation_subjects = config.validation_subjects
         self.steps = sum(stage.steps for stage in config.stages)
         self.steps_per_epoch = self.steps
         self.description = f"{self.steps} synthetic {config.task} patches from ICBM152 and Colin27" + (
@@ -86,7 +87,7 @@ class SynthSource:
         return self._render(self._seed * 10_000_019 + step, stage)
 
     def validation_count(self) -> int:
-        return 8
+        return self._validation_subjects
 
     def validation_item(self, index: int) -> Item:
         return self._render(self._VALIDATION_SEED + index, self._stages[-1])

@@ -16,18 +16,18 @@ def segmentation_loss(logits: Tensor, labels: Tensor, config: LossConfig) -> Ten
     weight = torch.tensor(config.class_weights, device=logits.device)
     loss = functional.cross_entropy(logits, labels, weight=weight, label_smoothing=config.label_smoothing)
     if config.dice:
-        loss = loss + config.dice * soft_dice_loss(logits, labels)
+        loss = loss + config.dice * soft_dice_loss(logits, labels, config.dice_offset_voxels)
     return loss
 
 
-def soft_dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
+def soft_dice_loss(logits: Tensor, labels: Tensor, offset_voxels: float) -> Tensor:
     """1 - mean soft Dice (Milletari et al. 2016, linear denominator) over the foreground classes.
 
-    An offset of 200 voxels on both sides keeps classes that are absent from a patch from deciding it.
+    The offset on both sides keeps classes that are absent from a patch from deciding it.
     """
     probability = logits.softmax(dim=1)
     losses = []
     for index in range(1, logits.shape[1]):
         p, t = probability[:, index], (labels == index).float()
-        losses.append(1 - (2 * (p * t).sum() + 200) / (p.sum() + t.sum() + 200))
+        losses.append(1 - (2 * (p * t).sum() + offset_voxels) / (p.sum() + t.sum() + offset_voxels))
     return torch.stack(losses).mean()

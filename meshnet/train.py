@@ -25,7 +25,6 @@ import torch
 from lightning.fabric import Fabric, seed_everything
 from omegaconf import OmegaConf
 from torch import Tensor, nn
-from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -35,6 +34,7 @@ from meshnet.config import ConfigError, TrainConfig, as_yaml, compose_config, di
 from meshnet.data import Source, Steps, open_source
 from meshnet.losses import segmentation_loss
 from meshnet.networks import Trained, build_network, check_memory, freeze_norm, save_network
+from meshnet.optimizer import build_optimizer, build_schedule
 from meshnet.run_log import LogFile, keep_log_until
 from meshnet.spec import SpecError
 from meshnet.validate import validate
@@ -175,16 +175,8 @@ def _start(fabric: Fabric, config: TrainConfig, command: str) -> Run:
     network = build_network(config, (size[0], size[1], size[2]))
     if config.trainer.channels_last:
         network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    o, s = config.optimizer, config.schedule
-    optimizer = AdamW(network.parameters(), lr=o.lr, weight_decay=o.weight_decay, eps=o.eps)
-    schedule = OneCycleLR(
-        optimizer,
-        max_lr=o.lr,
-        total_steps=_steps(fabric, source.steps) + 1,
-        pct_start=s.warmup,
-        div_factor=s.div_factor,
-        final_div_factor=s.final_div,
-    )
+    optimizer = build_optimizer(network, config.optimizer)
+    schedule = build_schedule(optimizer, config.schedule, _steps(fabric, source.steps))
     compiled = cast(nn.Module, torch.compile(network)) if config.trainer.compile else network
     model, wrapped = fabric.setup(compiled, optimizer)
     steps, folder = _steps(fabric, source.steps), Path(config.run)

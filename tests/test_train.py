@@ -129,6 +129,17 @@ def test_a_run_killed_at_any_moment_and_started_again_ends_with_the_same_weights
     assert log_of(run) == log_of(whole)
 
 
+def test_a_run_with_muon_goes_on_exactly_where_it_stopped(prepared: Path, tmp_path: Path) -> None:
+    for run in ("whole", "parts"):
+        arguments = command(prepared, tmp_path / run, "optimizer=muon", "data.inner_fold=0")
+        config = compose_config(arguments)
+        if run == "parts":
+            train(config, command="first epoch", until_epoch=1)
+        train(config, command="the rest")
+    for name, tensor in weights_of_run(tmp_path / "whole").items():
+        np.testing.assert_array_equal(weights_of_run(tmp_path / "parts")[name], tensor, err_msg=name)
+
+
 def test_a_kill_before_the_first_save_or_log_line_does_no_harm(prepared: Path, whole: Path, tmp_path: Path) -> None:
     run = tmp_path / "early"
     run.mkdir()
