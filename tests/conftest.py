@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not torch.cuda.is_available():
             for item in marked:
                 item.add_marker(pytest.mark.skip(reason="not run: needs a CUDA device"))
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seven cases of six subjects, prepared at 20³ voxels of 9 mm. Shared by test files: nothing may write into it."""
+    from tests.make_arc import prepare_arc
+
+    return prepare_arc(tmp_path_factory.mktemp("arc"), subjects=6, size=20, voxel_size_mm=9.0)
+
+
+@pytest.fixture(scope="module")
+def threads_restored() -> Iterator[None]:
+    """Gives PyTorch its threads back after a file whose runs set `trainer.threads`, which is the whole process's."""
+    import torch
+
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """A small BIDS data set in ARC's layout, with lesions that a tiny network can learn.
 
-`make_arc(root, subjects=12)` writes it; `python tests/make_arc.py ROOT` does so by hand.
+`make_arc(root, subjects=12)` writes it, `prepare_arc` makes it ready to train on; `python tests/make_arc.py ROOT`
+writes it by hand.
 """
 
 from __future__ import annotations
@@ -62,6 +63,16 @@ def make_arc(
     return usable
 
 
+def prepare_arc(folder: Path, *, subjects: int, size: int, voxel_size_mm: float) -> Path:
+    """The folder of meshnet-prepare for such a data set without broken scans; both are written below `folder`."""
+    from meshnet import prepare
+
+    make_arc(folder / "bids", subjects=subjects, broken=False)
+    grid = ["--size", str(size), "--voxel-size-mm", str(voxel_size_mm), "--workers", "1"]
+    assert prepare.main([str(folder / "bids"), str(folder / "prepared"), *grid]) == 0
+    return folder / "prepared"
+
+
 def _head(
     rng: np.random.Generator, number: int, lesion_radius_mm: tuple[float, float]
 ) -> tuple[NDArray[np.int16], NDArray[np.uint8], NDArray[np.float64]]:
@@ -69,9 +80,7 @@ def _head(
     shape = ((56, 60, 40), (61, 47, 55), (50, 64, 48), (57, 57, 57))[number % 4]
     affine = _affine(number % 4, shape)
     voxel = np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij"))
-    x, y, z = (np.einsum("ab,bijk->aijk", affine[:3, :3], voxel) + affine[:3, 3, None, None, None]) - np.array(
-        [0.0, 0.0, 0.0]
-    )[:, None, None, None]
+    x, y, z = np.einsum("ab,bijk->aijk", affine[:3, :3], voxel) + affine[:3, 3, None, None, None]
     radius = np.sqrt((x / 66) ** 2 + (y / 80) ** 2 + (z / 62) ** 2)
     center = rng.uniform(-26, 26, 3)
     size_mm = rng.uniform(*lesion_radius_mm)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,32 +18,15 @@ from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from meshnet import prepare
 from meshnet.checkpoint import load_checkpoint
 from meshnet.config import ConfigError, compose_config
 from meshnet.data import open_source
 from meshnet.networks import build_network, bytes_needed, check_memory
 from meshnet.train import Run, _step, is_finished, main, train
-from tests.make_arc import make_arc
+
+pytestmark = pytest.mark.usefixtures("threads_restored")
 
 SMALL = ["model.channels=3", "model.dilations=[1,2,1]", "trainer=cpu", "trainer.threads=1", "trainer.log_every=1"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """`trainer.threads` is the whole process's; other tests get theirs back."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("arc")
-    make_arc(root / "bids", subjects=6, broken=False)
-    out = root / "prepared"
-    assert prepare.main([str(root / "bids"), str(out), "--size", "20", "--voxel-size-mm", "9", "--workers", "1"]) == 0
-    return out
 
 
 def command(prepared: Path, run: Path, *more: str) -> list[str]:

@@ -8,24 +8,21 @@ import numpy as np
 import pytest
 import torch
 
-from meshnet import bench_train, prepare
+from meshnet import bench_train
 from meshnet.bench_train import Case
 from meshnet.checkpoint import load_checkpoint
 from meshnet.config import compose_config
 from meshnet.networks import bytes_needed
 from meshnet.train import train
-from tests.make_arc import make_arc
+from tests.make_arc import prepare_arc
 
 pytestmark = pytest.mark.gpu
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("arc")
-    make_arc(root / "bids", subjects=6, broken=False)
-    out = root / "prepared"
-    assert prepare.main([str(root / "bids"), str(out), "--size", "32", "--voxel-size-mm", "5.5", "--workers", "1"]) == 0
-    return out
+    """A finer grid than the other tests': a card is worth it."""
+    return prepare_arc(tmp_path_factory.mktemp("arc"), subjects=6, size=32, voxel_size_mm=5.5)
 
 
 def test_a_run_in_half_precision_that_stops_on_the_way_ends_with_the_same_weights(

@@ -10,23 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from meshnet import prepare, tune
+from meshnet import tune
 from meshnet.config import compose_config
 from meshnet.prepare import read_index
 from meshnet.search import Search, Trial, drawn_overrides, ranked, write_best
-from tests.make_arc import make_arc
 from tests.processes import begun
 
 FIXED = ["trainer=cpu", "model.channels=5", "model.dilations=[1,2,1]", "trainer.save_every_s=0"]
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("arc")
-    make_arc(root / "bids", subjects=9, broken=False)
-    out = root / "prepared"
-    assert prepare.main([str(root / "bids"), str(out), "--size", "20", "--voxel-size-mm", "9", "--workers", "1"]) == 0
-    return out
 
 
 def search(*fixed: str) -> Search:
