@@ -8,11 +8,8 @@ figures and the HTML report are made from all of them. docs/training.md defines 
 from __future__ import annotations
 
 import argparse
-import csv
-import os
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -36,25 +33,9 @@ from meshnet.networks import build_network
 from meshnet.nifti import new_header, save_labels
 from meshnet.orientation import CONFORMED, reorient
 from meshnet.prepare import Row, read_grid, read_index
+from meshnet.scores import Score, data_of, read_scores, write_scores
 from meshnet.spec import SpecError
 from meshnet.train import is_finished
-
-METRICS = ("dice_lesion", "dice_macro", "avd", "mcc", "hd95_mm", "lesion_f1", "volume_error_ml")
-_COLUMNS = ("model", "parameters", "fold", "restart", "subject", "name", *METRICS, "data")
-
-
-@dataclass(frozen=True)
-class Score:
-    """Scores of one case by one run. model: the title used in tables; prediction: the labels' file."""
-
-    model: str
-    parameters: int
-    fold: int
-    restart: int
-    subject: str
-    name: str
-    prediction: Path
-    values: dict[str, float]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -95,7 +76,7 @@ def score_run(run: Path, data: Path, checkpoint: str, device: torch.device) -> l
     weights = run / checkpoint / "weights.safetensors"
     table = run / f"scores-{checkpoint}.csv"
     newest = max(path.stat().st_mtime_ns for path in (weights, data / "index.csv") if path.is_file())
-    if table.is_file() and table.stat().st_mtime_ns > newest and _data_of(table) == str(data.resolve()):
+    if table.is_file() and table.stat().st_mtime_ns > newest and data_of(table) == str(data.resolve()):
         return read_scores(table)
     config = resolve(OmegaConf.load(run / "config.yaml"))  # type: ignore[arg-type]
     rows = [r for r in read_index(data) if r.outer_fold == config.fold]
@@ -140,43 +121,6 @@ def segment(network: nn.Module, image: NDArray[np.float32], device: torch.device
     with torch.autocast(device.type, dtype=torch.float16, enabled=device.type == "cuda"):
         labels = network(batch)[0].argmax(dim=0)
     return cast(NDArray[np.uint8], labels.to("cpu", torch.uint8).numpy())
-
-
-def read_scores(path: Path) -> list[Score]:
-    """Scores written by an earlier run of this command."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return [
-            Score(
-                line["model"],
-                int(line["parameters"]),
-                int(line["fold"]),
-                int(line["restart"]),
-                line["subject"],
-                line["name"],
-                path.parent / path.stem.replace("scores", "predictions") / f"{line['name']}.nii.gz",
-                {m: float(line[m]) for m in METRICS},
-            )
-            for line in csv.DictReader(file)
-        ]
-
-
-def _data_of(path: Path) -> str:
-    """The prepared folder that the scores of a run are of."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return next((line.get("data", "") for line in csv.DictReader(file)), "")
-
-
-def write_scores(path: Path, scores: Sequence[Score], data: Path) -> None:
-    """One line per case and run, with the prepared folder `data` they are of."""
-    partial = path.with_suffix(".partial")
-    folder = str(data.resolve())
-    with partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(_COLUMNS)
-        for s in scores:
-            head = (s.model, s.parameters, s.fold, s.restart, s.subject, s.name)
-            writer.writerow([*head, *(s.values[m] for m in METRICS), folder])
-    os.replace(partial, path)
 
 
 def _save_prediction(folder: Path, data: Path, row: Row, labels: NDArray[np.uint8]) -> Path:

@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from meshnet.evaluate import Score
 from meshnet.prepare import read_index
+from meshnet.scores import Score
 from meshnet.statistics import Summary
 
 _CASES, _MODELS = 3, 4

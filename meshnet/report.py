@@ -10,8 +10,8 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from meshnet.evaluate import METRICS, Score, write_scores
 from meshnet.figures import box_plots, contours, pareto
+from meshnet.scores import METRICS, Score, write_scores
 from meshnet.statistics import Observation, Summary, per_subject, summarize
 
 #: Metric -> (heading, decimals, what it is).

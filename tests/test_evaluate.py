@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import nibabel as nib
@@ -12,29 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from meshnet import evaluate, prepare, train
-from meshnet.evaluate import METRICS
+from meshnet import evaluate, train
 from meshnet.prepare import read_index
-from tests.make_arc import make_arc
+from meshnet.scores import METRICS
 
-VOXEL_SIZE_MM = 9.0
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """`trainer.threads` is the whole process's; other tests get theirs back."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("arc")
-    make_arc(root / "bids", subjects=6, broken=False)
-    options = ["--size", "20", "--voxel-size-mm", str(VOXEL_SIZE_MM), "--workers", "1"]
-    assert prepare.main([str(root / "bids"), str(root / "prepared"), *options]) == 0
-    return root / "prepared"
+pytestmark = pytest.mark.usefixtures("threads_restored")
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +79,7 @@ def test_the_scores_of_a_case_are_those_counted_by_hand(prepared: Path, runs: Pa
         "dice_macro": (lesion + background) / 2,
         "avd": abs(fp - fn) / (tp + fn),
         "mcc": np.corrcoef(predicted.ravel(), truth.ravel())[0, 1],
-        "volume_error_ml": (fp - fn) * VOXEL_SIZE_MM**3 / 1000,
+        "volume_error_ml": (fp - fn) * abs(np.linalg.det(truth_image.affine[:3, :3])) / 1000,
     }
     assert {m: float(score[m]) for m in expected} == pytest.approx(expected)
     c = int(score["model"][8])  # three convolutions with bias, BatchNorm's two parameters each, the classifier
