@@ -62,10 +62,10 @@ def find_bids(root: Path, acquisitions: Collection[str]) -> tuple[list[Case], li
         else:
             subject, session = entities.get("sub", stem), entities.get("ses", "")
             cases.append(Case(stem, subject, session, acquisition, entities.get("run", ""), image, mask))
-    known = {case.mask for case in cases} | {masks_root / e.name for e in excluded}
+    used, named = {case.mask for case in cases}, {e.name for e in excluded}
     for mask in sorted(masks_root.glob("sub-*/**/anat/*_desc-lesion_mask.nii*")):
         stem = _stem(mask).removesuffix("_desc-lesion_mask")
-        if mask not in known and not any(e.name == stem for e in excluded):
+        if mask not in used and stem not in named:
             excluded.append(Excluded(stem, "a lesion mask without a T2w scan of that name"))
     return cases, excluded
 
