@@ -23,7 +23,7 @@ from tqdm import tqdm
 from meshnet.cohort import CohortError
 from meshnet.config import ConfigError, TrainConfig, compose_config
 from meshnet.data import open_source
-from meshnet.on_ray import add_ray_options, check_resources, one_gpu_where_there_is_one, start_ray
+from meshnet.on_ray import Share, add_ray_options, start_ray
 from meshnet.splits import OUTER_FOLDS
 from meshnet.train import check_same_run, is_finished, train
 
@@ -58,15 +58,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if set(folds) - set(range(OUTER_FOLDS)):
             raise ConfigError(f"--folds: expected some of 0..{OUTER_FOLDS - 1}, got {args.folds}")
         planned = plan(args.models.split(","), folds, restarts, args.out.resolve())
-        configs = [_config(run, args.overrides, args.data, args.cpus_per_run) for run in planned]
+        configs = [_config(run, args.overrides, args.data, args.cpus_each) for run in planned]
         before = [_state_before(run, config) for run, config in zip(planned, configs, strict=True)]
         waiting = [(run, config) for run, config in zip(before, configs, strict=True) if not run.state]
         outcomes = [run for run in before if run.state]
         if waiting:
-            with start_ray(args.ray_address, args.cpus):
-                gpus = one_gpu_where_there_is_one() if args.gpus_per_run is None else args.gpus_per_run
-                check_resources(args.cpus_per_run, gpus)
-                outcomes += run_all(waiting, args.cpus_per_run, gpus, args.retries)
+            with start_ray(args) as share:
+                outcomes += run_all(waiting, share, args.retries)
     except (ConfigError, CohortError, OSError) as error:
         print(f"meshnet-experiment: {error}", file=sys.stderr)
         return 2
@@ -84,13 +82,13 @@ def plan(models: Sequence[str], folds: Sequence[int], restarts: Sequence[int], o
     ]
 
 
-def run_all(runs: Sequence[tuple[Outcome, TrainConfig]], cpus: int, gpus: float, retries: int) -> list[Outcome]:
+def run_all(runs: Sequence[tuple[Outcome, TrainConfig]], share: Share, retries: int) -> list[Outcome]:
     """Train all on the Ray that was started. retries: how often a run whose worker is lost is tried again."""
     import ray
     from ray.exceptions import RayError
 
     # max_calls: a process of its own for every run, so that none inherits the memory of another
-    remote: Any = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=retries, max_calls=1)(_run)
+    remote: Any = ray.remote(num_cpus=share.cpus, num_gpus=share.gpus, max_retries=retries, max_calls=1)(_run)
     pending = {remote.remote(run, config): run for run, config in runs}
     outcomes: list[Outcome] = []
     with tqdm(total=len(pending), desc="runs", unit="run", disable=None) as bar:
@@ -207,13 +205,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--folds", default="0-2", help="outer folds (default %(default)s)")
     parser.add_argument("--restarts", default="0-9", help="restarts of each (default %(default)s, the paper's ten)")
     parser.add_argument("--retries", type=int, default=3, help="of a run whose worker is lost (default %(default)s)")
-    parser.add_argument("--cpus-per-run", type=int, default=1, help="cores and threads of a run (default 1)")
-    parser.add_argument(
-        "--gpus-per-run",
-        type=float,
-        help="GPUs of a run, fractions share one (default: 1 where Ray has a GPU, else 0)",
-    )
-    add_ray_options(parser)
+    add_ray_options(parser, "run")
     return parser
 
 

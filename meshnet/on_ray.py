@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from meshnet.config import ConfigError
 
@@ -21,8 +22,32 @@ _ENVIRONMENT = {
 }
 
 
-def add_ray_options(parser: argparse.ArgumentParser) -> None:
-    """`--ray-address` and `--cpus`."""
+@dataclass(frozen=True)
+class Share:
+    """What each piece of work (a run, a trial) is given of Ray's resources. gpus: fractions share one."""
+
+    cpus: int
+    gpus: float
+
+
+def add_ray_options(parser: argparse.ArgumentParser, piece: str) -> None:
+    """The options that `start_ray` reads; piece: what the command spreads over Ray, `run` or `trial`."""
+    parser.set_defaults(piece=piece)
+    parser.add_argument(
+        f"--cpus-per-{piece}",
+        dest="cpus_each",
+        metavar="N",
+        type=int,
+        default=1,
+        help=f"cores and threads of a {piece} (default 1)",
+    )
+    parser.add_argument(
+        f"--gpus-per-{piece}",
+        dest="gpus_each",
+        metavar="N",
+        type=float,
+        help=f"GPUs of a {piece}, fractions share one (default: 1 where Ray has a GPU, else 0)",
+    )
     parser.add_argument(
         "--ray-address",
         default="",
@@ -33,11 +58,21 @@ def add_ray_options(parser: argparse.ArgumentParser) -> None:
 
 
 @contextmanager
-def start_ray(address: str, cpus: int) -> Iterator[None]:
-    """Join the cluster at `address`, or run Ray on this machine; left or stopped at the end.
+def start_ray(options: argparse.Namespace) -> Iterator[Share]:
+    """Join or start Ray as the options of `add_ray_options` say; left or stopped at the end.
 
-    Raises ConfigError where no cluster answers there.
+    Raises ConfigError where no cluster answers, or where no piece of work could ever be placed.
     """
+    with _connected(options.ray_address, options.cpus):
+        gpus = _one_gpu_where_there_is_one() if options.gpus_each is None else options.gpus_each
+        share = Share(options.cpus_each, gpus)
+        _check_resources(share, options.piece)
+        yield share
+
+
+@contextmanager
+def _connected(address: str, cpus: int) -> Iterator[None]:
+    """cpus: cores that a local Ray may use, 0 for all."""
     for key, value in _ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     import ray
@@ -51,25 +86,26 @@ def start_ray(address: str, cpus: int) -> Iterator[None]:
             else:
                 ray.init(num_cpus=cpus or None, include_dashboard=False, log_to_driver=False, logging_level="warning")
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ConfigError(f"--ray-address {address}: {error}") from error
+        raise ConfigError(f"{f'--ray-address {address}' if address else 'starting Ray here'}: {error}") from error
     try:
         yield
     finally:
         ray.shutdown()
 
 
-def one_gpu_where_there_is_one() -> int:
+def _one_gpu_where_there_is_one() -> int:
     """1 where the started Ray has a GPU, else 0."""
     import ray
 
     return int(ray.cluster_resources().get("GPU", 0) >= 1)
 
 
-def check_resources(cpus: float, gpus: float) -> None:
+def _check_resources(share: Share, piece: str) -> None:
     """Raise ConfigError where no piece of work could ever be placed: Ray itself would wait for ever."""
     import ray
 
     have = ray.cluster_resources()
-    for name, wanted in (("CPU", cpus), ("GPU", gpus)):
+    for name, wanted in (("CPU", share.cpus), ("GPU", share.gpus)):
         if wanted > have.get(name, 0):
-            raise ConfigError(f"one run asks for {wanted:g} {name}, Ray has {have.get(name, 0):g}; ask for less")
+            option = f"--{name.lower()}s-per-{piece}"
+            raise ConfigError(f"{option}: expected at most {have.get(name, 0):g}, what Ray has here, got {wanted:g}")

@@ -16,7 +16,7 @@ from typing import Any
 
 from meshnet.cohort import CohortError
 from meshnet.config import ConfigError, compose_config
-from meshnet.on_ray import add_ray_options, check_resources, one_gpu_where_there_is_one, start_ray
+from meshnet.on_ray import Share, add_ray_options, start_ray
 from meshnet.search import (
     SEARCHED,
     Search,
@@ -52,24 +52,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         check_search(search)
         check_same_search(search)
-        with start_ray(args.ray_address, args.cpus):
-            gpus = one_gpu_where_there_is_one() if args.gpus_per_trial is None else args.gpus_per_trial
-            check_resources(args.cpus_per_trial, gpus)
-            trials = run_search(search, args.cpus_per_trial, gpus, args.concurrent)
+        with start_ray(args) as share:
+            trials = run_search(search, share, args.concurrent)
     except (ConfigError, CohortError, OSError) as error:
         print(f"meshnet-tune: {error}", file=sys.stderr)
         return 2
     return _finish(search, trials)
 
 
-def run_search(search: Search, cpus: int, gpus: float, concurrent: int) -> list[Trial]:
+def run_search(search: Search, share: Share, concurrent: int) -> list[Trial]:
     """Run (or resume) all trials on the Ray that was started; returns them, the best first."""
     from ray import tune
 
     def trial(drawn: dict[str, Any]) -> None:
-        run_trial(search, tune.get_context().get_trial_id(), drawn, cpus)
+        run_trial(search, tune.get_context().get_trial_id(), drawn, share.cpus)
 
-    trainable = tune.with_resources(trial, {"cpu": cpus, "gpu": gpus})
+    trainable = tune.with_resources(trial, {"cpu": share.cpus, "gpu": share.gpus})
     record = search.out / "ray"
     if tune.Tuner.can_restore(str(record)):
         print(f"{search.out}: resuming", file=sys.stderr)
@@ -201,13 +199,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--inner-folds", default="0,1,2", help="inner folds a trial is scored on (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the drawn configurations (default %(default)s)")
     parser.add_argument("--concurrent", type=int, default=0, help="trials at once (default: as many as fit)")
-    parser.add_argument("--cpus-per-trial", type=int, default=1, help="cores and threads of a trial (default 1)")
-    parser.add_argument(
-        "--gpus-per-trial",
-        type=float,
-        help="GPUs of a trial, fractions share one (default: 1 where Ray has a GPU, else 0)",
-    )
-    add_ray_options(parser)
+    add_ray_options(parser, "trial")
     return parser
 
 

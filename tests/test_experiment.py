@@ -13,24 +13,14 @@ import numpy as np
 import psutil
 import pytest
 
-from meshnet import experiment, prepare
+from meshnet import experiment
 from meshnet.checkpoint import load_checkpoint
 from meshnet.config import compose_config
 from meshnet.experiment import plan
 from meshnet.train import is_finished, train
-from tests.make_arc import make_arc
 from tests.processes import begun
 
 SMALL = ["model.channels=3", "model.dilations=[1,2,1]", "trainer=cpu", "trainer.epochs=40", "trainer.save_every_s=0"]
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("arc")
-    make_arc(root / "bids", subjects=6, broken=False)
-    out = root / "prepared"
-    assert prepare.main([str(root / "bids"), str(out), "--size", "20", "--voxel-size-mm", "9", "--workers", "1"]) == 0
-    return out
 
 
 def worker_of(driver: psutil.Popen) -> psutil.Process | None:
@@ -112,7 +102,7 @@ def test_a_full_table_comes_before_the_next_restart() -> None:
         (["--models", "meshnet7"], "meshnet7"),
         (["fold=1"], "fold=1: meshnet-experiment sets this itself; see --folds"),
         (["trainer.devices=2"], "takes one device"),
-        (["--cpus", "1", "--cpus-per-run", "64"], "one run asks for 64 CPU, Ray has 1; ask for less"),
+        (["--cpus", "1", "--cpus-per-run", "64"], "--cpus-per-run: expected at most 1, what Ray has here, got 64"),
     ],
 )
 def test_an_experiment_that_cannot_run_is_refused(
