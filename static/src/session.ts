@@ -4,18 +4,19 @@ import type { EngineClient } from './engine/client';
 import type { BackendChoice, BackendOptions, Calls, ModelSource, Outcome, RunReport, ScanSummary, Stage } from './engine/protocol';
 import type { ModelSpec } from './generated/model-spec';
 import { byId, byTestId } from './ui/dom';
-import { convertDicom, findDicom } from './ui/dicom';
+import { seriesOf } from './ui/dicom';
 import { diagnosticsText } from './ui/diagnostics';
 import { sortFiles } from './ui/files';
-import { formatDuration, formatVoxelSize, savedName, tableName } from './ui/format';
+import { formatDuration, savedName, tableName } from './ui/format';
 import { guessModality, modalityWarning } from './ui/modality';
 import type { ModelPicker } from './ui/model-picker';
 import { askForInput, askForSeries, clearQuestion, offerFirstFrame } from './ui/questions';
 import { hideResults, showResults } from './ui/results';
+import { fetchSample } from './ui/sample';
 import { saveAsDownload } from './ui/saving';
 import type { Saver } from './ui/saving';
 import { volumesCsv } from './ui/table';
-import { resetProgress, showBackend, showProgress, showState, showWarnings } from './ui/status';
+import { resetProgress, showBackend, showProgress, showScanFacts, showState, showWarnings } from './ui/status';
 import type { State } from './ui/status';
 import type { Viewer } from './viewer';
 
@@ -89,10 +90,7 @@ export class Session {
     clearQuestion();
     this.enter('loading', 'Opening the sample…');
     try {
-      const name = this.picker.picked?.modality.includes('T2w') === true ? 'sample_T2w.nii.gz' : 'sample_T1w.nii.gz';
-      const response = await fetch(`sample/${name}`);
-      if (!response.ok) throw new Error(`The sample could not be loaded (the server answered ${response.status}).`);
-      await this.loadScan([new File([await response.blob()], name)], null);
+      await this.loadScan([await fetchSample(this.picker.picked?.modality ?? [])], null);
     } catch (error) {
       this.fail(error);
     }
@@ -191,18 +189,10 @@ export class Session {
     }
   }
 
-  /** DICOM by its content; otherwise the reader says what is wrong. */
   private async openUnknown(files: readonly File[]): Promise<void> {
     this.enter('loading', 'Opening…');
     try {
-      const dicom = await findDicom(files);
-      if (dicom.length === 0 && files.length > 1) throw new Error(`Got ${files.length} files that are neither NIfTI nor DICOM (${files[0]!.name} …); give one .nii, .nii.gz or .mgz, or the folder of a DICOM series.`);
-      if (dicom.length === 0) {
-        await this.loadScan(files, null);
-        return;
-      }
-      this.enter('loading', `Converting ${dicom.length} DICOM files…`);
-      const series = await convertDicom(dicom);
+      const series = await seriesOf(files, (count) => { this.enter('loading', `Converting ${count} DICOM files…`); });
       if (series.length === 1) {
         await this.loadScan(series, null);
         return;
@@ -230,10 +220,7 @@ export class Session {
     this.result = null;
     this.lastError = null;
     hideResults();
-    const facts = byId('scan-summary', HTMLParagraphElement);
-    facts.textContent = `${this.scan.name}: ${this.scan.dims.join(' × ')} voxels of ${formatVoxelSize(this.scan.voxelSizeMm)}, ${this.scan.dtype}`;
-    facts.hidden = false;
-    byId('empty', HTMLDivElement).hidden = true;
+    showScanFacts(this.scan);
     if (this.choice !== null) showBackend(this.choice, 'Will run');
     await this.draw((viewer) => viewer.showScan(loaded.display));
     this.enter('ready', 'Ready: press Segment.');

@@ -4,6 +4,19 @@
 
 const PREAMBLE_BYTES = 128;
 
+/** Files whose names say nothing as scans: one per DICOM series, the largest first, or the one file as it is, for the
+ * reader to say what is wrong with it. `onConvert` is told how many files are DICOM. Throws an Error with a sentence for
+ * the visitor. */
+export async function seriesOf(files: readonly File[], onConvert: (count: number) => void): Promise<readonly File[]> {
+  const dicom = await findDicom(files);
+  if (dicom.length > 0) {
+    onConvert(dicom.length);
+    return convertDicom(dicom);
+  }
+  if (files.length === 1) return files;
+  throw new Error(`Got ${files.length} files that are neither NIfTI nor DICOM (${files[0]!.name} …); give one .nii, .nii.gz or .mgz, or the folder of a DICOM series.`);
+}
+
 /** The files whose content says DICOM; names say nothing in this format. */
 export async function findDicom(files: readonly File[]): Promise<File[]> {
   const magic = await Promise.all(files.map((file) => file.slice(PREAMBLE_BYTES, PREAMBLE_BYTES + 4).text()));
@@ -18,7 +31,7 @@ const FAILURES: Readonly<Record<number, string>> = {
 };
 
 /** One NIfTI file per series, the largest first. Throws an Error with a sentence for the visitor. */
-export async function convertDicom(files: readonly File[]): Promise<File[]> {
+async function convertDicom(files: readonly File[]): Promise<File[]> {
   const { Dcm2niix } = await import('@niivue/dcm2niix');
   const converter = new Dcm2niix();
   try {

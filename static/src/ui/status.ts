@@ -1,9 +1,9 @@
-// Status line, progress, backend and warnings.
-import type { BackendChoice } from '../engine/protocol';
+// Status line, facts of the scan, progress, backend and warnings.
+import type { BackendChoice, ScanSummary } from '../engine/protocol';
 import { BACKEND_NAMES } from '../engine/segment';
 import type { Progress } from '../engine/types';
 import { byId, byTestId, element } from './dom';
-import { formatDuration, secondsLeft } from './format';
+import { formatDuration, formatVoxelSize, secondsLeft } from './format';
 
 export type State = 'idle' | 'loading' | 'ready' | 'running' | 'done' | 'error';
 
@@ -23,6 +23,14 @@ export function showState(state: State, text: string, canRun: boolean): void {
   if (focused === run && running) cancel.focus();
   if (focused === cancel && !running) run.focus();
   byId('progress-row', HTMLDivElement).hidden = !running;
+}
+
+/** Name, grid and type of the scan that is open, in the place of the invitation to drop one. */
+export function showScanFacts({ name, dims, voxelSizeMm, dtype }: ScanSummary): void {
+  const facts = byId('scan-summary', HTMLParagraphElement);
+  facts.textContent = `${name}: ${dims.join(' × ')} voxels of ${formatVoxelSize(voxelSizeMm)}, ${dtype}`;
+  facts.hidden = false;
+  byId('empty', HTMLDivElement).hidden = true;
 }
 
 export function resetProgress(): void {
