@@ -163,15 +163,21 @@ def import_published(models: Path, out: Path, *, every: bool = False) -> list[st
         if published.needs_torch and importlib.util.find_spec("torch") is None:
             print(f"{published.id}: skipped, it is a PyTorch checkpoint and torch is not installed (extra: export)")
             continue
-        answers = replace(published.answers, id=published.id)
-        if published.labels_file is not None:
-            answers = replace(answers, labels=read_labels(source / published.labels_file))
-        imported = import_model(source, answers)
-        save_checkpoint(out / published.id, imported.spec, imported.weights)
-        for note in imported.notes:
+        for note in import_one(published, models, out):
             print(f"{published.id}: note: {note}")
         ids.append(published.id)
     return ids
+
+
+def import_one(published: Published, models: Path, out: Path) -> tuple[str, ...]:
+    """Import `models/<folder>` into `out/<id>/`; returns notes for the reader. Raises SpecError where it can't be."""
+    source = models / published.folder
+    answers = replace(published.answers, id=published.id)
+    if published.labels_file is not None:
+        answers = replace(answers, labels=read_labels(source / published.labels_file))
+    imported = import_model(source, answers)
+    save_checkpoint(out / published.id, imported.spec, imported.weights)
+    return tuple(imported.notes)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -8,12 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from export.published import PUBLISHED, import_one
+from meshnet.checkpoint import load_checkpoint
 from meshnet.model import MeshNet, weights_of
+from meshnet.normalize import normalize
 from meshnet.spec import Architecture, ModelSpec, WeightsFile, dump_spec, make_labels
 
 F32 = NDArray[np.float32]
@@ -98,6 +102,17 @@ def with_result(built: BuiltCase, model: MeshNet) -> BuiltCase:
         margin = to_zyx(top[:, :1] - top[:, 1:])[0]
         labels = to_zyx(logits.argmax(dim=1, keepdim=True).float())[0].astype(np.uint8)
     return BuiltCase(built.dims, built.model_json, built.weights, built.image, outputs, labels, margin)
+
+
+def published_case(shared_data: Path, models: Path, model_id: str, scan: str) -> BuiltCase:
+    """A published model, imported into `models`, and a whole conformed scan, normalised; without a result."""
+    published = next(entry for entry in PUBLISHED if entry.id == model_id)
+    import_one(published, shared_data / "models", models)
+    spec, _ = load_checkpoint(models / model_id)
+    volume = np.asanyarray(nib.load(shared_data / "scans" / f"{scan}.nii.gz").dataobj)
+    image = normalize(volume, spec.input.normalization).transpose(2, 1, 0)[None]
+    weights = (models / model_id / spec.weights.file).read_bytes()
+    return BuiltCase(volume.shape, dump_spec(spec), weights, image)
 
 
 def to_zyx(tensor: torch.Tensor) -> F32:

@@ -6,7 +6,7 @@ import base64
 from typing import Any
 
 import numpy as np
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
 
 from tests.engine_cases import BuiltCase
 
@@ -30,6 +30,19 @@ RUN = """async ({backend, trial, weights, input}) => {
     outputs: report.outputs.map(text),
   };
 }"""
+
+
+def reload_without_isolation(page: Page) -> None:
+    """The page as a server without the isolation headers would give it: no shared memory, one thread."""
+
+    def without_isolation(route: Route) -> None:
+        response = route.fetch()
+        headers = {name: value for name, value in response.headers.items() if not name.startswith("cross-origin-")}
+        route.fulfill(response=response, headers=headers)
+
+    page.route("**/selftest.html", without_isolation)
+    page.reload(wait_until="load")
+    page.unroute("**/selftest.html")
 
 
 def run_in_page(page: Page, backend: str, built: BuiltCase, **options: Any) -> dict[str, Any]:

@@ -6,9 +6,10 @@ import re
 from collections.abc import Sequence
 
 import pytest
-from playwright.sync_api import Page, Route
+from playwright.sync_api import Page
 
 from tests.browser.conftest import NO_GPU, WEBGL2, WEBGPU, OpenPage
+from tests.browser.engine_page import reload_without_isolation
 
 GOLDEN = ("elu, fused classifier", "gelu after instance norm")
 
@@ -35,7 +36,9 @@ def section(report: str, engine: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("flags", "engine"), [(WEBGPU, "webgpu"), (WEBGL2, "webgl2"), (NO_GPU, "cpu")], ids=["webgpu", "webgl2", "cpu"]
+    ("flags", "engine"),
+    [(WEBGPU, "webgpu"), (WEBGL2, "webgl2"), (NO_GPU, "cpu"), (WEBGL2, "tfjs")],
+    ids=["webgpu", "webgl2", "cpu", "tfjs"],
 )
 def test_the_report_tells_results_and_timing_of_an_engine(
     open_page: OpenPage, flags: Sequence[str], engine: str
@@ -85,14 +88,7 @@ def test_the_report_can_be_copied_and_is_selected_where_the_clipboard_is_closed(
 
 def test_without_isolation_the_report_says_so_and_names_one_thread(open_page: OpenPage) -> None:
     page = open_page("/selftest.html", flags=NO_GPU)
-
-    def without_isolation(route: Route) -> None:
-        response = route.fetch()
-        headers = {name: value for name, value in response.headers.items() if not name.startswith("cross-origin-")}
-        route.fulfill(response=response, headers=headers)
-
-    page.route("**/selftest.html", without_isolation)
-    page.reload(wait_until="load")
+    reload_without_isolation(page)
 
     report = finished(page, ["cpu"])
 

@@ -6,17 +6,15 @@ import json
 import os
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import pytest
 
-from export.published import import_published
 from meshnet.checkpoint import load_checkpoint
 from meshnet.model import model_from
-from meshnet.normalize import normalize
 from meshnet.spec import Architecture, GroupNorm
 from tests.conftest import REPO
 from tests.engine_cases import (
@@ -26,6 +24,7 @@ from tests.engine_cases import (
     assert_outputs_equal,
     build,
     build_without_result,
+    published_case,
     smallest_dice,
     with_result,
     write_case,
@@ -189,17 +188,8 @@ def test_a_published_model_gives_pytorchs_labels_on_a_piece_of_a_scan(
 
 def published_crop(shared_data: Path, models: Path, model: str) -> BuiltCase:
     """A published model on a crop of its scan (CROPS), with PyTorch's result."""
-    import_published(shared_data / "models", models)
-    scan, corner, size = CROPS[model]
+    scan, (i, j, k), (nx, ny, nz) = CROPS[model]
+    whole = published_case(shared_data, models, model, scan)
+    crop = np.ascontiguousarray(whole.image[:, k : k + nz, j : j + ny, i : i + nx])
     spec, weights = load_checkpoint(models / model)
-    volume = np.asanyarray(nib.load(shared_data / "scans" / f"{scan}.nii.gz").dataobj)
-    box = tuple(slice(first, first + edge) for first, edge in zip(corner, size, strict=True))
-    crop = normalize(volume, spec.input.normalization)[box]
-    image = np.ascontiguousarray(crop.transpose(2, 1, 0), dtype=np.float32)[None]
-    built = BuiltCase(
-        size,
-        (models / model / "model.json").read_text(encoding="utf-8"),
-        (models / model / spec.weights.file).read_bytes(),
-        image,
-    )
-    return with_result(built, model_from(spec.architecture, weights))
+    return with_result(replace(whole, dims=(nx, ny, nz), image=crop), model_from(spec.architecture, weights))
