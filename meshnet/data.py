@@ -25,7 +25,8 @@ from meshnet.orientation import reorient
 from meshnet.prepare import Row, read_grid, read_index
 from meshnet.spec import MinMax
 from meshnet.splits import OUTER_FOLDS
-from meshnet.synth import Contrast, SynthConfig, Synthesizer, Task, training_patch
+from meshnet.synth import Synthesizer, training_patch
+from meshnet.synth_draw import Contrast, SynthConfig, Task
 from meshnet.synth_lesion import load_lesion_masks
 
 

@@ -16,8 +16,10 @@ import numpy as np
 
 from meshnet.anatomy import Anatomy
 from meshnet.splits import PAPER_QUARTILES, quartile
-from meshnet.synth import Subject, SynthConfig, Synthesizer
+from meshnet.synth import Synthesizer
+from meshnet.synth_draw import SynthConfig
 from meshnet.synth_lesion import load_lesion_masks
+from meshnet.synth_render import Subject
 
 _PER_QUARTILE = 15
 _LESION_FREE = 60

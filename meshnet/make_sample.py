@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshnet.anatomy import cached_anatomies
-from meshnet.synth import Contrast, Grid, SynthConfig, Synthesizer
+from meshnet.synth import Synthesizer
+from meshnet.synth_draw import Contrast, SynthConfig
+from meshnet.synth_grid import Grid
 from meshnet.synth_lesion import load_lesion_masks
 
 #: [i, j, k] of the LIA grid, 1 mm: a whole head.

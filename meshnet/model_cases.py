@@ -18,7 +18,10 @@ from meshnet.anatomy import CSF, EYE, GREY, MRICRON_TEMPLATES, WHITE, Anatomy
 from meshnet.conform import conform
 from meshnet.held_out import HeldOut, held_out_subjects
 from meshnet.nifti import read_scan
-from meshnet.synth import Grid, Subject, SynthConfig, Synthesizer
+from meshnet.synth import Synthesizer
+from meshnet.synth_draw import SynthConfig
+from meshnet.synth_grid import Grid
+from meshnet.synth_render import Subject
 
 Group = Literal["synthetic lesion", "synthetic lesion-free", "Colin27, unseen contrast", "M2265", "t1_crop", "Colin27"]
 Kind = Literal["lesion", "tissue"]
@@ -85,7 +88,7 @@ def tissue_cases(data: Path, templates: Path) -> Iterator[Case]:
 
 def unseen_contrasts(colin: Anatomy) -> Iterator[Subject]:
     """Lesion-free T2-like renderings of Colin27 with grey and white matter brighter or darker than training draws
-    (`meshnet.synth`: grey 0.28–0.72 of fluid, white 0.52–0.88 of grey)."""
+    (`meshnet.synth_draw`: grey 0.28–0.72 of fluid, white 0.52–0.88 of grey)."""
     config = SynthConfig(task="lesion", contrasts={"T2w": 1.0}, lesion_probability=0.0)
     synthesizer = Synthesizer([colin], replace(config, task="tissue"))
     for index in range(_UNSEEN_COUNT):

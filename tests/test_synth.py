@@ -28,7 +28,9 @@ from meshnet.anatomy import (
 from meshnet.config import ConfigError, DataConfig, Stage, compose_config
 from meshnet.data import SynthSource
 from meshnet.held_out import read_held_out
-from meshnet.synth import Contrast, Grid, SynthConfig, Synthesizer, training_patch
+from meshnet.synth import Synthesizer, training_patch
+from meshnet.synth_draw import Contrast, SynthConfig
+from meshnet.synth_grid import Grid
 from meshnet.synth_lesion import LesionMasks, load_lesion_masks
 
 WHOLE_HEAD = Grid((48, 48, 56), 4.5)
