@@ -33,9 +33,9 @@ from meshnet.networks import build_network
 from meshnet.nifti import new_header, save_labels
 from meshnet.orientation import CONFORMED, reorient
 from meshnet.prepare import Row, read_grid, read_index
+from meshnet.run_folder import is_finished
 from meshnet.scores import Score, data_of, read_scores, write_scores
 from meshnet.spec import SpecError
-from meshnet.train import is_finished
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

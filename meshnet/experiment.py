@@ -24,8 +24,9 @@ from meshnet.cohort import CohortError
 from meshnet.config import ConfigError, TrainConfig, compose_config
 from meshnet.data import open_source
 from meshnet.on_ray import Share, add_ray_options, start_ray
+from meshnet.run_folder import check_same_run, is_finished
 from meshnet.splits import OUTER_FOLDS
-from meshnet.train import check_same_run, is_finished, train
+from meshnet.train import train
 
 _SET_BY_THE_EXPERIMENT = {
     "model": "--models",

@@ -11,7 +11,6 @@ appears with the last step.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import subprocess
 import sys
@@ -23,18 +22,18 @@ from typing import Any, cast
 
 import torch
 from lightning.fabric import Fabric, seed_everything
-from omegaconf import OmegaConf
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from meshnet.cohort import CohortError
-from meshnet.config import ConfigError, TrainConfig, as_yaml, compose_config, differences, resolve
+from meshnet.config import ConfigError, TrainConfig, as_yaml, compose_config
 from meshnet.data import Source, Steps, open_source
 from meshnet.losses import segmentation_loss
 from meshnet.networks import Trained, build_network, check_memory, freeze_norm, save_network
 from meshnet.optimizer import build_optimizer, build_schedule
+from meshnet.run_folder import check_same_run, mark_finished
 from meshnet.run_log import LogFile, keep_log_until
 from meshnet.spec import SpecError
 from meshnet.validate import validate
@@ -142,30 +141,13 @@ def _train(config: TrainConfig, fabric: Fabric, command: str, until_epoch: int |
         if run.progress.score is None:  # stopped here before: the score is not part of the saved state
             run.progress.score = validate(run.fabric, run.model, run.source)
     if run.progress.step == run.steps and fabric.is_global_zero:
-        _mark_finished(run)
+        mark_finished(run.folder, run.progress.step)
     return run.progress
 
 
 def _steps(fabric: Fabric, volumes: int) -> int:
     """Optimiser steps over so many volumes: every device takes one of its own in each."""
     return -(-volumes // fabric.world_size)
-
-
-def is_finished(folder: Path) -> bool:
-    """Whether the run of this folder has come to its last step."""
-    return (folder / "finished.json").is_file()
-
-
-def check_same_run(folder: Path, config: TrainConfig) -> None:
-    """Raise ConfigError where the folder holds a run whose settings give another result."""
-    if (folder / "config.yaml").is_file():
-        changed = differences(resolve(OmegaConf.load(folder / "config.yaml")), config)  # type: ignore[arg-type]
-        if changed:
-            raise ConfigError(f"{folder}: cannot be resumed: {'; '.join(changed)}; use another run=FOLDER")
-
-
-def _mark_finished(run: Run) -> None:
-    (run.folder / "finished.json").write_text(json.dumps({"steps": run.progress.step}) + "\n")
 
 
 def _start(fabric: Fabric, config: TrainConfig, command: str) -> Run:

@@ -17,7 +17,8 @@ from meshnet import experiment
 from meshnet.checkpoint import load_checkpoint
 from meshnet.config import compose_config
 from meshnet.experiment import plan
-from meshnet.train import is_finished, train
+from meshnet.run_folder import is_finished
+from meshnet.train import train
 from tests.processes import begun
 
 SMALL = ["model.channels=3", "model.dilations=[1,2,1]", "trainer=cpu", "trainer.epochs=40", "trainer.save_every_s=0"]

@@ -22,7 +22,8 @@ from meshnet.checkpoint import load_checkpoint
 from meshnet.config import ConfigError, compose_config
 from meshnet.data import open_source
 from meshnet.networks import build_network, bytes_needed, check_memory
-from meshnet.train import Run, _step, is_finished, main, train
+from meshnet.run_folder import is_finished
+from meshnet.train import Run, _step, main, train
 
 pytestmark = pytest.mark.usefixtures("threads_restored")
 

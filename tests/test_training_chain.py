@@ -23,7 +23,7 @@ from meshnet import evaluate, predict, prepare
 from meshnet.checkpoint import load_checkpoint
 from meshnet.metrics import dice
 from meshnet.prepare import Row, read_index
-from meshnet.train import is_finished
+from meshnet.run_folder import is_finished
 from tests.make_arc import make_arc
 from tests.processes import begun
 

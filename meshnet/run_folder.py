@@ -1,0 +1,28 @@
+"""What the folder of a training run says about it: its settings, and whether it has come to its end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from meshnet.config import ConfigError, TrainConfig, differences, resolve
+
+
+def check_same_run(folder: Path, config: TrainConfig) -> None:
+    """Raise ConfigError where the folder holds a run whose settings give another result."""
+    if (folder / "config.yaml").is_file():
+        changed = differences(resolve(OmegaConf.load(folder / "config.yaml")), config)  # type: ignore[arg-type]
+        if changed:
+            raise ConfigError(f"{folder}: cannot be resumed: {'; '.join(changed)}; use another run=FOLDER")
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the run of this folder has come to its last step."""
+    return (folder / "finished.json").is_file()
+
+
+def mark_finished(folder: Path, steps: int) -> None:
+    """Say so; steps: of the optimiser."""
+    (folder / "finished.json").write_text(json.dumps({"steps": steps}) + "\n")
