@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from meshnet import predict
 from meshnet.checkpoint import load_checkpoint, save_checkpoint
-from meshnet.spec import InputSpec, ModelSpec
+from meshnet.spec import InputSpec
 from tests.browser.visits import PATIENCE_MS
 from tests.export_models import small_model
 from tests.scan_files import affine_of
@@ -147,13 +147,6 @@ def assert_same_labels(
         a, b = got == label, expected == label
         assert 2 * (a & b).sum() / (a.sum() + b.sum()) >= smallest_dice, f"label {label}"
     return got
-
-
-def edited(folder: Path, edit: Callable[[ModelSpec], ModelSpec]) -> Path:
-    """The model folder with its description changed."""
-    spec, weights = load_checkpoint(folder)
-    save_checkpoint(folder, edit(spec), weights)
-    return folder
 
 
 def labels_of(model: Path) -> Sequence[str]:

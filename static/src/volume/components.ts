@@ -79,10 +79,3 @@ function numberRuns(dims: Dims, firstRun: Int32Array, starts: number[], ends: nu
   }
   return { labels, sizes };
 }
-
-/** `mask` with all but its largest component set to 0 (the first one where two are equally large). */
-export function largestComponent(mask: Uint8Array, dims: Dims, connectivity: Connectivity = 6): Uint8Array {
-  const { labels, sizes } = connectedComponents(mask, dims, connectivity);
-  const largest = 1 + sizes.indexOf(Math.max(...sizes));
-  return mask.map((value, n) => (labels[n] === largest ? value : 0));
-}
