@@ -1,4 +1,4 @@
-"""Every option of every command is documented where a reader looks for it."""
+"""Every option of every command is documented where a reader looks for it, and what is shown can be run."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
+from meshnet.config import ConfigError, compose_config
 
 REPO = Path(__file__).resolve().parent.parent
 COMMANDS: dict[str, str] = {
@@ -36,3 +38,21 @@ def test_every_option_of_a_command_is_on_the_page_that_documents_it(command: str
     }
     assert missing, f"no page in docs/ shows how {command} is called (a line of four spaces, then the command)"
     assert [] in missing.values(), f"options of {command} that are documented nowhere: {missing}"
+
+
+def test_every_training_command_that_is_shown_can_be_composed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for prepared in ("OUT", "prepared"):  # what the pages call a folder of meshnet-prepare
+        (tmp_path / prepared).mkdir()
+    monkeypatch.chdir(tmp_path)
+    shown = [
+        (page.name, command)
+        for page in [REPO / "README.md", *sorted((REPO / "docs").glob("*.md"))]
+        for command in re.findall(r"^ {4}meshnet-train ([^#\n]*)", page.read_text(), re.MULTILINE)
+    ]
+    assert len(shown) >= 5
+    for page, command in shown:
+        overrides = [word for word in command.split() if not word.startswith(("@", "--"))]
+        try:
+            compose_config(overrides)
+        except ConfigError as error:
+            pytest.fail(f"{page}: meshnet-train {command}: {error}")
