@@ -101,7 +101,7 @@ class Subject:
         """[1 + n, x, y, z] in template space: the intensity, then what `_labels` reads: fractions (0..1) of fluid, grey
         and white, or of the lesion where there is one."""
         intensity, means = self._tissue_intensity(channels), self.contrast.means
-        if self.task == "tissue":
+        if self.task == "tissue":  # spots and lesions are for lesion networks alone
             return torch.stack([intensity, channels[FLUID], channels[GREY], channels[WHITE]])
         if self.spots > 0:
             intensity = paint_white_matter_spots(

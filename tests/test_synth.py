@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -104,6 +105,17 @@ def test_the_same_seed_gives_the_same_scan_and_another_seed_another(task: str, r
     np.testing.assert_array_equal(first.image, again.image)
     np.testing.assert_array_equal(first.labels, again.labels)
     assert not np.array_equal(first.image, other.image)
+
+
+def test_a_frozen_subject_is_drawn_as_ever(lesions: Synthesizer) -> None:
+    """The first lesion-free one of the held-out list; the scan's own seed is drawn last, after everything else."""
+    synthesizer = copy(lesions)
+    synthesizer.config = replace(lesions.config, lesion_probability=0.0)
+    synthesizer.heads = lesions.heads * 2  # which of the two real ones it is costs a draw
+    subject = synthesizer.subject(read_held_out(HELD_OUT).lesion_free_seeds[0])
+    np.testing.assert_allclose(subject.shape.affine[0], [-0.955694, -0.0156702, 0.155719, 0], atol=1e-6)
+    np.testing.assert_allclose(subject.contrast.means[[CSF, GREY, WHITE]], [0.930776, 0.630419, 0.539639], atol=1e-6)
+    assert subject.acquisition.seed == 2891620474506189656
 
 
 @pytest.mark.parametrize("voxel_size_mm", [1.5, 2.5])
