@@ -18,14 +18,8 @@ SWIFTSHADER = (
     "--enable-unsafe-swiftshader",
     "--use-angle=swiftshader",
 )
-#: WebGL2 on Mesa's llvmpipe; needs VK_ICD_FILENAMES.
-LLVMPIPE = (
-    "--enable-features=Vulkan",
-    "--use-vulkan=native",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--ignore-gpu-blocklist",
-)
+#: WebGL2 on Mesa's llvmpipe, through EGL; as a Vulkan driver Chromium passes it over for its own rasteriser.
+LLVMPIPE = ("--use-angle=gl-egl", "--ignore-gpu-blocklist")
 
 
 @dataclass(frozen=True)

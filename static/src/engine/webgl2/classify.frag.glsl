@@ -1,9 +1,8 @@
-// Labels of one plane from stored activations, for a last layer that could not be fused (its norm needs the
-// whole volume first, or its weights exceed a uniform block). With RAW the norm and activation come first.
-// Dispatch: one triangle per plane into an RGBA8 layer. Bindings: `chunk`, `firstLayer`, see classifier.glsl.
+// Labels of one plane from the last layer's activations, as soon as they exist: so few planes of them do at once.
+// With RAW the norm and activation come first.
+// Dispatch: one triangle per plane into an RGBA8 layer. Bindings: `plane`, see classifier.glsl.
 // Defines: GROUPS, CLASSES, RAW, ACTIVATION.
-uniform highp sampler2DArray chunk;
-uniform int firstLayer;
+uniform highp sampler2DArray plane;
 #if RAW == 1
 uniform vec4 mean[GROUPS];
 uniform vec4 scale[GROUPS];
@@ -15,7 +14,7 @@ layout(location = 0) out vec4 result;
 void main() {
   vec4 activations[GROUPS];
   for (int g = 0; g < GROUPS; g++) {
-    vec4 value = texelFetch(chunk, ivec3(ivec2(gl_FragCoord.xy), firstLayer + g), 0);
+    vec4 value = texelFetch(plane, ivec3(ivec2(gl_FragCoord.xy), g), 0);
 #if RAW == 1
     value = activate((value - mean[g]) * scale[g] + shift[g]);
 #endif

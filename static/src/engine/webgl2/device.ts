@@ -1,19 +1,29 @@
 // The WebGL2 context and the few things we do with it: programs, layered textures, drawing, waiting.
 import type { Probe } from '../types';
+import { expand } from '../webgpu/expand';
 import activationSource from './activation.glsl?raw';
+import type { Limits } from './layout';
 import vertexSource from './plane.vert.glsl?raw';
 
 export type Defines = Readonly<Record<string, number>>;
 
-export interface GlDevice {
+/** What the renderer's kind decides, measured on the software renderers and derived for hardware: docs/engine.md. */
+const TUNABLES: Readonly<Record<'hardware' | 'llvmpipe' | 'swiftshader', Pick<Limits, 'weightsAsTexels' | 'costs'>>> = {
+  /** A texel is four floats through texture units that are a quarter as wide as the arithmetic is deep; uniforms have a cache of their own. */
+  hardware: { weightsAsTexels: false, costs: { texel: 16, weight: 0.25 } },
+  llvmpipe: { weightsAsTexels: false, costs: { texel: 4, weight: 4 } },
+  /** Checks every lane of a uniform block's read, for each of its four values: a texture is read faster. */
+  swiftshader: { weightsAsTexels: true, costs: { texel: 4, weight: 4 } },
+};
+
+export interface GlDevice extends Limits {
   readonly gl: WebGL2RenderingContext;
   readonly renderer: string;
   readonly software: boolean;
-  readonly drawBuffers: number;
-  readonly uniformBlockBytes: number;
-  readonly uniformAlignBytes: number;
   readonly maxLayers: number;
   readonly maxTextureSize: number;
+  /** Compiled once, for all runs. */
+  readonly programs: Map<string, Program>;
   readonly lost: () => boolean;
 }
 
@@ -34,15 +44,17 @@ export function openContext(): GlDevice {
   const names = gl.getExtension('WEBGL_debug_renderer_info');
   const renderer = String(gl.getParameter(names?.UNMASKED_RENDERER_WEBGL ?? gl.RENDERER));
   const limit = (name: GLenum) => Number(gl.getParameter(name));
+  const software = /swiftshader|llvmpipe|softpipe|software|basic render/i.test(renderer);
   return {
+    ...TUNABLES[!software ? 'hardware' : renderer.includes('llvmpipe') ? 'llvmpipe' : 'swiftshader'],
     gl,
     renderer,
-    software: /swiftshader|llvmpipe|softpipe|software|basic render/i.test(renderer),
+    software,
     drawBuffers: Math.min(limit(gl.MAX_DRAW_BUFFERS), limit(gl.MAX_COLOR_ATTACHMENTS), 8),
     uniformBlockBytes: limit(gl.MAX_UNIFORM_BLOCK_SIZE),
-    uniformAlignBytes: limit(gl.UNIFORM_BUFFER_OFFSET_ALIGNMENT),
     maxLayers: limit(gl.MAX_ARRAY_TEXTURE_LAYERS),
     maxTextureSize: limit(gl.MAX_TEXTURE_SIZE),
+    programs: new Map(),
     lost: () => lost || gl.isContextLost(),
   };
 }
@@ -67,8 +79,15 @@ export interface Program {
   readonly at: (name: string) => WebGLUniformLocation | null;
 }
 
-/** Compiles whole fragment files (joined in order) with the given defines in front. */
-export function compile(device: GlDevice, label: string, parts: readonly string[], defines: Defines): Program {
+/** The program of these fragment files (joined in order, directives expanded) with the defines in front. Compiled once per device. */
+export function programOf(device: GlDevice, label: string, parts: readonly string[], defines: Defines): Program {
+  const key = label + JSON.stringify(defines);
+  const program = device.programs.get(key) ?? compile(device, label, parts.map((part) => expand(part, defines)), defines);
+  device.programs.set(key, program);
+  return program;
+}
+
+function compile(device: GlDevice, label: string, parts: readonly string[], defines: Defines): Program {
   const { gl } = device;
   const header = Object.entries(defines).map(([name, value]) => `#define ${name} ${value}\n`);
   const precision = ['float', 'int', 'sampler2DArray', 'sampler2D'].map((type) => `precision highp ${type};\n`);
@@ -114,6 +133,17 @@ export function createLayers(device: GlDevice, format: GLenum, bytesPerTexel: nu
   gl.deleteTexture(texture);
   const bytes = nx * ny * layers * bytesPerTexel;
   throw new OutOfMemory(`WebGL2: the device has no room for a texture of ${nx} × ${ny} × ${layers} (${bytes} bytes, error ${error})`);
+}
+
+/** A table of float texels for constants: weights, the classifier. */
+export function createTable(gl: WebGL2RenderingContext, data: Float32Array, width: number, height: number): WebGLTexture {
+  const texture = gl.createTexture();
+  gl.bindTexture(gl.TEXTURE_2D, texture);
+  gl.texStorage2D(gl.TEXTURE_2D, 1, gl.RGBA32F, width, height);
+  gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, width, height, gl.RGBA, gl.FLOAT, data);
+  gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.NEAREST);
+  gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MAG_FILTER, gl.NEAREST);
+  return texture;
 }
 
 /** The device cannot hold the plan's textures; a narrower format may still fit. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Layer } from '../types';
-import { groupsOf, packClassifier, packPlanes, packWeights, padGroups, passesOf } from './layout';
+import { blockOf, groupsOf, packClassifier, packPlane, packWeights, padGroups, passesOf, planesFor } from './layout';
 import { ChannelStatistics } from './statistics';
 
 function layerOf(inChannels: number, outChannels: number): Layer {
@@ -8,46 +8,57 @@ function layerOf(inChannels: number, outChannels: number): Layer {
   return { name: 'layers.0', inChannels, outChannels, kernelSize: 3, dilation: 1, weight, bias: new Float32Array(outChannels), norm: null, activation: 'relu' };
 }
 
-describe('passesOf', () => {
+const HARDWARE = { weightsAsTexels: false, costs: { texel: 16, weight: 0.25 } };
+const SOFTWARE = { weightsAsTexels: false, costs: { texel: 4, weight: 4 } };
+
+describe('blockOf', () => {
   it.each([4, 6, 8])('covers every output channel once with %i draw buffers', (drawBuffers) => {
-    for (const channels of [1, 3, 4, 5, 11, 15, 16, 21, 26, 30, 32]) {
-      const passes = passesOf(layerOf(channels, channels), false, { drawBuffers, uniformBlockBytes: 16384 });
-      let next = 0;
-      for (const pass of passes) {
-        expect(pass.firstGroup * 4).toBe(next);
-        expect(groupsOf(pass.channels) * pass.planes).toBeLessThanOrEqual(drawBuffers);
-        next += pass.channels;
+    for (const kind of [HARDWARE, SOFTWARE]) {
+      for (const channels of [1, 3, 4, 5, 11, 15, 16, 21, 26, 30, 32, 37]) {
+        const layer = layerOf(channels, channels);
+        const block = blockOf(layer, 64, { ...kind, drawBuffers, uniformBlockBytes: 16384 });
+        expect(block.groups * block.planes).toBeLessThanOrEqual(drawBuffers);
+        let next = 0;
+        for (const pass of passesOf(layer, block)) {
+          expect(pass.firstGroup * 4).toBe(next);
+          expect(groupsOf(pass.channels)).toBeLessThanOrEqual(block.groups);
+          next += pass.channels;
+        }
+        expect(next).toBe(channels);
       }
-      expect(next).toBe(channels);
     }
   });
 
-  it('computes all channels of a fused layer in one draw, one target per plane', () => {
-    for (const channels of [5, 16, 30]) {
-      const passes = passesOf(layerOf(channels, channels), true, { drawBuffers: 4, uniformBlockBytes: 16384 });
-      expect(passes).toHaveLength(1);
-      expect(passes[0]!.channels).toBe(channels);
-      expect(passes[0]!.planes).toBeLessThanOrEqual(4);
-    }
+  it('shares weights among many planes in software, and texels among many channels on hardware', () => {
+    const limits = { drawBuffers: 8, uniformBlockBytes: 65536 };
+    expect(blockOf(layerOf(16, 16), 256, { ...SOFTWARE, ...limits })).toEqual({ planes: 8, groups: 1, texels: false });
+    expect(blockOf(layerOf(16, 16), 256, { ...HARDWARE, ...limits })).toEqual({ planes: 2, groups: 4, texels: false });
   });
 
-  it('refuses a layer whose weights exceed a uniform block, with the numbers', () => {
-    expect(() => passesOf(layerOf(400, 4), false, { drawBuffers: 4, uniformBlockBytes: 16384 })).toThrow(/400 → 4 channels.*16384/);
+  it('takes no more planes than a residue class has', () => {
+    const limits = { ...SOFTWARE, drawBuffers: 8, uniformBlockBytes: 65536 };
+    expect(blockOf({ ...layerOf(4, 4), dilation: 16 }, 64, limits).planes).toBe(4);
+    expect(blockOf({ ...layerOf(4, 4), dilation: 16 }, 10, limits).planes).toBe(1);
+  });
+
+  it('keeps weights in a texture where one group of them exceeds a uniform block', () => {
+    const limits = { ...HARDWARE, drawBuffers: 4, uniformBlockBytes: 16384 };
+    expect(blockOf(layerOf(37, 4), 64, limits).texels).toBe(false);
+    expect(blockOf(layerOf(38, 4), 64, limits).texels).toBe(true);
   });
 });
 
-it('refuses to fuse more channels than a fragment can hold', () => {
-  expect(() => passesOf(layerOf(37, 37), true, { drawBuffers: 8, uniformBlockBytes: 65536 })).toThrow(/37 channels.*up to 32/);
+it('computes the rest of a class with the fewest planes that halving leaves', () => {
+  expect([8, 5, 4, 3, 1].map((wanted) => planesFor(wanted, 8))).toEqual([8, 8, 4, 4, 1]);
+  expect([6, 4, 3, 2, 1].map((wanted) => planesFor(wanted, 6))).toEqual([6, 6, 3, 3, 1]);
 });
 
-it('packs each weight where the shader reads it: block (kz, ky), then kx, input channel, output channel', () => {
+it('packs each weight where the shader reads it: (ky, kx), then input channel, kz, output channel', () => {
   const layer = layerOf(3, 7);
-  const pass = { firstGroup: 1, channels: 3, planes: 1 };
-  const { data, strideBytes, blockBytes } = packWeights(layer, pass, 256);
-  expect(strideBytes % 256).toBe(0);
-  expect(blockBytes).toBe(3 * 3 * 16);
+  const data = packWeights(layer, { firstGroup: 1, channels: 3 });
+  expect(data).toHaveLength(27 * 3 * 4);
   for (const [o, i, kx, ky, kz] of [[4, 0, 0, 0, 0], [5, 2, 1, 0, 2], [6, 1, 2, 2, 1]] as const) {
-    const at = ((kz * 3 + ky) * strideBytes) / 4 + (kx * 3 + i) * 4 + (o - 4);
+    const at = (((ky * 3 + kx) * 3 + i) * 3 + kz) * 4 + (o - 4);
     expect(data[at]).toBe(((o * 3 + i) * 3 + kx) * 9 + ky * 3 + kz);
   }
 });
@@ -66,7 +77,7 @@ it('puts the bias behind the weights of each class', () => {
 it('interleaves planar channels, four to a texel', () => {
   const dims = [2, 1, 2] as const;
   const planar = Float32Array.from({ length: 5 * 4 }, (_, i) => i); // value = 4·c + 2·z + x
-  const texels = packPlanes(planar, 5, dims, 1, 1);
+  const texels = packPlane(planar, 5, dims, 1);
   expect([...texels]).toEqual([2, 6, 10, 14, 3, 7, 11, 15, 18, 0, 0, 0, 19, 0, 0, 0]);
 });
 

@@ -4,77 +4,90 @@ import type { Dims, Layer } from '../types';
 /** Four channels make one texel. */
 export const groupsOf = (channels: number): number => Math.ceil(channels / 4);
 
+/** What one texture read and one read of four weights cost, in multiply-adds of four channels: measured on software, derived for hardware. */
+export interface Costs {
+  readonly texel: number;
+  readonly weight: number;
+}
+
 export interface Limits {
   /** Render targets of one draw. */
   readonly drawBuffers: number;
   readonly uniformBlockBytes: number;
+  readonly weightsAsTexels: boolean;
+  readonly costs: Costs;
 }
 
-/** One draw per `planes` planes: output channels firstGroup·4 … firstGroup·4 + channels − 1. */
-export interface Pass {
-  readonly firstGroup: number;
-  readonly channels: number;
+/** How a layer is cut into draws: each computes `planes` planes of `groups` groups of four output channels. */
+export interface Block {
   readonly planes: number;
+  readonly groups: number;
+  /** Weights lie in a texture, not in a uniform block. */
+  readonly texels: boolean;
 }
 
 /** Most vec4 sums a fragment keeps; more spill out of registers. */
 const MAX_SUMS = 8;
-const MAX_PLANES = 4;
 
-/**
- * The draws that compute a layer. A fused layer needs all its channels in one draw and one target per plane;
- * otherwise a draw has one target per plane and group. Throws an Error with the numbers where the weights of
- * even one group exceed a uniform block.
- */
-export function passesOf(layer: Layer, fused: boolean, limits: Limits): Pass[] {
-  const groups = groupsOf(layer.outChannels);
-  const groupsPerBlock = Math.floor(limits.uniformBlockBytes / (3 * layer.inChannels * 16));
-  if (groupsPerBlock < (fused ? groups : 1)) {
-    throw new Error(
-      `WebGL2: ${layer.name} has ${layer.inChannels} → ${layer.outChannels} channels; this device's uniform blocks of ` +
-        `${limits.uniformBlockBytes} bytes cannot hold its weights`,
-    );
-  }
-  if (fused) {
-    if (groups > MAX_SUMS) {
-      throw new Error(`WebGL2: ${layer.name} has ${layer.outChannels} channels, this engine fuses the classifier up to ${MAX_SUMS * 4}; use the CPU`);
+/** The cheapest block for volumes of `nz` planes. Any number of channels has one. */
+export function blockOf(layer: Layer, nz: number, limits: Limits): Block {
+  const { costs } = limits;
+  const most = Math.min(limits.drawBuffers, MAX_SUMS);
+  const inClass = Math.ceil(nz / layer.dilation); // planes that share their reads
+  const fitsUniform = (groups: number) => 27 * layer.inChannels * groups * 16 <= limits.uniformBlockBytes;
+  const texels = limits.weightsAsTexels || !fitsUniform(1);
+  let best: { block: Block; cost: number } | null = null;
+  for (let groups = 1; groups <= Math.min(most, groupsOf(layer.outChannels)); groups++) {
+    if (!texels && !fitsUniform(groups)) break;
+    // Halves only: every other number of planes is another program to compile.
+    for (let planes = Math.floor(most / groups); planes >= 1; planes = Math.floor(planes / 2)) {
+      const draws = Math.ceil(groupsOf(layer.outChannels) / groups) * Math.ceil(inClass / planes);
+      const cost = draws * ((planes + 2) * costs.texel + 12 * groups * costs.weight + 12 * groups * planes);
+      if (best === null || cost < best.cost) best = { block: { planes, groups, texels }, cost };
     }
-    const planes = Math.max(1, Math.min(MAX_PLANES, limits.drawBuffers, Math.floor(MAX_SUMS / groups)));
-    return [{ firstGroup: 0, channels: layer.outChannels, planes }];
   }
-  const draws = Math.ceil(groups / Math.min(limits.drawBuffers, groupsPerBlock, MAX_SUMS));
-  const perDraw = Math.ceil(groups / draws);
-  const planes = Math.max(1, Math.min(MAX_PLANES, Math.floor(limits.drawBuffers / perDraw), Math.floor(MAX_SUMS / perDraw)));
-  return Array.from({ length: Math.ceil(groups / perDraw) }, (_, i) => {
-    const firstGroup = i * perDraw;
-    return { firstGroup, channels: Math.min(perDraw * 4, layer.outChannels - firstGroup * 4), planes };
+  return best!.block;
+}
+
+/** Planes a draw computes where `wanted` are left of a class: the block's, halved while they still suffice. The rest is thrown away. */
+export function planesFor(wanted: number, most: number): number {
+  let planes = most;
+  while (Math.floor(planes / 2) >= wanted) planes = Math.floor(planes / 2);
+  return planes;
+}
+
+/** The channels firstGroup · 4 … firstGroup · 4 + channels − 1, which one draw computes. */
+export interface Pass {
+  readonly firstGroup: number;
+  readonly channels: number;
+}
+
+export function passesOf(layer: Layer, { groups }: Block): Pass[] {
+  return Array.from({ length: Math.ceil(groupsOf(layer.outChannels) / groups) }, (_, i) => {
+    const firstGroup = i * groups;
+    return { firstGroup, channels: Math.min(groups * 4, layer.outChannels - firstGroup * 4) };
   });
 }
 
-/**
- * Weights of a pass as nine blocks, one per (kz, ky), each [kx][in][group] vec4, zero-padded to whole groups
- * and to `alignBytes` (blocks lie one behind the other in one buffer).
- */
-export function packWeights(layer: Layer, pass: Pass, alignBytes: number): { data: Float32Array; blockBytes: number; strideBytes: number } {
+/** Weights of a pass, [ky][kx][in][kz][group] vec4, zero-padded to whole groups: as many rows of texels as (ky, kx), or one uniform block. */
+export function packWeights(layer: Layer, pass: Pass): Float32Array {
   const groups = groupsOf(pass.channels);
-  const blockBytes = 3 * layer.inChannels * groups * 16;
-  const strideBytes = Math.ceil(blockBytes / alignBytes) * alignBytes;
-  const data = new Float32Array((9 * strideBytes) / 4);
-  for (let kz = 0; kz < 3; kz++) {
-    for (let ky = 0; ky < 3; ky++) {
-      const block = ((kz * 3 + ky) * strideBytes) / 4;
-      for (let kx = 0; kx < 3; kx++) {
-        for (let i = 0; i < layer.inChannels; i++) {
-          const row = block + (kx * layer.inChannels + i) * groups * 4;
+  const data = new Float32Array(27 * layer.inChannels * groups * 4);
+  let row = 0;
+  for (let ky = 0; ky < 3; ky++) {
+    for (let kx = 0; kx < 3; kx++) {
+      for (let i = 0; i < layer.inChannels; i++) {
+        for (let kz = 0; kz < 3; kz++) {
           for (let c = 0; c < pass.channels; c++) {
             const o = pass.firstGroup * 4 + c;
             data[row + c] = layer.weight[(o * layer.inChannels + i) * 27 + kx * 9 + ky * 3 + kz]!;
           }
+          row += groups * 4;
         }
       }
     }
   }
-  return { data, blockBytes, strideBytes };
+  return data;
 }
 
 /** Channels as vec4 groups, padded with `fill`. */
@@ -97,18 +110,15 @@ export function packClassifier(classifier: Layer): { data: Float32Array; width: 
   return { data, width, height: classifier.outChannels };
 }
 
-/** Planar [channel][z][y][x] → texels [z][group][y][x] of `components` channels, planes z…z+planes−1. */
-export function packPlanes(data: Float32Array, channels: number, dims: Dims, z: number, planes: number): Float32Array {
+/** Plane z of planar [channel][z][y][x] → texels [group][y][x] of four channels; of one where there is only one. */
+export function packPlane(data: Float32Array, channels: number, dims: Dims, z: number): Float32Array {
   const area = dims[0] * dims[1];
-  if (channels === 1) return data.subarray(z * area, (z + planes) * area);
-  const groups = groupsOf(channels);
-  const out = new Float32Array(planes * groups * area * 4);
-  for (let p = 0; p < planes; p++) {
-    for (let c = 0; c < channels; c++) {
-      const from = (c * dims[2] + z + p) * area;
-      const to = (p * groups + (c >> 2)) * area * 4 + (c & 3);
-      for (let v = 0; v < area; v++) out[to + v * 4] = data[from + v]!;
-    }
+  if (channels === 1) return data.subarray(z * area, (z + 1) * area);
+  const out = new Float32Array(groupsOf(channels) * area * 4);
+  for (let c = 0; c < channels; c++) {
+    const from = (c * dims[2] + z) * area;
+    const to = (c >> 2) * area * 4 + (c & 3);
+    for (let v = 0; v < area; v++) out[to + v * 4] = data[from + v]!;
   }
   return out;
 }

@@ -1,9 +1,8 @@
 // Per-channel norm, then activation, of one plane: out = activate((in - mean) * scale + shift).
-// Writes another chunk than it reads (a texture cannot be both); the host swaps the two afterwards.
-// Dispatch: one triangle per plane and TARGETS groups from `firstGroup` on. Bindings: `chunk`, `firstLayer`.
+// Writes another plane than it reads (a texture cannot be both); the host swaps the two afterwards.
+// Dispatch: one triangle per plane and TARGETS groups from `firstGroup` on. Bindings: `plane`.
 // Defines: GROUPS, TARGETS, ACTIVATION.
-uniform highp sampler2DArray chunk;
-uniform int firstLayer;
+uniform highp sampler2DArray plane;
 uniform int firstGroup;
 uniform vec4 mean[GROUPS];
 uniform vec4 scale[GROUPS];
@@ -13,7 +12,7 @@ layout(location = 0) out vec4 result[TARGETS];
 
 vec4 normalized(int k) {
   int g = firstGroup + k;
-  vec4 value = texelFetch(chunk, ivec3(ivec2(gl_FragCoord.xy), firstLayer + g), 0);
+  vec4 value = texelFetch(plane, ivec3(ivec2(gl_FragCoord.xy), g), 0);
   return activate((value - mean[g]) * scale[g] + shift[g]);
 }
 

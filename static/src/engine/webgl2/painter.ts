@@ -1,24 +1,30 @@
-// Drawing with cached programs and framebuffers, paced so that a run can be cancelled and a driver stays calm.
+// Drawing with one framebuffer per number of targets, paced so that a run can be cancelled and a driver stays calm.
 import type { Layer } from '../types';
-import { compile, type Defines, finish, type GlDevice, type Program } from './device';
+import { createTable, type Defines, finish, type GlDevice, type Program, programOf } from './device';
 import { packWeights, type Pass } from './layout';
 
 /** Work between two waits aims at this long: well below what makes a driver reset, or a cancel late. */
 const TARGET_MS = 150;
-/** Texture units: 0…2 are chunks, 3 is the classifier. */
-const CLASSIFIER_UNIT = 3;
+/** Units of the two tables; windows take 0 … 9, and every device has 16. */
+const CLASSIFIER_UNIT = 14;
+const WEIGHTS_UNIT = 15;
 
-interface WeightBlocks {
-  readonly buffer: WebGLBuffer;
-  readonly blockBytes: number;
-  readonly strideBytes: number;
+/** One layer of a texture, to draw to. */
+export interface Target {
+  readonly texture: WebGLTexture;
+  readonly layer: number;
+}
+
+interface Weights {
+  readonly buffer: WebGLBuffer | null;
+  readonly table: WebGLTexture | null;
+  readonly bytes: number;
 }
 
 export class Painter {
   private readonly gl: WebGL2RenderingContext;
-  private readonly programs = new Map<string, Program>();
   private readonly framebuffers = new Map<number, WebGLFramebuffer>();
-  private readonly weights = new Map<string, WeightBlocks>();
+  private readonly weights = new Map<string, Weights>();
   private budget = 2e8; // multiply-adds between two waits; adapts
   private pending = 0;
 
@@ -29,14 +35,9 @@ export class Painter {
     this.gl = device.gl;
   }
 
-  /** The program of these files and defines, compiled once, and in use. */
+  /** The program of these files and defines, in use. */
   use(label: string, parts: readonly string[], defines: Defines): Program {
-    const key = label + JSON.stringify(defines);
-    let program = this.programs.get(key);
-    if (program === undefined) {
-      program = compile(this.device, label, parts, defines);
-      this.programs.set(key, program);
-    }
+    const program = programOf(this.device, label, parts, defines);
     this.gl.useProgram(program.handle);
     return program;
   }
@@ -49,52 +50,56 @@ export class Painter {
   }
 
   bindClassifier(program: Program, texture: WebGLTexture): void {
-    const { gl } = this;
-    gl.activeTexture(gl.TEXTURE0 + CLASSIFIER_UNIT);
-    gl.bindTexture(gl.TEXTURE_2D, texture);
-    gl.uniform1i(program.at('classifierWeights'), CLASSIFIER_UNIT);
+    this.bindTable(program, 'classifierWeights', CLASSIFIER_UNIT, texture);
   }
 
-  /** The pass's weights as uniform blocks Weights0…8, uploaded once. */
-  bindWeights(program: Program, layer: Layer, pass: Pass): void {
+  /** The pass's weights, uploaded once: as a texture, or as the uniform block Weights. */
+  bindWeights(program: Program, layer: Layer, pass: Pass, asTexels: boolean): void {
     const { gl } = this;
     const key = `${layer.name}/${pass.firstGroup}`;
-    let blocks = this.weights.get(key);
-    if (blocks === undefined) {
-      const { data, blockBytes, strideBytes } = packWeights(layer, pass, this.device.uniformAlignBytes);
-      const buffer = gl.createBuffer();
-      gl.bindBuffer(gl.UNIFORM_BUFFER, buffer);
-      gl.bufferData(gl.UNIFORM_BUFFER, data, gl.STATIC_DRAW);
-      blocks = { buffer, blockBytes, strideBytes };
-      this.weights.set(key, blocks);
+    let weights = this.weights.get(key);
+    if (weights === undefined) {
+      const data = packWeights(layer, pass);
+      gl.activeTexture(gl.TEXTURE0 + WEIGHTS_UNIT);
+      const table = asTexels ? createTable(gl, data, data.length / 36, 9) : null;
+      const buffer = asTexels ? null : gl.createBuffer();
+      if (buffer !== null) {
+        gl.bindBuffer(gl.UNIFORM_BUFFER, buffer);
+        gl.bufferData(gl.UNIFORM_BUFFER, data, gl.STATIC_DRAW);
+      }
+      weights = { buffer, table, bytes: data.byteLength };
+      this.weights.set(key, weights);
     }
-    for (let row = 0; row < 9; row++) {
-      gl.uniformBlockBinding(program.handle, gl.getUniformBlockIndex(program.handle, `Weights${row}`), row);
-      gl.bindBufferRange(gl.UNIFORM_BUFFER, row, blocks.buffer, row * blocks.strideBytes, blocks.blockBytes);
+    if (weights.table !== null) {
+      this.bindTable(program, 'weights', WEIGHTS_UNIT, weights.table);
+    } else {
+      gl.uniformBlockBinding(program.handle, gl.getUniformBlockIndex(program.handle, 'Weights'), 0);
+      gl.bindBufferBase(gl.UNIFORM_BUFFER, 0, weights.buffer);
     }
   }
 
   get weightBytes(): number {
-    return [...this.weights.values()].reduce((sum, { strideBytes }) => sum + 9 * strideBytes, 0);
+    return [...this.weights.values()].reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
-  /** Makes these layers of `texture` the render targets, in order, and the first the one to read. */
-  attach(texture: WebGLTexture, layers: readonly number[]): void {
+  /** Makes these layers the render targets, in order, and the first the one to read. */
+  attach(targets: readonly Target[]): void {
     const { gl } = this;
-    let framebuffer = this.framebuffers.get(layers.length);
+    let framebuffer = this.framebuffers.get(targets.length);
     if (framebuffer === undefined) {
       framebuffer = gl.createFramebuffer();
-      this.framebuffers.set(layers.length, framebuffer);
+      this.framebuffers.set(targets.length, framebuffer);
     }
     gl.bindFramebuffer(gl.FRAMEBUFFER, framebuffer);
-    for (const [k, layer] of layers.entries()) gl.framebufferTextureLayer(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0 + k, texture, 0, layer);
-    gl.drawBuffers(layers.map((_, k) => gl.COLOR_ATTACHMENT0 + k));
+    for (const [k, { texture, layer }] of targets.entries()) gl.framebufferTextureLayer(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0 + k, texture, 0, layer);
+    gl.drawBuffers(targets.map((_, k) => gl.COLOR_ATTACHMENT0 + k));
     gl.readBuffer(gl.COLOR_ATTACHMENT0);
   }
 
-  draw(texture: WebGLTexture, layers: readonly number[], width: number, height: number): void {
-    this.attach(texture, layers);
-    this.gl.viewport(0, 0, width, height);
+  /** One triangle over width × height fragments, from row `top` on. */
+  draw(targets: readonly Target[], width: number, height: number, top = 0): void {
+    this.attach(targets);
+    this.gl.viewport(0, top, width, height);
     this.gl.drawArrays(this.gl.TRIANGLES, 0, 3);
   }
 
@@ -123,10 +128,20 @@ export class Painter {
     await finish(this.device, this.signal);
   }
 
+  /** Everything but the programs, which the device keeps. */
   free(): void {
     const { gl } = this;
     for (const framebuffer of this.framebuffers.values()) gl.deleteFramebuffer(framebuffer);
-    for (const { handle } of this.programs.values()) gl.deleteProgram(handle);
-    for (const { buffer } of this.weights.values()) gl.deleteBuffer(buffer);
+    for (const { buffer, table } of this.weights.values()) {
+      gl.deleteBuffer(buffer);
+      gl.deleteTexture(table);
+    }
+  }
+
+  private bindTable(program: Program, name: string, unit: number, texture: WebGLTexture): void {
+    const { gl } = this;
+    gl.activeTexture(gl.TEXTURE0 + unit);
+    gl.bindTexture(gl.TEXTURE_2D, texture);
+    gl.uniform1i(program.at(name), unit);
   }
 }

@@ -1,21 +1,19 @@
-// Carries out a plan on WebGL2. A chunk is one layered RGBA texture: layer = plane · groups + group, four
-// channels a texel; every step of the plan becomes a few draws of one triangle each.
+// Carries out a plan on WebGL2. A plane is one layered RGBA texture, four channels a texel; every step of the plan
+// becomes a few draws of one triangle each.
 import { macsPerVoxel } from '../graph';
-import { fuses, makePlan, type Plan, type PlaneRef, type Step } from '../plan';
 import type { Dims, EngineInput, Graph, Layer, LayerTiming, RunOptions, RunResult } from '../types';
 import classifierSource from './classifier.glsl?raw';
 import classifySource from './classify.frag.glsl?raw';
 import convSource from './conv.frag.glsl?raw';
 import type { GlDevice, Program } from './device';
-import { groupsOf, packPlanes, padGroups, passesOf } from './layout';
+import { blockOf, groupsOf, packPlane, padGroups, passesOf, planesFor } from './layout';
 import { allocate, type Memory, release } from './memory';
 import normalizeSource from './normalize.frag.glsl?raw';
 import { Painter } from './painter';
+import { makePlan, type Plan, type Step } from './plan';
 import { ChannelStatistics } from './statistics';
 import statisticsSource from './statistics.frag.glsl?raw';
 
-/** Chunks above this bring nothing; WebGL2 states no limit of its own for a texture's bytes. */
-const MAX_CHUNK_BYTES = 128 * 2 ** 20;
 const ACTIVATIONS = { none: 0, relu: 1, elu: 2, gelu: 3, gelu_tanh: 4 } as const;
 
 type StepOf<K extends Step['kind']> = Extract<Step, { kind: K }>;
@@ -28,8 +26,13 @@ interface Norm {
 
 /** Rejects with the signal's reason on abort, OutOfMemory where textures do not fit, Error on device loss. */
 export async function runGraph(device: GlDevice, graph: Graph, input: EngineInput, options: RunOptions, bytesPerValue: 4 | 2): Promise<RunResult> {
-  const plan = planFor(device, graph, input.dims, options, bytesPerValue);
-  const memory = allocate(device, plan, graph, input.dims, bytesPerValue);
+  const maxTextureBytes = options.maxBufferBytes ?? Infinity;
+  checkPlanes(device, graph, input.dims, bytesPerValue, maxTextureBytes);
+  const nz = input.dims[2];
+  const planesOf = (layer: number) => blockOf(graph.layers[layer]!, nz, device).planes;
+  const plan = makePlan(graph, nz, { planesOf, inspect: options.inspect !== undefined });
+  const thrownAway = plan.steps.map((step) => (step.kind === 'conv' ? planesFor(step.outs.length, planesOf(step.layer)) - step.outs.length : 0));
+  const memory = allocate(device, plan, graph, input.dims, bytesPerValue, Math.max(...thrownAway), maxTextureBytes);
   const painter = new Painter(device, options.signal);
   try {
     return await new Run(device, graph, input, options, plan, memory, painter, bytesPerValue === 4 ? 'float32' : 'float16').all();
@@ -39,22 +42,35 @@ export async function runGraph(device: GlDevice, graph: Graph, input: EngineInpu
   }
 }
 
-/** Throws an Error with the numbers where the volume or the layers exceed this device's textures. */
-function planFor(device: GlDevice, graph: Graph, dims: Dims, options: RunOptions, bytesPerValue: 4 | 2): Plan {
-  if (Math.max(dims[0], dims[1]) > device.maxTextureSize) {
+/** Throws an Error with the numbers where one plane exceeds this device's textures. */
+function checkPlanes(device: GlDevice, graph: Graph, dims: Dims, bytesPerValue: 4 | 2, maxTextureBytes: number): void {
+  const [nx, ny] = dims;
+  if (!dims.every((n) => Number.isInteger(n) && n >= 1)) throw new Error(`volume: dimensions must be positive integers, got ${dims.join(' × ')}`);
+  if (Math.max(nx, ny) > device.maxTextureSize) {
     throw new Error(`WebGL2: the volume is ${dims.join(' × ')}, this device's textures reach ${device.maxTextureSize}; use the CPU`);
   }
-  const layerBytes = dims[0] * dims[1] * 4 * bytesPerValue;
-  const maxBufferBytes = Math.min(options.maxBufferBytes ?? MAX_CHUNK_BYTES, device.maxLayers * layerBytes);
-  return makePlan(paddedToTexels(graph), dims, { maxBufferBytes, bytesPerValue, planeAlignBytes: 1, inspect: options.inspect !== undefined });
+  const channels = Math.max(...graph.layers.slice(0, -1).map((layer) => Math.max(layer.inChannels, layer.outChannels)));
+  if (groupsOf(channels) > device.maxLayers) {
+    throw new Error(`WebGL2: the model has ${channels} channels, this device's textures hold ${device.maxLayers * 4}; use the CPU`);
+  }
+  const planeBytes = nx * ny * groupsOf(channels) * 4 * bytesPerValue;
+  if (planeBytes > maxTextureBytes) {
+    throw new Error(
+      `volume ${dims.join(' × ')}: one z-plane of ${channels} channels takes ${planeBytes} bytes, ` +
+        `this device allows ${maxTextureBytes} per texture; use a smaller volume, a narrower model or the CPU`,
+    );
+  }
 }
 
 class Run {
   private readonly gl: WebGL2RenderingContext;
   private readonly blocks: readonly Layer[];
   private statistics: ChannelStatistics | null = null;
+  /** Planes whose row statistics lie in the texture, and those whose labels do, in its order. */
+  private statisticsPending = 0;
+  private readonly labelsPending: number[] = [];
   private readonly norms = new Map<number, Norm>();
-  private readonly outputs = new Map<number, Float32Array>();
+  private readonly outputs = new Map<number, { values: Float32Array; planes: number }>();
   private readonly labels: Uint8Array;
   private readonly margin: Uint8Array | null;
 
@@ -92,11 +108,11 @@ class Run {
       }
       await this.carryOut(step);
       if (step.kind === 'conv') {
-        done += macsPerVoxel(this.blocks[step.layer]!) * step.planes * this.input.dims[0] * this.input.dims[1];
+        done += macsPerVoxel(this.blocks[step.layer]!) * step.outs.length * this.input.dims[0] * this.input.dims[1];
         this.options.onProgress?.({ layer: step.layer, layers: this.graph.layers.length, fraction: Math.min(1, done / total) });
       }
     }
-    await painter.wait();
+    await this.readLabels();
     timings.push({ name: this.blocks[current]!.name, milliseconds: performance.now() - since });
     this.options.onProgress?.({ layer: this.graph.layers.length - 1, layers: this.graph.layers.length, fraction: 1 });
     return {
@@ -119,192 +135,167 @@ class Run {
       case 'statistics':
         return this.addStatistics(step);
       case 'merge':
-        this.merge(step.layer);
-        return;
+        return this.merge(step.layer);
       case 'normalize':
         return this.normalize(step);
       case 'classify':
         return this.classify(step);
-      case 'labels':
-        return this.readLabels(step);
       case 'output':
         return this.readOutput(step);
     }
   }
 
-  private upload({ z, planes, at }: StepOf<'upload'>): void {
+  private upload({ z, slot }: StepOf<'upload'>): void {
     const { gl, graph, input, memory } = this;
     const [nx, ny] = input.dims;
-    const texels = packPlanes(input.data, graph.inChannels, input.dims, z, planes);
-    gl.bindTexture(gl.TEXTURE_2D_ARRAY, memory.slots.input[at.slot]!);
     const format = graph.inChannels === 1 ? gl.RED : gl.RGBA;
-    gl.texSubImage3D(gl.TEXTURE_2D_ARRAY, 0, 0, 0, 0, nx, ny, planes * groupsOf(graph.inChannels), format, gl.FLOAT, texels);
+    const texels = packPlane(input.data, graph.inChannels, input.dims, z);
+    gl.bindTexture(gl.TEXTURE_2D_ARRAY, memory.input[slot]!);
+    gl.texSubImage3D(gl.TEXTURE_2D_ARRAY, 0, 0, 0, 0, nx, ny, groupsOf(graph.inChannels), format, gl.FLOAT, texels);
   }
 
-  private async conv(step: StepOf<'conv'>): Promise<void> {
-    const { gl, graph, memory, painter } = this;
-    const layer = this.blocks[step.layer]!;
-    const fused = fuses(this.blocks, step.layer, this.options.inspect !== undefined);
-    const inGroups = groupsOf(layer.inChannels);
-    const outGroups = groupsOf(layer.outChannels);
-    const [nx, ny] = this.input.dims;
-    for (const pass of passesOf(layer, fused, this.device)) {
-      for (let p = 0; p < step.planes; ) {
-        const planes = step.planes - p >= pass.planes ? pass.planes : 1;
-        const groups = groupsOf(pass.channels);
-        const program = painter.use('conv', fused ? [classifierSource, convSource] : [convSource], {
-          IN_CHANNELS: layer.inChannels,
-          OUT_CHANNELS: pass.channels,
-          GROUPS: groups,
-          PLANES: planes,
-          ACTIVATION: layer.norm === null ? ACTIVATIONS[layer.activation] : 0,
-          FUSED: fused ? 1 : 0,
-          CLASSES: graph.classes,
-          TARGETS: fused ? planes : planes * groups,
-        });
-        painter.bindWeights(program, layer, pass);
-        painter.bindClassifier(program, memory.classifier);
-        const base = step.inputs.map((at, window) => {
-          const name = ['below', 'centre', 'above'][window]!;
-          painter.bindLayers(program, name, window, this.texture(at ?? step.inputs[1]!));
-          return at === null ? -1 : (at.plane + p) * inGroups;
-        });
-        gl.uniform3i(program.at('base'), base[0]!, base[1]!, base[2]!);
-        gl.uniform2i(program.at('size'), nx, ny);
-        gl.uniform1i(program.at('dilation'), layer.dilation);
-        gl.uniform4fv(program.at('bias[0]'), padGroups(layer.bias.subarray(pass.firstGroup * 4, pass.firstGroup * 4 + pass.channels)));
-        const plane = step.out.plane + p;
-        const targets = fused
-          ? Array.from({ length: planes }, (_, k) => plane + k)
-          : Array.from({ length: planes * groups }, (_, k) => (plane + Math.floor(k / groups)) * outGroups + pass.firstGroup + (k % groups));
-        painter.draw(this.texture(step.out), targets, nx, ny);
-        p += planes;
-        await painter.spend(layer.inChannels * pass.channels * 27 * nx * ny * planes);
-      }
+  private async conv({ layer: index, inputs, outs }: StepOf<'conv'>): Promise<void> {
+    const { gl, memory, painter } = this;
+    const layer = this.blocks[index]!;
+    const source = index === 0 ? memory.input : memory.activation;
+    const [nx, ny, nz] = this.input.dims;
+    const block = blockOf(layer, nz, this.device);
+    const planes = planesFor(outs.length, block.planes);
+    const windows = Array.from({ length: planes + 2 }, (_, k) => (inputs[k] == null ? memory.zero : source[inputs[k]]!));
+    const textures = Array.from({ length: planes }, (_, k) => (k < outs.length ? memory.activation[outs[k]!.slot]! : memory.scratch[k - outs.length]!));
+    for (const pass of passesOf(layer, block)) {
+      const groups = groupsOf(pass.channels);
+      const program = painter.use('conv', [convSource], {
+        ACTIVATION: layer.norm === null ? ACTIVATIONS[layer.activation] : 0,
+        IN_CHANNELS: layer.inChannels,
+        IN_FULL: layer.inChannels >> 2,
+        IN_TAIL: layer.inChannels & 3,
+        FULL: pass.channels >> 2,
+        TAIL: pass.channels & 3,
+        GROUPS: groups,
+        PLANES: planes,
+        TEXELS: block.texels ? 1 : 0,
+      });
+      painter.bindWeights(program, layer, pass, block.texels);
+      for (const [k, texture] of windows.entries()) painter.bindLayers(program, `window_${k}`, k, texture);
+      gl.uniform2i(program.at('size'), nx, ny);
+      gl.uniform1i(program.at('dilation'), layer.dilation);
+      gl.uniform4fv(program.at('bias[0]'), padGroups(layer.bias.subarray(pass.firstGroup * 4, pass.firstGroup * 4 + pass.channels)));
+      painter.draw(textures.flatMap((texture) => Array.from({ length: groups }, (_, g) => ({ texture, layer: pass.firstGroup + g }))), nx, ny);
+      await painter.spend(layer.inChannels * pass.channels * 27 * nx * ny * planes);
     }
   }
 
-  /** Means and squared deviations of rows, read back and merged in float64. */
-  private async addStatistics({ layer, planes, at }: StepOf<'statistics'>): Promise<void> {
+  private async addStatistics({ layer, slot }: StepOf<'statistics'>): Promise<void> {
     const { gl, memory, painter } = this;
     const [nx, ny] = this.input.dims;
-    const channels = this.blocks[layer]!.outChannels;
-    const layers = planes * groupsOf(channels);
+    const groups = groupsOf(this.blocks[layer]!.outChannels);
+    const firstRow = this.statisticsPending * groups;
     const program = painter.use('statistics', [statisticsSource], { ACTIVATION: 0 });
-    painter.bindLayers(program, 'chunk', 0, this.texture(at));
-    gl.uniform1i(program.at('firstLayer'), at.plane * groupsOf(channels));
+    painter.bindLayers(program, 'plane', 0, memory.activation[slot]!);
+    gl.uniform1i(program.at('firstRow'), firstRow);
     gl.uniform1i(program.at('width'), nx);
-    painter.draw(memory.rows!, [0, 1], ny, layers);
-    await painter.wait();
-    this.statistics ??= new ChannelStatistics(channels);
-    this.statistics.addRows(painter.readFloats(0, ny, layers), painter.readFloats(1, ny, layers), planes, ny, nx);
+    painter.draw([0, 1].map((k) => ({ texture: memory.statistics!, layer: k })), ny, groups, firstRow);
+    this.statisticsPending++;
+    if (this.statisticsPending === memory.statisticsPlanes) await this.readStatistics(layer);
   }
 
-  private merge(layer: number): void {
+  /** Means and squared deviations of rows, read back and merged in float64. */
+  private async readStatistics(layer: number): Promise<void> {
+    const { memory, painter } = this;
+    const [nx, ny] = this.input.dims;
+    const channels = this.blocks[layer]!.outChannels;
+    const planes = this.statisticsPending;
+    this.statisticsPending = 0;
+    await painter.wait();
+    painter.attach([0, 1].map((k) => ({ texture: memory.statistics!, layer: k })));
+    const [means, squares] = [0, 1].map((k) => painter.readFloats(k, ny, planes * groupsOf(channels)));
+    this.statistics ??= new ChannelStatistics(channels);
+    this.statistics.addRows(means!, squares!, planes, ny, nx);
+  }
+
+  private async merge(layer: number): Promise<void> {
+    if (this.statisticsPending > 0) await this.readStatistics(layer);
     const { mean, scale, shift } = this.statistics!.norm(this.blocks[layer]!.norm!);
     this.norms.set(layer, { mean: padGroups(mean), scale: padGroups(scale), shift: padGroups(shift) });
     this.statistics = null;
   }
 
-  private async normalize({ layer, planes, at }: StepOf<'normalize'>): Promise<void> {
+  private async normalize({ layer, slot }: StepOf<'normalize'>): Promise<void> {
     const { gl, memory, painter } = this;
     const [nx, ny] = this.input.dims;
     const { outChannels, activation } = this.blocks[layer]!;
     const groups = groupsOf(outChannels);
     const perDraw = Math.min(4, this.device.drawBuffers);
-    for (let plane = at.plane; plane < at.plane + planes; plane++) {
-      for (let first = 0; first < groups; first += perDraw) {
-        const count = Math.min(perDraw, groups - first);
-        const program = painter.use('normalize', [normalizeSource], { GROUPS: groups, TARGETS: count, ACTIVATION: ACTIVATIONS[activation] });
-        painter.bindLayers(program, 'chunk', 0, this.texture(at));
-        this.bindNorm(program, layer);
-        gl.uniform1i(program.at('firstLayer'), plane * groups);
-        gl.uniform1i(program.at('firstGroup'), first);
-        painter.draw(memory.spare!, Array.from({ length: count }, (_, k) => plane * groups + first + k), nx, ny);
-      }
-      await painter.spend(outChannels * 20 * nx * ny);
+    for (let first = 0; first < groups; first += perDraw) {
+      const count = Math.min(perDraw, groups - first);
+      const program = painter.use('normalize', [normalizeSource], { GROUPS: groups, TARGETS: count, ACTIVATION: ACTIVATIONS[activation] });
+      painter.bindLayers(program, 'plane', 0, memory.activation[slot]!);
+      this.bindNorm(program, layer);
+      gl.uniform1i(program.at('firstGroup'), first);
+      painter.draw(Array.from({ length: count }, (_, k) => ({ texture: memory.spare!, layer: first + k })), nx, ny);
     }
-    const written = memory.spare!;
-    memory.spare = this.texture(at);
-    memory.slots.activation[at.slot] = written;
+    await painter.spend(outChannels * 20 * nx * ny);
+    [memory.spare, memory.activation[slot]] = [memory.activation[slot]!, memory.spare!];
   }
 
-  private async classify({ layer, raw, planes, at, out }: StepOf<'classify'>): Promise<void> {
-    const { gl, graph, memory, painter } = this;
+  private async classify({ layer, raw, z, slot }: StepOf<'classify'>): Promise<void> {
+    const { graph, memory, painter } = this;
     const [nx, ny] = this.input.dims;
     const { outChannels, activation } = this.blocks[layer]!;
-    const groups = groupsOf(outChannels);
-    const defines = { GROUPS: groups, CLASSES: graph.classes, RAW: raw ? 1 : 0, ACTIVATION: raw ? ACTIVATIONS[activation] : 0 };
+    const defines = { GROUPS: groupsOf(outChannels), CLASSES: graph.classes, RAW: raw ? 1 : 0, ACTIVATION: raw ? ACTIVATIONS[activation] : 0 };
     const program = painter.use('classify', [classifierSource, classifySource], defines);
-    for (let p = 0; p < planes; p++) {
-      painter.bindLayers(program, 'chunk', 0, this.texture(at));
-      painter.bindClassifier(program, memory.classifier);
-      if (raw) this.bindNorm(program, layer);
-      gl.uniform1i(program.at('firstLayer'), (at.plane + p) * groups);
-      painter.draw(this.texture(out), [out.plane + p], nx, ny);
-      await painter.spend(outChannels * graph.classes * nx * ny);
-    }
+    painter.bindLayers(program, 'plane', 0, memory.activation[slot]!);
+    painter.bindClassifier(program, memory.classifier);
+    if (raw) this.bindNorm(program, layer);
+    painter.draw([{ texture: memory.labels, layer: this.labelsPending.length }], nx, ny);
+    this.labelsPending.push(z);
+    await painter.spend(outChannels * graph.classes * nx * ny);
+    if (this.labelsPending.length === memory.labelPlanes) await this.readLabels();
   }
 
-  private async readLabels({ z, planes, at }: StepOf<'labels'>): Promise<void> {
-    const { gl, painter } = this;
+  private async readLabels(): Promise<void> {
+    const { gl, memory, painter } = this;
     const [nx, ny] = this.input.dims;
     await painter.wait();
     const texels = new Uint8Array(nx * ny * 4);
-    for (let p = 0; p < planes; p++) {
-      painter.attach(this.texture(at), [at.plane + p]);
+    for (const [layer, z] of this.labelsPending.entries()) {
+      painter.attach([{ texture: memory.labels, layer }]);
       gl.readPixels(0, 0, nx, ny, gl.RGBA, gl.UNSIGNED_BYTE, texels);
-      const start = (z + p) * nx * ny;
+      const start = z * nx * ny;
       for (let v = 0; v < nx * ny; v++) this.labels[start + v] = texels[v * 4]!;
       if (this.margin !== null) for (let v = 0; v < nx * ny; v++) this.margin[start + v] = texels[v * 4 + 1]!;
     }
+    this.labelsPending.length = 0;
   }
 
-  /** For `inspect`: the layer's planes as float32; the logits follow from the last block's output. */
-  private async readOutput({ layer, z, planes, at }: StepOf<'output'>): Promise<void> {
-    const { painter } = this;
+  /** For `inspect`: the layer's plane as float32; the logits follow from the last block's output. */
+  private async readOutput({ layer, z, slot }: StepOf<'output'>): Promise<void> {
+    const { memory, painter } = this;
     const [nx, ny, nz] = this.input.dims;
     const area = nx * ny;
     const { outChannels } = this.blocks[layer]!;
-    const groups = groupsOf(outChannels);
     await painter.wait();
-    const output = this.outputs.get(layer) ?? new Float32Array(outChannels * area * nz);
-    this.outputs.set(layer, output);
-    for (let p = 0; p < planes; p++) {
-      for (let g = 0; g < groups; g++) {
-        painter.attach(this.texture(at), [(at.plane + p) * groups + g]);
-        const texels = painter.readFloats(0, nx, ny);
-        for (let c = g * 4; c < Math.min(g * 4 + 4, outChannels); c++) {
-          const start = (c * nz + z + p) * area;
-          for (let v = 0; v < area; v++) output[start + v] = texels[v * 4 + (c & 3)]!;
-        }
+    const { values, planes } = this.outputs.get(layer) ?? { values: new Float32Array(outChannels * area * nz), planes: 0 };
+    this.outputs.set(layer, { values, planes: planes + 1 });
+    for (let g = 0; g < groupsOf(outChannels); g++) {
+      painter.attach([{ texture: memory.activation[slot]!, layer: g }]);
+      const texels = painter.readFloats(0, nx, ny);
+      for (let c = g * 4; c < Math.min(g * 4 + 4, outChannels); c++) {
+        const start = (c * nz + z) * area;
+        for (let v = 0; v < area; v++) values[start + v] = texels[v * 4 + (c & 3)]!;
       }
     }
-    if (z + planes < nz) return;
+    if (planes + 1 < nz) return;
     this.outputs.delete(layer);
-    this.options.inspect?.(layer, output);
-    if (layer === this.blocks.length - 1) this.options.inspect?.(layer + 1, logitsOf(this.graph.layers.at(-1)!, output));
-  }
-
-  private texture({ pool, slot }: PlaneRef): WebGLTexture {
-    return this.memory.slots[pool][slot]!;
+    this.options.inspect?.(layer, values);
+    if (layer === this.blocks.length - 1) this.options.inspect?.(layer + 1, logitsOf(this.graph.layers.at(-1)!, values));
   }
 
   private bindNorm(program: Program, layer: number): void {
     const norm = this.norms.get(layer)!;
     for (const name of ['mean', 'scale', 'shift'] as const) this.gl.uniform4fv(program.at(`${name}[0]`), norm[name]);
   }
-}
-
-/** The graph as the planner must count it: channels in whole texels (one-channel input excepted). */
-function paddedToTexels(graph: Graph): Graph {
-  const pad = (channels: number) => groupsOf(channels) * 4;
-  const layers = graph.layers.map((layer, i) => ({
-    ...layer,
-    inChannels: i === 0 && layer.inChannels === 1 ? 1 : pad(layer.inChannels),
-    outChannels: i === graph.layers.length - 1 ? layer.outChannels : pad(layer.outChannels),
-  }));
-  return { ...graph, layers, inChannels: layers[0]!.inChannels };
 }
 
 function logitsOf(classifier: Layer, activations: Float32Array): Float32Array {
