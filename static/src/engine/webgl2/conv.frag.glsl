@@ -8,8 +8,8 @@
 // last group of a channel count that is no multiple of four is a float/vec2/vec3 (tail_plane), not padded.
 //
 // Bindings: window_0 ... window_(PLANES+1) = the input planes z - d, z, z + d, ... (layer = group of four channels; a
-// plane of zeros outside the volume). weights [ky][kx][in][kz][group], vec4 over the group's channels: as a uniform
-// block, or with TEXELS as a texture of one row per (ky, kx). bias[group].
+// plane of zeros outside the volume). weights [group][ky][kx][in][kz], vec4 over the group's channels: a uniform block per
+// group, which fits the 16 KiB that every device has up to 37 channels, or with TEXELS a texture of rows (group, ky, kx). bias[group].
 // Dispatch: one triangle; render target plane * GROUPS + group.
 // Defines: IN_CHANNELS, IN_FULL = IN_CHANNELS / 4, IN_TAIL = IN_CHANNELS % 4, FULL and TAIL likewise of the output channels of
 // this pass, GROUPS, PLANES, TEXELS, ACTIVATION. Lines of //# are carried out by expand.ts.
@@ -35,15 +35,17 @@ uniform ivec2 size;
 uniform int dilation;
 uniform vec4 bias[GROUPS];
 
-#define TAP_WEIGHTS (IN_CHANNELS * 3 * GROUPS)
+// WEIGHT_g(n): weight n of the tap for output group g.
 //#if TEXELS
 uniform highp sampler2D weights;
-#define FIRST_WEIGHT(tap) 0
-#define WEIGHT(tap, n) texelFetch(weights, ivec2(n, tap), 0)
+//#end
+//#for g in GROUPS
+//#if TEXELS
+#define WEIGHT_$(g)(n) texelFetch(weights, ivec2(n, $(9 * g) + tap), 0)
 //#else
-layout(std140) uniform Weights { vec4 weights[9 * TAP_WEIGHTS]; };
-#define FIRST_WEIGHT(tap) (tap * TAP_WEIGHTS)
-#define WEIGHT(tap, n) weights[n]
+layout(std140) uniform Weights_$(g) { vec4 weights_$(g)[27 * IN_CHANNELS]; };
+#define WEIGHT_$(g)(n) weights_$(g)[tap * 3 * IN_CHANNELS + (n)]
+//#end
 //#end
 
 layout(location = 0) out vec4 result[PLANES * GROUPS];
@@ -64,7 +66,7 @@ void main() {
     ivec2 wanted = voxel + ivec2(tap % 3 - 1, tap / 3 - 1) * dilation;
     ivec2 at = clamp(wanted, ivec2(0), size - 1);
     float inside = (at == wanted) ? 1.0 : 0.0;
-    int first = FIRST_WEIGHT(tap);
+    int first = 0;
 //#if IN_FULL
     for (int group = 0; group < IN_FULL; group++) {
 //#for k in PLANES + 2
@@ -73,14 +75,14 @@ void main() {
 //#for c in 4
 //#for kz in 3
 //#for g in FULL
-      { vec4 w = WEIGHT(tap, first + $((c * 3 + kz) * GROUPS + g));
+      { vec4 w = WEIGHT_$(g)(first + $(c * 3 + kz));
 //#for t in PLANES
         sum_$(t)_$(g) += w * v_$(t + kz)[$(c)];
 //#end
       }
 //#end
 //#if TAIL
-      { TAIL_TYPE w = TAIL_OF(WEIGHT(tap, first + $((c * 3 + kz) * GROUPS + FULL)));
+      { TAIL_TYPE w = TAIL_OF(WEIGHT_$(FULL)(first + $(c * 3 + kz)));
 //#for t in PLANES
         tail_$(t) += w * v_$(t + kz)[$(c)];
 //#end
@@ -88,7 +90,7 @@ void main() {
 //#end
 //#end
 //#end
-      first += $(12 * GROUPS);
+      first += 12;
     }
 //#end
 //#if IN_TAIL
@@ -99,14 +101,14 @@ void main() {
 //#for c in IN_TAIL
 //#for kz in 3
 //#for g in FULL
-      { vec4 w = WEIGHT(tap, first + $((c * 3 + kz) * GROUPS + g));
+      { vec4 w = WEIGHT_$(g)(first + $(c * 3 + kz));
 //#for t in PLANES
         sum_$(t)_$(g) += w * v_$(t + kz)[$(c)];
 //#end
       }
 //#end
 //#if TAIL
-      { TAIL_TYPE w = TAIL_OF(WEIGHT(tap, first + $((c * 3 + kz) * GROUPS + FULL)));
+      { TAIL_TYPE w = TAIL_OF(WEIGHT_$(FULL)(first + $(c * 3 + kz)));
 //#for t in PLANES
         tail_$(t) += w * v_$(t + kz)[$(c)];
 //#end

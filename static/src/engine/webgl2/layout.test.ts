@@ -42,7 +42,8 @@ describe('blockOf', () => {
   });
 
   it('keeps weights in a texture where one group of them exceeds a uniform block', () => {
-    const limits = { ...HARDWARE, drawBuffers: 4, uniformBlockBytes: 16384 };
+    const limits = { ...HARDWARE, drawBuffers: 8, uniformBlockBytes: 16384 };
+    expect(blockOf(layerOf(30, 30), 64, limits)).toEqual({ planes: 1, groups: 8, texels: false });
     expect(blockOf(layerOf(37, 4), 64, limits).texels).toBe(false);
     expect(blockOf(layerOf(38, 4), 64, limits).texels).toBe(true);
   });
@@ -53,14 +54,15 @@ it('computes the rest of a class with the fewest planes that halving leaves', ()
   expect([6, 4, 3, 2, 1].map((wanted) => planesFor(wanted, 6))).toEqual([6, 6, 3, 3, 1]);
 });
 
-it('packs each weight where the shader reads it: (ky, kx), then input channel, kz, output channel', () => {
-  const layer = layerOf(3, 7);
-  const data = packWeights(layer, { firstGroup: 1, channels: 3 });
-  expect(data).toHaveLength(27 * 3 * 4);
-  for (const [o, i, kx, ky, kz] of [[4, 0, 0, 0, 0], [5, 2, 1, 0, 2], [6, 1, 2, 2, 1]] as const) {
-    const at = (((ky * 3 + kx) * 3 + i) * 3 + kz) * 4 + (o - 4);
-    expect(data[at]).toBe(((o * 3 + i) * 3 + kx) * 9 + ky * 3 + kz);
+it('packs each weight where the shader reads it: output group, (ky, kx), input channel, kz, output channel', () => {
+  const layer = layerOf(3, 11);
+  const groups = packWeights(layer, { firstGroup: 1, channels: 7 });
+  expect(groups.map((data) => data.length)).toEqual([27 * 3 * 4, 27 * 3 * 4]);
+  for (const [o, i, kx, ky, kz] of [[4, 0, 0, 0, 0], [5, 2, 1, 0, 2], [10, 1, 2, 2, 1]] as const) {
+    const at = (((ky * 3 + kx) * 3 + i) * 3 + kz) * 4 + (o % 4);
+    expect(groups[(o >> 2) - 1]![at]).toBe(((o * 3 + i) * 3 + kx) * 9 + ky * 3 + kz);
   }
+  expect(groups[1]!.filter((_, at) => at % 4 === 3).every((padding) => padding === 0)).toBe(true);
 });
 
 it('pads channels to whole texels', () => {

@@ -1,8 +1,34 @@
-// How a layer is laid out for WebGL2: which channels a draw computes, and its weights as uniform blocks. Pure.
-import type { Dims, Layer } from '../types';
+// How a layer is laid out for WebGL2: which planes and channels a draw computes, and where its weights lie. Pure.
+import type { Dims, Graph, Layer } from '../types';
 
 /** Four channels make one texel. */
 export const groupsOf = (channels: number): number => Math.ceil(channels / 4);
+
+/** Throws an Error with the numbers where one plane exceeds this device's textures. */
+export function checkPlanes(
+  device: { readonly maxTextureSize: number; readonly maxLayers: number },
+  graph: Graph,
+  dims: Dims,
+  bytesPerValue: 4 | 2,
+  maxTextureBytes: number,
+): void {
+  const [nx, ny] = dims;
+  if (!dims.every((n) => Number.isInteger(n) && n >= 1)) throw new Error(`volume: dimensions must be positive integers, got ${dims.join(' × ')}`);
+  if (Math.max(nx, ny) > device.maxTextureSize) {
+    throw new Error(`WebGL2: the volume is ${dims.join(' × ')}, this device's textures reach ${device.maxTextureSize}; use the CPU`);
+  }
+  const channels = Math.max(...graph.layers.slice(0, -1).map((layer) => Math.max(layer.inChannels, layer.outChannels)));
+  if (groupsOf(channels) > device.maxLayers) {
+    throw new Error(`WebGL2: the model has ${channels} channels, this device's textures hold ${device.maxLayers * 4}; use the CPU`);
+  }
+  const planeBytes = nx * ny * groupsOf(channels) * 4 * bytesPerValue;
+  if (planeBytes > maxTextureBytes) {
+    throw new Error(
+      `volume ${dims.join(' × ')}: one z-plane of ${channels} channels takes ${planeBytes} bytes, ` +
+        `this device allows ${maxTextureBytes} per texture; use a smaller volume, a narrower model or the CPU`,
+    );
+  }
+}
 
 /** What one texture read and one read of four weights cost, in multiply-adds of four channels: measured on software, derived for hardware. */
 export interface Costs {
@@ -22,7 +48,7 @@ export interface Limits {
 export interface Block {
   readonly planes: number;
   readonly groups: number;
-  /** Weights lie in a texture, not in a uniform block. */
+  /** Weights lie in a texture, not in a uniform block per group. */
   readonly texels: boolean;
 }
 
@@ -34,11 +60,9 @@ export function blockOf(layer: Layer, nz: number, limits: Limits): Block {
   const { costs } = limits;
   const most = Math.min(limits.drawBuffers, MAX_SUMS);
   const inClass = Math.ceil(nz / layer.dilation); // planes that share their reads
-  const fitsUniform = (groups: number) => 27 * layer.inChannels * groups * 16 <= limits.uniformBlockBytes;
-  const texels = limits.weightsAsTexels || !fitsUniform(1);
+  const texels = limits.weightsAsTexels || 27 * layer.inChannels * 16 > limits.uniformBlockBytes;
   let best: { block: Block; cost: number } | null = null;
   for (let groups = 1; groups <= Math.min(most, groupsOf(layer.outChannels)); groups++) {
-    if (!texels && !fitsUniform(groups)) break;
     // Halves only: every other number of planes is another program to compile.
     for (let planes = Math.floor(most / groups); planes >= 1; planes = Math.floor(planes / 2)) {
       const draws = Math.ceil(groupsOf(layer.outChannels) / groups) * Math.ceil(inClass / planes);
@@ -69,25 +93,26 @@ export function passesOf(layer: Layer, { groups }: Block): Pass[] {
   });
 }
 
-/** Weights of a pass, [ky][kx][in][kz][group] vec4, zero-padded to whole groups: as many rows of texels as (ky, kx), or one uniform block. */
-export function packWeights(layer: Layer, pass: Pass): Float32Array {
-  const groups = groupsOf(pass.channels);
-  const data = new Float32Array(27 * layer.inChannels * groups * 4);
-  let row = 0;
-  for (let ky = 0; ky < 3; ky++) {
-    for (let kx = 0; kx < 3; kx++) {
-      for (let i = 0; i < layer.inChannels; i++) {
-        for (let kz = 0; kz < 3; kz++) {
-          for (let c = 0; c < pass.channels; c++) {
-            const o = pass.firstGroup * 4 + c;
-            data[row + c] = layer.weight[(o * layer.inChannels + i) * 27 + kx * 9 + ky * 3 + kz]!;
+/** Weights of a pass: for each group [ky][kx][in][kz] vec4, zero-padded to whole groups; a uniform block, or nine rows of texels each. */
+export function packWeights(layer: Layer, pass: Pass): Float32Array[] {
+  return Array.from({ length: groupsOf(pass.channels) }, (_, g) => {
+    const data = new Float32Array(27 * layer.inChannels * 4);
+    const outs = Math.min(4, pass.channels - g * 4);
+    let at = 0;
+    for (let ky = 0; ky < 3; ky++) {
+      for (let kx = 0; kx < 3; kx++) {
+        for (let i = 0; i < layer.inChannels; i++) {
+          for (let kz = 0; kz < 3; kz++, at += 4) {
+            for (let c = 0; c < outs; c++) {
+              const o = (pass.firstGroup + g) * 4 + c;
+              data[at + c] = layer.weight[(o * layer.inChannels + i) * 27 + kx * 9 + ky * 3 + kz]!;
+            }
           }
-          row += groups * 4;
         }
       }
     }
-  }
-  return data;
+    return data;
+  });
 }
 
 /** Channels as vec4 groups, padded with `fill`. */

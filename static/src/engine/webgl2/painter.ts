@@ -16,7 +16,7 @@ export interface Target {
 }
 
 interface Weights {
-  readonly buffer: WebGLBuffer | null;
+  readonly buffers: readonly WebGLBuffer[];
   readonly table: WebGLTexture | null;
   readonly bytes: number;
 }
@@ -53,28 +53,16 @@ export class Painter {
     this.bindTable(program, 'classifierWeights', CLASSIFIER_UNIT, texture);
   }
 
-  /** The pass's weights, uploaded once: as a texture, or as the uniform block Weights. */
+  /** The pass's weights, uploaded once: as a texture, or as the uniform blocks Weights_0, Weights_1, … of its groups. */
   bindWeights(program: Program, layer: Layer, pass: Pass, asTexels: boolean): void {
     const { gl } = this;
     const key = `${layer.name}/${pass.firstGroup}`;
-    let weights = this.weights.get(key);
-    if (weights === undefined) {
-      const data = packWeights(layer, pass);
-      gl.activeTexture(gl.TEXTURE0 + WEIGHTS_UNIT);
-      const table = asTexels ? createTable(gl, data, data.length / 36, 9) : null;
-      const buffer = asTexels ? null : gl.createBuffer();
-      if (buffer !== null) {
-        gl.bindBuffer(gl.UNIFORM_BUFFER, buffer);
-        gl.bufferData(gl.UNIFORM_BUFFER, data, gl.STATIC_DRAW);
-      }
-      weights = { buffer, table, bytes: data.byteLength };
-      this.weights.set(key, weights);
-    }
-    if (weights.table !== null) {
-      this.bindTable(program, 'weights', WEIGHTS_UNIT, weights.table);
-    } else {
-      gl.uniformBlockBinding(program.handle, gl.getUniformBlockIndex(program.handle, 'Weights'), 0);
-      gl.bindBufferBase(gl.UNIFORM_BUFFER, 0, weights.buffer);
+    const weights = this.weights.get(key) ?? this.uploadWeights(packWeights(layer, pass), asTexels);
+    this.weights.set(key, weights);
+    if (weights.table !== null) this.bindTable(program, 'weights', WEIGHTS_UNIT, weights.table);
+    for (const [g, buffer] of weights.buffers.entries()) {
+      gl.uniformBlockBinding(program.handle, gl.getUniformBlockIndex(program.handle, `Weights_${g}`), g);
+      gl.bindBufferBase(gl.UNIFORM_BUFFER, g, buffer);
     }
   }
 
@@ -132,10 +120,28 @@ export class Painter {
   free(): void {
     const { gl } = this;
     for (const framebuffer of this.framebuffers.values()) gl.deleteFramebuffer(framebuffer);
-    for (const { buffer, table } of this.weights.values()) {
-      gl.deleteBuffer(buffer);
+    for (const { buffers, table } of this.weights.values()) {
+      for (const buffer of buffers) gl.deleteBuffer(buffer);
       gl.deleteTexture(table);
     }
+  }
+
+  private uploadWeights(groups: readonly Float32Array[], asTexels: boolean): Weights {
+    const { gl } = this;
+    const bytes = groups.reduce((sum, { byteLength }) => sum + byteLength, 0);
+    if (asTexels) {
+      const rows = new Float32Array(bytes / 4);
+      for (const [g, group] of groups.entries()) rows.set(group, g * group.length);
+      gl.activeTexture(gl.TEXTURE0 + WEIGHTS_UNIT);
+      return { buffers: [], table: createTable(gl, rows, groups[0]!.length / 36, 9 * groups.length), bytes };
+    }
+    const buffers = groups.map((group) => {
+      const buffer = gl.createBuffer();
+      gl.bindBuffer(gl.UNIFORM_BUFFER, buffer);
+      gl.bufferData(gl.UNIFORM_BUFFER, group, gl.STATIC_DRAW);
+      return buffer;
+    });
+    return { buffers, table: null, bytes };
   }
 
   private bindTable(program: Program, name: string, unit: number, texture: WebGLTexture): void {

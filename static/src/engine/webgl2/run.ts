@@ -1,12 +1,12 @@
 // Carries out a plan on WebGL2. A plane is one layered RGBA texture, four channels a texel; every step of the plan
 // becomes a few draws of one triangle each.
 import { macsPerVoxel } from '../graph';
-import type { Dims, EngineInput, Graph, Layer, LayerTiming, RunOptions, RunResult } from '../types';
+import type { EngineInput, Graph, Layer, LayerTiming, RunOptions, RunResult } from '../types';
 import classifierSource from './classifier.glsl?raw';
 import classifySource from './classify.frag.glsl?raw';
 import convSource from './conv.frag.glsl?raw';
 import type { GlDevice, Program } from './device';
-import { blockOf, groupsOf, packPlane, padGroups, passesOf, planesFor } from './layout';
+import { blockOf, checkPlanes, groupsOf, packPlane, padGroups, passesOf, planesFor } from './layout';
 import { allocate, type Memory, release } from './memory';
 import normalizeSource from './normalize.frag.glsl?raw';
 import { Painter } from './painter';
@@ -39,26 +39,6 @@ export async function runGraph(device: GlDevice, graph: Graph, input: EngineInpu
   } finally {
     painter.free();
     release(device.gl, memory);
-  }
-}
-
-/** Throws an Error with the numbers where one plane exceeds this device's textures. */
-function checkPlanes(device: GlDevice, graph: Graph, dims: Dims, bytesPerValue: 4 | 2, maxTextureBytes: number): void {
-  const [nx, ny] = dims;
-  if (!dims.every((n) => Number.isInteger(n) && n >= 1)) throw new Error(`volume: dimensions must be positive integers, got ${dims.join(' × ')}`);
-  if (Math.max(nx, ny) > device.maxTextureSize) {
-    throw new Error(`WebGL2: the volume is ${dims.join(' × ')}, this device's textures reach ${device.maxTextureSize}; use the CPU`);
-  }
-  const channels = Math.max(...graph.layers.slice(0, -1).map((layer) => Math.max(layer.inChannels, layer.outChannels)));
-  if (groupsOf(channels) > device.maxLayers) {
-    throw new Error(`WebGL2: the model has ${channels} channels, this device's textures hold ${device.maxLayers * 4}; use the CPU`);
-  }
-  const planeBytes = nx * ny * groupsOf(channels) * 4 * bytesPerValue;
-  if (planeBytes > maxTextureBytes) {
-    throw new Error(
-      `volume ${dims.join(' × ')}: one z-plane of ${channels} channels takes ${planeBytes} bytes, ` +
-        `this device allows ${maxTextureBytes} per texture; use a smaller volume, a narrower model or the CPU`,
-    );
   }
 }
 
