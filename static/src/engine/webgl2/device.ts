@@ -11,7 +11,7 @@ export type Defines = Readonly<Record<string, number>>;
 const TUNABLES: Readonly<Record<'hardware' | 'llvmpipe' | 'swiftshader', Pick<Limits, 'weightsAsTexels' | 'costs'>>> = {
   /** A texel is four floats through texture units that are a quarter as wide as the arithmetic is deep; uniforms have a cache of their own. */
   hardware: { weightsAsTexels: false, costs: { texel: 16, weight: 0.25 } },
-  llvmpipe: { weightsAsTexels: false, costs: { texel: 4, weight: 4 } },
+  llvmpipe: { weightsAsTexels: false, costs: { texel: 5, weight: 2 } },
   /** Checks every lane of a uniform block's read, for each of its four values: a texture is read faster. */
   swiftshader: { weightsAsTexels: true, costs: { texel: 4, weight: 4 } },
 };

@@ -9,7 +9,7 @@ function layerOf(inChannels: number, outChannels: number): Layer {
 }
 
 const HARDWARE = { weightsAsTexels: false, costs: { texel: 16, weight: 0.25 } };
-const SOFTWARE = { weightsAsTexels: false, costs: { texel: 4, weight: 4 } };
+const SOFTWARE = { weightsAsTexels: false, costs: { texel: 5, weight: 2 } };
 
 describe('blockOf', () => {
   it.each([4, 6, 8])('covers every output channel once with %i draw buffers', (drawBuffers) => {
@@ -32,6 +32,7 @@ describe('blockOf', () => {
   it('shares weights among many planes in software, and texels among many channels on hardware', () => {
     const limits = { drawBuffers: 8, uniformBlockBytes: 65536 };
     expect(blockOf(layerOf(16, 16), 256, { ...SOFTWARE, ...limits })).toEqual({ planes: 8, groups: 1, texels: false });
+    expect(blockOf(layerOf(5, 5), 256, { ...SOFTWARE, ...limits })).toEqual({ planes: 4, groups: 2, texels: false });
     expect(blockOf(layerOf(16, 16), 256, { ...HARDWARE, ...limits })).toEqual({ planes: 2, groups: 4, texels: false });
   });
 

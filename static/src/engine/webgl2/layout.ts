@@ -60,14 +60,18 @@ export function blockOf(layer: Layer, nz: number, limits: Limits): Block {
   const { costs } = limits;
   const most = Math.min(limits.drawBuffers, MAX_SUMS);
   const inClass = Math.ceil(nz / layer.dilation); // planes that share their reads
-  const texels = limits.weightsAsTexels || 27 * layer.inChannels * 16 > limits.uniformBlockBytes;
+  const outGroups = groupsOf(layer.outChannels);
+  const asTexels = limits.weightsAsTexels || 27 * layer.inChannels * 16 > limits.uniformBlockBytes;
   let best: { block: Block; cost: number } | null = null;
-  for (let groups = 1; groups <= Math.min(most, groupsOf(layer.outChannels)); groups++) {
+  for (let groups = 1; groups <= Math.min(most, outGroups); groups++) {
     // Halves only: every other number of planes is another program to compile.
     for (let planes = Math.floor(most / groups); planes >= 1; planes = Math.floor(planes / 2)) {
-      const draws = Math.ceil(groupsOf(layer.outChannels) / groups) * Math.ceil(inClass / planes);
-      const cost = draws * ((planes + 2) * costs.texel + 12 * groups * costs.weight + 12 * groups * planes);
-      if (best === null || cost < best.cost) best = { block: { planes, groups, texels }, cost };
+      const passes = Math.ceil(outGroups / groups);
+      const texels = passes * groupsOf(layer.inChannels) * (planes + 2);
+      const weights = 3 * layer.inChannels * outGroups;
+      const multiplyAdds = (3 * layer.inChannels * layer.outChannels * planes) / 4;
+      const cost = Math.ceil(inClass / planes) * (texels * costs.texel + weights * costs.weight + multiplyAdds);
+      if (best === null || cost < best.cost) best = { block: { planes, groups, texels: asTexels }, cost };
     }
   }
   return best!.block;
