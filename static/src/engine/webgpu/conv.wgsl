@@ -9,19 +9,21 @@
 //
 // Dispatch: x = columns, y = row groups (group g → first row (g / d)·ROWS·d + g % d), z = planes; once for
 // each block of output channels.
-// Bindings: window_0, _1, _2 = the chunks that hold planes z − d, z, z + d (absent where `present` says
+// Bindings: window_0, _1, _2 = the chunks that hold planes z − d, z, z + d (absent where `planes_of` says
 // so); weights = the block's [kz][c][kx] QUADS vec4f holding [ky][BLOCK] without gaps, then BLOCK biases;
 // out = chunk of the output.
 struct Dispatch {
   size: vec2u,           // nx, ny
   dilation: u32,
-  present: u32,          // bit k set: window k exists
-  first: vec4u,          // index of the first value of: window 0, 1, 2, out (the block's first channel)
   in_stride: u32,        // values from plane to plane
+  first: vec4u,          // index of the first value of: window 0, 1, 2, out (the block's first channel)
   out_stride: u32,
   first_group: u32,
   first_byte: u32,       // FUSE: label byte of the first plane's first voxel
   margin_offset: u32,    // FUSE: bytes from a label to its margin
+  // Planes of this dispatch that window 0, 1, 2 holds: all, or none. Compared with the plane's number, not with 0:
+  // a branch on uniforms alone makes Mesa compile the program anew for every pass, with the value as a literal.
+  planes_of: vec3u,
 }
 
 override WORKGROUP_X: u32 = 32;
@@ -70,7 +72,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
 //#end
 
 //#for k in 3
-  if ((u.present & (1u << $(k)u)) != 0u) {
+  if (plane < u.planes_of[$(k)]) {
     var tap = $(k) * IN_CHANNELS * $(3 * QUADS);
     var channel = u.first[$(k)] + plane * u.in_stride;
     for (var c = 0u; c < IN_CHANNELS; c++) {

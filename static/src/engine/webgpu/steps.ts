@@ -140,10 +140,11 @@ function dispatchConv(run: Run, { layer }: LayerResources, block: Block, part: C
   if (!fused) bindings.push([5, buffer(run, out)]);
   const second: [number, GPUBuffer][] = fused ? [[0, run.classifier], [1, buffer(run, out)]] : [];
   const values = new Uint32Array(16);
-  values.set([nx, ny, layer.dilation, inputs.reduce((bits, ref, k) => bits | (ref === null ? 0 : 1 << k), 0)], 0);
+  values.set([nx, ny, layer.dilation, inStride], 0);
   values.set(inputs.map((ref) => (ref === null ? 0 : (ref.plane + plane) * inStride)), 4);
   values.set([fused ? 0 : (out.plane + plane) * outStride + block.first * nx * ny], 7);
-  values.set([inStride, outStride, group, (out.plane + plane) * nx * ny, marginOffset], 8);
+  values.set([outStride, group, (out.plane + plane) * nx * ny, marginOffset], 8);
+  values.set(inputs.map((ref) => (ref === null ? 0 : count)), 12);
   const size: [number, number, number] = [Math.ceil(nx / workgroup.x), Math.ceil(share / workgroup.y), count];
   queue.dispatch(block.pipeline, values.buffer, bindings, second, size, macs);
 }
