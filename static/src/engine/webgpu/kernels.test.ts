@@ -1,0 +1,13 @@
+import { expect, it } from 'vitest';
+
+const kernels = import.meta.glob<string>('./*.wgsl', { query: '?raw', import: 'default', eager: true });
+
+it('no branch hangs on uniforms alone: lavapipe would compile the kernel anew for every pass', () => {
+  expect(Object.keys(kernels).length).toBeGreaterThan(5);
+  const offending = Object.entries(kernels).flatMap(([file, source]) =>
+    [...source.matchAll(/^\s*(?:\} else )?if \((.*)\) \{/gm)]
+      .map((match) => match[1]!)
+      .filter((condition) => condition.includes('u.') && !/(?<![.\w])[a-z_]\w*(?![\w.])/.test(condition.replace(/\$\([^)]*\)/g, '0').replace(/\b\d+u\b/g, '0')))
+      .map((condition) => `${file}: if (${condition})`));
+  expect(offending).toEqual([]);
+});
