@@ -1,4 +1,5 @@
 // One run of a graph: memory, input, stages, labels. The crew that computes is given: one thread or many.
+import { checkInput } from '../graph';
 import type { EngineInput, Graph, RunOptions, RunResult } from '../types';
 import { makeProgram, type Pass, type Program } from './program';
 import { STEPS_DONE } from './work';
@@ -45,14 +46,6 @@ export async function runGraph(crew: Crew, graph: Graph, input: EngineInput, opt
     };
   } finally {
     crew.release(bytes);
-  }
-}
-
-function checkInput(graph: Graph, { data, dims }: EngineInput): void {
-  if (!dims.every((n) => Number.isInteger(n) && n >= 1)) throw new Error(`volume: dimensions must be positive integers, got ${dims.join(' × ')}`);
-  const expected = graph.inChannels * dims[0] * dims[1] * dims[2];
-  if (data.length !== expected) {
-    throw new Error(`volume ${dims.join(' × ')} with ${graph.inChannels} channels: expected ${expected} values, got ${data.length}`);
   }
 }
 

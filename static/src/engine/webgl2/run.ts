@@ -1,6 +1,6 @@
 // Carries out a plan on WebGL2. A plane is one layered RGBA texture, four channels a texel; every step of the plan
 // becomes a few draws of one triangle each.
-import { macsPerVoxel } from '../graph';
+import { checkInput, macsPerVoxel } from '../graph';
 import type { EngineInput, Graph, Layer, LayerTiming, RunOptions, RunResult } from '../types';
 import classifierSource from './classifier.glsl?raw';
 import classifySource from './classify.frag.glsl?raw';
@@ -26,6 +26,7 @@ interface Norm {
 
 /** Rejects with the signal's reason on abort, OutOfMemory where textures do not fit, Error on device loss. */
 export async function runGraph(device: GlDevice, graph: Graph, input: EngineInput, options: RunOptions, bytesPerValue: 4 | 2): Promise<RunResult> {
+  checkInput(graph, input);
   const maxTextureBytes = options.maxBufferBytes ?? Infinity;
   checkPlanes(device, graph, input.dims, bytesPerValue, maxTextureBytes);
   const nz = input.dims[2];

@@ -1,5 +1,5 @@
 // One run on a GPU device: plan, pipelines, buffers, then the steps, and everything freed at the end.
-import { macsPerVoxel } from '../graph';
+import { checkInput, macsPerVoxel } from '../graph';
 import { checkedBlocks, fuses, makePlan, type Plan, type PlaneRef, type Step } from '../plan';
 import type { Dims, EngineInput, Graph, Layer, LayerTiming, RunOptions, RunResult } from '../types';
 import type { OpenDevice } from './device';
@@ -33,13 +33,6 @@ export async function runGraph(open: OpenDevice, kernels: Kernels, tunables: Tun
     return { labels, margin, timings, peakBytes, largestBufferBytes, details: { storage: f16 ? 'float16' : 'float32' } };
   } finally {
     memory.destroy();
-  }
-}
-
-function checkInput(graph: Graph, input: EngineInput): void {
-  const values = graph.inChannels * input.dims[0] * input.dims[1] * input.dims[2];
-  if (input.data.length !== values) {
-    throw new Error(`input: expected ${graph.inChannels} × ${input.dims.join(' × ')} = ${values} values, got ${input.data.length}`);
   }
 }
 
