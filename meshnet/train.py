@@ -84,8 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="meshnet-train",
         description="Train one model. Starting the same command again resumes a run.",
         epilog="Groups: model=meshnet5|meshnet16|meshnet26|small|<baseline>, data=FOLDER|synth_tissue|synth_lesion, "
-        "trainer=default|cpu, +experiment=t2-lesion-coarse|t2-lesion|tissue-coarse|tissue. Single values: optimizer.lr=2e-3, trainer.epochs=10 "
-        "(epochs), trainer.save_every_s=60 (seconds). @FILE takes overrides from a file of meshnet-tune.",
+        "optimizer=adamw|muon, trainer=default|cpu, +experiment=t2-lesion-coarse|t2-lesion|tissue-coarse|tissue. "
+        "Single values: optimizer.lr=2e-3, trainer.epochs=10 (epochs), trainer.save_every_s=60 (seconds). "
+        "@FILE takes overrides from a file of meshnet-tune.",
     )
     parser.add_argument("overrides", nargs="*", help="Hydra overrides, key=value")
     parser.add_argument("--print-config", action="store_true", help="print the resolved configuration and stop")
