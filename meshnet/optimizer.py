@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from pytorch_optimizer import Muon  # orthogonalised momentum for convolutions; torch.optim.Muon takes matrices alone
 from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
@@ -25,6 +24,9 @@ def build_optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.
         return AdamW(network.parameters(), **adamw)
     if config.kind != "muon":
         raise ConfigError(f"optimizer.kind: expected adamw or muon, got {config.kind!r}")
+    # torch.optim.Muon takes matrices alone. Imported here, because it costs a start half of what torch does
+    from pytorch_optimizer import Muon
+
     hidden = [p for p in network.parameters() if p.ndim > 2 and p.shape[1] > 1 and p[0, 0].numel() > 1]
     taken = {id(p) for p in hidden}
     rest = [p for p in network.parameters() if id(p) not in taken]

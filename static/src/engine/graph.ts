@@ -1,6 +1,6 @@
 // Layer graph from a web bundle's model.json and its tensors; the twin of export/graph.py.
 import type { ModelSpec } from '../generated/model-spec';
-import type { EngineInput, Graph, InstanceNorm, Layer } from './types';
+import type { Dims, EngineInput, Graph, InstanceNorm, Layer } from './types';
 
 /** Tensors of `weights.safetensors` by name, already widened to float32. */
 export type Tensors = ReadonlyMap<string, Float32Array>;
@@ -67,9 +67,14 @@ export function macsPerVoxel(layer: Layer): number {
 
 /** Throws an Error with both numbers where the volume has other dimensions or another length than it says. */
 export function checkInput(graph: Graph, { data, dims }: EngineInput): void {
-  if (!dims.every((n) => Number.isInteger(n) && n >= 1)) throw new Error(`volume: dimensions must be positive integers, got ${dims.join(' × ')}`);
+  checkDims(dims);
   const expected = graph.inChannels * dims[0] * dims[1] * dims[2];
   if (data.length !== expected) {
     throw new Error(`volume ${dims.join(' × ')} with ${graph.inChannels} channels: expected ${expected} values, got ${data.length}`);
   }
+}
+
+/** Throws an Error with the dimensions where one is no positive integer. */
+export function checkDims(dims: Dims): void {
+  if (!dims.every((n) => Number.isInteger(n) && n >= 1)) throw new Error(`volume: dimensions must be positive integers, got ${dims.join(' × ')}`);
 }

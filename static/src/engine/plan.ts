@@ -4,10 +4,14 @@
 // all its channels, [z][channel][y][x]. A convolution with dilation d reads only the planes z − d, z and
 // z + d, so output chunks are made in ascending z and an input chunk goes back to the pool as soon as no
 // later output needs it: the peak is about 1 + (d + P)/nz activation volumes instead of two.
+import { checkDims } from './graph';
 import type { Dims, Graph, Layer } from './types';
 
 /** Chunks longer than this save nothing and make the streaming coarser. */
 const MAX_PLANES_PER_CHUNK = 16;
+
+/** What WebGPU's bindings are aligned to. */
+const PLANE_ALIGN_BYTES = 256;
 
 export interface PlanOptions {
   /** Largest buffer (and binding) allowed, in bytes: the minimum of the device's limits and the caller's. */
@@ -18,8 +22,6 @@ export interface PlanOptions {
   readonly rowStride?: number;
   /** Values from one channel to the next inside a plane; default rowStride · ny. */
   readonly channelStride?: number;
-  /** Every plane starts at a multiple of this many bytes; default 256. */
-  readonly planeAlignBytes?: number;
   /** Ask for every layer's output (`output` steps); the classifier is then never fused. */
   readonly inspect?: boolean;
 }
@@ -99,11 +101,10 @@ export interface Plan {
 export function makePlan(graph: Graph, dims: Dims, options: PlanOptions): Plan {
   const blocks = checkedBlocks(graph);
   const [nx, ny, nz] = dims;
-  if (!dims.every((n) => Number.isInteger(n) && n >= 1)) throw new Error(`volume: dimensions must be positive integers, got ${dims.join(' × ')}`);
+  checkDims(dims);
   const rowStride = options.rowStride ?? nx;
   const channelStride = options.channelStride ?? rowStride * ny;
-  const align = options.planeAlignBytes ?? 256;
-  const planeBytes = (channels: number) => roundUp(channels * channelStride * options.bytesPerValue, align);
+  const planeBytes = (channels: number) => roundUp(channels * channelStride * options.bytesPerValue, PLANE_ALIGN_BYTES);
   const widest = Math.max(graph.inChannels, ...blocks.map((block) => block.outChannels));
   const planesPerChunk = choosePlanes(planeBytes(widest), options.maxBufferBytes, nz, dims, widest);
 

@@ -1,6 +1,6 @@
 // The WebGL2 context and the few things we do with it: programs, layered textures, drawing, waiting.
 import type { Probe } from '../types';
-import { expand } from '../webgpu/expand';
+import { expand } from '../expand';
 import activationSource from './activation.glsl?raw';
 import type { Limits } from './layout';
 import vertexSource from './plane.vert.glsl?raw';

@@ -13,7 +13,6 @@ export function checkPlanes(
   maxTextureBytes: number,
 ): void {
   const [nx, ny] = dims;
-  if (!dims.every((n) => Number.isInteger(n) && n >= 1)) throw new Error(`volume: dimensions must be positive integers, got ${dims.join(' × ')}`);
   if (Math.max(nx, ny) > device.maxTextureSize) {
     throw new Error(`WebGL2: the volume is ${dims.join(' × ')}, this device's textures reach ${device.maxTextureSize}; use the CPU`);
   }

@@ -4,7 +4,7 @@ import activationFile from './activation.wgsl?raw';
 import classifierFile from './classifier.wgsl?raw';
 import classifyFile from './classify.wgsl?raw';
 import convFile from './conv.wgsl?raw';
-import { expand, type Defines } from './expand';
+import { expand, type Defines } from '../expand';
 import mergeFile from './merge.wgsl?raw';
 import normalizeFile from './normalize.wgsl?raw';
 import { biasAt, blockBytes, quadsOf } from './pack';
