@@ -60,6 +60,7 @@ class DataConfig:
     cache: str = "runs/cache"
     contrasts: dict[str, float] = field(default_factory=dict)
     stages: list[Stage] = field(default_factory=list)
+    lesion_probability: float = 0.85
     validation_subjects: int = 8
     workers: int = 0
 

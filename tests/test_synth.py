@@ -228,6 +228,21 @@ def test_no_held_out_lesion_is_among_those_trained_on(
     assert drawn <= set(some)
 
 
+def test_a_run_says_how_many_of_its_heads_have_a_lesion(
+    heads: list[Anatomy], lesions: Synthesizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meshnet.data.cached_anatomies", lambda *_: heads)
+    monkeypatch.setattr("meshnet.data.load_lesion_masks", lambda *_, **__: lesions.lesions)
+    config = DataConfig(source="synth", contrasts={"T2w": 1.0}, stages=[Stage(9, [16, 16, 16], [4.0, 4.0])])
+
+    def share(probability: float) -> float:
+        synthesizer = SynthSource(replace(config, lesion_probability=probability), seed=0)._synthesizer
+        return float(np.mean([synthesizer.subject(seed).lesion is not None for seed in range(200)]))
+
+    assert (share(0.0), share(1.0)) == (0.0, 1.0)
+    assert abs(share(0.3) - 0.3) < 0.1
+
+
 def test_steps_of_a_source_depend_on_their_number_alone_and_follow_the_stages(
     heads: list[Anatomy], monkeypatch: pytest.MonkeyPatch
 ) -> None:
