@@ -16,7 +16,9 @@ const picker = new ModelPicker();
 const client = new EngineClient(() => new Worker(new URL('./engine/worker.ts', import.meta.url), { type: 'module' }));
 // NiiVue is most of the page's weight; the controls work before it is there.
 const viewer = import('./viewer').then(({ Viewer }) => Viewer.open(byId('canvas', HTMLCanvasElement))).catch((error: unknown) => {
-  byId('empty', HTMLDivElement).textContent = `The viewer needs WebGL2, which is not available here (${String(error)}). Segmenting and saving still work.`;
+  const box = byId('no-viewer', HTMLDivElement);
+  box.textContent = `The viewer needs WebGL2, which is not available here (${String(error)}). Segmenting and saving still work.`;
+  box.hidden = false;
   return null;
 });
 const session = new Session(client, optionsOrNone(), picker, viewer);

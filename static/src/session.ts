@@ -38,6 +38,7 @@ export class Session {
   private result: Result | null = null;
   private choice: BackendChoice | null = null;
   private lastError: string | null = null;
+  private viewerFault: string | null = null;
   /** Whether the result shown is not yet the one asked for. */
   private outdated = false;
 
@@ -259,11 +260,13 @@ export class Session {
   private async draw(action: (viewer: Viewer) => void | Promise<void>): Promise<void> {
     const viewer = await this.viewer;
     if (viewer === null) return;
+    this.viewerFault = null;
     try {
       await action(viewer);
     } catch (error) {
-      showWarnings([`The viewer cannot show this (${error instanceof Error ? error.message : String(error)}); measuring and saving still work.`]);
+      this.viewerFault = `The viewer cannot show this (${error instanceof Error ? error.message : String(error)}); measuring and saving still work.`;
     }
+    this.refresh();
   }
 
   /** Back to where the page was before something that is not about the scan. */
@@ -289,8 +292,8 @@ export class Session {
     byTestId('run', HTMLButtonElement).disabled = !this.canRun();
     const model = this.picker.picked;
     const guess = this.scan === null ? null : guessModality(this.scan.name, this.scan.description);
-    const warning = model === null ? null : modalityWarning(guess, model.name, model.modality);
-    showWarnings(warning === null ? [] : [warning]);
+    const modality = model === null ? null : modalityWarning(guess, model.name, model.modality);
+    showWarnings([modality, this.viewerFault].filter((warning) => warning !== null));
     byTestId('diagnostics', HTMLPreElement).textContent = diagnosticsText({
       version: this.version,
       browser: navigator.userAgent,

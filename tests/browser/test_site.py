@@ -165,6 +165,16 @@ def test_nothing_is_ever_sent(open_page: OpenPage, url: str, scan: Path, tmp_pat
     assert paths <= {"/models/tissue/model.json", "/models/tissue/weights.safetensors"}
 
 
+def test_without_webgl2_the_viewer_says_so_for_as_long_as_a_scan_is_open(page: Page, scan: Path) -> None:
+    sentence = page.get_by_text("The viewer needs WebGL2")
+    expect(sentence).to_be_visible(timeout=PATIENCE_MS)
+    drop(page, scan)
+    wait_for(page, "ready")
+    expect(sentence).to_be_visible()
+    segment(page, "tissue")
+    expect(sentence).to_be_visible()
+
+
 def test_the_whole_job_works_with_the_keyboard_alone(page: Page, scan: Path) -> None:
     wait_until_listed(page, "tissue")
     wait_for_offline(page, "ready")
