@@ -16,9 +16,7 @@ const picker = new ModelPicker();
 const client = new EngineClient(() => new Worker(new URL('./engine/worker.ts', import.meta.url), { type: 'module' }));
 // NiiVue is most of the page's weight; the controls work before it is there.
 const viewer = import('./viewer').then(({ Viewer }) => Viewer.open(byId('canvas', HTMLCanvasElement))).catch((error: unknown) => {
-  const box = byId('no-viewer', HTMLDivElement);
-  box.textContent = `The viewer needs WebGL2, which is not available here (${String(error)}). Segmenting and saving still work.`;
-  box.hidden = false;
+  sayNoViewer(`The viewer needs WebGL2, which is not available here (${String(error)}). Segmenting and saving still work.`);
   return null;
 });
 const session = new Session(client, optionsOrNone(), picker, viewer);
@@ -43,6 +41,9 @@ fileInput.addEventListener('change', () => {
 connectDrop();
 void viewer.then((opened) => {
   if (opened === null) return;
+  opened.onLost = (error) => {
+    sayNoViewer(`The graphics device was reset and the picture is lost (${String(error)}). Segmenting, measuring and saving still work.`);
+  };
   connectViews(opened);
   connectReadout(opened);
 });
@@ -70,6 +71,13 @@ fetchCatalogue().then(
 if (import.meta.env.PROD) {
   const line = byTestId('offline', HTMLParagraphElement);
   void keepOffline({ show: (state) => { showOffline(line, state); }, mayReload: () => session.isEmpty });
+}
+
+/** In the place of the picture. */
+function sayNoViewer(text: string): void {
+  const box = byId('no-viewer', HTMLDivElement);
+  box.textContent = text;
+  box.hidden = false;
 }
 
 /** A drop counts anywhere on the page. */

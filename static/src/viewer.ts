@@ -44,49 +44,48 @@ export class Viewer {
   private affineVox2ras: DisplayVolume['affineVox2ras'] = [];
   onLocation: (location: Location) => void = () => undefined;
 
+  /** The picture could not be brought back after the graphics device was lost. */
+  onLost: (error: unknown) => void = () => undefined;
+
   private constructor(
-    private readonly nv: Niivue,
+    private nv: Niivue,
+    canvas: HTMLCanvasElement,
     /** Ray casting takes seconds a frame on a software WebGL, so the page then starts without it. */
     readonly firstView: View,
   ) {
+    this.connect(nv, canvas);
     this.setView(firstView);
-    nv.onLocationChange = (): void => {
-      this.reportLocation();
-    };
   }
 
   /** Rejects where the browser has no WebGL2. */
   static async open(canvas: HTMLCanvasElement): Promise<Viewer> {
-    const nv = new Niivue({
-      dragAndDropEnabled: false,
-      logLevel: 'error',
-      loadingText: '',
-      backColor: [0.04, 0.05, 0.07, 1],
-      crosshairColor: [0.35, 0.75, 1, 0.8],
-      crosshairWidth: 1,
-      crosshairWidthUnit: 'mm',
-      multiplanarLayout: MULTIPLANAR_TYPE.AUTO,
-      multiplanarPadPixels: 4,
-      dragMode: DRAG_MODE.contrast,
-      isColorbar: false,
-      show3Dcrosshair: true,
-      isNearestInterpolation: false,
-      showAllOrientationMarkers: true,
-      fontColor: [0.95, 0.97, 1, 1],
-      scrollRequiresFocus: false,
-    });
-    // NiiVue's letters would change view and clipping behind the page's own buttons; see pressKey.
     let viewer: Viewer | null = null;
-    for (const type of ['keydown', 'keyup'] as const) {
-      canvas.addEventListener(type, (event) => {
-        event.stopImmediatePropagation();
-        const isOurs = type === 'keydown' && !event.ctrlKey && !event.altKey && !event.metaKey && viewer?.pressKey(event.key) === true;
-        if (isOurs) event.preventDefault();
-      });
-    }
-    await nv.attachToCanvas(canvas);
-    viewer = new Viewer(nv, isSoftware(nv.gl) ? 'slices' : 'both');
+    const nv = await attach(canvas, (key) => viewer?.pressKey(key) === true);
+    viewer = new Viewer(nv, canvas, isSoftware(nv.gl) ? 'slices' : 'both');
     return viewer;
+  }
+
+  private connect(nv: Niivue, canvas: HTMLCanvasElement): void {
+    this.nv = nv;
+    nv.onLocationChange = (): void => {
+      this.reportLocation();
+    };
+    canvas.addEventListener('webglcontextlost', () => {
+      this.reopen(canvas).catch((error: unknown) => { this.onLost(error); });
+    });
+  }
+
+  /** After the graphics device was lost, say with a driver's reset: the same picture on a canvas of its own. */
+  private async reopen(lost: HTMLCanvasElement): Promise<void> {
+    const { volumes, scene, opts } = this.nv;
+    const canvas = lost.cloneNode() as HTMLCanvasElement;
+    lost.replaceWith(canvas);
+    this.connect(await attach(canvas, (key) => this.pressKey(key)), canvas);
+    this.setRadiological(opts.isRadiologicalConvention);
+    this.setView(this.view);
+    for (const volume of volumes) this.nv.addVolume(volume);
+    this.nv.scene.crosshairPos = scene.crosshairPos;
+    this.redraw();
   }
 
   /** Shows a scan, with contrast between its 2 % and 98 % quantiles; labels of the one before are gone. */
@@ -188,6 +187,37 @@ export class Viewer {
       label: this.labels.find((label) => label.index === index) ?? null,
     });
   }
+}
+
+/** A NiiVue that leaves dropping to the page, and the keyboard to `pressKey` (true: this key was taken). Rejects where the browser has no WebGL2. */
+async function attach(canvas: HTMLCanvasElement, pressKey: (key: string) => boolean): Promise<Niivue> {
+  const nv = new Niivue({
+    dragAndDropEnabled: false,
+    logLevel: 'error',
+    loadingText: '',
+    backColor: [0.04, 0.05, 0.07, 1],
+    crosshairColor: [0.35, 0.75, 1, 0.8],
+    crosshairWidth: 1,
+    crosshairWidthUnit: 'mm',
+    multiplanarLayout: MULTIPLANAR_TYPE.AUTO,
+    multiplanarPadPixels: 4,
+    dragMode: DRAG_MODE.contrast,
+    isColorbar: false,
+    show3Dcrosshair: true,
+    isNearestInterpolation: false,
+    showAllOrientationMarkers: true,
+    fontColor: [0.95, 0.97, 1, 1],
+    scrollRequiresFocus: false,
+  });
+  // First of the canvas's listeners: NiiVue's letters would change view and clipping behind the page's own buttons.
+  for (const type of ['keydown', 'keyup'] as const) {
+    canvas.addEventListener(type, (event) => {
+      event.stopImmediatePropagation();
+      if (type === 'keydown' && !event.ctrlKey && !event.altKey && !event.metaKey && pressKey(event.key)) event.preventDefault();
+    });
+  }
+  await nv.attachToCanvas(canvas);
+  return nv;
 }
 
 function isSoftware(gl: WebGL2RenderingContext): boolean {

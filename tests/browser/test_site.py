@@ -318,6 +318,56 @@ def test_the_viewer_overlays_labels_names_them_and_shows_every_view(
     assert page.locator("#canvas").screenshot() != shown
 
 
+LOSE_THE_CONTEXT = (
+    "document.querySelector('#canvas').getContext('webgl2').getExtension('WEBGL_lose_context').loseContext()"
+)
+
+
+def test_the_picture_comes_back_after_the_graphics_device_was_lost(open_page: OpenPage, url: str, scan: Path) -> None:
+    page = open_page("/?backend=cpu", flags=WEBGL2, url=url, expected=("CONTEXT_LOST", "context lost"))
+    drop(page, scan)
+    wait_for(page, "ready")
+    segment(page, "tissue")
+    page.get_by_role("button", name="Coronal").click()
+    before = page.locator("#canvas").screenshot()
+
+    page.evaluate(LOSE_THE_CONTEXT)
+
+    expect(page.locator("#canvas")).to_be_visible()
+    page.wait_for_function("!document.querySelector('#canvas').getContext('webgl2').isContextLost()")
+    page.wait_for_timeout(1000)  # until it has been drawn
+    assert page.locator("#canvas").screenshot() == before
+    page.locator("#canvas").press("ArrowLeft")
+    expect(page.locator("#readout")).to_contain_text("voxel")
+    assert page.locator("#canvas").screenshot() != before
+
+
+def test_where_the_picture_cannot_come_back_the_page_says_what_still_works(
+    open_page: OpenPage, url: str, scan: Path, tmp_path: Path
+) -> None:
+    page = open_page("/?backend=cpu", flags=WEBGL2, url=url, expected=("CONTEXT_LOST", "context lost", "WebGL2"))
+    drop(page, scan)
+    wait_for(page, "ready")
+    segment(page, "tissue")
+
+    page.evaluate(f"const lose = () => {LOSE_THE_CONTEXT}; lose(); HTMLCanvasElement.prototype.getContext = () => null")
+
+    expect(page.get_by_text("the picture is lost")).to_be_visible(timeout=PATIENCE_MS)
+    assert save(page, "native", tmp_path).is_file()
+
+
+def test_what_the_viewer_cannot_show_is_said_and_stays_said(open_page: OpenPage, url: str, scan: Path) -> None:
+    page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
+    drop(page, scan)
+    wait_for(page, "ready")
+    page.evaluate(
+        "() => { WebGL2RenderingContext.prototype.texStorage3D = () => { throw new Error('no room for it') } }"
+    )
+    drop(page, scan)
+    wait_for(page, "ready")
+    expect(page.locator("#warnings")).to_contain_text("The viewer cannot show this (no room for it)")
+
+
 def test_the_coarse_grid_of_these_tests_is_what_the_models_ask_for(models: Path) -> None:
     """A guard of the tests themselves: at 256³ they would take an hour."""
     for folder in ("tissue", "long"):
