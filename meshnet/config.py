@@ -61,6 +61,8 @@ class DataConfig:
     contrasts: dict[str, float] = field(default_factory=dict)
     stages: list[Stage] = field(default_factory=list)
     lesion_probability: float = 0.85
+    sulci_probability: float = 0.5
+    sulci: float = 1.2
     validation_subjects: int = 8
     workers: int = 0
 

@@ -72,7 +72,13 @@ class SynthSource:
         if config.task == "lesion":
             held_out = json.loads(Path(config.held_out).read_text())["lesions"] if config.held_out else []
             lesions = load_lesion_masks(Path(config.lesions), cache, skip=held_out)
-        synth = SynthConfig(_task(config.task), _contrasts(config), lesion_probability=config.lesion_probability)
+        synth = SynthConfig(
+            task=_task(config.task),
+            contrasts=_contrasts(config),
+            lesion_probability=config.lesion_probability,
+            sulci_probability=config.sulci_probability,
+            sulci=config.sulci,
+        )
         self._synthesizer = Synthesizer(cached_anatomies(cache, Path(config.templates)), synth, lesions)
         self._stages = config.stages
         self._seed = seed

@@ -20,7 +20,8 @@ Contrast = Literal["any", "T1w", "T2w"]
 
 @dataclass(frozen=True)
 class SynthConfig:
-    """What may be drawn. Probabilities 0..1; ranges are uniform; amplitudes are of the field's s.d."""
+    """What may be drawn. Probabilities 0..1; ranges are uniform; amplitudes are of the field's s.d.; sulci are
+    widened by up to `sulci` times the fluid that the template has in them."""
 
     task: Task = "tissue"
     contrasts: dict[Contrast, float] = field(default_factory=lambda: {"T1w": 0.5, "T2w": 0.2, "any": 0.3})
@@ -32,6 +33,8 @@ class SynthConfig:
     scale: tuple[float, float] = (0.86, 1.14)
     elastic_mm: float = 3.0
     ventricle_mm: float = 14.0
+    sulci_probability: float = 0.5
+    sulci: float = 1.2
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,9 @@ def draw_shape(rng: np.random.Generator, c: SynthConfig) -> Shape:
         for n, amplitude in ((5, 1.0), (10, 0.55))
     )
     ventricle = c.ventricle_mm * float(rng.random() ** 2) * (1.0 if rng.random() < 0.8 else -0.2)
-    return Shape(affine, fields, ventricle, float(rng.uniform(0, 1.2)) if rng.random() < 0.5 else 0.0)
+    return Shape(
+        affine, fields, ventricle, float(rng.uniform(0, c.sulci)) if rng.random() < c.sulci_probability else 0.0
+    )
 
 
 @dataclass(frozen=True)

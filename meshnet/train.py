@@ -84,8 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="meshnet-train",
         description="Train one model. Starting the same command again resumes a run.",
         epilog="Groups: model=meshnet5|meshnet16|meshnet26|small|<baseline>, data=FOLDER|synth_tissue|synth_lesion, "
-        "optimizer=adamw|muon, trainer=default|cpu, +experiment=t2-lesion-coarse|t2-lesion-heads|t2-lesion|"
-        "tissue-coarse|tissue|tissue-wide. "
+        "optimizer=adamw|muon, trainer=default|cpu, +experiment=NAME (a file of "
+        "meshnet/conf/experiment). "
         "Single values: optimizer.lr=2e-3, trainer.epochs=10 (epochs), trainer.save_every_s=60 (seconds). "
         "@FILE takes overrides from a file of meshnet-tune.",
     )

@@ -30,7 +30,7 @@ from meshnet.config import ConfigError, DataConfig, Stage, compose_config
 from meshnet.data import SynthSource
 from meshnet.held_out import read_held_out
 from meshnet.synth import Synthesizer, training_patch
-from meshnet.synth_draw import Contrast, SynthConfig
+from meshnet.synth_draw import Contrast, SynthConfig, draw_shape
 from meshnet.synth_grid import Grid
 from meshnet.synth_lesion import LesionMasks, load_lesion_masks
 
@@ -241,6 +241,24 @@ def test_a_run_says_how_many_of_its_heads_have_a_lesion(
 
     assert (share(0.0), share(1.0)) == (0.0, 1.0)
     assert abs(share(0.3) - 0.3) < 0.1
+
+
+def test_wider_sulci_turn_grey_to_fluid_and_are_drawn_as_often_and_as_wide_as_asked(tissue: Synthesizer) -> None:
+    subject = tissue.subject(3)
+    grid = Grid((48, 48, 48), 4.0)
+    narrow, wide = (replace(subject, shape=replace(subject.shape, sulci=amount)).render(grid) for amount in (0.0, 4.0))
+    turned = (narrow.labels == 2) & (wide.labels == 1)
+    assert turned.sum() > 0
+    assert not ((narrow.labels == 1) & (wide.labels == 2)).any()
+
+    def drawn(config: SynthConfig) -> list[float]:
+        return [draw_shape(np.random.default_rng(seed), config).sulci for seed in range(300)]
+
+    usual, wider = drawn(SynthConfig()), drawn(SynthConfig(sulci_probability=0.85, sulci=4.0))
+    assert 0.4 < np.mean(np.array(usual) > 0) < 0.6
+    assert max(usual) <= 1.2
+    assert 0.8 < np.mean(np.array(wider) > 0) < 0.9
+    assert 3.5 < max(wider) <= 4.0
 
 
 def test_steps_of_a_source_depend_on_their_number_alone_and_follow_the_stages(
