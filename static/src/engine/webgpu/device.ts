@@ -29,7 +29,7 @@ export async function probeDevice(): Promise<Probe> {
     return {
       available: true,
       device: describe(info),
-      software: kindOf(info) !== 'hardware',
+      software: kindOf(adapter) !== 'hardware',
       details: {
         vendor: info.vendor,
         architecture: info.architecture,
@@ -49,6 +49,8 @@ export async function probeDevice(): Promise<Probe> {
 
 /** Features that are used where the adapter has them, never required. */
 const FEATURES = ['shader-f16', 'timestamp-query'] as const;
+/** Its kernel alone uses them; the types do not know the name yet. */
+const SWIFTSHADER_FEATURES = ['subgroups' as GPUFeatureName] as const;
 
 /** Throws an Error where there is no adapter or device, or `f16` is asked for and the adapter lacks it. */
 export async function openDevice(f16: boolean): Promise<OpenDevice> {
@@ -56,7 +58,9 @@ export async function openDevice(f16: boolean): Promise<OpenDevice> {
   if (f16 && !adapter.features.has('shader-f16')) {
     throw new Error(`WebGPU: ${describe(adapter.info)} lacks shader-f16; use 32-bit storage`);
   }
-  const requiredFeatures = FEATURES.filter((name) => adapter.features.has(name));
+  const kind = kindOf(adapter);
+  const used: readonly GPUFeatureName[] = kind === 'swiftshader' ? [...FEATURES, ...SWIFTSHADER_FEATURES] : FEATURES;
+  const requiredFeatures = used.filter((name) => adapter.features.has(name));
   const device = await adapter.requestDevice({ label: 'meshnet', requiredFeatures });
   let reported: string | null = null;
   device.onuncapturederror = (event) => {
@@ -75,7 +79,7 @@ export async function openDevice(f16: boolean): Promise<OpenDevice> {
     reported = null;
     return message;
   };
-  return { device, kind: kindOf(adapter.info), lost, takeError };
+  return { device, kind, lost, takeError };
 }
 
 function describe(info: GPUAdapterInfo): string {
@@ -83,8 +87,9 @@ function describe(info: GPUAdapterInfo): string {
 }
 
 /** Fallback adapters and the known software rasterisers rank after the CPU engine. */
-function kindOf(info: GPUAdapterInfo): AdapterKind {
+function kindOf({ info, features }: GPUAdapter): AdapterKind {
   const text = `${info.vendor} ${info.architecture} ${info.device} ${info.description}`;
   if (/llvmpipe|lavapipe/i.test(text)) return 'llvmpipe';
-  return info.isFallbackAdapter || /swiftshader|basic render|software/i.test(text) ? 'swiftshader' : 'hardware';
+  if (/swiftshader/i.test(text) && features.has('subgroups')) return 'swiftshader';
+  return info.isFallbackAdapter || /swiftshader|basic render|software/i.test(text) ? 'software' : 'hardware';
 }

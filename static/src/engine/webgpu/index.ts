@@ -18,7 +18,7 @@ export interface WebGpuOptions {
 export async function openWebGpu(options: WebGpuOptions = {}): Promise<Backend> {
   const open = await openDevice(options.f16 ?? false);
   const tunables = { ...TUNABLES[open.kind], ...options.tunables };
-  const kernels = new Kernels(open.device, tunables.workgroup);
+  const kernels = new Kernels(open.device, tunables);
   const canHalve = options.f16 === undefined && open.device.features.has('shader-f16');
 
   /** float32 where it fits; float16 storage (agreement as stated for it) where only that does. */

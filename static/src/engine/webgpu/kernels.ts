@@ -7,7 +7,7 @@ import convFile from './conv.wgsl?raw';
 import { expand, type Defines } from '../expand';
 import mergeFile from './merge.wgsl?raw';
 import normalizeFile from './normalize.wgsl?raw';
-import { biasAt, blockBytes, quadsOf } from './pack';
+import { biasAt, blockBytes, quadsOf, texelsOf } from './pack';
 import statisticsFile from './statistics.wgsl?raw';
 import storageFile from './storage.wgsl?raw';
 import type { Tunables } from './tunables';
@@ -27,8 +27,13 @@ export class Kernels {
 
   constructor(
     private readonly device: GPUDevice,
-    private readonly workgroup: Tunables['workgroup'],
+    private readonly tunables: Tunables,
   ) {}
+
+  /** Whether a block's weights are a texture, which lanes share their reads of, or a buffer. */
+  lanes(layer: Layer, block: number): boolean {
+    return this.tunables.lanes && texelsOf(layer.inChannels, block).height <= this.device.limits.maxTextureDimension2D;
+  }
 
   /**
    * Convolution of a layer to `block` of its output channels, `copies` of the columns kx spelled out; with `classes`
@@ -37,10 +42,13 @@ export class Kernels {
   conv(layer: Layer, rows: number, block: number, copies: 1 | 3, variant: Variant, classes: number | null): Pipeline {
     const { inChannels, outChannels } = layer;
     const bytes = blockBytes(inChannels, block);
+    const lanes = this.lanes(layer, block);
+    const { workgroup } = this.tunables;
     const defines = {
       F16: Number(variant.f16),
       ACTIVATION: layer.norm === null ? layer.activation : 'none',
       ROWS: rows,
+      LANES: Number(lanes),
       COPIES: copies,
       BLOCK: block,
       QUADS: quadsOf(block),
@@ -53,8 +61,8 @@ export class Kernels {
       WIDTH: outChannels,
       CLASSES: classes ?? 0,
     };
-    const files = [storageFile, activationFile, ...(classes === null ? [] : [classifierFile]), convFile];
-    const constants = { WORKGROUP_X: this.workgroup.x, WORKGROUP_Y: this.workgroup.y, IN_CHANNELS: inChannels };
+    const files = [...(lanes ? ['enable subgroups;'] : []), storageFile, activationFile, ...(classes === null ? [] : [classifierFile]), convFile];
+    const constants = { WORKGROUP_X: workgroup.x, WORKGROUP_Y: workgroup.y, IN_CHANNELS: inChannels };
     return this.pipeline(`conv ${inChannels}→${block}${classes === null ? '' : `→${classes} labels`}`, files, defines, constants);
   }
 
@@ -86,11 +94,11 @@ export class Kernels {
   }
 
   private pipeline(name: string, files: readonly string[], defines: Defines, constants: Record<string, number> = {}): Pipeline {
-    const code = expand(files.join('\n'), defines);
-    const key = `${code}\n${JSON.stringify(constants)}`;
+    const source = files.join('\n');
+    const key = JSON.stringify([source, defines, constants]);
     let pipeline = this.pipelines.get(key);
     if (pipeline === undefined) {
-      pipeline = this.compile(name, code, constants);
+      pipeline = this.compile(name, expand(source, defines), constants);
       pipeline.catch(() => undefined); // whoever awaits it is told; a cancelled run does not
       this.pipelines.set(key, pipeline);
     }

@@ -6,6 +6,7 @@ export class Memory {
   largestBufferBytes = 0;
   private bytes = 0;
   private readonly buffers = new Set<GPUBuffer>();
+  private readonly textures: GPUTexture[] = [];
   private readonly querySets: GPUQuerySet[] = [];
 
   constructor(private readonly device: GPUDevice) {}
@@ -33,6 +34,18 @@ export class Memory {
     return buffer;
   }
 
+  /** The same as a texture of four values a texel, row by row; zeros fill up the last one. */
+  texels(label: string, data: Float32Array, { width, height }: { width: number; height: number }): GPUTextureView {
+    const padded = new Float32Array(width * height * 4);
+    padded.set(data);
+    const texture = this.device.createTexture({ label, size: [width, height], format: 'rgba32float', usage: GPUTextureUsage.TEXTURE_BINDING | GPUTextureUsage.COPY_DST });
+    this.textures.push(texture);
+    this.bytes += padded.byteLength;
+    this.peakBytes = Math.max(this.peakBytes, this.bytes);
+    this.device.queue.writeTexture({ texture }, padded, { bytesPerRow: width * 16 }, [width, height]);
+    return texture.createView({ label });
+  }
+
   release(buffer: GPUBuffer): void {
     if (this.buffers.delete(buffer)) this.bytes -= buffer.size;
     buffer.destroy();
@@ -40,6 +53,7 @@ export class Memory {
 
   destroy(): void {
     for (const buffer of this.buffers) this.release(buffer);
+    for (const texture of this.textures) texture.destroy();
     for (const set of this.querySets) set.destroy();
   }
 }

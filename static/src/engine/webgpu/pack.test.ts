@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import type { Layer } from '../types';
 import { fromHalf, toHalf } from './half';
-import { biasAt, chooseTiling, packBlock, quadsOf, rowGroups } from './pack';
+import { biasAt, chooseTiling, packBlock, quadsOf, rowGroups, texelsOf } from './pack';
 import { TUNABLES } from './tunables';
 
 const layer = (inChannels: number, outChannels: number, dilation: number): Layer => ({
@@ -35,6 +35,15 @@ it('weights lie where the kernel reads them', () => {
   const quad = ((kz * 3 + c) * 3 + kx) * quadsOf(block);
   expect(packed[4 * quad + ky * block + o]).toBe(wide.weight[((2 + o) * 3 + c) * 27 + kx * 9 + ky * 3 + kz]);
   expect(packed[4 * biasAt(3, block) + o]).toBe(wide.bias[2 + o]);
+});
+
+it('as texels, every column of taps is a row, and the biases begin the last one', () => {
+  for (const [inChannels, block] of [[1, 1], [3, 4], [5, 5], [16, 16]] as const) {
+    const { width, height } = texelsOf(inChannels, block);
+    const packed = packBlock(layer(inChannels, block, 1), 0, block);
+    expect(packed.length / 4).toBeLessThanOrEqual(width * height);
+    expect(biasAt(inChannels, block)).toBe(width * (height - 1));
+  }
 });
 
 it('row groups cover every row exactly once', () => {

@@ -12,6 +12,8 @@ export interface Tiling {
 export interface Costs {
   /** Accumulator registers of one invocation. */
   readonly accumulators: number;
+  /** Most rows of one invocation: more make the program longer. */
+  readonly mostRows: number;
   /** Cost of an activation's load (address, bounds, zero padding) in multiply-adds. */
   readonly activationLoad: number;
   /** Cost of one weight's load in multiply-adds. */
@@ -31,6 +33,7 @@ export function chooseTiling(layer: Layer, ny: number, costs: Costs, whole: bool
   for (let count = 1; count <= (whole ? 1 : layer.outChannels); count++) {
     const block = Math.ceil(layer.outChannels / count);
     for (const rows of ROWS) {
+      if (rows > costs.mostRows) continue;
       if (rows * block > costs.accumulators && (rows > 1 || count < layer.outChannels) && !(whole && rows === 1)) continue;
       const perTap = rows * block * 3 + (rows + 2) * costs.activationLoad + 3 * block * costs.weightLoad;
       const cost = perTap * count * rowGroups(ny, layer.dilation, rows);
@@ -55,6 +58,11 @@ export function rowGroups(ny: number, dilation: number, rows: number): number {
 /** vec4f of a block's weights for one (kz, c, kx): [ky][block] without gaps. */
 export function quadsOf(block: number): number {
   return Math.ceil((3 * block) / 4);
+}
+
+/** Texels of a block's weights as a texture: a row for each (kz, c, kx), then one that begins with the biases. */
+export function texelsOf(inChannels: number, block: number): { width: number; height: number } {
+  return { width: quadsOf(block), height: 9 * inChannels + 1 };
 }
 
 /** Where a block's biases begin, in vec4f. */

@@ -11,6 +11,8 @@ const FIRST_MACS = 20e6;
 const SLOTS = 256;
 const SLOT_BYTES = 256;
 
+export type Bindings = readonly (readonly [binding: number, resource: GPUBuffer | GPUTextureView])[];
+
 export class Queue {
   /** Multiply-adds that one submission may hold now. */
   budget = FIRST_MACS;
@@ -45,8 +47,8 @@ export class Queue {
   dispatch(
     pipeline: GPUComputePipeline,
     values: ArrayBuffer,
-    bindings: readonly (readonly [binding: number, buffer: GPUBuffer])[],
-    second: readonly (readonly [binding: number, buffer: GPUBuffer])[],
+    bindings: Bindings,
+    second: Bindings,
     groups: readonly [number, number, number],
     macs: number,
   ): void {
@@ -57,7 +59,7 @@ export class Queue {
     const pass = this.commands.beginComputePass({ label: pipeline.label, ...this.timer?.of(slot) });
     pass.setPipeline(pipeline);
     const own = { binding: 0, resource: { buffer: this.uniformBuffer, offset, size: SLOT_BYTES } };
-    const entries = (list: typeof bindings) => list.map(([binding, buffer]) => ({ binding, resource: { buffer } }));
+    const entries = (list: typeof bindings) => list.map(([binding, bound]) => ({ binding, resource: bound instanceof GPUBuffer ? { buffer: bound } : bound }));
     pass.setBindGroup(0, device.createBindGroup({ label: pipeline.label, layout: pipeline.getBindGroupLayout(0), entries: [own, ...entries(bindings)] }));
     if (second.length > 0) {
       pass.setBindGroup(1, device.createBindGroup({ label: pipeline.label, layout: pipeline.getBindGroupLayout(1), entries: entries(second) }));

@@ -5,7 +5,7 @@ import type { Dims, EngineInput, Graph, Layer, LayerTiming, RunOptions, RunResul
 import type { OpenDevice } from './device';
 import type { Kernels, Variant } from './kernels';
 import { allocating, Memory } from './memory';
-import { chooseTiling, packAffine, packBlock, packClassifier } from './pack';
+import { chooseTiling, packAffine, packBlock, packClassifier, texelsOf } from './pack';
 import { orAbort, Queue } from './queue';
 import { carryOut, type Block, type LayerResources, type Run } from './steps';
 import type { Tunables } from './tunables';
@@ -93,7 +93,7 @@ async function prepare(
       layers: blocks.map((layer, i): LayerResources => ({
         layer,
         rows: tilings[i]!.rows,
-        blocks: blocksOf(layer, tilings[i]!.blocks, convs[i]!, memory),
+        blocks: blocksOf(layer, tilings[i]!.blocks, convs[i]!, kernels, memory),
         affine: layer.norm && memory.constants(`${layer.name} affine`, packAffine(layer)),
         norm: layer.norm && memory.buffer(`${layer.name} norm`, layer.outChannels * 16, GPUBufferUsage.STORAGE),
       })),
@@ -117,12 +117,13 @@ async function prepare(
   };
 }
 
-function blocksOf(layer: Layer, widths: readonly number[], pipelines: readonly GPUComputePipeline[], memory: Memory): Block[] {
+function blocksOf(layer: Layer, widths: readonly number[], pipelines: readonly GPUComputePipeline[], kernels: Kernels, memory: Memory): Block[] {
   let next = 0;
   return widths.map((channels, i) => {
     const first = next;
     next += channels;
-    const weights = memory.constants(`${layer.name} weights ${i}`, packBlock(layer, first, channels));
+    const [label, packed] = [`${layer.name} weights ${i}`, packBlock(layer, first, channels)];
+    const weights = kernels.lanes(layer, channels) ? memory.texels(label, packed, texelsOf(layer.inChannels, channels)) : memory.constants(label, packed);
     return { first, channels, pipeline: pipelines[i]!, weights };
   });
 }

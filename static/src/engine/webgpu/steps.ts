@@ -6,7 +6,7 @@ import type { OpenDevice } from './device';
 import { fromHalf, toHalf } from './half';
 import type { Memory } from './memory';
 import { rowGroups } from './pack';
-import type { Queue } from './queue';
+import type { Bindings, Queue } from './queue';
 import type { Tunables } from './tunables';
 
 type StepOf<K extends Step['kind']> = Extract<Step, { kind: K }>;
@@ -16,7 +16,7 @@ export interface Block {
   readonly first: number;
   readonly channels: number;
   readonly pipeline: GPUComputePipeline;
-  readonly weights: GPUBuffer;
+  readonly weights: GPUBuffer | GPUTextureView;
 }
 
 export interface LayerResources {
@@ -136,8 +136,7 @@ function dispatchConv(run: Run, { layer }: LayerResources, block: Block, part: C
   const inStride = stride(run, layer.inChannels);
   const outStride = fused ? 0 : stride(run, layer.outChannels);
   const windows = inputs.map((ref) => buffer(run, ref ?? inputs[1]!));
-  const bindings: [number, GPUBuffer][] = [[1, windows[0]!], [2, windows[1]!], [3, windows[2]!], [4, block.weights]];
-  if (!fused) bindings.push([5, buffer(run, out)]);
+  const bindings: Bindings = [[1, windows[0]!], [2, windows[1]!], [3, windows[2]!], [4, block.weights], ...(fused ? [] : [[5, buffer(run, out)] as const])];
   const second: [number, GPUBuffer][] = fused ? [[0, run.classifier], [1, buffer(run, out)]] : [];
   const values = new Uint32Array(16);
   values.set([nx, ny, layer.dilation, inStride], 0);
