@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshnet.checkpoint import load_checkpoint, save_checkpoint
+from meshnet.finish import with_threshold
 from meshnet.spec import Architecture, BatchNorm, InputSpec
 
 #: Weights 1-2-1 along each axis, sum 1.
@@ -30,17 +31,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("coarse", type=Path, help="folder of the model trained on voxels of about 2 mm")
     parser.add_argument("--id", required=True, help="id of the finer model")
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder to write the finer model to")
+    parser.add_argument(
+        "--threshold", type=float, default=0.5, help="as of python -m meshnet.finish (default: 0.5, the plain argmax)"
+    )
     args = parser.parse_args(arguments)
-    refine_model(args.coarse, args.out, args.id)
+    refine_model(args.coarse, args.out, args.id, threshold=args.threshold)
 
 
-def refine_model(coarse: Path, out: Path, model_id: str) -> None:
+def refine_model(coarse: Path, out: Path, model_id: str, *, threshold: float = 0.5) -> None:
     """Write the model for 256³ voxels of 1 mm that a coarse one of about 2 mm becomes. Raises ValueError as
-    `refined_weights` does; validation scores, which were taken on the coarse grid, are left behind."""
+    `refined_weights` and `with_threshold` do. Validation scores, taken on the coarse grid, are left behind."""
     spec, weights = load_checkpoint(coarse)
     a = spec.architecture
     fine = a.model_copy(update={"dilations": (1, *(2 * d for d in a.dilations))})
-    command = f"{spec.provenance.command}; python -m meshnet.refine {coarse} --id {model_id}"
+    options = f"--id {model_id}" + (f" --threshold {threshold}" if threshold != 0.5 else "")
+    command = f"{spec.provenance.command}; python -m meshnet.refine {coarse} {options}"
     about = spec.model_copy(
         update={
             "id": model_id,
@@ -50,7 +55,7 @@ def refine_model(coarse: Path, out: Path, model_id: str) -> None:
             "metrics": {},
         }
     )
-    save_checkpoint(out, about, refined_weights(a, weights, fine))
+    save_checkpoint(out, about, with_threshold(refined_weights(a, weights, fine), threshold))
 
 
 def is_finer(coarse: Architecture, fine: Architecture) -> bool:
