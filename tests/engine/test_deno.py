@@ -123,7 +123,7 @@ def test_the_kernel_of_hardware_adapters_gives_pytorchs_layers(run: Run) -> None
                 "workgroup": {"x": 64, "y": 1}}  # fmt: skip
 
     layers = run(built, open={"tunables": hardware}, inspect=True)
-    fused = run(built, open={"tunables": hardware})
+    fused = run(built, open={"tunables": hardware, "timestamps": True})
 
     assert_outputs_equal(layers["outputs"], built.outputs, relative=2e-5)
     decided = built.margin > 1e-4

@@ -47,20 +47,23 @@ export async function probeDevice(): Promise<Probe> {
   }
 }
 
-/** Features that are used where the adapter has them, never required. */
-const FEATURES = ['shader-f16', 'timestamp-query'] as const;
-/** Its kernel alone uses them; the types do not know the name yet. */
-const SWIFTSHADER_FEATURES = ['subgroups' as GPUFeatureName] as const;
+/** Features that are used where the adapter has them, never required; the types do not know `subgroups` yet. */
+function featuresFor(kind: AdapterKind, timestamps: boolean): GPUFeatureName[] {
+  return ['shader-f16', ...(timestamps ? ['timestamp-query' as const] : []), ...(kind === 'swiftshader' ? ['subgroups' as GPUFeatureName] : [])];
+}
 
-/** Throws an Error where there is no adapter or device, or `f16` is asked for and the adapter lacks it. */
-export async function openDevice(f16: boolean): Promise<OpenDevice> {
+/**
+ * Throws an Error where there is no adapter or device, or `f16` is asked for and the adapter lacks it. `timestamps`: for
+ * hardware alone where not given. In software the clock on the wall says the same, and reading them after each
+ * submission costs lavapipe under Deno some 10 ms of waiting.
+ */
+export async function openDevice(f16: boolean, timestamps?: boolean): Promise<OpenDevice> {
   const adapter = await requestAdapter();
   if (f16 && !adapter.features.has('shader-f16')) {
     throw new Error(`WebGPU: ${describe(adapter.info)} lacks shader-f16; use 32-bit storage`);
   }
   const kind = kindOf(adapter);
-  const used: readonly GPUFeatureName[] = kind === 'swiftshader' ? [...FEATURES, ...SWIFTSHADER_FEATURES] : FEATURES;
-  const requiredFeatures = used.filter((name) => adapter.features.has(name));
+  const requiredFeatures = featuresFor(kind, timestamps ?? kind === 'hardware').filter((name) => adapter.features.has(name));
   const device = await adapter.requestDevice({ label: 'meshnet', requiredFeatures });
   let reported: string | null = null;
   device.onuncapturederror = (event) => {

@@ -10,13 +10,15 @@ import { TUNABLES, type Tunables } from './tunables';
 export interface WebGpuOptions {
   /** Store activations as float16 (needs the adapter's `shader-f16`) or not; chosen for each run where not given. */
   readonly f16?: boolean;
+  /** Time every pass by the device's own clock; hardware alone where not given. */
+  readonly timestamps?: boolean;
   /** For measurements: other figures than the adapter's own. */
   readonly tunables?: Partial<Tunables>;
 }
 
 /** Rejects with an Error whose message says why WebGPU cannot run here. */
 export async function openWebGpu(options: WebGpuOptions = {}): Promise<Backend> {
-  const open = await openDevice(options.f16 ?? false);
+  const open = await openDevice(options.f16 ?? false, options.timestamps);
   const tunables = { ...TUNABLES[open.kind], ...options.tunables };
   const kernels = new Kernels(open.device, tunables);
   const canHalve = options.f16 === undefined && open.device.features.has('shader-f16');

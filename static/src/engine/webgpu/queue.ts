@@ -69,8 +69,11 @@ export class Queue {
     this.macs += macs;
   }
 
-  /** Submits what is recorded, waits for it, adapts the budget. Rejects on abort, device loss or any error. */
-  async flush(): Promise<void> {
+  /**
+   * Submits what is recorded, waits for it, adapts the budget. Rejects on abort, device loss or any error. `done` is
+   * called after submitting and may wait for the commands' end in another way: a buffer they fill that is mapped.
+   */
+  async flush(done: () => Promise<unknown> = () => this.open.device.queue.onSubmittedWorkDone()): Promise<void> {
     this.signal?.throwIfAborted();
     if (this.encoder === null) return;
     const { device } = this.open;
@@ -79,7 +82,7 @@ export class Queue {
     const start = performance.now();
     device.queue.submit([this.encoder.finish()]);
     this.encoder = null;
-    await this.wait(device.queue.onSubmittedWorkDone());
+    await this.wait(done());
     const elapsed = performance.now() - start;
     // Small submissions are all overhead and say nothing about the rate.
     if (this.macs >= this.budget / 4) {

@@ -18,7 +18,7 @@ export const TUNABLES: Readonly<Record<AdapterKind, Tunables>> = {
   hardware: { accumulators: 64, mostRows: 16, activationLoad: 4, weightLoad: 0.25, unrollFromVoxels: 2 ** 17, lanes: false, workgroup: { x: 64, y: 1 } },
   /** Spills cheaply; loads gather lane by lane; long programs take it seconds to compile. */
   llvmpipe: { accumulators: 128, mostRows: 16, activationLoad: 12, weightLoad: 2, unrollFromVoxels: Infinity, lanes: false, workgroup: { x: 32, y: 1 } },
-  /** Loads cost as much, and so does each write of a sum. */
+  /** Loads cost as much, and every write of a sum goes to memory. */
   swiftshader: { accumulators: 128, mostRows: 8, activationLoad: 16, weightLoad: 4, unrollFromVoxels: 0, lanes: true, workgroup: { x: 32, y: 1 } },
   /** SwiftShader without subgroups: each load of a weight is checked in every lane. */
   software: { accumulators: 128, mostRows: 16, activationLoad: 12, weightLoad: 5, unrollFromVoxels: Infinity, lanes: false, workgroup: { x: 32, y: 1 } },
