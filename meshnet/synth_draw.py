@@ -68,9 +68,8 @@ def draw_shape(rng: np.random.Generator, c: SynthConfig) -> Shape:
         for n, amplitude in ((5, 1.0), (10, 0.55))
     )
     ventricle = c.ventricle_mm * float(rng.random() ** 2) * (1.0 if rng.random() < 0.8 else -0.2)
-    return Shape(
-        affine, fields, ventricle, float(rng.uniform(0, c.sulci)) if rng.random() < c.sulci_probability else 0.0
-    )
+    sulci = float(rng.uniform(0, c.sulci)) if rng.random() < c.sulci_probability else 0.0
+    return Shape(affine, fields, ventricle, sulci)
 
 
 @dataclass(frozen=True)
