@@ -17,6 +17,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from meshnet.synth_draw import SynthConfig
+
 
 class ConfigError(ValueError):
     """A configuration that cannot be run; the message names the key and what it takes."""
@@ -60,9 +62,10 @@ class DataConfig:
     cache: str = "runs/cache"
     contrasts: dict[str, float] = field(default_factory=dict)
     stages: list[Stage] = field(default_factory=list)
-    lesion_probability: float = 0.85
-    sulci_probability: float = 0.5
-    sulci: float = 1.2
+    lesion_probability: float = SynthConfig.lesion_probability
+    sulci_probability: float = SynthConfig.sulci_probability
+    sulci: float = SynthConfig.sulci
+    margin_mm: float = 8.0
     validation_subjects: int = 8
     workers: int = 0
 

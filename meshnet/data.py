@@ -81,6 +81,7 @@ class SynthSource:
         )
         self._synthesizer = Synthesizer(cached_anatomies(cache, Path(config.templates)), synth, lesions)
         self._stages = config.stages
+        self._margin_mm = config.margin_mm
         self._seed = seed
         self._validation_subjects = config.validation_subjects
         self.steps = sum(stage.steps for stage in config.stages)
@@ -103,7 +104,7 @@ class SynthSource:
         low, high = stage.voxel_size_mm
         voxel_size_mm = float(np.random.default_rng((seed, 2)).uniform(low, high))
         size = (stage.size[0], stage.size[1], stage.size[2])
-        scan = training_patch(self._synthesizer, seed, size, voxel_size_mm)
+        scan = training_patch(self._synthesizer, seed, size, voxel_size_mm, self._margin_mm)
         return Item(scan.image, scan.labels, f"synthetic-{seed}")
 
     def _stage(self, step: int) -> Stage:

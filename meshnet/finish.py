@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshnet.checkpoint import Weights, load_checkpoint, save_checkpoint
-from meshnet.spec import SpecError
+from meshnet.spec import ModelSpec, SpecError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,16 +66,16 @@ def finish_model(shares: Mapping[Path, float], out: Path, model_id: str, *, thre
         )
     spec = list(loaded.values())[-1][0]
     states = " ".join(f"{folder}={share}" for folder, share in shares.items())
-    command = f"{spec.provenance.command}; python -m meshnet.finish {states} --threshold {threshold} --id {model_id}"
-    about = spec.model_copy(
-        update={
-            "id": model_id,
-            "provenance": spec.provenance.model_copy(update={"command": command}),
-            "metrics": {},
-        }
-    )
+    about = derived(spec, model_id, f"python -m meshnet.finish {states} --threshold {threshold} --id {model_id}")
     weights = averaged([(weights, shares[folder]) for folder, (_, weights) in loaded.items()])
     save_checkpoint(out, about, with_threshold(weights, threshold))
+
+
+def derived(spec: ModelSpec, model_id: str, command: str) -> ModelSpec:
+    """The description of a model that `command` makes of the one described: a new id, the command added to those it
+    came from, and no metrics, which were the other model's."""
+    provenance = spec.provenance.model_copy(update={"command": f"{spec.provenance.command}; {command}"})
+    return spec.model_copy(update={"id": model_id, "provenance": provenance, "metrics": {}})
 
 
 def averaged(states: Sequence[tuple[Weights, float]]) -> dict[str, NDArray[np.float32]]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshnet.checkpoint import load_checkpoint, save_checkpoint
-from meshnet.finish import with_threshold
+from meshnet.finish import derived, with_threshold
 from meshnet.spec import Architecture, BatchNorm, InputSpec
 
 #: Weights 1-2-1 along each axis, sum 1.
@@ -45,16 +45,9 @@ def refine_model(coarse: Path, out: Path, model_id: str, *, threshold: float = 0
     a = spec.architecture
     fine = a.model_copy(update={"dilations": (1, *(2 * d for d in a.dilations))})
     options = f"--id {model_id}" + (f" --threshold {threshold}" if threshold != 0.5 else "")
-    command = f"{spec.provenance.command}; python -m meshnet.refine {coarse} {options}"
-    about = spec.model_copy(
-        update={
-            "id": model_id,
-            "architecture": fine,
-            "input": InputSpec(orientation=spec.input.orientation, normalization=spec.input.normalization),
-            "provenance": spec.provenance.model_copy(update={"command": command}),
-            "metrics": {},
-        }
-    )
+    grid = InputSpec(orientation=spec.input.orientation, normalization=spec.input.normalization)
+    about = derived(spec, model_id, f"python -m meshnet.refine {coarse} {options}")
+    about = about.model_copy(update={"architecture": fine, "input": grid})
     save_checkpoint(out, about, with_threshold(refined_weights(a, weights, fine), threshold))
 
 

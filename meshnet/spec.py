@@ -204,11 +204,6 @@ def parameter_count(architecture: Architecture) -> int:
     return total + a.classes * (width + int(a.classifier_bias))
 
 
-def receptive_radius(architecture: Architecture) -> int:
-    """Voxels on each side that one output voxel depends on (without norm statistics)."""
-    return sum(d * (architecture.kernel_size - 1) // 2 for d in architecture.dilations)
-
-
 def parse_spec(text: str, *, where: str) -> ModelSpec:
     """`model.json` text to ModelSpec. Raises SpecError that names `where` and each bad field."""
     try:

@@ -50,14 +50,16 @@ class Synthesizer:
         return Subject(c.task, head, shape, contrast, plan, draw_acquisition(rng, kind), stripped, spots, seed)
 
 
-def training_patch(synthesizer: Synthesizer, seed: int, size: tuple[int, int, int], voxel_size_mm: float) -> Scan:
-    """Subject `seed` on a grid of `size` voxels, placed at random over the head (and over the lesion
-    in half of the lesion subjects)."""
+def training_patch(
+    synthesizer: Synthesizer, seed: int, size: tuple[int, int, int], voxel_size_mm: float, margin_mm: float
+) -> Scan:
+    """Subject `seed` on a grid of `size` voxels, placed at random over the head (and over the lesion in half of the
+    lesion subjects). Its far side may lie up to `margin_mm` beyond the head: air, or neck."""
     subject = synthesizer.subject(seed)
     rng = np.random.default_rng((seed, 1))
     extent = np.array([160.0, 190.0, 170.0])  # x, y, z of a head
     patch = np.array([size[0], size[2], size[1]]) * voxel_size_mm
-    slack = np.maximum(extent - patch, 0) / 2 + 8
+    slack = np.maximum(extent - patch, 0) / 2 + margin_mm
     center = rng.uniform(-slack, slack) + np.array([0.0, 0.0, -8.0])
     if subject.lesion is not None and rng.random() < 0.5:
         center = subject.lesion_center_mm() + rng.uniform(-0.3, 0.3, 3) * patch

@@ -101,10 +101,17 @@ def tissue(heads: list[Anatomy]) -> Synthesizer:
 @pytest.mark.parametrize("task", ["tissue", "lesion"])
 def test_the_same_seed_gives_the_same_scan_and_another_seed_another(task: str, request: pytest.FixtureRequest) -> None:
     synthesizer = request.getfixturevalue(task if task == "tissue" else "lesions")
-    first, again, other = (training_patch(synthesizer, seed, PATCH, 3.0) for seed in (5, 5, 6))
+    first, again, other = (training_patch(synthesizer, seed, PATCH, 3.0, 8.0) for seed in (5, 5, 6))
     np.testing.assert_array_equal(first.image, again.image)
     np.testing.assert_array_equal(first.labels, again.labels)
     assert not np.array_equal(first.image, other.image)
+
+
+def test_a_margin_lets_patches_reach_beyond_the_head(tissue: Synthesizer) -> None:
+    def brain(margin_mm: float) -> int:
+        return sum(int((training_patch(tissue, seed, PATCH, 2.0, margin_mm).labels > 0).sum()) for seed in range(12))
+
+    assert 0 < brain(90.0) < 0.7 * brain(0.0)
 
 
 def test_a_frozen_subject_is_drawn_as_ever(lesions: Synthesizer) -> None:
@@ -124,7 +131,7 @@ def test_images_are_conformed_intensities_and_labels_classes(
 ) -> None:
     for synthesizer, classes in ((tissue, 4), (lesions, 2)):
         for seed in range(2):
-            scan = training_patch(synthesizer, seed, PATCH, voxel_size_mm)
+            scan = training_patch(synthesizer, seed, PATCH, voxel_size_mm, 8.0)
             assert (scan.image.shape, scan.image.dtype) == (PATCH, np.float32)
             assert (scan.labels.shape, scan.labels.dtype) == (PATCH, np.uint8)
             assert scan.image.min() >= 0
@@ -284,7 +291,7 @@ def test_drawing_leaves_the_global_random_state_alone(tissue: Synthesizer) -> No
     torch.manual_seed(3)
     expected = torch.rand(4)
     torch.manual_seed(3)
-    training_patch(tissue, 0, PATCH, 3.0)
+    training_patch(tissue, 0, PATCH, 3.0, 8.0)
     assert torch.equal(torch.rand(4), expected)
 
 
