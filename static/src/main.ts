@@ -48,7 +48,15 @@ void viewer.then((opened) => {
   connectReadout(opened);
 });
 byId('copy', HTMLButtonElement).addEventListener('click', () => {
-  void navigator.clipboard.writeText(byTestId('diagnostics', HTMLPreElement).textContent);
+  const text = byTestId('diagnostics', HTMLPreElement);
+  // Without a secure address there is no clipboard, and the browser may refuse it; the text can still be marked.
+  Promise.resolve().then(() => navigator.clipboard.writeText(text.textContent)).then(
+    () => { byId('copied', HTMLSpanElement).textContent = 'Copied.'; },
+    () => {
+      getSelection()?.selectAllChildren(text);
+      byId('copied', HTMLSpanElement).textContent = 'Press Ctrl+C to copy the marked text.';
+    },
+  );
 });
 
 void session.showExpectedBackend();

@@ -10,7 +10,7 @@ import { sortFiles } from './ui/files';
 import { formatDuration, savedName, tableName } from './ui/format';
 import { guessModality, modalityWarning } from './ui/modality';
 import type { ModelPicker } from './ui/model-picker';
-import { askForInput, askForSeries, clearQuestion, offerFirstFrame } from './ui/questions';
+import { askForInput, askForSeries, clearQuestion, offerFrame } from './ui/questions';
 import { hideResults, showResults } from './ui/results';
 import { fetchSample } from './ui/sample';
 import { saveAsDownload } from './ui/saving';
@@ -39,6 +39,8 @@ export class Session {
   private choice: BackendChoice | null = null;
   private lastError: string | null = null;
   private viewerFault: string | null = null;
+  /** What was refused or failed beside the work under way; until the visitor's next step. */
+  private aside: string | null = null;
   /** Whether the result shown is not yet the one asked for. */
   private outdated = false;
 
@@ -76,7 +78,11 @@ export class Session {
 
   /** A scan or a model, by drop or by picker. */
   async open(files: readonly File[]): Promise<void> {
-    if (this.busy()) return;
+    if (this.busy()) {
+      this.remark(`${files[0]!.name} was not opened, because something is still under way; drop it again when that is done, or press Cancel first.`);
+      return;
+    }
+    this.aside = null;
     clearQuestion();
     const dropped = sortFiles(files);
     if (dropped.kind === 'refused') this.fail(new Error(dropped.reason));
@@ -100,16 +106,20 @@ export class Session {
   async segment(): Promise<void> {
     const model = this.picker.picked;
     if (model === null || this.scan === null || this.busy()) return;
+    // What was asked about another scan has no answer once this one is segmented.
+    clearQuestion();
+    this.aside = null;
     this.result = null;
     hideResults();
-    await this.draw((viewer) => { viewer.clearLabels(); });
     resetProgress();
     this.enter('running', `Segmenting with ${model.name}…`);
+    await this.draw((viewer) => { viewer.clearLabels(); });
     try {
       this.result = await this.client.call('run', { source: model.source, options: this.options }, this.stageListener());
       showBackend(this.result.report, 'Ran');
       this.lastError = null;
-      await this.showOutcome(true);
+      this.outdated = true;
+      await this.measure('Measuring…', true);
     } catch (error) {
       if (error instanceof CallError && error.cancelled) this.enter('ready', 'Cancelled. The scan is still open; press Segment to start again.');
       else this.fail(error);
@@ -126,15 +136,7 @@ export class Session {
     this.outdated = true;
     // A change made while an update runs is taken up by the loop of that one.
     if (this.busy()) return;
-    while (this.outdated) {
-      this.outdated = false;
-      this.enter('loading', 'Updating the result…');
-      try {
-        await this.showOutcome(false);
-      } catch (error) {
-        this.fail(error);
-      }
-    }
+    await this.measure('Updating the result…', false);
   }
 
   async save(space: 'native' | 'conformed'): Promise<void> {
@@ -159,13 +161,15 @@ export class Session {
       const place = await write(await content());
       if (!this.busy()) this.settle(`Saved ${place}: ${name} (${what}).`);
     } catch (error) {
-      this.fail(error);
+      // A run that was started meanwhile goes on.
+      if (this.busy()) this.remark(`${name} was not saved: ${messageOf(error)}`);
+      else this.fail(error);
     }
   }
 
   /** Shows a failure as a sentence; whatever was loaded stays. */
   fail(error: unknown): void {
-    const message = error instanceof Error ? error.message : String(error);
+    const message = messageOf(error);
     const name = this.scan?.name;
     this.lastError = name === undefined ? message : message.replaceAll(name, 'scan');
     const sentence = /[.!?]$/.test(message) ? message : `${message}.`;
@@ -179,7 +183,7 @@ export class Session {
       if (spec === null) {
         this.settle('The model needs two answers before it can be used.');
         askForInput((answers) => {
-          if (source.kind === 'tfjs') void this.addModel({ ...source, answers });
+          if (source.kind === 'tfjs') this.answer(() => this.addModel({ ...source, answers }));
         });
         return;
       }
@@ -199,7 +203,7 @@ export class Session {
         return;
       }
       this.settle('Choose one of the images.');
-      askForSeries(series, (file) => void this.loadScan([file], null));
+      askForSeries(series, (file) => { this.answer(() => this.loadScan([file], null)); });
     } catch (error) {
       this.fail(error);
     }
@@ -213,7 +217,7 @@ export class Session {
     } catch (error) {
       this.fail(error);
       if (error instanceof CallError && error.frames !== null) {
-        offerFirstFrame(error.frames, () => void this.loadScan(files, 0));
+        offerFrame(error.frames, (chosen) => { this.answer(() => this.loadScan(files, chosen)); });
       }
       return;
     }
@@ -225,6 +229,19 @@ export class Session {
     if (this.choice !== null) showBackend(this.choice, 'Will run');
     await this.draw((viewer) => viewer.showScan(loaded.display));
     this.enter('ready', 'Ready: press Segment.');
+  }
+
+  /** Until the outcome shown is the one asked for; nothing is left to cancel by then. */
+  private async measure(text: string, lookThere: boolean): Promise<void> {
+    while (this.outdated) {
+      this.outdated = false;
+      this.enter('loading', text);
+      try {
+        await this.showOutcome(lookThere);
+      } catch (error) {
+        this.fail(error);
+      }
+    }
   }
 
   private async showOutcome(lookThere: boolean): Promise<void> {
@@ -264,7 +281,7 @@ export class Session {
     try {
       await action(viewer);
     } catch (error) {
-      this.viewerFault = `The viewer cannot show this (${error instanceof Error ? error.message : String(error)}); measuring and saving still work.`;
+      this.viewerFault = `The viewer cannot show this (${messageOf(error)}); measuring and saving still work.`;
     }
     this.refresh();
   }
@@ -276,6 +293,17 @@ export class Session {
 
   private busy(): boolean {
     return this.state === 'loading' || this.state === 'running';
+  }
+
+  /** Carries out what a question's answer asks for; a question may still stand while a result is updated. */
+  private answer(action: () => Promise<void>): void {
+    if (this.busy()) this.remark('Something is still under way; open the file again when that is done.');
+    else void action();
+  }
+
+  private remark(text: string): void {
+    this.aside = text;
+    this.refresh();
   }
 
   private enter(state: State, text: string): void {
@@ -293,7 +321,7 @@ export class Session {
     const model = this.picker.picked;
     const guess = this.scan === null ? null : guessModality(this.scan.name, this.scan.description);
     const modality = model === null ? null : modalityWarning(guess, model.name, model.modality);
-    showWarnings([modality, this.viewerFault].filter((warning) => warning !== null));
+    showWarnings([this.aside, modality, this.viewerFault].filter((warning) => warning !== null));
     byTestId('diagnostics', HTMLPreElement).textContent = diagnosticsText({
       version: this.version,
       browser: navigator.userAgent,
@@ -306,4 +334,8 @@ export class Session {
       lastError: this.lastError,
     });
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -9,10 +9,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import WEBGL2, WEBGPU, OpenPage
-from tests.browser.site import assert_same_labels, drop, predicted, save, wait_for, wait_until_listed, write_model
+from tests.browser.faults import open_with_fault
+from tests.browser.site import (
+    assert_same_labels,
+    drop,
+    predicted,
+    save,
+    wait_for,
+    wait_until_listed,
+    write_model,
+)
 from tests.browser.site import write_scan as write_head
 
 #: The device ends with the second submission of its first run.
@@ -72,6 +81,47 @@ GL.getError = function () {
 """
 )
 
+#: As an iPhone's: announces eight render targets of 128 bits, and drops every draw to more than four.
+WEBGL2_NARROW = (
+    _WEBGL2_AS_HARDWARE
+    + """
+const [layer, texture2D, status, drawArrays] =
+  [GL.framebufferTextureLayer, GL.framebufferTexture2D, GL.checkFramebufferStatus, GL.drawArrays];
+let attached = 0;
+GL.framebufferTextureLayer = function (target, attachment, ...rest) {
+  attached = attachment - GL.COLOR_ATTACHMENT0 + 1;
+  layer.call(this, target, attachment, ...rest);
+};
+GL.framebufferTexture2D = function (target, attachment, kind, texture, level) {
+  attached = attachment - GL.COLOR_ATTACHMENT0 + (texture === null ? 0 : 1);
+  texture2D.call(this, target, attachment, kind, texture, level);
+};
+GL.checkFramebufferStatus = function (target) {
+  return attached > 4 ? GL.FRAMEBUFFER_UNSUPPORTED : status.call(this, target);
+};
+GL.drawArrays = function (...call) { if (attached <= 4) drawArrays.apply(this, call); };
+"""
+)
+
+#: Drops the third draw, and says so only where it is asked for errors.
+WEBGL2_REFUSES = (
+    _WEBGL2_AS_HARDWARE
+    + """
+const [drawArrays, getError] = [GL.drawArrays, GL.getError];
+let draws = 0;
+let refused = false;
+GL.drawArrays = function (...call) {
+  if (++draws === 3) refused = true;
+  else drawArrays.apply(this, call);
+};
+GL.getError = function () {
+  const error = refused ? GL.INVALID_FRAMEBUFFER_OPERATION : getError.call(this);
+  refused = false;
+  return error;
+};
+"""
+)
+
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -83,23 +133,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def scan(tmp_path: Path) -> Path:
     return write_head(tmp_path / "sub-01_T1w.nii.gz")
-
-
-def open_with_fault(open_page: OpenPage, url: str, flags: tuple[str, ...], fault: str, query: str = "") -> Page:
-    """The page, its worker's script preceded by `fault`."""
-
-    def precede(route: Route) -> None:
-        answer = route.fetch()
-        # the server's headers stay: without them an isolated page may not start the worker
-        headers = {
-            name: value for name, value in answer.headers.items() if name not in ("content-encoding", "content-length")
-        }
-        route.fulfill(status=200, headers=headers, body=fault + answer.text())
-
-    page = open_page("/selftest.html", flags=flags, url=url)
-    page.route("**/assets/worker-*.js", precede)
-    page.goto(f"{url}/{query}", wait_until="load")
-    return page
 
 
 def run(page: Page, scan: Path, state: str) -> str:
@@ -115,10 +148,11 @@ def run(page: Page, scan: Path, state: str) -> str:
     [
         (WEBGPU, WEBGPU_LOST, "WebGPU: failed: the device was closed"),
         (WEBGL2, WEBGL2_LOST, "WebGL2: failed: the graphics device was lost"),
+        (WEBGL2, WEBGL2_REFUSES, "WebGL2: failed: the device refused a step of the computation"),
     ],
-    ids=["webgpu", "webgl2"],
+    ids=["webgpu", "webgl2", "webgl2 refuses a draw"],
 )
-def test_a_device_lost_in_a_run_hands_over_to_the_next_and_says_why(
+def test_a_device_that_fails_in_a_run_hands_over_to_the_next_and_says_why(
     *,
     open_page: OpenPage,
     url: str,
@@ -165,3 +199,14 @@ def test_a_webgl2_device_without_room_for_float32_stores_float16_and_says_so(
     # what float16 storage promises
     wanted = predicted(models / "tissue", scan, tmp_path)
     assert_same_labels(save(page, "native", tmp_path), wanted, agreement=0.999, smallest_dice=0.995)
+
+
+def test_a_webgl2_device_that_draws_to_fewer_targets_than_it_announces_gets_no_more(
+    open_page: OpenPage, url: str, models: Path, scan: Path, tmp_path: Path
+) -> None:
+    page = open_with_fault(open_page, url, WEBGL2, WEBGL2_NARROW)
+
+    run(page, scan, "done")
+
+    assert page.get_by_test_id("backend").get_attribute("data-backend") == "webgl2"
+    assert_same_labels(save(page, "native", tmp_path), predicted(models / "tissue", scan, tmp_path))

@@ -33,7 +33,7 @@ def test_a_folder_of_slices_is_one_scan_and_of_its_volumes_the_first_is_offered(
 ) -> None:
     drop(page, *series)
     expect(status(page)).to_contain_text("got shape (64, 64, 15, 10)", timeout=PATIENCE_MS)
-    page.get_by_test_id("first-frame").click()
+    page.get_by_test_id("use-frame").click()
     wait_for(page, "ready")
 
     expect(page.locator("#scan-summary")).to_contain_text("Axial_EPI-FMRI")

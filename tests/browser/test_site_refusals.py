@@ -150,7 +150,7 @@ def test_of_a_4d_scan_the_first_frame_is_offered(page: Page, tmp_path: Path) -> 
     expect(status(page)).to_contain_text("expected a 3-D volume, got shape (41, 37, 29, 2)", timeout=PATIENCE_MS)
     expect(page.locator("#scan-summary")).to_contain_text("good.nii.gz")
 
-    page.get_by_test_id("first-frame").click()
+    page.get_by_test_id("use-frame").click()
     wait_for(page, "ready")
 
     expect(page.locator("#scan-summary")).to_contain_text("series.nii.gz: 41 × 37 × 29")

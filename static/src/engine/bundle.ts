@@ -164,7 +164,7 @@ export function unzipBundle(zip: Uint8Array, where: string): { modelJson: string
   const paths = Object.keys(files).filter((path) => !path.startsWith('__MACOSX/'));
   const jsonPath = paths.find((path) => /(^|\/)model\.json$/.test(path));
   if (jsonPath === undefined) {
-    throw new BundleError(`${where}: holds no model.json; make a web bundle with: meshnet-export MODEL --format web`);
+    throw new BundleError(`${where}: holds no model.json; unpack a zipped scan and drop its folder, or make a web bundle of a model with: meshnet-export MODEL --format web`);
   }
   const modelJson = new TextDecoder().decode(files[jsonPath]);
   const spec = parseSpec(modelJson, `${where}: model.json`);

@@ -137,6 +137,31 @@ test('a worker that dies fails its call with a sentence and is replaced', async 
   expect(workers).toHaveLength(2);
 });
 
+test('a worker that cannot even start is not started again and again, but once with the next call', async () => {
+  const outcome = await start();
+
+  workers[0]!.onerror!({ message: '', preventDefault: () => undefined });
+  await vi.advanceTimersByTimeAsync(5000);
+  expect((outcome.error as CallError).message).toMatch(/could not be loaded; check the connection and reload/);
+  expect(workers).toHaveLength(1);
+
+  await start();
+  expect(workers).toHaveLength(2);
+  expect(workers[1]!.received.map(({ call }) => call)).toEqual(['run']);
+});
+
+test('a scan whose reading kills the new worker too is read again with the next call only', async () => {
+  await loadScan();
+  await start();
+  workers[0]!.onerror!({ message: '', preventDefault: () => undefined });
+  workers[1]!.onerror!({ message: '', preventDefault: () => undefined });
+  await vi.advanceTimersByTimeAsync(5000);
+  expect(workers).toHaveLength(2);
+
+  await start();
+  expect(workers[2]!.received.map(({ call }) => call)).toEqual(['load']);
+});
+
 test('cancel without a run does nothing', async () => {
   client.cancel();
   await vi.advanceTimersByTimeAsync(1000);

@@ -28,7 +28,8 @@ const CANCEL_GRACE_MS = 500;
 const CANCELLED: Failure = { name: 'AbortError', message: 'Cancelled.', frames: null };
 
 export class EngineClient {
-  private worker: Worker;
+  /** Null after one that could not even start, until the next call. */
+  private worker: Worker | null = null;
   private readonly pending = new Map<number, Pending>();
   private nextId = 1;
   private scan: Calls['load']['request'] | null = null;
@@ -38,11 +39,12 @@ export class EngineClient {
   private cancelQueued: () => void = () => undefined;
 
   constructor(private readonly spawn: () => Worker) {
-    this.worker = this.start();
+    this.revive();
   }
 
   /** Rejects with CallError. */
   async call<N extends CallName>(name: N, request: Calls[N]['request'], onStage?: (stage: Stage) => void): Promise<Calls[N]['reply']> {
+    this.revive();
     const cancelled = new Promise<never>((_, reject) => {
       if (name === 'run') this.cancelQueued = (): void => { reject(new CallError(CANCELLED)); };
     });
@@ -57,9 +59,11 @@ export class EngineClient {
     this.cancelQueued();
     const running = [...this.pending].find(([, { call }]) => call === 'run');
     if (running === undefined) return;
-    this.worker.postMessage({ call: 'cancel' });
+    this.worker?.postMessage({ call: 'cancel' });
     setTimeout(() => {
-      if (this.pending.has(running[0])) this.replace(CANCELLED);
+      if (!this.pending.has(running[0])) return;
+      this.end(CANCELLED);
+      this.revive();
     }, CANCEL_GRACE_MS);
   }
 
@@ -67,13 +71,22 @@ export class EngineClient {
     const id = this.nextId++;
     return new Promise((resolve, reject) => {
       this.pending.set(id, { call, resolve, reject, onStage });
-      this.worker.postMessage({ id, call, ...request });
+      this.worker!.postMessage({ id, call, ...request });
     });
+  }
+
+  /** A worker where there is none, with the scan that the viewer still shows. */
+  private revive(): void {
+    if (this.worker !== null) return;
+    this.worker = this.start();
+    if (this.scan !== null) this.restored = this.post('load', this.scan).catch(() => null);
   }
 
   private start(): Worker {
     const worker = this.spawn();
+    let heard = false;
     worker.onmessage = ({ data }: MessageEvent<FromWorker>): void => {
+      heard = true;
       const pending = this.pending.get(data.id);
       if (data.kind === 'stage') {
         pending?.onStage?.(data.stage);
@@ -85,19 +98,25 @@ export class EngineClient {
     };
     worker.onerror = (event): void => {
       event.preventDefault();
-      const message = `The computation stopped unexpectedly (${event.message || 'the browser ended it, probably for lack of memory'}). The scan is still loaded; try again.`;
-      if (worker === this.worker) this.replace({ name: 'Error', message, frames: null });
+      if (worker !== this.worker) return;
+      const stopped = `The computation stopped unexpectedly (${event.message || 'the browser ended it, probably for lack of memory'}).`;
+      const message =
+        this.scan !== null ? `${stopped} The scan is still loaded; try again.`
+        : heard ? `${stopped} Try again.`
+        : 'The part of the page that computes could not be loaded; check the connection and reload the page.';
+      this.end({ name: 'Error', message, frames: null });
+      // One that ended before its first word would do so again at once, for ever.
+      if (heard) this.revive();
     };
     return worker;
   }
 
-  private replace(failure: Failure): void {
-    this.worker.terminate();
+  /** Ends the worker and fails its calls. */
+  private end(failure: Failure): void {
+    this.worker?.terminate();
+    this.worker = null;
     const lost = [...this.pending.values()];
     this.pending.clear();
-    this.worker = this.start();
-    // The viewer still shows the scan; only the worker has to read it again.
-    if (this.scan !== null) this.restored = this.post('load', this.scan).catch(() => null);
     for (const { reject } of lost) reject(new CallError(failure));
   }
 }

@@ -134,6 +134,8 @@ async function runModel({ spec, graph }: LoadedModel, options: BackendOptions, s
   const result = await segment(graph, input, choice, runOptions, (chosen: BackendChoice) => {
     tell({ stage: 'backend', ...chosen });
   });
+  // The page does not open a scan during a run; if it ever did, these labels must not become the new scan's.
+  if (memory.prepared !== prepared) throw new Error('Another scan was opened during the run; press Segment again.');
   memory.labels = { conformed: fromNetworkLabels(result.labels, conformed, spec), classes: graph.classes };
   const { backend, device, details, whyNot, milliseconds, timings, peakBytes, largestBufferBytes } = result;
   return { spec, report: { backend, device, details, whyNot, milliseconds, timings, peakBytes, largestBufferBytes } };

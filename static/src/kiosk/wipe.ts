@@ -10,12 +10,21 @@ export async function wipePage(): Promise<void> {
     // A browser may fill in the same file or text again after a reload.
     if (field.type === 'file' || field.type === 'text') field.value = '';
   }
-  localStorage.clear();
-  sessionStorage.clear();
-  for (const { name } of await indexedDB.databases()) if (name !== undefined) indexedDB.deleteDatabase(name);
-  await takeUpdate();
+  // A store that the browser withholds must not keep the page, and the scan on it, from going.
+  const steps: readonly (() => unknown)[] = [() => { localStorage.clear(); }, () => { sessionStorage.clear(); }, deleteDatabases, takeUpdate];
+  for (const step of steps) {
+    try {
+      await step();
+    } catch (error) {
+      console.warn('kiosk: a store could not be emptied', error);
+    }
+  }
   // A new document: the scan, the results and the worker's memory go with the old one. Query kept: it is the operator's.
   location.replace(location.pathname + location.search);
+}
+
+async function deleteDatabases(): Promise<void> {
+  for (const { name } of await indexedDB.databases()) if (name !== undefined) indexedDB.deleteDatabase(name);
 }
 
 /** A kiosk's window is never closed, so a newer version of the site gets its chance between two visitors. */

@@ -14,16 +14,25 @@ const ORIENTATIONS = [
   { text: 'RAS', value: 'RAS' },
 ] as const;
 
-/** Offers the first frame of a 4-D scan by a button. */
-export function offerFirstFrame(frames: number, onAccept: () => void): void {
-  const button = element('button', 'Use the first frame');
+/** Lets one frame of a 4-D scan be chosen, the first unless another is typed. */
+export function offerFrame(frames: number, onAccept: (frame: number) => void): void {
+  const label = element('label', 'Frame ');
+  const number = element('input');
+  number.type = 'number';
+  number.min = '0';
+  number.max = String(frames - 1);
+  number.value = '0';
+  number.dataset.testid = 'frame';
+  label.append(number);
+  const button = element('button', 'Use this frame');
   button.type = 'button';
-  button.dataset.testid = 'first-frame';
+  button.dataset.testid = 'use-frame';
   button.addEventListener('click', () => {
+    if (!number.reportValidity() || number.value === '') return;
     clearQuestion();
-    onAccept();
+    onAccept(number.valueAsNumber);
   });
-  show(`This file holds ${frames} volumes; a model takes one.`, button);
+  show(`This file holds ${frames} volumes; a model takes one.`, label, button);
 }
 
 /** Lets one of several DICOM series be chosen, each by a button. */
@@ -71,7 +80,7 @@ function show(text: string, ...controls: HTMLElement[]): void {
   const box = byId('question', HTMLDivElement);
   box.replaceChildren(element('p', text), ...controls);
   box.hidden = false;
-  box.querySelector<HTMLElement>('select, button')?.focus();
+  box.querySelector<HTMLElement>('select, button, input')?.focus();
 }
 
 function choice(name: string, texts: readonly string[], testId: string): { label: HTMLLabelElement; select: HTMLSelectElement } {

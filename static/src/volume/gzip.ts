@@ -11,10 +11,27 @@ export function isGzip(bytes: Uint8Array): boolean {
 }
 
 /**
- * Gunzip a whole file of one or more members.
+ * Gunzip a whole file of one or more members, and of zeros behind them (some archives pad with them).
  * Raises ScanError where the stream is cut short or damaged, or grows beyond `maxBytes`.
  */
 export function gunzip(bytes: Uint8Array, name: string, maxBytes: number): Uint8Array {
+  try {
+    return gunzipWhole(bytes, name, maxBytes);
+  } catch (error) {
+    // The size that ends a file may end in zeros itself, so all of it is tried first.
+    const end = bytes.findLastIndex((byte) => byte !== 0) + 1;
+    for (let padded = end; padded < Math.min(end + 4, bytes.length); padded++) {
+      try {
+        return gunzipWhole(bytes.subarray(0, padded), name, maxBytes);
+      } catch {
+        // The error of the whole file tells more.
+      }
+    }
+    throw error;
+  }
+}
+
+function gunzipWhole(bytes: Uint8Array, name: string, maxBytes: number): Uint8Array {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   // The last member's size is in the file's last 4 bytes; deflate cannot shrink more than 1032-fold.
   const announced = bytes.length > TRAILER_BYTES ? view.getUint32(bytes.length - 4, true) : 0;

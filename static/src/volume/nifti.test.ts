@@ -75,6 +75,16 @@ describe('reading a scan', () => {
     expect(read(new Uint8Array(halves)).data).toEqual(ramp(SMALL));
   });
 
+  it('skips zeros behind a gzip stream, also one whose own size ends in zeros', () => {
+    const bytes = makeNifti();
+    const zipped = gzipSync(bytes);
+    expect(zipped.at(-1)).toBe(0);
+    for (const padding of [1, 3, 512]) {
+      expect(read(new Uint8Array(Buffer.concat([zipped, Buffer.alloc(padding)]))).data, `${padding} zeros`).toEqual(ramp(SMALL));
+    }
+    expect(() => read(new Uint8Array(Buffer.concat([zipped, Buffer.from([0, 0, 7])])))).toThrow('gzip stream');
+  });
+
   it('reads a pair in either order, with voxels from the start of the .img', () => {
     const hdr = { name: 'a.HDR', bytes: makeNifti({ magic: 'ni1\0', voxOffset: 0 }).subarray(0, 348) };
     const img = { name: 'a.IMG', bytes: ramp(SMALL) };

@@ -174,7 +174,11 @@ function voxelOffset(header: NiftiHeader, name: string): number {
 
 function swapBytes(bytes: Uint8Array, itemBytes: number): void {
   for (let start = 0; itemBytes > 1 && start < bytes.length; start += itemBytes) {
-    bytes.subarray(start, start + itemBytes).reverse();
+    for (let low = start, high = start + itemBytes - 1; low < high; low++, high--) {
+      const byte = bytes[low]!;
+      bytes[low] = bytes[high]!;
+      bytes[high] = byte;
+    }
   }
 }
 

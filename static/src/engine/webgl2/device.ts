@@ -50,13 +50,37 @@ export function openContext(): GlDevice {
     gl,
     renderer,
     software,
-    drawBuffers: Math.min(limit(gl.MAX_DRAW_BUFFERS), limit(gl.MAX_COLOR_ATTACHMENTS), 8),
+    drawBuffers: usableTargets(gl, Math.min(limit(gl.MAX_DRAW_BUFFERS), limit(gl.MAX_COLOR_ATTACHMENTS), 8)),
     uniformBlockBytes: limit(gl.MAX_UNIFORM_BLOCK_SIZE),
     maxLayers: limit(gl.MAX_ARRAY_TEXTURE_LAYERS),
     maxTextureSize: limit(gl.MAX_TEXTURE_SIZE),
     programs: new Map(),
     lost: () => lost || gl.isContextLost(),
   };
+}
+
+/**
+ * How many RGBA32F targets, up to `most`, may be drawn to at once. Tile-based devices bound the bits of a pixel over all
+ * targets (256 or 512 on Apple's phones) and announce eight targets all the same; beyond it every draw is dropped.
+ */
+function usableTargets(gl: WebGL2RenderingContext, most: number): number {
+  const framebuffer = gl.createFramebuffer();
+  gl.bindFramebuffer(gl.FRAMEBUFFER, framebuffer);
+  const textures = Array.from({ length: most }, (_, k) => {
+    const texture = gl.createTexture();
+    gl.bindTexture(gl.TEXTURE_2D, texture);
+    gl.texStorage2D(gl.TEXTURE_2D, 1, gl.RGBA32F, 1, 1);
+    gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0 + k, gl.TEXTURE_2D, texture, 0);
+    return texture;
+  });
+  let count = most;
+  while (count > 1 && gl.checkFramebufferStatus(gl.FRAMEBUFFER) !== gl.FRAMEBUFFER_COMPLETE) {
+    count--;
+    gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0 + count, gl.TEXTURE_2D, null, 0);
+  }
+  for (const texture of textures) gl.deleteTexture(texture);
+  gl.deleteFramebuffer(framebuffer);
+  return count;
 }
 
 export function loseContext(gl: WebGL2RenderingContext): void {
@@ -148,6 +172,13 @@ export function createTable(gl: WebGL2RenderingContext, data: Float32Array, widt
 
 /** The device cannot hold the plan's textures; a narrower format may still fit. */
 export class OutOfMemory extends Error {}
+
+/** Throws where WebGL refused something since the last look: a refused draw leaves no trace but this. */
+export function checkErrors(device: GlDevice): void {
+  if (device.lost()) throw lostError();
+  const error = device.gl.getError();
+  if (error !== device.gl.NO_ERROR) throw new Error(`WebGL2: the device refused a step of the computation (error ${error}); choose another engine, or the CPU`);
+}
 
 /** Waits until everything drawn so far is done, without blocking the thread; rejects on abort or loss. */
 export async function finish(device: GlDevice, signal: AbortSignal | undefined): Promise<void> {

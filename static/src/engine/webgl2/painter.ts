@@ -1,6 +1,6 @@
 // Drawing with one framebuffer per number of targets, paced so that a run can be cancelled and a driver stays calm.
 import type { Layer } from '../types';
-import { createTable, type Defines, finish, type GlDevice, type Program, programOf } from './device';
+import { checkErrors, createTable, type Defines, finish, type GlDevice, type Program, programOf } from './device';
 import { packWeights, type Pass } from './layout';
 
 /** Work between two waits aims at this long: well below what makes a driver reset, or a cancel late. */
@@ -74,6 +74,7 @@ export class Painter {
   attach(targets: readonly Target[]): void {
     const { gl } = this;
     let framebuffer = this.framebuffers.get(targets.length);
+    const isNew = framebuffer === undefined;
     if (framebuffer === undefined) {
       framebuffer = gl.createFramebuffer();
       this.framebuffers.set(targets.length, framebuffer);
@@ -82,6 +83,10 @@ export class Painter {
     for (const [k, { texture, layer }] of targets.entries()) gl.framebufferTextureLayer(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0 + k, texture, 0, layer);
     gl.drawBuffers(targets.map((_, k) => gl.COLOR_ATTACHMENT0 + k));
     gl.readBuffer(gl.COLOR_ATTACHMENT0);
+    const status = isNew ? gl.checkFramebufferStatus(gl.FRAMEBUFFER) : gl.FRAMEBUFFER_COMPLETE;
+    if (status === gl.FRAMEBUFFER_COMPLETE) return;
+    checkErrors(this.device);
+    throw new Error(`WebGL2: the device cannot draw to ${targets.length} textures at once (status ${status}); choose another engine, or the CPU`);
   }
 
   /** One triangle over width × height fragments, from row `top` on. */

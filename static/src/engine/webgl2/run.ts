@@ -5,7 +5,7 @@ import type { EngineInput, Graph, Layer, LayerTiming, RunOptions, RunResult } fr
 import classifierSource from './classifier.glsl?raw';
 import classifySource from './classify.frag.glsl?raw';
 import convSource from './conv.frag.glsl?raw';
-import type { GlDevice, Program } from './device';
+import { checkErrors, type GlDevice, type Program } from './device';
 import { blockOf, checkPlanes, groupsOf, packPlane, padGroups, passesOf, planesFor } from './layout';
 import { allocate, type Memory, release } from './memory';
 import normalizeSource from './normalize.frag.glsl?raw';
@@ -248,6 +248,7 @@ class Run {
       if (this.margin !== null) for (let v = 0; v < nx * ny; v++) this.margin[start + v] = texels[v * 4 + 1]!;
     }
     this.labelsPending.length = 0;
+    checkErrors(this.device);
   }
 
   /** For `inspect`: the layer's plane as float32; the logits follow from the last block's output. */
