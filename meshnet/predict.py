@@ -241,7 +241,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--threads",
         metavar="N",
-        type=_positive,
+        type=_thread_count,
         default=_cores(),
         help="CPU threads (default: all cores, here %(default)s)",
     )
@@ -249,10 +249,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 thread or more, got {value}")
+def _thread_count(text: str) -> int:
+    """Far more threads than cores wait for each other longer than they compute."""
+    value, most = int(text), max(64, 2 * _cores())
+    if not 1 <= value <= most:
+        raise argparse.ArgumentTypeError(
+            f"expected 1 to {most} threads (here are {_cores()} cores), got {value}"
+        )
     return value
 
 
