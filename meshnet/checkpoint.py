@@ -32,6 +32,7 @@ from meshnet.spec import (
     ModelSpec,
     SpecError,
     WeightsFile,
+    check_spec,
     dump_spec,
     read_spec,
 )
@@ -81,8 +82,10 @@ def check_weights(architecture: Architecture, weights: Mapping[str, NDArray[np.g
 def pack_checkpoint(spec: ModelSpec, weights: Mapping[str, NDArray[np.generic]]) -> tuple[ModelSpec, bytes]:
     """The weights file's bytes and the spec that names their hash; the dtype is `spec.weights.dtype`.
 
-    Raises SpecError unless `weights` has exactly the expected tensors, finite in that dtype.
+    Raises SpecError unless the spec is one that `parse_spec` would read and `weights` has exactly the expected tensors,
+    finite in that dtype.
     """
+    check_spec(spec)
     check_weights(spec.architecture, weights, where=f"{spec.id}")
     dtype = np.dtype(spec.weights.dtype)
     ordered = {name: np.ascontiguousarray(weights[name].astype(dtype)) for name in expected_shapes(spec.architecture)}
@@ -127,8 +130,8 @@ def load_checkpoint(folder: Path) -> tuple[ModelSpec, Weights]:
         )
     try:
         arrays = parse_safetensors(payload)
-    except SafetensorError as error:
-        raise SpecError(f"{path}: not a safetensors file ({error})") from error
+    except (SafetensorError, KeyError, ValueError) as error:  # KeyError: a type that NumPy lacks, bfloat16
+        raise SpecError(f"{path}: not a safetensors file of {spec.weights.dtype} ({error})") from error
     wrong = [name for name, a in arrays.items() if a.dtype != np.dtype(spec.weights.dtype)]
     if wrong:
         raise SpecError(f"{path}: {wrong[0]} is {arrays[wrong[0]].dtype}, model.json says {spec.weights.dtype}")

@@ -7,6 +7,7 @@ uninterrupted one would have seen.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast, get_args
@@ -41,13 +42,15 @@ class Item:
 
 class Source(Protocol):
     """Training items by step, and a fixed list of validation items (may be empty). size, voxel_size_mm: the conformed
-    grid that the network is for (training items may be patches of it)."""
+    grid that the network is for (training items may be patches of it). cases: names of all that is trained on or
+    validated with, sorted; none where subjects are drawn."""
 
     size: int
     voxel_size_mm: float
     steps: int
     steps_per_epoch: int
     description: str
+    cases: Sequence[str]
 
     def item(self, step: int) -> Item: ...
 
@@ -61,6 +64,7 @@ class SynthSource:
 
     size = 256
     voxel_size_mm = 1.0
+    cases: Sequence[str] = ()
     #: Seeds of validation subjects lie far from those of training steps.
     _VALIDATION_SEED = 10**9
 
@@ -132,6 +136,7 @@ class PreparedSource:
         self._validation = [r for r, i in zip(rows, inner_of, strict=True) if inner is not None and i == inner]
         if not self._train:
             raise ConfigError(f"{folder}: no training cases for fold={config.fold} data.inner_fold={inner}")
+        self.cases: Sequence[str] = sorted(r.name for r in rows)
         self.size, self.voxel_size_mm = read_grid(folder)
         self._folder = folder
         self._seed = config.seed + 1000 * config.restart

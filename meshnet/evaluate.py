@@ -33,7 +33,7 @@ from meshnet.networks import build_network
 from meshnet.nifti import new_header, save_labels
 from meshnet.orientation import CONFORMED, reorient
 from meshnet.prepare import Row, read_grid, read_index
-from meshnet.run_folder import is_finished
+from meshnet.run_folder import is_finished, trained_cases
 from meshnet.scores import Score, data_of, read_scores, write_scores
 from meshnet.spec import SpecError
 
@@ -72,7 +72,8 @@ def find_runs(paths: Iterable[Path]) -> list[Path]:
 
 
 def score_run(run: Path, data: Path, checkpoint: str, device: torch.device) -> list[Score]:
-    """Scores of a run on its outer test fold; kept ones where they are of these weights and this data."""
+    """Scores of a run on its outer test fold; kept ones where they are of these weights and this data. Raises
+    ConfigError where the data have been split anew, so that the run would be tested on what it has trained on."""
     weights = run / checkpoint / "weights.safetensors"
     table = run / f"scores-{checkpoint}.csv"
     newest = max(path.stat().st_mtime_ns for path in (weights, data / "index.csv") if path.is_file())
@@ -82,6 +83,12 @@ def score_run(run: Path, data: Path, checkpoint: str, device: torch.device) -> l
     rows = [r for r in read_index(data) if r.outer_fold == config.fold]
     if not rows:
         raise ConfigError(f"{run}: {data} has no test cases for fold {config.fold}")
+    seen = sorted({r.name for r in rows} & (trained_cases(run) or set()))
+    if seen:
+        raise ConfigError(
+            f"{run}: trained on {len(seen)} of the {len(rows)} cases that {data} has in test fold {config.fold} "
+            f"({', '.join(seen[:3])}…); expected the folds it was trained with: give that folder, or train again"
+        )
     title, parameters = _title(config)
     scores = []
     network: nn.Module | None = None

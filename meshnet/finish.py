@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         finish_model(_shares(args.states), args.out, args.id, threshold=args.threshold)
-    except (ValueError, SpecError, FileNotFoundError) as error:
+    except (ValueError, SpecError, OSError) as error:
         print(f"meshnet.finish: {error}", file=sys.stderr)
         return 2
     return 0
@@ -48,6 +48,8 @@ def _shares(states: Sequence[str]) -> dict[Path, float]:
     shares = {}
     for state in states:
         folder, _, share = state.rpartition("=")
+        if Path(folder) in shares:
+            raise ValueError(f"{folder}: named twice; give it once, with the sum of its shares")
         try:
             shares[Path(folder)] = float(share)
         except ValueError as error:
@@ -59,10 +61,11 @@ def finish_model(shares: Mapping[Path, float], out: Path, model_id: str, *, thre
     """Write the model that the states, each with its share, become; the last one's description is kept, validation
     scores are left behind. Raises ValueError as `averaged` and `with_threshold` do."""
     loaded = {folder: load_checkpoint(folder) for folder in shares}
-    architectures = {spec.architecture for spec, _ in loaded.values()}
-    if len(architectures) > 1:
+    kinds = {(s.architecture, s.input, tuple(label.name for label in s.labels)) for s, _ in loaded.values()}
+    if len(kinds) > 1:
         raise ValueError(
-            f"{', '.join(map(str, shares))}: expected models of one architecture, got {len(architectures)}"
+            f"{', '.join(map(str, shares))}: expected models of one architecture, input and list of labels, "
+            f"got {len(kinds)}"
         )
     spec = list(loaded.values())[-1][0]
     states = " ".join(f"{folder}={share}" for folder, share in shares.items())

@@ -252,7 +252,12 @@ def _check_values(data: NDArray[Any], where: str) -> None:
         raise ScanError(
             f"{where}: {bad} of {data.size} voxels are NaN or infinite; replace them (for instance by 0) and try again"
         )
-    if data.min() == data.max():
+    low, high = float(data.min()), float(data.max())
+    if not np.isfinite(high - low):
+        raise ScanError(
+            f"{where}: values from {low:g} to {high:g} are too far apart to be a scan's; correct them and try again"
+        )
+    if low == high:
         raise ScanError(f"{where}: every voxel has the value {data.flat[0]}; a constant image has nothing to segment")
 
 

@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         spec, weights = load_checkpoint(args.model)
         _check_input(spec)
         scans = find_scans(args.scans, out=args.out, model_id=spec.id)
-        outputs = _outputs(scans, args.out, spec.id)
+        outputs = _outputs(scans, args.out, spec.id, args.csv)
         backend = args.backend or fastest_backend()
         network, steps = open_network(spec, weights, backend=backend, threads=args.threads)
         return _predict_all(args, spec, list(zip(scans, outputs, strict=True)), network, steps)
@@ -138,6 +138,9 @@ def _predict_all(
             except (ScanError, OSError, MemoryError) as error:
                 failed += 1
                 bar.write(f"error: {str(error) or f'{path}: not enough memory'}", file=sys.stderr)
+            except Exception as error:  # one scan's surprise must not cost the others their turn
+                failed += 1
+                bar.write(f"error: {path}: {type(error).__name__}: {error}; please report it", file=sys.stderr)
             else:
                 bar.write(f"{path} -> {output}")
                 for label, voxels, ml in measure(spec, scan, prediction):
@@ -173,7 +176,7 @@ def _open_table(stack: ExitStack, path: Path) -> Any:
     return table
 
 
-def _outputs(scans: Sequence[Path], out: Path, model_id: str) -> list[Path]:
+def _outputs(scans: Sequence[Path], out: Path, model_id: str, table: Path | None) -> list[Path]:
     if out.exists() and not out.is_dir():
         raise ScanError(f"{out}: -o names a file that exists; expected a folder for the results")
     outputs = [out / name for name in output_names(scans, model_id)]
@@ -181,6 +184,8 @@ def _outputs(scans: Sequence[Path], out: Path, model_id: str) -> list[Path]:
     for output in outputs:
         if location(output) in inputs:
             raise ScanError(f"{output}: the result would overwrite this scan; choose another folder with -o")
+    if table is not None and location(table) in inputs | {location(output) for output in outputs}:
+        raise ScanError(f"{table}: the table would overwrite this scan or result; choose another file with --csv")
     return outputs
 
 
@@ -253,9 +258,7 @@ def _thread_count(text: str) -> int:
     """Far more threads than cores wait for each other longer than they compute."""
     value, most = int(text), max(64, 2 * _cores())
     if not 1 <= value <= most:
-        raise argparse.ArgumentTypeError(
-            f"expected 1 to {most} threads (here are {_cores()} cores), got {value}"
-        )
+        raise argparse.ArgumentTypeError(f"expected 1 to {most} threads (here are {_cores()} cores), got {value}")
     return value
 
 

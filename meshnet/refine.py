@@ -11,6 +11,7 @@ Coarse patches hold eight times the anatomy of fine ones for the same work; see 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,14 +20,14 @@ from numpy.typing import NDArray
 
 from meshnet.checkpoint import load_checkpoint, save_checkpoint
 from meshnet.finish import derived, with_threshold
-from meshnet.spec import Architecture, BatchNorm, InputSpec
+from meshnet.spec import Architecture, BatchNorm, InputSpec, SpecError
 
 #: Weights 1-2-1 along each axis, sum 1.
 _BINOMIAL = np.einsum("i,j,k->ijk", *[np.array([0.25, 0.5, 0.25])] * 3).astype(np.float32)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; 2 for what can't be refined."""
     parser = argparse.ArgumentParser(prog="python -m meshnet.refine", description=__doc__)
     parser.add_argument("coarse", type=Path, help="folder of the model trained on voxels of about 2 mm")
     parser.add_argument("--id", required=True, help="id of the finer model")
@@ -35,7 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--threshold", type=float, default=0.5, help="as of python -m meshnet.finish (default: 0.5, the plain argmax)"
     )
     args = parser.parse_args(arguments)
-    refine_model(args.coarse, args.out, args.id, threshold=args.threshold)
+    try:
+        refine_model(args.coarse, args.out, args.id, threshold=args.threshold)
+    except (ValueError, SpecError, OSError) as error:
+        print(f"meshnet.refine: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 def refine_model(coarse: Path, out: Path, model_id: str, *, threshold: float = 0.5) -> None:
@@ -101,4 +107,4 @@ def _identity(name: str, like: NDArray[np.float32], eps: float) -> NDArray[np.fl
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

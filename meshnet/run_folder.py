@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -16,6 +17,24 @@ def check_same_run(folder: Path, config: TrainConfig) -> None:
         changed = differences(resolve(OmegaConf.load(folder / "config.yaml")), config)  # type: ignore[arg-type]
         if changed:
             raise ConfigError(f"{folder}: cannot be resumed: {'; '.join(changed)}; use another run=FOLDER")
+
+
+def keep_cases(folder: Path, cases: Sequence[str]) -> None:
+    """Write down what the run trains on; raise ConfigError where it was started with other cases."""
+    before = trained_cases(folder)
+    if before is not None and before != set(cases):
+        changed = len(before ^ set(cases))
+        raise ConfigError(
+            f"{folder}: cannot be resumed: {changed} cases came into the training set or left it (the data were "
+            f"prepared again); use another run=FOLDER"
+        )
+    (folder / "cases.json").write_text(json.dumps(list(cases)) + "\n")
+
+
+def trained_cases(folder: Path) -> set[str] | None:
+    """Names of the cases the run of this folder trained on; None where it doesn't say."""
+    path = folder / "cases.json"
+    return set(json.loads(path.read_text())) if path.is_file() else None
 
 
 def is_finished(folder: Path) -> bool:

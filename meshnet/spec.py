@@ -98,11 +98,15 @@ Normalization = Annotated[MinMax | Quantile, Field(discriminator="kind")]
 _AXIS_OF_LETTER = {"L": 0, "R": 0, "P": 1, "A": 1, "I": 2, "S": 2}
 
 
+#: Voxels along one axis of the grid.
+Edge = Annotated[int, Field(ge=1, le=1024)]
+
+
 class InputSpec(_Strict):
     """What the network expects: the conformed grid, reordered to `orientation`, then normalised."""
 
-    size: tuple[int, int, int] = (256, 256, 256)
-    voxel_size_mm: float = Field(default=1.0, gt=0)
+    size: tuple[Edge, Edge, Edge] = (256, 256, 256)
+    voxel_size_mm: float = Field(default=1.0, ge=0.01, le=100)
     orientation: str = Field(
         default="LIA",
         pattern="^[LRPAIS]{3}$",
@@ -220,6 +224,15 @@ def parse_spec(text: str, *, where: str) -> ModelSpec:
             f"{where}: format version {data.get('version')!r}, this software reads {FORMAT_VERSION}; "
             f"update the software or export the model again"
         )
+    return _validated(text, where)
+
+
+def check_spec(spec: ModelSpec) -> None:
+    """Raise SpecError for a description that could be written but not read again: `model_copy` validates nothing."""
+    _validated(dump_spec(spec), spec.id)
+
+
+def _validated(text: str, where: str) -> ModelSpec:
     try:
         return ModelSpec.model_validate_json(text)
     except ValidationError as error:
@@ -236,6 +249,8 @@ def read_spec(path: Path) -> ModelSpec:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise SpecError(f"{path}: no such file; a model folder holds model.json and its weights") from error
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{path}: not a text in UTF-8 ({error}); expected a {FORMAT} description") from error
     return parse_spec(text, where=str(path))
 
 

@@ -33,7 +33,7 @@ from meshnet.data import Source, Steps, open_source
 from meshnet.losses import segmentation_loss
 from meshnet.networks import Trained, build_network, check_memory, freeze_norm, save_network
 from meshnet.optimizer import build_optimizer, build_schedule
-from meshnet.run_folder import check_same_run, mark_finished
+from meshnet.run_folder import check_same_run, keep_cases, mark_finished
 from meshnet.run_log import LogFile, keep_log_until
 from meshnet.spec import SpecError
 from meshnet.validate import validate
@@ -131,11 +131,14 @@ def _train(config: TrainConfig, fabric: Fabric, command: str, until_epoch: int |
     seed_everything(config.seed + 1000 * config.restart, workers=False, verbose=False)
     run = _start(fabric, config, command)
     if (run.folder / "state.pt").is_file():
+        keep_cases(run.folder, run.source.cases)
         _resume(run)
     elif fabric.is_global_zero:
         run.folder.mkdir(parents=True, exist_ok=True)
         (run.folder / "config.yaml").write_text(as_yaml(config))
         (run.folder / "log.csv").unlink(missing_ok=True)  # of a run killed before its first save
+        (run.folder / "cases.json").unlink(missing_ok=True)
+        keep_cases(run.folder, run.source.cases)
     if until_epoch is None:
         _loop(run, run.steps)
     else:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import save as serialize
+from safetensors.torch import save as serialize_torch
 
 from export.graph import build_graph, check_same_graph, fold_spec, folded_weights
 from meshnet.checkpoint import Weights, expected_shapes, load_checkpoint, save_checkpoint
@@ -147,3 +148,15 @@ def test_a_changed_graph_is_told_apart() -> None:
     weights["layers.2.conv.bias"] = weights["layers.2.conv.bias"] + 1
     with pytest.raises(SpecError, match=r"layers\.2 changed its weights"):
         check_same_graph(graph, build_graph(spec, weights), what="round trip")
+
+
+def test_weights_of_a_type_that_numpy_lacks_are_refused(tmp_path: Path) -> None:
+    spec, weights = a_model()
+    save_checkpoint(tmp_path, spec, weights)
+    payload = serialize_torch({name: torch.from_numpy(array).bfloat16() for name, array in weights.items()})
+    (tmp_path / "weights.safetensors").write_bytes(payload)
+    described = json.loads((tmp_path / "model.json").read_text())
+    described["weights"]["sha256"] = hashlib.sha256(payload).hexdigest()
+    (tmp_path / "model.json").write_text(json.dumps(described))
+    with pytest.raises(SpecError, match="not a safetensors file of float32"):
+        load_checkpoint(tmp_path)

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from meshnet import evaluate, train
+from meshnet.config import ConfigError
 from meshnet.prepare import read_index
 from meshnet.scores import METRICS
 
@@ -144,3 +145,20 @@ def test_unfinished_runs_are_named_and_a_folder_without_runs_refused(
     assert "begun: not trained to its end (no finished.json); resume it first" in capsys.readouterr().err
     assert evaluate.main([str(tmp_path / "begun"), "--data", str(tmp_path), "-o", str(tmp_path / "out")]) == 2
     assert "no finished run; expected folders written by meshnet-train" in capsys.readouterr().err
+
+
+def test_a_run_is_not_tested_on_cases_it_has_trained_on(
+    prepared: Path, runs: Path, report: Path, tmp_path: Path
+) -> None:
+    """The same data split anew: what was in fold 1 is now tested as fold 0."""
+    other = tmp_path / "other"
+    other.mkdir()
+    for name in ("prepared.json", "volumes"):
+        (other / name).symlink_to(prepared / name)
+    rows = table_of(prepared / "index.csv")
+    with (other / "index.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(row | {"outer_fold": {"0": "1", "1": "0"}.get(row["outer_fold"], "2")} for row in rows)
+    with pytest.raises(ConfigError, match=r"c3-f0: trained on \d+ of the \d+ cases .* in test fold 0"):
+        evaluate.score_run(runs / "c3-f0", other, "last", torch.device("cpu"))

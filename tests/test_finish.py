@@ -13,6 +13,7 @@ from export.graph import build_graph
 from meshnet.checkpoint import load_checkpoint, save_checkpoint
 from meshnet.finish import averaged, main, with_threshold
 from meshnet.run_torch import run_torch
+from meshnet.spec import InputSpec
 from tests.export_models import small_model
 
 RNG = np.random.default_rng(11)
@@ -74,7 +75,7 @@ def test_a_higher_threshold_calls_less_of_a_volume(tmp_path: Path) -> None:
     [
         (["{a}=0.5", "{b}=0.4"], "expected shares that add up to 1, got 0.9"),
         (["{a}"], "expected MODEL_DIR=SHARE, for example runs/tissue/last=0.25"),
-        (["{a}=0.5", "{wide}=0.5"], "expected models of one architecture, got 2"),
+        (["{a}=0.5", "{wide}=0.5"], "expected models of one architecture, input and list of labels, got 2"),
         (["{a}=1", "--threshold", "1"], "expected a threshold between 0 and 1, got 1.0"),
         (["{bare}=1", "--threshold", "0.6"], "needs a classifier with a bias"),
         (["{a}x=1"], "model.json"),
@@ -95,3 +96,24 @@ def test_what_cannot_be_finished_is_refused_with_a_sentence(
 def test_shares_may_be_of_any_number_of_states() -> None:
     states = [({"classifier.bias": np.full(2, value, np.float32)}, 1 / 3) for value in (0.0, 3.0, 6.0)]
     np.testing.assert_allclose(averaged(states)["classifier.bias"], 3.0)
+
+
+def test_states_that_mean_different_things_are_not_averaged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, turned = write_state(tmp_path / "a"), write_state(tmp_path / "turned")
+    spec, weights = load_checkpoint(turned)
+    save_checkpoint(
+        turned, spec.model_copy(update={"input": InputSpec(size=spec.input.size, orientation="RAS")}), weights
+    )
+    assert main([f"{first}=0.5", f"{turned}=0.5", "--id", "both", "-o", str(tmp_path / "both")]) == 2
+    assert "expected models of one architecture, input and list of labels, got 2" in capsys.readouterr().err
+    assert main([f"{first}=0.5", f"{first}=0.5", "--id", "both", "-o", str(tmp_path / "both")]) == 2
+    assert "named twice" in capsys.readouterr().err
+
+
+def test_a_model_that_could_not_be_read_again_is_not_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = write_state(tmp_path / "a")
+    assert main([f"{state}=1", "--id", "Bad Id", "-o", str(tmp_path / "bad")]) == 2
+    assert "id: String should match pattern" in capsys.readouterr().err
+    assert not (tmp_path / "bad").exists()

@@ -183,6 +183,7 @@ def test_one_bad_scan_does_not_stop_the_others(tmp_path: Path, capsys: pytest.Ca
     (scans / "c.nii.gz").symlink_to(tmp_path / "gone")
     write_scan(scans / "d.nii", blob((9, 9, 9), seed=1).astype(np.int16))
     write_scan(scans / "e.nii", np.stack([blob((9, 9, 9))] * 2, -1))
+    write_scan(scans / "f.nii", np.where(np.arange(729).reshape(9, 9, 9) % 2, 1e308, -1e308))
     code = main([str(tmp_path / "model"), str(scans), "-o", str(tmp_path / "out"), "--csv", str(tmp_path / "t.csv")])
     assert code == 1
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a_half.nii.gz", "d_half.nii.gz"]
@@ -192,7 +193,8 @@ def test_one_bad_scan_does_not_stop_the_others(tmp_path: Path, capsys: pytest.Ca
     assert "bytes of voxels are missing" in err
     assert "c.nii.gz" in err
     assert "e.nii: expected a 3-D volume, got shape (9, 9, 9, 2); pick a frame with --frame" in err
-    assert "3 of 5 scans failed" in err
+    assert "f.nii: values from -1e+308 to 1e+308 are too far apart" in err
+    assert "4 of 6 scans failed" in err
 
 
 def test_a_frame_of_a_4d_scan_is_segmented_on_request(tmp_path: Path) -> None:
@@ -313,3 +315,16 @@ def test_prediction_takes_the_steps_of_the_documentation(tmp_path: Path) -> None
     assert np.array_equal(prediction.labels_conformed, labels)
     assert prediction.labels_native.shape == shape
     assert len(np.unique(prediction.labels_native)) > 2
+
+
+@pytest.mark.parametrize("table", ["sub-01.nii.gz", "out/sub-01_half.nii.gz"])
+def test_a_table_never_replaces_a_scan_or_a_result(
+    table: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    affine, shape = GEOMETRIES["odd sizes"]
+    path = write_scan(tmp_path / "sub-01.nii.gz", blob(shape).astype(np.int16), affine)
+    before = path.read_bytes()
+    threshold_model(tmp_path / "model")
+    assert main([str(tmp_path / "model"), str(path), "-o", str(tmp_path / "out"), "--csv", str(tmp_path / table)]) == 2
+    assert "choose another file with --csv" in capsys.readouterr().err
+    assert path.read_bytes() == before

@@ -72,3 +72,8 @@ def test_an_activation_that_changes_positive_values_is_refused() -> None:
     gelu = COARSE.model_copy(update={"activation": "gelu"})
     with pytest.raises(ValueError, match="expected elu or relu"):
         refined_weights(gelu, {}, FINE.model_copy(update={"activation": "gelu"}))
+
+
+def test_a_folder_without_a_model_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path / "none"), "--id", "x", "-o", str(tmp_path / "out")]) == 2
+    assert "none: no such folder" in capsys.readouterr().err

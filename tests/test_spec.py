@@ -75,6 +75,8 @@ def broken(path: str, value: object) -> str:
         ("architecture.dilations", [], "dilations"),
         ("architecture.dilations", [1, 0], "dilations"),
         ("architecture.kernel_size", 5, "kernel_size"),
+        ("input.size", [0, 256, 256], "size"),
+        ("input.voxel_size_mm", 1e-300, "voxel_size_mm"),
         ("input.orientation", "LLA", "names an axis twice"),
         ("input.orientation", "XYZ", "orientation"),
         ("input.normalization", {"kind": "quantile", "low": 0.9, "high": 0.1, "clip": True}, "below high"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -142,6 +143,18 @@ def test_a_run_is_not_resumed_with_other_settings(
     assert main(command(prepared, whole, "data.inner_fold=0", "optimizer.lr=0.5")) == 2
     assert "optimizer.lr was 0.001, now 0.5; use another run=FOLDER" in capsys.readouterr().err
     assert main(command(prepared, whole, "data.inner_fold=0", "trainer.save_every_s=7")) == 0
+
+
+def test_a_run_is_not_resumed_on_other_cases(
+    prepared: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again = tmp_path / "again"
+    shutil.copytree(whole, again)
+    cases = json.loads((again / "cases.json").read_text())
+    (again / "cases.json").write_text(json.dumps(["sub-new", *cases[1:]]))
+    (again / "config.yaml").write_text((again / "config.yaml").read_text().replace(str(whole), str(again)))
+    assert main(command(prepared, again, "data.inner_fold=0")) == 2
+    assert "2 cases came into the training set or left it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -161,6 +161,11 @@ describe('a file is refused by name and reason', () => {
     });
   }
 
+  it('values further apart than a number can say', () => {
+    const voxels = bytesOf([1e308, -1e308, 0, 0, 0, 0, 0, 0], 64);
+    expect(refusal({ dims: [2, 2, 2], datatype: 64, voxels })).toThrow('scan.nii: values from -1e+308 to 1e+308 are too far apart');
+  });
+
   for (const bad of [NaN, Infinity, -Infinity]) {
     it(`voxels that are ${bad}, with their number`, () => {
       const voxels = bytesOf([1, bad, 3, 4, 5, bad, 7, 8], 16);

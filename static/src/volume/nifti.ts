@@ -197,11 +197,19 @@ function applySlope(stored: VoxelArray, header: NiftiHeader, name: string): Voxe
 
 function checkFinite(data: VoxelArray, name: string): void {
   if (!(data instanceof Float32Array || data instanceof Float64Array)) return;
-  let bad = 0;
-  // x − x is 0 for every finite number and NaN for the others.
-  for (let n = 0; n < data.length; n++) if (data[n]! - data[n]! !== 0) bad++;
+  let [bad, low, high] = [0, Infinity, -Infinity];
+  for (let n = 0; n < data.length; n++) {
+    const value = data[n]!;
+    // x − x is 0 for every finite number and NaN for the others.
+    if (value - value !== 0) bad++;
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
   if (bad > 0) {
     throw new ScanError(`${name}: ${bad} of ${data.length} voxels are NaN or infinite; replace them (for instance by 0) and try again`);
+  }
+  if (!Number.isFinite(high - low)) {
+    throw new ScanError(`${name}: values from ${low} to ${high} are too far apart to be a scan's; correct them and try again`);
   }
 }
 
