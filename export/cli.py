@@ -13,7 +13,7 @@ from export.export_model import FORMATS, export_model
 from export.to_site import write_site
 from meshnet.checkpoint import load_checkpoint
 from meshnet.spec import SpecError
-from webapp.app import SiteNotBuiltError
+from webapp.app import SiteNotBuiltError, default_models
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,6 +23,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         _export(arguments)
     except (SpecError, SiteNotBuiltError) as error:
         print(f"meshnet-export: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        where, what = error.filename or arguments.output, error.strerror or error
+        print(f"meshnet-export: {where}: cannot be read or written ({what}); nothing was exported", file=sys.stderr)
         return 2
     return 0
 
@@ -61,11 +65,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    out: Path = arguments.output
-    if out.exists() and not arguments.overwrite:
-        raise SpecError(f"{out}: exists already; choose another folder or add --overwrite")
     if arguments.format != "site" and len(arguments.models) != 1:
         raise SpecError(f"got {len(arguments.models)} models; --format {arguments.format} takes one MODEL_DIR")
+    sources = arguments.models or default_models()
+    out = _checked_output(arguments.output, sources, overwrite=arguments.overwrite)
     out.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target, so that it can be renamed into place when everything has been verified.
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
@@ -77,6 +80,24 @@ def _export(arguments: argparse.Namespace) -> None:
         new.rename(out)
     for path in sorted(p for p in out.rglob("*") if p.is_file()):
         print(f"{path}  {path.stat().st_size:,} bytes")
+
+
+def _checked_output(given: Path, sources: Sequence[Path], *, overwrite: bool) -> Path:
+    """`given` in full; raises SpecError where it cannot be a folder, or replacing it would delete what is needed."""
+    out = given.resolve()
+    blocker = next((p for p in (out, *out.parents) if p.exists() and not p.is_dir()), None)
+    if blocker is not None:
+        raise SpecError(f"{given}: expected a folder to create, got the file {blocker}; choose another folder")
+    here = Path.cwd()
+    if out == here or out in here.parents:
+        raise SpecError(f"{given}: is the folder you are in, or one around it; choose a new folder, e.g. -o exported")
+    for source in sources:
+        model = source.resolve()
+        if out == model or out in model.parents:
+            raise SpecError(f"{given}: is or contains the source {source}; choose a folder apart from it")
+    if out.exists() and not overwrite:
+        raise SpecError(f"{given}: exists already; choose another folder or add --overwrite")
+    return out
 
 
 def _write(new: Path, arguments: argparse.Namespace) -> Iterator[str]:

@@ -29,10 +29,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code (2 for a model or flag that cannot be used)."""
     arguments = _parser().parse_args(argv)
     try:
+        _check_output(arguments.output, overwrite=arguments.overwrite)
         imported = import_model(arguments.source, _answers(arguments))
         spec = save_checkpoint(arguments.output, imported.spec, imported.weights)
     except SpecError as error:
         print(f"meshnet-import: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        where, what = error.filename or arguments.output, error.strerror or error
+        print(f"meshnet-import: {where}: cannot be read or written ({what}); nothing was imported", file=sys.stderr)
         return 2
     for note in imported.notes:
         print(f"note: {note}")
@@ -59,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         help="TF.js folder or model.json, .pth/.pt/.safetensors, .onnx, or folder",
     )
     add("-o", "--output", type=Path, required=True, metavar="MODEL_DIR", help="model folder to write")
+    add("--overwrite", action="store_true", help="replace the model that MODEL_DIR holds")
     add("--id", help="id of the model (lower case letters, digits, . _ -); default: from the source's name")
     add("--activation", choices=("relu", "elu", "gelu", "gelu_tanh"), help="gelu is the exact erf form")
     add("--dilations", metavar="1,2,4,…", help="dilation in voxels of each 3x3x3 layer, the classifier not counted")
@@ -78,6 +84,18 @@ def _parser() -> argparse.ArgumentParser:
     add("--license", help="licence of the weights, e.g. MIT")
     add("--citation", help="how to cite the weights")
     return parser
+
+
+def _check_output(out: Path, *, overwrite: bool) -> None:
+    """Raise SpecError where `out` cannot be a model folder, or holds a model that was not given up."""
+    blocker = next((p for p in (out, *out.parents) if p.exists() and not p.is_dir()), None)
+    if blocker is not None:
+        raise SpecError(f"{out}: expected a model folder to write, got the file {blocker}; choose another folder")
+    description = out / "model.json"
+    if description.is_dir():
+        raise SpecError(f"{description}: expected a file or nothing, got a folder; choose another folder")
+    if description.exists() and not overwrite:
+        raise SpecError(f"{out}: holds a model already; choose another folder or add --overwrite")
 
 
 def _answers(arguments: argparse.Namespace) -> Answers:

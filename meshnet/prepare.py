@@ -10,8 +10,10 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 import os
 import sys
+import zlib
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields
@@ -21,13 +23,14 @@ from typing import Any, cast
 import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from meshnet.cohort import SPACE, Case, CohortError, Excluded, find_bids, find_pairs
 from meshnet.conform import conform
 from meshnet.native import resample_labels
-from meshnet.nifti import Scan, ScanError, new_header, read_scan, save_labels
+from meshnet.nifti import MIN_DIM, Scan, ScanError, new_header, read_scan, save_labels
 from meshnet.splits import OUTER_FOLDS, PAPER_QUARTILES, nested_folds, own_quartiles, quartile
 
 #: Image and mask are on one grid where their affines agree to this, in mm.
@@ -89,7 +92,8 @@ def prepare(
     """Conform every case, deal folds, write the index; returns its rows and the cases that can't be used.
 
     bounds: upper volumes of three lesion quartiles (voxels); None takes those of the data. Raises
-    CohortError where the folder was prepared with other settings, or too few cases are left.
+    CohortError where the folder was prepared with other settings, too few cases are left, or a case
+    that is indexed already would be tested in another outer fold than runs were trained for.
     """
     _check_settings(out, settings)
     (out / "volumes").mkdir(parents=True, exist_ok=True)
@@ -106,6 +110,7 @@ def prepare(
             + (f" (left out, among others: {reasons})" if reasons else "")
         )
     rows = _index(used, voxels, bounds or own_quartiles(list(voxels.values())), settings.seed)
+    _check_folds(out, rows)
     _write_csv(out / "index.csv", [f.name for f in fields(Row)], [asdict(r) for r in rows])
     return rows, excluded
 
@@ -175,6 +180,7 @@ def _prepare_case(job: tuple[Case, Path, Settings]) -> int | str:
     voxels = int(np.count_nonzero(labels))
     if voxels == 0:
         return f"no lesion voxel is left on the {settings.size}^3 grid of {settings.voxel_size_mm} mm"
+    _keep_settings(out, settings)
     header = new_header(conformed.affine_vox2ras, conformed.data.shape, code=1)
     save_labels(out / "volumes" / f"{case.name}_image.nii.gz", conformed.data, header)
     save_labels(out / "volumes" / f"{case.name}_labels.nii.gz", labels, header)
@@ -187,12 +193,17 @@ def _prepare_case(job: tuple[Case, Path, Settings]) -> int | str:
 def _scan_and_lesion(case: Case) -> tuple[Scan, NDArray[np.uint8]]:
     """The scan and its lesion {0, 1} on the same grid. Raises ScanError where they don't fit together."""
     scan = read_scan(case.image)
-    mask = cast(nib.Nifti1Image, nib.load(case.mask))  # read_scan would refuse an empty mask as a constant image
-    if scan.data.shape != mask.shape:
-        raise ScanError(f"{case.mask}: the mask's grid is {mask.shape}, the scan's {scan.data.shape}")
-    if np.abs(scan.affine_vox2ras - mask.affine).max() > _AFFINE_TOLERANCE_MM:
-        raise ScanError(f"{case.mask}: the affine differs from the scan's, the mask lies elsewhere")
-    lesion = (np.asarray(mask.dataobj) > 0).astype(np.uint8)
+    try:
+        mask = cast(nib.Nifti1Image, nib.load(case.mask))  # read_scan would refuse an empty mask as a constant image
+        if scan.data.shape != mask.shape:
+            raise ScanError(f"{case.mask}: the mask's grid is {mask.shape}, the scan's {scan.data.shape}")
+        if np.abs(scan.affine_vox2ras - mask.affine).max() > _AFFINE_TOLERANCE_MM:
+            raise ScanError(f"{case.mask}: the affine differs from the scan's, the mask lies elsewhere")
+        lesion = (np.asarray(mask.dataobj) > 0).astype(np.uint8)
+    except ScanError:
+        raise
+    except (OSError, EOFError, zlib.error, HeaderDataError, ImageFileError, ValueError) as error:
+        raise ScanError(f"{case.mask}: the lesion mask cannot be read ({error}); get the file again") from error
     if not lesion.any():
         raise ScanError(f"{case.mask}: the lesion mask is empty")
     return scan, lesion
@@ -207,13 +218,31 @@ def _check_settings(out: Path, settings: Settings) -> None:
     """A folder belongs to one grid and one seed: mixing them would go unnoticed."""
     path = out / "prepared.json"
     wanted = asdict(settings)
-    if path.is_file():
-        stored = json.loads(path.read_text())
-        if stored != wanted:
-            raise CohortError(f"{out}: prepared before with {stored}, now asked for {wanted}; use another folder")
+    if path.is_file() and (stored := json.loads(path.read_text())) != wanted:
+        raise CohortError(f"{out}: prepared before with {stored}, now asked for {wanted}; use another folder")
+
+
+def _keep_settings(out: Path, settings: Settings) -> None:
+    """Just before the first volume is written, by whichever process comes first: a call that fails binds nothing."""
+    path = out / "prepared.json"
+    if not path.is_file():
+        partial = path.with_suffix(f".partial{os.getpid()}")
+        partial.write_text(json.dumps(asdict(settings), indent=2) + "\n")
+        os.replace(partial, path)
+
+
+def _check_folds(out: Path, rows: Sequence[Row]) -> None:
+    """Runs trained on this folder are evaluated on the outer folds of its index: no case may change its own."""
+    if not (out / "index.csv").is_file():
         return
-    out.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(wanted, indent=2) + "\n")
+    before = {row.name: row.outer_fold for row in read_index(out)}
+    moved = [row.name for row in rows if before.get(row.name, row.outer_fold) != row.outer_fold]
+    if moved:
+        raise CohortError(
+            f"{out}: {len(moved)} of {len(before)} prepared cases would move to another outer fold (first {moved[0]}), "
+            f"and runs trained on this folder would be tested on cases they learned from; "
+            f"give the same cases, --seed and --quartiles as before, or use another folder"
+        )
 
 
 def _write_csv(path: Path, columns: list[str], rows: list[dict[str, object]]) -> None:
@@ -223,6 +252,22 @@ def _write_csv(path: Path, columns: list[str], rows: list[dict[str, object]]) ->
         writer.writeheader()
         writer.writerows(rows)
     os.replace(partial, path)
+
+
+def _size(text: str) -> int:
+    if not text.isdecimal() or int(text) < MIN_DIM:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least {MIN_DIM} voxels, got {text}")
+    return int(text)
+
+
+def _voxel_size_mm(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected millimetres above 0, got {text}")
+    return value
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -235,8 +280,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--acq", default=",".join(SPACE), help="BIDS acq labels to use, or 'all' (default: %(default)s, the paper's)"
     )
-    parser.add_argument("--size", type=int, default=256, help="voxels along each axis (default 256)")
-    parser.add_argument("--voxel-size-mm", type=float, default=1.0, help="voxel size in mm (default 1)")
+    parser.add_argument("--size", type=_size, default=256, help="voxels along each axis (default 256)")
+    parser.add_argument("--voxel-size-mm", type=_voxel_size_mm, default=1.0, help="voxel size in mm (default 1)")
     parser.add_argument(
         "--quartiles",
         choices=("paper", "own"),

@@ -210,6 +210,49 @@ def test_an_existing_folder_is_replaced_only_on_request(tmp_path: Path, capsys: 
     assert not (out / "mine.txt").exists()
 
 
+@pytest.mark.parametrize(
+    ("out", "says"),
+    [
+        ("model", "is or contains the source"),
+        ("models/../model", "is or contains the source"),
+        ("work", "is or contains the source"),
+        (".", "the folder you are in"),
+        ("..", "the folder you are in"),
+        ("afile", "expected a folder to create, got the file"),
+        ("afile/x", "expected a folder to create, got the file"),
+    ],
+)
+def test_an_output_that_would_cost_the_source_or_other_work_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], out: str, says: str
+) -> None:
+    here = tmp_path / "here"
+    source = here / ("work/model" if out == "work" else "model")
+    save_checkpoint(source, *small_model())
+    (here / "models").mkdir()
+    (here / "afile").write_text("precious")
+    monkeypatch.chdir(here)
+    monkeypatch.setattr("export.cli._write", lambda *_: pytest.fail("worked before looking at -o"))
+    before = sorted(tmp_path.rglob("*"))
+    assert main([str(source), "--format", "web", "-o", out, "--overwrite"]) == 2
+    assert f"{out}: " in (message := capsys.readouterr().err)
+    assert says in message
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_system_error_during_export_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_checkpoint(tmp_path / "model", *small_model())
+
+    def full(*_: object) -> Any:
+        raise OSError(28, "No space left on device", "a.bin")
+
+    monkeypatch.setattr("export.cli._write", full)
+    assert main([str(tmp_path / "model"), "--format", "web", "-o", str(tmp_path / "out")]) == 2
+    assert "a.bin: cannot be read or written (No space left on device)" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_damaged_model_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spec, weights = small_model()
     save_checkpoint(tmp_path / "model", spec, weights)

@@ -16,8 +16,9 @@ from safetensors.numpy import save_file
 
 from export.import_cli import main
 from export.import_model import Answers, import_model
-from meshnet.checkpoint import load_checkpoint
+from meshnet.checkpoint import load_checkpoint, save_checkpoint
 from meshnet.spec import BatchNorm, GroupNorm, MinMax, NoNorm, Quantile, SpecError, make_labels
+from tests.export_models import small_model
 
 #: Everything a file of tensors with three layers leaves open.
 ALL = Answers(
@@ -69,6 +70,16 @@ class TestTensorFiles:
         for i in range(11):
             assert np.array_equal(imported.weights[f"layers.{i}.conv.weight"], tensors[f"convs.{i}.weight"])
         assert np.array_equal(imported.weights["classifier.bias"], tensors["convs.11.bias"])
+
+    @pytest.mark.parametrize("head", ["classifier", "head"])
+    def test_a_classifier_without_a_number_comes_last(self, tmp_path: Path, head: str) -> None:
+        tensors = chain("layers.{}.conv")
+        for kind in ("weight", "bias"):
+            tensors[f"{head}.{kind}"] = tensors.pop(f"layers.3.conv.{kind}")
+        norms = {f"layers.{i}.norm.{k}": v for i in range(3) for k, v in batch_norm().items()}
+        imported = import_model(safetensors(tmp_path, {**tensors, **norms}), Answers(**{**vars(ALL), "norm": "batch"}))
+        assert np.array_equal(imported.weights["classifier.weight"], tensors[f"{head}.weight"])
+        assert np.array_equal(imported.weights["layers.0.conv.weight"], tensors["layers.0.conv.weight"])
 
     def test_answers_become_the_description(self, tmp_path: Path) -> None:
         spec = import_model(safetensors(tmp_path, chain()), ALL).spec
@@ -359,6 +370,43 @@ class TestCommandLine:
         assert main([str(tmp_path / "nowhere"), "-o", str(tmp_path / "out")]) == 2
         assert "no such file or folder" in capsys.readouterr().err
         assert not (tmp_path / "out").exists()
+
+    @pytest.mark.parametrize("out", ["afile", "afile/x"])
+    def test_a_file_in_the_place_of_the_output_is_a_sentence(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], out: str
+    ) -> None:
+        (tmp_path / "afile").write_text("precious")
+        save_checkpoint(tmp_path / "model", *small_model())
+        assert main([str(tmp_path / "model"), "-o", str(tmp_path / out)]) == 2
+        assert f"{out}: expected a model folder to write, got the file" in capsys.readouterr().err
+        assert (tmp_path / "afile").read_text() == "precious"
+
+    def test_a_folder_named_model_json_is_a_sentence_on_either_side(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        save_checkpoint(tmp_path / "model", *small_model())
+        (tmp_path / "odd" / "model.json").mkdir(parents=True)
+        assert main([str(tmp_path / "model"), "-o", str(tmp_path / "odd"), "--overwrite"]) == 2
+        assert "model.json: expected a file or nothing, got a folder" in capsys.readouterr().err
+        for source in ("odd", "odd/model.json"):
+            assert main([str(tmp_path / source), "-o", str(tmp_path / "out")]) == 2
+            assert str(tmp_path / "odd") in capsys.readouterr().err
+
+    def test_a_system_error_is_a_sentence(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        save_checkpoint(tmp_path / "model", *small_model())
+        (tmp_path / "out" / "weights.safetensors").mkdir(parents=True)
+        assert main([str(tmp_path / "model"), "-o", str(tmp_path / "out")]) == 2
+        assert "cannot be read or written (Is a directory)" in capsys.readouterr().err
+
+    def test_a_model_is_replaced_only_on_request(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        save_checkpoint(tmp_path / "model", *small_model())
+        save_checkpoint(tmp_path / "out", *small_model("mine"))
+        arguments = [str(tmp_path / "model"), "-o", str(tmp_path / "out")]
+        assert main(arguments) == 2
+        assert "holds a model already" in capsys.readouterr().err
+        assert load_checkpoint(tmp_path / "out")[0].id == "mine"
+        assert main([*arguments, "--overwrite"]) == 0
+        assert load_checkpoint(tmp_path / "out")[0].id == "small"
 
     @pytest.mark.parametrize(
         ("flag", "value", "says"),

@@ -85,6 +85,70 @@ def test_a_folder_of_another_grid_is_refused(arc: Path, prepared: Path, capsys: 
     assert "use another folder" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [("--size", "0"), ("--size", "1"), ("--size", "-8"), ("--voxel-size-mm", "-4"), ("--voxel-size-mm", "0")]
+    + [("--voxel-size-mm", text) for text in ("nan", "inf", "two")],
+)
+def test_a_grid_that_cannot_be_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: str, value: str
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([str(tmp_path), str(tmp_path / "out"), f"{flag}={value}"])
+    assert f"got {value}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("damage", ["cut in the voxels", "cut in the header", "flipped bits", "no image"])
+def test_an_unreadable_mask_leaves_out_its_case_by_name(tmp_path: Path, damage: str) -> None:
+    names = make_arc(tmp_path / "bids", subjects=6, broken=False)
+    case = next(c for c in find_bids(tmp_path / "bids", [])[0] if c.name == names[0])
+    content = case.mask.read_bytes()
+    case.mask.write_bytes(
+        {
+            "cut in the voxels": content[: len(content) // 2],
+            "cut in the header": content[:40],
+            "flipped bits": content[:200] + bytes(255 - b for b in content[200:]),
+            "no image": b"not an image",
+        }[damage]
+    )
+    assert main([str(tmp_path / "bids"), str(tmp_path / "out"), *SMALL]) == 0
+    assert names[0] not in {row.name for row in read_index(tmp_path / "out")}
+    with (tmp_path / "out" / "excluded.csv").open() as file:
+        (left_out,) = csv.DictReader(file)
+    assert left_out["name"] == names[0]
+    assert str(case.mask) in left_out["reason"]
+    assert "get the file again" in left_out["reason"]
+
+
+def test_a_call_without_any_usable_case_does_not_bind_the_folder_to_its_settings(tmp_path: Path) -> None:
+    make_arc(tmp_path / "bids", subjects=5, broken=False)
+    far = [str(tmp_path / "bids"), str(tmp_path / "out"), "--size", "2", "--voxel-size-mm", "0.001", "--workers", "1"]
+    assert main(far) == 2
+    assert not (tmp_path / "out" / "prepared.json").exists()
+    assert main([str(tmp_path / "bids"), str(tmp_path / "out"), *SMALL]) == 0
+    assert (tmp_path / "out" / "prepared.json").is_file()
+
+
+def test_cases_that_would_move_to_another_outer_fold_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [str(tmp_path / "bids"), str(tmp_path / "out"), *SMALL]
+    make_arc(tmp_path / "bids", subjects=6, broken=False)
+    assert main(command) == 0
+    index = (tmp_path / "out" / "index.csv").read_bytes()
+    before = {row.name: row.outer_fold for row in read_index(tmp_path / "out")}
+    assert main(command) == 0
+    make_arc(tmp_path / "bids", subjects=9, broken=False)
+    assert main([str(tmp_path / "bids"), str(tmp_path / "fresh"), *SMALL]) == 0
+    moved = sum(before.get(r.name, r.outer_fold) != r.outer_fold for r in read_index(tmp_path / "fresh"))
+    assert moved > 0
+    capsys.readouterr()
+    assert main(command) == 2
+    assert f"{moved} of {len(before)} prepared cases would move to another outer fold" in capsys.readouterr().err
+    assert (tmp_path / "out" / "index.csv").read_bytes() == index
+
+
 def test_sessions_of_one_subject_share_their_folds(prepared: Path) -> None:
     rows = [r for r in read_index(prepared) if r.subject == "M2002"]
     assert len(rows) == 2

@@ -310,6 +310,20 @@ def test_the_command_reports_what_is_wrong_and_stops(tmp_path: Path, capsys: pyt
             cli.listen("127.0.0.1", port)
 
 
+@pytest.mark.parametrize("port", ["70000", "-1", "http"])
+def test_a_port_that_cannot_be_is_refused(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.main([f"--port={port}"])
+    assert f"expected a port from 0 to 65535, got {port}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "192.0.2.1", "two..dots"])
+def test_a_host_that_is_not_of_this_machine_is_not_answered_with_another_port(host: str) -> None:
+    with pytest.raises(OSError, match="expected --host to be a name or an address of this machine") as refused:
+        cli.listen(host, 0)
+    assert "--port" not in str(refused.value)
+
+
 def test_the_server_runs_without_torch_or_tensorflow(site: Path, models: Path) -> None:
     """A real process on a free port; it must not even import the training frameworks."""
     program = (

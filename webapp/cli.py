@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import socket
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from webapp.app import Kiosk, SiteNotBuiltError, create_app
 from webapp.catalogue import ModelsFolderError
 
 SHORTEST_IDLE_SECONDS = 20
+HIGHEST_PORT = 65535
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
         help="folder that holds model folders; may be given several times (default: the models that ship)",
     )
     p.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)")
-    p.add_argument("--port", type=int, default=8000, help="TCP port, 0 for a free one (default: %(default)s)")
+    p.add_argument("--port", type=_port, default=8000, help="TCP port, 0 for a free one (default: %(default)s)")
     kiosk = p.add_argument_group("kiosk: a machine in a public place, one visitor after another")
     kiosk.add_argument(
         "--kiosk",
@@ -49,6 +51,12 @@ def parser() -> argparse.ArgumentParser:
         help="folder: visitors save where they choose; off: no save buttons (default: off)",
     )
     return p
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > HIGHEST_PORT:
+        raise argparse.ArgumentTypeError(f"expected a port from 0 to {HIGHEST_PORT}, got {text}")
+    return int(text)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -78,10 +86,13 @@ def listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
-    except OSError as error:
-        raise OSError(
-            f"cannot listen on {host}:{port} ({error.strerror}); stop what uses it or choose another --port"
-        ) from error
+    except (OSError, UnicodeError) as error:  # UnicodeError: text that cannot be a host name at all
+        what = (isinstance(error, OSError) and error.strerror) or error
+        if isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, errno.EACCES):
+            remedy = "stop what uses it or choose another --port"
+        else:
+            remedy = "expected --host to be a name or an address of this machine, e.g. 127.0.0.1 or 0.0.0.0"
+        raise OSError(f"cannot listen on {host}:{port} ({what}); {remedy}") from error
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ A fact the source does not state is None and has to be asked for; nothing is gue
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -121,6 +122,7 @@ def weights_of(source: Source) -> Weights:
 def chain_of_tensors(where: str, tensors: Mapping[str, Array]) -> tuple[Convolution, ...]:
     """Convolutions of a weight-only file, in the order of the numbers in the tensors' names.
 
+    A 1x1x1 convolution without a number (`classifier`, `head`) is the last one.
     A five-dimensional `*.weight` is a convolution; a one-dimensional one belongs to the norm after the
     convolution with the same or the nearest lower numbers (`network.0.bn` to `network.0.conv`,
     `model.0.1` to `model.0.0`). Raises SpecError for tensors that fit nowhere.
@@ -135,12 +137,15 @@ def chain_of_tensors(where: str, tensors: Mapping[str, Array]) -> tuple[Convolut
     for module, members in modules.items():
         weight = members.get("weight")
         if weight is not None and weight.ndim == 5 and set(members) <= {"weight", "bias"}:
-            found.append((_numbers(module), Convolution(module, weight, members.get("bias"))))
+            head = not _numbers(module) and weight.shape[2:] == (1, 1, 1)
+            place = (sys.maxsize,) if head else _numbers(module)
+            found.append((place, Convolution(module, weight, members.get("bias"))))
         elif set(members) in ({"weight", "bias"}, _BATCH_NORM) and all(a.ndim == 1 for a in members.values()):
             norms.append((module, members))
         else:
             listing = ", ".join(f"{module}.{n} {list(a.shape)}" for n, a in members.items())
             raise SpecError(f"{where}: {listing}: neither a 3-D convolution nor a norm; not a MeshNet")
+    found.sort(key=lambda item: item[0])
     for module, members in norms:
         before = [i for i, (numbers, _) in enumerate(found) if numbers <= _numbers(module)]
         convolution = found[before[-1]][1] if before else None
