@@ -24,7 +24,7 @@ export async function runGraph(crew: Crew, graph: Graph, input: EngineInput, opt
     margin: options.margin ?? false,
     inspect: options.inspect !== undefined,
   });
-  const memory = allocate(program, crew.shared);
+  const memory = takeKept(program, crew.shared) ?? allocate(program, crew.shared);
   const bytes = memory.buffer.byteLength;
   const timings = graph.layers.map((layer) => ({ name: layer.name, milliseconds: 0 }));
   try {
@@ -37,6 +37,8 @@ export async function runGraph(crew: Crew, graph: Graph, input: EngineInput, opt
     await runStages(crew, program, memory, graph, input, options, timings);
     const voxels = input.dims[0] * input.dims[1] * input.dims[2];
     const bytesAt = (address: number) => new Uint8Array(memory.buffer, address, voxels).slice();
+    // Not after a failure: a thread that was ended may still be writing.
+    kept = { memory: new WeakRef(memory), shared: crew.shared };
     return {
       labels: bytesAt(program.address.labels),
       margin: options.margin === true ? bytesAt(program.address.margin) : null,
@@ -47,6 +49,18 @@ export async function runGraph(crew: Crew, graph: Graph, input: EngineInput, opt
   } finally {
     crew.release(bytes);
   }
+}
+
+/** The last run's memory, for as long as the collector has not taken it: it sees little reason to, and runs in a row piled up. */
+let kept: { readonly memory: WeakRef<WebAssembly.Memory>; readonly shared: boolean } | null = null;
+
+/** That memory, zeroed as new memory is, where it has the size asked for. */
+function takeKept(program: Program, shared: boolean): WebAssembly.Memory | null {
+  const memory = kept?.shared === shared ? kept.memory.deref() : undefined;
+  kept = null;
+  if (memory?.buffer.byteLength !== program.pages * 65536) return null;
+  new Uint8Array(memory.buffer).fill(0);
+  return memory;
 }
 
 function allocate(program: Program, shared: boolean): WebAssembly.Memory {
