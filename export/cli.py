@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from export.export_model import FORMATS, export_model
+from export.output import file_in_the_way, system_error
 from export.to_site import write_site
 from meshnet.checkpoint import load_checkpoint
 from meshnet.spec import SpecError
@@ -25,8 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"meshnet-export: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        where, what = error.filename or arguments.output, error.strerror or error
-        print(f"meshnet-export: {where}: cannot be read or written ({what}); nothing was exported", file=sys.stderr)
+        print(f"meshnet-export: {system_error(error, arguments.output)}; nothing was exported", file=sys.stderr)
         return 2
     return 0
 
@@ -85,7 +85,7 @@ def _export(arguments: argparse.Namespace) -> None:
 def _checked_output(given: Path, sources: Sequence[Path], *, overwrite: bool) -> Path:
     """`given` in full; raises SpecError where it cannot be a folder, or replacing it would delete what is needed."""
     out = given.resolve()
-    blocker = next((p for p in (out, *out.parents) if p.exists() and not p.is_dir()), None)
+    blocker = file_in_the_way(out)
     if blocker is not None:
         raise SpecError(f"{given}: expected a folder to create, got the file {blocker}; choose another folder")
     here = Path.cwd()

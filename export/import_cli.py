@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from export.import_model import Answers, import_model
 from export.importers.labels import read_labels
+from export.output import file_in_the_way, system_error
 from meshnet.checkpoint import save_checkpoint
 from meshnet.spec import (
     Activation,
@@ -36,8 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"meshnet-import: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        where, what = error.filename or arguments.output, error.strerror or error
-        print(f"meshnet-import: {where}: cannot be read or written ({what}); nothing was imported", file=sys.stderr)
+        print(f"meshnet-import: {system_error(error, arguments.output)}; nothing was imported", file=sys.stderr)
         return 2
     for note in imported.notes:
         print(f"note: {note}")
@@ -88,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _check_output(out: Path, *, overwrite: bool) -> None:
     """Raise SpecError where `out` cannot be a model folder, or holds a model that was not given up."""
-    blocker = next((p for p in (out, *out.parents) if p.exists() and not p.is_dir()), None)
+    blocker = file_in_the_way(out)
     if blocker is not None:
         raise SpecError(f"{out}: expected a model folder to write, got the file {blocker}; choose another folder")
     description = out / "model.json"

@@ -5,6 +5,7 @@ import { keepOffline } from './offline/register';
 import { showOffline } from './offline/status';
 import { Session } from './session';
 import { fetchCatalogue } from './ui/catalogue';
+import { copyText } from './ui/copy';
 import { byId, byTestId } from './ui/dom';
 import { filesOf } from './ui/files';
 import { ModelPicker } from './ui/model-picker';
@@ -48,15 +49,7 @@ void viewer.then((opened) => {
   connectReadout(opened);
 });
 byId('copy', HTMLButtonElement).addEventListener('click', () => {
-  const text = byTestId('diagnostics', HTMLPreElement);
-  // Without a secure address there is no clipboard, and the browser may refuse it; the text can still be marked.
-  Promise.resolve().then(() => navigator.clipboard.writeText(text.textContent)).then(
-    () => { byId('copied', HTMLSpanElement).textContent = 'Copied.'; },
-    () => {
-      getSelection()?.selectAllChildren(text);
-      byId('copied', HTMLSpanElement).textContent = 'Press Ctrl+C to copy the marked text.';
-    },
-  );
+  void copyText(byTestId('diagnostics', HTMLPreElement)).then((said) => { byId('copied', HTMLSpanElement).textContent = said; });
 });
 
 void session.showExpectedBackend();

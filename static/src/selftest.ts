@@ -6,6 +6,7 @@ import type { TrialReport } from './engine/trial';
 import type { BackendId } from './engine/types';
 import golden from './selftest-golden.json';
 import type { SelftestCalls } from './selftest-worker';
+import { copyText } from './ui/copy';
 
 type Call = <N extends keyof SelftestCalls>(name: N, request: SelftestCalls[N]['request']) => Promise<SelftestCalls[N]['reply']>;
 type Golden = (typeof golden)[number];
@@ -27,7 +28,7 @@ const copy = document.querySelector<HTMLButtonElement>('[data-testid=copy]')!;
 const status = document.querySelector<HTMLElement>('[data-testid=status]')!;
 const report = document.querySelector<HTMLElement>('[data-testid=report]')!;
 button.addEventListener('click', () => void runAll());
-copy.addEventListener('click', () => void copyReport());
+copy.addEventListener('click', () => void copyText(report).then((said) => { setStatus('done', said); }));
 
 async function runAll(): Promise<void> {
   button.disabled = true;
@@ -83,17 +84,6 @@ async function testBackend(id: BackendId, line: (text: string) => void): Promise
     line(`  MeshNet-5 on ${size}³: ${milliseconds.toFixed(0)} ms, ${gigaflopsPerSecond.toPrecision(3)} GFLOP/s`);
   }
   return failures;
-}
-
-/** Where the page may not write to the clipboard (plain http), the text is left selected. */
-async function copyReport(): Promise<void> {
-  try {
-    await navigator.clipboard.writeText(report.textContent);
-    setStatus('done', 'Copied.');
-  } catch {
-    getSelection()?.selectAllChildren(report);
-    setStatus('done', 'Selected: copy it with Ctrl+C, ⌘C or a long press.');
-  }
 }
 
 function differences(item: Golden, got: TrialReport): string | null {

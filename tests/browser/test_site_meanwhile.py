@@ -77,21 +77,3 @@ def test_a_file_dropped_during_a_run_is_refused_in_a_sentence_and_the_run_goes_o
     drop(page, other)
     expect(page.locator("#scan-summary")).to_contain_text("other.nii.gz", timeout=PATIENCE_MS)
     expect(page.locator("#warnings")).not_to_contain_text("was not opened")
-
-
-def test_the_frame_that_is_typed_is_the_one_that_is_opened(page: Page, tmp_path: Path) -> None:
-    second = head()[::-1]
-    drop(page, write_scan(tmp_path / "series.nii.gz", np.stack([head(), second], axis=3)))
-    page.get_by_test_id("frame").fill("2")
-    page.get_by_test_id("use-frame").click()  # there is no frame 2; the browser says so
-    expect(page.get_by_test_id("use-frame")).to_be_visible()
-    page.get_by_test_id("frame").fill("1")
-    page.get_by_test_id("use-frame").click()
-    wait_for(page, "ready")
-    segment(page)
-    of_frame = counts(page)
-
-    drop(page, write_scan(tmp_path / "second.nii.gz", second))
-    expect(page.locator("#scan-summary")).to_contain_text("second.nii.gz", timeout=PATIENCE_MS)
-    segment(page)
-    assert counts(page) == of_frame

@@ -144,19 +144,28 @@ def test_every_bad_file_gets_its_sentence_and_the_open_scan_stays(page: Page, tm
     assert sum(counts(page).values()) > 0
 
 
-def test_of_a_4d_scan_the_first_frame_is_offered(page: Page, tmp_path: Path) -> None:
-    first = head()
-    drop(page, write_scan(tmp_path / "series.nii.gz", np.stack([first, first[::-1]], axis=3)))
+@pytest.mark.parametrize("chosen", [0, 1])
+def test_of_a_4d_scan_the_first_frame_is_offered_and_another_can_be_typed(
+    page: Page, tmp_path: Path, chosen: int
+) -> None:
+    frames = [head(), head()[::-1]]
+    drop(page, write_scan(tmp_path / "series.nii.gz", np.stack(frames, axis=3)))
     expect(status(page)).to_contain_text("expected a 3-D volume, got shape (41, 37, 29, 2)", timeout=PATIENCE_MS)
     expect(page.locator("#scan-summary")).to_contain_text("good.nii.gz")
 
+    expect(page.get_by_test_id("frame")).to_have_value("0")
+    if chosen != 0:
+        page.get_by_test_id("frame").fill("2")
+        page.get_by_test_id("use-frame").click()  # there is no frame 2; the browser says so
+        expect(page.get_by_test_id("use-frame")).to_be_visible()
+        page.get_by_test_id("frame").fill(str(chosen))
     page.get_by_test_id("use-frame").click()
     wait_for(page, "ready")
 
     expect(page.locator("#scan-summary")).to_contain_text("series.nii.gz: 41 × 37 × 29")
     segment(page)
     of_frame = counts(page)
-    drop(page, write_scan(tmp_path / "frame.nii.gz", first))
+    drop(page, write_scan(tmp_path / "frame.nii.gz", frames[chosen]))
     expect(page.locator("#scan-summary")).to_contain_text("frame.nii.gz", timeout=PATIENCE_MS)
     segment(page)
     assert counts(page) == of_frame

@@ -73,20 +73,22 @@ export class Painter {
   /** Makes these layers the render targets, in order, and the first the one to read. */
   attach(targets: readonly Target[]): void {
     const { gl } = this;
-    let framebuffer = this.framebuffers.get(targets.length);
-    const isNew = framebuffer === undefined;
-    if (framebuffer === undefined) {
-      framebuffer = gl.createFramebuffer();
-      this.framebuffers.set(targets.length, framebuffer);
-    }
+    const known = this.framebuffers.get(targets.length);
+    const framebuffer = known ?? gl.createFramebuffer();
+    this.framebuffers.set(targets.length, framebuffer);
     gl.bindFramebuffer(gl.FRAMEBUFFER, framebuffer);
     for (const [k, { texture, layer }] of targets.entries()) gl.framebufferTextureLayer(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0 + k, texture, 0, layer);
     gl.drawBuffers(targets.map((_, k) => gl.COLOR_ATTACHMENT0 + k));
     gl.readBuffer(gl.COLOR_ATTACHMENT0);
-    const status = isNew ? gl.checkFramebufferStatus(gl.FRAMEBUFFER) : gl.FRAMEBUFFER_COMPLETE;
+    if (known === undefined) this.checkComplete(targets.length);
+  }
+
+  private checkComplete(targets: number): void {
+    const { gl } = this;
+    const status = gl.checkFramebufferStatus(gl.FRAMEBUFFER);
     if (status === gl.FRAMEBUFFER_COMPLETE) return;
     checkErrors(this.device);
-    throw new Error(`WebGL2: the device cannot draw to ${targets.length} textures at once (status ${status}); choose another engine, or the CPU`);
+    throw new Error(`WebGL2: the device cannot draw to ${targets} textures at once (status ${status}); choose another engine, or the CPU`);
   }
 
   /** One triangle over width × height fragments, from row `top` on. */
