@@ -19,6 +19,11 @@ from bench.server import BENCH, Server
 from bench.visit import Job, Setting, Visit, visit_from_report
 from export.importers.tfjs import NORM_EPS, NORM_SUFFIX
 
+#: Labels are too many for the browser's debugging protocol.
+_SEND_LABELS = """async () => {
+  if (window.benchLabels !== null) await fetch('/labels', { method: 'POST', body: window.benchLabels });
+}"""
+
 CHROMIUM = Path(os.environ.get("MESHNET_CHROMIUM", "/usr/bin/chromium"))
 
 
@@ -40,17 +45,19 @@ def visit_browser(job: Job, setting: Setting, server: Server) -> Visit:
     server.labels = None
     script, path, arguments = _instructions(job, setting, server)
     try:
-        with sampled(os.getpid(), "chrom") as peak, sync_playwright() as playwright:
-            browser = playwright.chromium.launch(
-                executable_path=CHROMIUM,
-                args=["--no-sandbox", "--headless=new", *runtime.flags],
-                env=environment,
-            )
-            try:
+        with sync_playwright() as playwright:
+            with sampled(os.getpid(), "chrom") as peak:
+                browser = playwright.chromium.launch(
+                    executable_path=CHROMIUM,
+                    args=["--no-sandbox", "--headless=new", *runtime.flags],
+                    env=environment,
+                )
                 page = browser.new_page()
                 report = _run(page, server.url + path, script, arguments)
-            finally:
-                browser.close()
+            # Outside the sampling: under Playwright the browser holds many copies of what a page sends.
+            if report.get("error") is None:
+                page.evaluate(_SEND_LABELS)
+            browser.close()
     except PlaywrightError as error:
         report = {"error": f"the browser stopped: {error.message.splitlines()[0]}"}
     report["peakBytes"] = peak.bytes

@@ -37,7 +37,7 @@ def visit_deno(job: Job, setting: Setting) -> Visit:
         (folder / "input.f32").symlink_to(zyx.resolve())
         trial = {
             "dims": [job.size] * 3,
-            "f16": job.runtime.f16,
+            "open": {"f16": job.runtime.f16},
             "repeat": {"atMost": setting.runs_per_visit, "withinMs": setting.warm_within_s * 1e3},
         }
         if setting.cap_s is not None:

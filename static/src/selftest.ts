@@ -1,14 +1,15 @@
 // /selftest: runs tiny networks with PyTorch's activations, and a timing, on every backend of this device and
 // writes a report to copy. For tests, `window.meshnetEngines` runs any model on any backend:
 //   list(): Promise<BackendId[]>          probe(id): Promise<Probe>
-//   run(id, trial): Promise<TrialReport>  with `trial` and the report as in engine/trial.ts
+//   run(id, trial): Promise<TrialReport>  with `trial` and the report as in engine/trial.ts; the input's buffer is
+//                                         handed over (copies of a whole head would count in the memory measured)
 import type { TrialReport } from './engine/trial';
 import type { BackendId } from './engine/types';
 import golden from './selftest-golden.json';
 import type { SelftestCalls } from './selftest-worker';
 import { copyText } from './ui/copy';
 
-type Call = <N extends keyof SelftestCalls>(name: N, request: SelftestCalls[N]['request']) => Promise<SelftestCalls[N]['reply']>;
+type Call = <N extends keyof SelftestCalls>(name: N, request: SelftestCalls[N]['request'], transfer?: Transferable[]) => Promise<SelftestCalls[N]['reply']>;
 type Golden = (typeof golden)[number];
 
 /** Worst difference allowed, as a share of the layer's largest activation: f32 sums of 27 · C terms in any order. */
@@ -19,7 +20,7 @@ const call = startWorker();
 const engines = {
   list: () => call('list', null),
   probe: (id: BackendId) => call('probe', id),
-  run: (id: BackendId, trial: SelftestCalls['run']['request']['trial']) => call('run', { backend: id, trial }),
+  run: (id: BackendId, trial: SelftestCalls['run']['request']['trial']) => call('run', { backend: id, trial }, [trial.input.buffer]),
 };
 Object.assign(window, { meshnetEngines: engines });
 
@@ -67,14 +68,14 @@ async function testBackend(id: BackendId, line: (text: string) => void): Promise
   for (const [name, value] of Object.entries(probe.details)) if (value !== '') line(`  ${name}: ${value}`);
   let failures = 0;
   for (const item of golden) {
-    const trial = {
+    const trial = () => ({
       modelJson: item.modelJson,
       weights: decode(item.weights),
       input: floats(item.input),
       dims: item.dims as [number, number, number],
-    };
-    const layers = await engines.run(id, { ...trial, inspect: true });
-    const fused = await engines.run(id, { ...trial, margin: true });
+    });
+    const layers = await engines.run(id, { ...trial(), inspect: true });
+    const fused = await engines.run(id, { ...trial(), margin: true });
     const problem = layers.error ?? fused.error ?? differences(item, layers) ?? wrongLabels(item, fused);
     if (problem !== null) failures++;
     line(`  ${item.name}: ${problem === null ? 'right' : `FAILED: ${problem}`}`);
@@ -132,10 +133,10 @@ function startWorker(): Call {
     for (const { reject } of pending.values()) reject(new Error(`the worker stopped: ${event.message}`));
     pending.clear();
   };
-  return (name, request) =>
+  return (name, request, transfer = []) =>
     new Promise((resolve, reject) => {
       const id = next++;
       pending.set(id, { resolve, reject });
-      worker.postMessage({ id, name, request });
+      worker.postMessage({ id, name, request }, transfer);
     });
 }

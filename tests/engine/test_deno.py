@@ -13,8 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.cli import main as bench
+from export.to_web import write_web
 from meshnet.checkpoint import load_checkpoint
+from meshnet.conform import conform
 from meshnet.model import model_from
+from meshnet.nifti import read_scan
+from meshnet.normalize import normalize
 from meshnet.spec import Architecture, GroupNorm
 from tests.conftest import REPO
 from tests.engine_cases import (
@@ -102,6 +107,23 @@ def test_float16_storage_stays_close_to_pytorch(run: Run, norm: GroupNorm | None
     assert_outputs_equal(got["outputs"], built.outputs, relative=5e-3)
     decided = built.margin > 0.01
     assert agreement(got["labels"][decided], built.labels[decided]) >= 0.999
+
+
+@pytest.mark.parametrize(("model", "sample"), [("t2-lesion", "sample_T2w"), ("tissue", "sample_T1w")])
+def test_float16_storage_keeps_the_labels_of_a_shipped_model(run: Run, tmp_path: Path, model: str, sample: str) -> None:
+    spec, weights = load_checkpoint(REPO / "models" / model)
+    scan = conform(read_scan(REPO / "static" / "public" / "sample" / f"{sample}.nii.gz"))
+    image = normalize(scan.data, spec.input.normalization).transpose(2, 1, 0)[None, 72:192, 52:172, 44:164]
+    write_web(tmp_path / "web", spec, weights)
+    text, folded = ((tmp_path / "web" / name).read_bytes() for name in ("model.json", spec.weights.file))
+    crop = BuiltCase((120, 120, 120), text.decode(), folded, np.ascontiguousarray(image))
+    built = with_result(crop, model_from(spec.architecture, weights))
+
+    got = run(built, open={"f16": True})
+
+    assert len(np.unique(built.labels)) == len(spec.labels)
+    assert agreement(got["labels"], built.labels) >= 0.999
+    assert smallest_dice(got["labels"], built.labels) >= 0.995
 
 
 def test_float16_storage_saturates_instead_of_overflowing(run: Run) -> None:
@@ -193,3 +215,13 @@ def published_crop(shared_data: Path, models: Path, model: str) -> BuiltCase:
     crop = np.ascontiguousarray(whole.image[:, k : k + nz, j : j + ny, i : i + nx])
     spec, weights = load_checkpoint(models / model)
     return with_result(replace(whole, dims=(nx, ny, nz), image=crop), model_from(spec.architecture, weights))
+
+
+def test_the_bench_measures_float16_storage_as_such(engine: Path, tmp_path: Path) -> None:
+    selection = "--sizes 16 --channels 16 --only deno-f32,deno-f16 --rounds 1 --cap 60"
+    assert bench([*selection.split(), "--out", str(tmp_path)]) == 0
+
+    whole, half = json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))["cells"]
+    assert [whole["runtime"], half["runtime"]] == ["deno-f32", "deno-f16"]
+    assert whole["status"] == half["status"] == "measured"
+    assert half["largest_bytes"] == whole["largest_bytes"] / 2  # activations

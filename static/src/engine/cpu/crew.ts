@@ -1,12 +1,16 @@
 // Who computes: this thread alone, or worker threads on shared memory.
 import { instantiate } from './kernel';
+import { RunMemory } from './memory';
 import type { Pass, Program } from './program';
 import type { Crew } from './run';
 import type { FromThread, ToThread } from './thread';
 import { cancel, work, type Hand } from './work';
 
-/** Idle threads keep no memory larger than this: only ending a worker surely gives its memory back. */
-const KEEP_THREADS_BYTES = 512 * 2 ** 20;
+/**
+ * Idle threads keep no memory larger than this. A thread's handle holds it until that thread collects garbage, which
+ * idle threads don't; only ending them surely lets go. Starting them again takes some 50 ms.
+ */
+const KEEP_THREADS_BYTES = 64 * 2 ** 20;
 const PROGRESS_MS = 50;
 
 /** The first address free for use; every instance of a module has the same. */
@@ -20,7 +24,7 @@ export function soloCrew(module: WebAssembly.Module): Crew {
   let hand: Hand | null = null;
   return {
     threads: 1,
-    shared: false,
+    memory: new RunMemory(false),
     heapBase: heapBaseOf(module, false),
     setup(program, memory) {
       const { stackTop, scratch } = program.threads[0]!;
@@ -51,7 +55,7 @@ export function soloCrew(module: WebAssembly.Module): Crew {
 
 /** Worker threads that are kept between small runs. */
 export class ThreadCrew implements Crew {
-  readonly shared = true;
+  readonly memory = new RunMemory(true);
   readonly heapBase: number;
   private workers: Worker[] = [];
   private control: Int32Array | null = null;

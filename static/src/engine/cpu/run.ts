@@ -1,17 +1,18 @@
 // One run of a graph: memory, input, stages, labels. The crew that computes is given: one thread or many.
 import { checkInput } from '../graph';
 import type { EngineInput, Graph, RunOptions, RunResult } from '../types';
+import type { RunMemory } from './memory';
 import { makeProgram, type Pass, type Program } from './program';
 import { STEPS_DONE } from './work';
 
 /** Computes stages on a memory; `done` resolves to the milliseconds of each pass. */
 export interface Crew {
   readonly threads: number;
-  readonly shared: boolean;
+  readonly memory: RunMemory;
   readonly heapBase: number;
   setup(program: Program, memory: WebAssembly.Memory): void;
   stage(passes: readonly Pass[], tick: () => void, signal: AbortSignal | undefined): Promise<readonly number[]>;
-  /** Lets go of the memory. */
+  /** Lets go of a memory of so many bytes. */
   release(bytes: number): void;
 }
 
@@ -24,7 +25,7 @@ export async function runGraph(crew: Crew, graph: Graph, input: EngineInput, opt
     margin: options.margin ?? false,
     inspect: options.inspect !== undefined,
   });
-  const memory = takeKept(program, crew.shared) ?? allocate(program, crew.shared);
+  const memory = crew.memory.take(program.pages);
   const bytes = memory.buffer.byteLength;
   const timings = graph.layers.map((layer) => ({ name: layer.name, milliseconds: 0 }));
   try {
@@ -37,8 +38,7 @@ export async function runGraph(crew: Crew, graph: Graph, input: EngineInput, opt
     await runStages(crew, program, memory, graph, input, options, timings);
     const voxels = input.dims[0] * input.dims[1] * input.dims[2];
     const bytesAt = (address: number) => new Uint8Array(memory.buffer, address, voxels).slice();
-    // Not after a failure: a thread that was ended may still be writing.
-    kept = { memory: new WeakRef(memory), shared: crew.shared };
+    crew.memory.keep(memory);
     return {
       labels: bytesAt(program.address.labels),
       margin: options.margin === true ? bytesAt(program.address.margin) : null,
@@ -48,27 +48,6 @@ export async function runGraph(crew: Crew, graph: Graph, input: EngineInput, opt
     };
   } finally {
     crew.release(bytes);
-  }
-}
-
-/** The last run's memory, for as long as the collector has not taken it: it sees little reason to, and runs in a row piled up. */
-let kept: { readonly memory: WeakRef<WebAssembly.Memory>; readonly shared: boolean } | null = null;
-
-/** That memory, zeroed as new memory is, where it has the size asked for. */
-function takeKept(program: Program, shared: boolean): WebAssembly.Memory | null {
-  const memory = kept?.shared === shared ? kept.memory.deref() : undefined;
-  kept = null;
-  if (memory?.buffer.byteLength !== program.pages * 65536) return null;
-  new Uint8Array(memory.buffer).fill(0);
-  return memory;
-}
-
-function allocate(program: Program, shared: boolean): WebAssembly.Memory {
-  try {
-    return new WebAssembly.Memory({ initial: program.pages, maximum: program.pages, shared });
-  } catch (error) {
-    const gigabytes = ((program.pages * 65536) / 2 ** 30).toFixed(2);
-    throw new Error(`CPU: the browser would not give ${gigabytes} GiB of memory (${program.pages * 65536} bytes); close other tabs or use a narrower model`, { cause: error });
   }
 }
 

@@ -1,0 +1,31 @@
+// The WebAssembly memory of runs in a row: the last run's again, for as long as the collector has not taken it. The
+// collector sees little of what a memory holds, so that new ones would pile up beside old ones.
+
+export class RunMemory {
+  private kept: WeakRef<WebAssembly.Memory> | null = null;
+
+  constructor(private readonly shared: boolean) {}
+
+  /** A zeroed memory of so many pages of 64 KiB. Throws an Error with its size where the browser gives none. */
+  take(pages: number): WebAssembly.Memory {
+    const memory = this.kept?.deref();
+    this.kept = null;
+    if (memory?.buffer.byteLength !== pages * 65536) return allocate(pages, this.shared);
+    new Uint8Array(memory.buffer).fill(0);
+    return memory;
+  }
+
+  /** For the next run. Not after a failure: a thread that was ended may still be writing. */
+  keep(memory: WebAssembly.Memory): void {
+    this.kept = new WeakRef(memory);
+  }
+}
+
+function allocate(pages: number, shared: boolean): WebAssembly.Memory {
+  try {
+    return new WebAssembly.Memory({ initial: pages, maximum: pages, shared });
+  } catch (error) {
+    const gigabytes = ((pages * 65536) / 2 ** 30).toFixed(2);
+    throw new Error(`CPU: the browser would not give ${gigabytes} GiB of memory (${pages * 65536} bytes); close other tabs or use a narrower model`, { cause: error });
+  }
+}
