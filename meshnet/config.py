@@ -47,7 +47,10 @@ class Stage:
 
 @dataclass
 class DataConfig:
-    """source: `prepared` (a folder written by meshnet-prepare) or `synth` (rendered on the fly)."""
+    """source: `prepared` (a folder written by meshnet-prepare) or `synth` (rendered on the fly).
+
+    lesion_size_power: lesion masks are drawn in proportion to their size to this power (0: all alike).
+    """
 
     source: str = "prepared"
     folder: str = ""
@@ -63,6 +66,7 @@ class DataConfig:
     contrasts: dict[str, float] = field(default_factory=dict)
     stages: list[Stage] = field(default_factory=list)
     lesion_probability: float = SynthConfig.lesion_probability
+    lesion_size_power: float = 0.5
     sulci_probability: float = SynthConfig.sulci_probability
     sulci: float = SynthConfig.sulci
     margin_mm: float = 8.0

@@ -75,7 +75,7 @@ class SynthSource:
         lesions = None
         if config.task == "lesion":
             held_out = json.loads(Path(config.held_out).read_text())["lesions"] if config.held_out else []
-            lesions = load_lesion_masks(Path(config.lesions), cache, skip=held_out)
+            lesions = load_lesion_masks(Path(config.lesions), cache, skip=held_out, size_power=config.lesion_size_power)
         synth = SynthConfig(
             task=_task(config.task),
             contrasts=_contrasts(config),
@@ -177,7 +177,8 @@ def _task(name: str) -> Task:
 
 def _contrasts(config: DataConfig) -> dict[Contrast, float]:
     if not config.contrasts or set(config.contrasts) - set(get_args(Contrast)):
-        raise ConfigError(f"data.contrasts: expected weights for any, T1w, T2w, got {dict(config.contrasts)}")
+        known = ", ".join(get_args(Contrast))
+        raise ConfigError(f"data.contrasts: expected weights for {known}, got {dict(config.contrasts)}")
     return {cast(Contrast, kind): weight for kind, weight in config.contrasts.items()}
 
 

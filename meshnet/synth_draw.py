@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from meshnet.anatomy import CSF, DARK, EYE, FAT, GREY, LOW, MIDDLE, WHITE
 
 Task = Literal["tissue", "lesion"]
-Contrast = Literal["any", "T1w", "T2w"]
+Contrast = Literal["any", "T1w", "T2w", "T2w-edge"]
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,9 @@ class ContrastDraw:
 
 
 def draw_contrast(rng: np.random.Generator, kind: Contrast) -> ContrastDraw:
-    """One intensity per channel. T1w and T2w keep the order of tissues, `any` keeps nothing but a
-    least distance between grey and white."""
+    """One intensity per channel. T1w and T2w keep the order of tissues, `any` keeps nothing but a least distance
+    between grey and white. T2w-edge is T2w with grey matter nearly as bright as T2w draws it, and white matter
+    either nearly as bright as grey or nearly as dark as T2w draws it."""
     m = np.zeros(8)
     if kind == "T1w":
         m[WHITE] = rng.uniform(0.62, 0.9)
@@ -97,10 +98,12 @@ def draw_contrast(rng: np.random.Generator, kind: Contrast) -> ContrastDraw:
             rng.uniform(0.5, 1.6),
             m[CSF] * rng.uniform(0.8, 1.4),
         )
-    elif kind == "T2w":
+    elif kind in ("T2w", "T2w-edge"):
+        edge = kind == "T2w-edge"
         m[CSF] = rng.uniform(0.7, 1.1)
-        m[GREY] = m[CSF] * rng.uniform(0.28, 0.72)
-        m[WHITE] = m[GREY] * rng.uniform(0.52, 0.88)
+        m[GREY] = m[CSF] * rng.uniform(0.6 if edge else 0.28, 0.72)
+        flat = edge and rng.random() < 0.6
+        m[WHITE] = m[GREY] * rng.uniform(0.78 if flat else 0.52, 0.62 if edge and not flat else 0.88)
         m[[DARK, LOW, MIDDLE, FAT, EYE]] = (
             rng.uniform(0, 0.12),
             rng.uniform(0.05, 0.5),

@@ -70,12 +70,17 @@ class LesionPlan:
 
 
 def load_lesion_masks(
-    folder: Path, cache: Path, *, skip: Collection[str] = (), only: Collection[str] = ()
+    folder: Path,
+    cache: Path,
+    *,
+    skip: Collection[str] = (),
+    only: Collection[str] = (),
+    size_power: float = 0.5,
 ) -> LesionMasks:
     """All masks of a folder, but those named in `skip` (or just those in `only`); names are file names.
 
     Masks of fewer than 300 voxels are left out: at this resolution they are not learnable as lesions.
-    Drawn in proportion to the square root of their size. Raises FileNotFoundError for an empty folder.
+    Drawn in proportion to their size to the power `size_power`. Raises FileNotFoundError for an empty folder.
     """
     masks = tuple(m for m in _read_all(folder, cache) if m.voxels >= 300)
     known = {m.name for m in masks}
@@ -85,7 +90,7 @@ def load_lesion_masks(
             f"{folder}: no lesion mask {unknown[0]!r} of at least 300 voxels ({len(unknown)} missing)"
         )
     chosen = tuple(m for m in masks if m.name not in skip and (not only or m.name in only))
-    weight = np.sqrt(np.array([m.voxels for m in chosen], float))
+    weight = np.array([m.voxels for m in chosen], float) ** size_power
     return LesionMasks(chosen, weight / weight.sum())
 
 

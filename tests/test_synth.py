@@ -149,7 +149,7 @@ def test_a_whole_head_shows_every_tissue_and_its_intensities_follow_the_contrast
         assert min(np.bincount(scan.labels.ravel(), minlength=4)) > 100
 
 
-@pytest.mark.parametrize("kind", ["T1w", "T2w", "any"])
+@pytest.mark.parametrize("kind", ["T1w", "T2w", "T2w-edge", "any"])
 def test_only_the_configured_contrast_is_drawn_with_tissues_in_its_order(heads: list[Anatomy], kind: Contrast) -> None:
     synthesizer = Synthesizer(heads, SynthConfig(contrasts={kind: 2.0}))
     for seed in range(60):
@@ -160,6 +160,9 @@ def test_only_the_configured_contrast_is_drawn_with_tissues_in_its_order(heads: 
             assert csf < grey < white
         elif kind == "T2w":
             assert csf > grey > white
+        elif kind == "T2w-edge":  # within what T2w draws, so that contrasts beyond that stay unseen
+            assert 0.6 <= grey / csf <= 0.7201
+            assert 0.52 <= white / grey <= 0.62 or 0.78 <= white / grey <= 0.8801
         else:
             assert abs(grey - white) >= 0.0999
 
@@ -279,7 +282,7 @@ def test_steps_of_a_source_depend_on_their_number_alone_and_follow_the_stages(
     assert [source.item(step).image.shape for step in (4, 1, 2)] == [(24, 16, 20), (16, 16, 16), (24, 16, 20)]
     np.testing.assert_array_equal(source.item(3).image, source.item(3).image)
     assert not np.array_equal(source.item(3).image, SynthSource(config, seed=8).item(3).image)
-    with pytest.raises(ConfigError, match=r"data\.contrasts: expected weights for any, T1w, T2w"):
+    with pytest.raises(ConfigError, match=r"data\.contrasts: expected weights for any, T1w, T2w, T2w-edge"):
         SynthSource(replace(config, contrasts={"FLAIR": 1.0}), seed=7)
     with pytest.raises(ConfigError, match=r"data\.task: expected tissue or lesion"):
         SynthSource(replace(config, task="tumour"), seed=7)
