@@ -35,7 +35,7 @@ def visit_deno(job: Job, setting: Setting) -> Visit:
         for file in web_bundle(job.part).glob("*.*"):
             shutil.copy(file, folder)
         (folder / "input.f32").symlink_to(zyx.resolve())
-        trial = {
+        trial: dict[str, Any] = {
             "dims": [job.size] * 3,
             "open": {"f16": job.runtime.f16},
             "repeat": {"atMost": setting.runs_per_visit, "withinMs": setting.warm_within_s * 1e3},

@@ -4,6 +4,8 @@ import activationFile from './activation.wgsl?raw';
 import classifierFile from './classifier.wgsl?raw';
 import classifyFile from './classify.wgsl?raw';
 import convFile from './conv.wgsl?raw';
+import convDispatchFile from './conv_dispatch.wgsl?raw';
+import convLanesFile from './conv_lanes.wgsl?raw';
 import { expand, type Defines } from '../expand';
 import mergeFile from './merge.wgsl?raw';
 import normalizeFile from './normalize.wgsl?raw';
@@ -36,8 +38,8 @@ export class Kernels {
   }
 
   /**
-   * Convolution of a layer to `block` of its output channels, `copies` of the columns kx spelled out; with `classes`
-   * the end of the network is fused into it.
+   * Convolution of a layer to `block` of its output channels, `copies` of the columns kx spelled out (all, where lanes
+   * share their reads); with `classes` the end of the network is fused into it.
    */
   conv(layer: Layer, rows: number, block: number, copies: 1 | 3, variant: Variant, classes: number | null): Pipeline {
     const { inChannels, outChannels } = layer;
@@ -48,7 +50,6 @@ export class Kernels {
       F16: Number(variant.f16),
       ACTIVATION: layer.norm === null ? layer.activation : 'none',
       ROWS: rows,
-      LANES: Number(lanes),
       COPIES: copies,
       BLOCK: block,
       QUADS: quadsOf(block),
@@ -61,7 +62,8 @@ export class Kernels {
       WIDTH: outChannels,
       CLASSES: classes ?? 0,
     };
-    const files = [...(lanes ? ['enable subgroups;'] : []), storageFile, activationFile, ...(classes === null ? [] : [classifierFile]), convFile];
+    const end = [activationFile, ...(classes === null ? [] : [classifierFile]), convDispatchFile];
+    const files = lanes ? ['enable subgroups;', storageFile, ...end, convLanesFile] : [storageFile, ...end, convFile];
     const constants = { WORKGROUP_X: workgroup.x, WORKGROUP_Y: workgroup.y, IN_CHANNELS: inChannels };
     return this.pipeline(`conv ${inChannels}→${block}${classes === null ? '' : `→${classes} labels`}`, files, defines, constants);
   }

@@ -7,7 +7,7 @@ export type AdapterKind = 'hardware' | 'llvmpipe' | 'swiftshader' | 'software';
 export interface Tunables extends Costs {
   /** From so many voxels on, the convolution spells out its three columns kx: faster, but thrice the program to compile. */
   readonly unrollFromVoxels: number;
-  /** Weights come from a texture, different ones in every lane (`subgroups`), and sums are written once per turn: `LANES` in conv.wgsl. */
+  /** Weights come from a texture, different ones in every lane (`subgroups`), and sums are written once per turn: conv_lanes.wgsl. */
   readonly lanes: boolean;
   /** Workgroup of the convolution, columns × row groups. */
   readonly workgroup: { readonly x: number; readonly y: number };

@@ -1,0 +1,95 @@
+// The same convolution as conv.wgsl, tile and dispatch included, for SwiftShader, which loads a buffer lane by lane, checks
+// each, and keeps every sum in memory under a mask: weights come from a texture, four lanes load different ones and hand
+// them to each other, so that one read brings sixteen; and a sum is written once for nine taps. Subgroup functions need
+// uniform control flow: nothing returns early, and what lies outside is computed and thrown away.
+// Bindings: conv_dispatch.wgsl; weights = a texture, a row of QUADS texels for each [kz][c][kx], then one of biases.
+@group(0) @binding(4) var weights: texture_2d<f32>;
+
+@compute @workgroup_size(WORKGROUP_X, WORKGROUP_Y, 1)
+fn main(
+  @builtin(global_invocation_id) id: vec3u,
+  @builtin(workgroup_id) workgroup: vec3u,
+  @builtin(subgroup_invocation_id) lane: u32,
+) {
+  let nx = i32(u.size.x);
+  let ny = i32(u.size.y);
+  let d = i32(u.dilation);
+  let x = i32(id.x);
+  let group = i32(id.y + u.first_group);
+  let top = (group / d) * ($(ROWS) * d) + group % d;
+  let plane = workgroup.z;
+  let channel_stride = u.size.x * u.size.y;
+
+//#for r in ROWS + 2
+  let y_$(r) = top + $(r) * d - d;
+  let inside_$(r) = y_$(r) >= 0 && y_$(r) < ny && x < nx;
+  let row_$(r) = u32(clamp(y_$(r), 0, ny - 1) * nx);
+//#end
+
+//#for q in BIAS_QUADS
+  let bias_$(q) = textureLoad(weights, vec2u($(q)u, 9u * IN_CHANNELS), 0);
+//#end
+//#for r in ROWS
+//#for o in BLOCK
+  var acc_$(r)_$(o) = bias_$(o / 4)[$(o % 4)];
+//#end
+//#end
+
+//#for k in 3
+  if (plane < u.planes_of[$(k)]) {
+    var tap = $(k) * IN_CHANNELS * 3u;
+    var channel = u.first[$(k)] + plane * u.in_stride;
+    for (var c = 0u; c < IN_CHANNELS; c++) {
+//#for kx in 3
+      let column_$(kx) = x + $(kx) * d - d;
+      let wide_$(kx) = column_$(kx) >= 0 && column_$(kx) < nx;
+      let at_$(kx) = channel + u32(clamp(column_$(kx), 0, nx - 1));
+//#for r in ROWS + 2
+      let v_$(kx)_$(r) = select(0.0, f32(window_$(k)[at_$(kx) + row_$(r)]), wide_$(kx) && inside_$(r));
+//#end
+//#for f in (QUADS + 3) / 4
+      let fetched_$(kx)_$(f) = textureLoad(weights, vec2u($(4 * f)u + lane % 4u, tap + $(kx)u), 0);
+//#end
+//#for q in QUADS
+      let w_$(kx)_$(q) = subgroupBroadcast(fetched_$(kx)_$(q / 4), $(q % 4)u);
+//#end
+//#end
+//#for o in BLOCK
+//#for r in ROWS
+      acc_$(r)_$(o) = acc_$(r)_$(o)
+//#for kx in 3
+//#for ky in 3
+        + w_$(kx)_$((ky * BLOCK + o) / 4)[$((ky * BLOCK + o) % 4)] * v_$(kx)_$(r + ky)
+//#end
+//#end
+      ;
+//#end
+//#end
+      tap += 3u;
+      channel += channel_stride;
+    }
+  }
+//#end
+
+//#if FUSE
+//#for r in ROWS
+  if (inside_$(r + 1)) {
+    var a: array<f32, $(WIDTH)>;
+//#for o in BLOCK
+    a[$(o)] = activate(acc_$(r)_$(o));
+//#end
+    let byte = u.first_byte + plane * channel_stride + row_$(r + 1) + id.x;
+    classify(a, byte, 0u, 0u, u.margin_offset);
+  }
+//#end
+//#else
+  let base = u.first.w + plane * u.out_stride + id.x;
+//#for r in ROWS
+  if (inside_$(r + 1)) {
+//#for o in BLOCK
+    out[base + row_$(r + 1) + $(o)u * channel_stride] = pack(activate(acc_$(r)_$(o)));
+//#end
+  }
+//#end
+//#end
+}
