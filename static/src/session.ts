@@ -114,6 +114,7 @@ export class Session {
     resetProgress();
     this.enter('running', `Segmenting with ${model.name}…`);
     await this.draw((viewer) => { viewer.clearLabels(); });
+    const awake = await keepAwake();
     try {
       this.result = await this.client.call('run', { source: model.source, options: this.options }, this.stageListener());
       showBackend(this.result.report, 'Ran');
@@ -123,6 +124,8 @@ export class Session {
     } catch (error) {
       if (error instanceof CallError && error.cancelled) this.enter('ready', 'Cancelled. The scan is still open; press Segment to start again.');
       else this.fail(error);
+    } finally {
+      void awake?.release();
     }
   }
 
@@ -338,4 +341,13 @@ export class Session {
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
+}
+
+/** Phones lock after half a minute and stop the page with it. Null where the browser can't or won't. */
+async function keepAwake(): Promise<WakeLockSentinel | null> {
+  try {
+    return await navigator.wakeLock.request('screen');
+  } catch {
+    return null;
+  }
 }

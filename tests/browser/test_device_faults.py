@@ -24,8 +24,7 @@ from tests.browser.site import (
 )
 from tests.browser.site import write_scan as write_head
 
-#: The device ends with the second submission of its first run.
-WEBGPU_LOST = """
+_WEBGPU_AS_HARDWARE = """
 Object.defineProperty(GPUAdapter.prototype, 'info', {get: () => (
   {vendor: 'test', architecture: 'card', device: '', description: '', isFallbackAdapter: false})});
 const requestDevice = GPUAdapter.prototype.requestDevice;
@@ -35,13 +34,29 @@ GPUAdapter.prototype.requestDevice = async function (...request) {
   if (devices++ > 0) return device;
   const submit = device.queue.submit.bind(device.queue);
   let submissions = 0;
-  device.queue.submit = (commands) => {
-    submit(commands);
-    if (++submissions === 2) device.destroy();
-  };
+  device.queue.submit = (commands) => { faulty(device, submit, commands, ++submissions); };
   return device;
 };
 """
+
+#: The device ends with the second submission of its first run.
+WEBGPU_LOST = (
+    _WEBGPU_AS_HARDWARE
+    + """
+function faulty(device, submit, commands, number) {
+  submit(commands);
+  if (number === 2) device.destroy();
+}
+"""
+)
+
+#: Drops the second submission without a word, as Metal does with those of a page in the background.
+WEBGPU_DROPS = (
+    _WEBGPU_AS_HARDWARE
+    + """
+function faulty(device, submit, commands, number) { submit(number === 2 ? [] : commands); }
+"""
+)
 
 _WEBGL2_AS_HARDWARE = """
 const GL = WebGL2RenderingContext.prototype;
@@ -147,10 +162,11 @@ def run(page: Page, scan: Path, state: str) -> str:
     ("flags", "fault", "said"),
     [
         (WEBGPU, WEBGPU_LOST, "WebGPU: failed: the device was closed"),
+        (WEBGPU, WEBGPU_DROPS, "WebGPU: failed: the graphics device left 1 of "),
         (WEBGL2, WEBGL2_LOST, "WebGL2: failed: the graphics device was lost"),
         (WEBGL2, WEBGL2_REFUSES, "WebGL2: failed: the device refused a step of the computation"),
     ],
-    ids=["webgpu", "webgl2", "webgl2 refuses a draw"],
+    ids=["webgpu", "webgpu drops work", "webgl2", "webgl2 refuses a draw"],
 )
 def test_a_device_that_fails_in_a_run_hands_over_to_the_next_and_says_why(
     *,
@@ -172,6 +188,29 @@ def test_a_device_that_fails_in_a_run_hands_over_to_the_next_and_says_why(
     name, _, reason = said.partition(": failed: ")
     expect(backend).to_contain_text(name)
     assert reason in (page.get_by_test_id("diagnostics").text_content() or "")
+    assert_same_labels(save(page, "native", tmp_path), predicted(models / "tissue", scan, tmp_path))
+
+
+#: No thread's script can be loaded.
+NO_THREADS = """
+Object.defineProperty(navigator, 'hardwareConcurrency', {get: () => 2});
+self.Worker = class {
+  constructor() { setTimeout(() => this.onerror({message: ''}), 100); }
+  postMessage() {}
+  terminate() {}
+};
+"""
+
+
+def test_the_cpu_goes_on_alone_where_threads_cannot_be_had(
+    open_page: OpenPage, url: str, models: Path, scan: Path, tmp_path: Path
+) -> None:
+    page = open_with_fault(open_page, url, (), NO_THREADS, "?backend=cpu")
+
+    run(page, scan, "done")
+
+    said = page.get_by_test_id("diagnostics").text_content() or ""
+    assert "threads failed: CPU thread: its script did not load" in said
     assert_same_labels(save(page, "native", tmp_path), predicted(models / "tissue", scan, tmp_path))
 
 

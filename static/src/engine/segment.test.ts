@@ -62,6 +62,12 @@ test('a probe that throws is a reason, not an end', async () => {
   expect((await probeAll([broken]))[0]!.probe).toEqual({ available: false, reason: 'driver crashed' });
 });
 
+test('a probe that throws before it promises anything is a reason too', async () => {
+  const broken: BackendModule = { id: 'tfjs', probe: () => { throw new Error('OffscreenCanvas is not defined'); }, open: () => Promise.reject(new Error('never')) };
+
+  expect((await probeAll([broken]))[0]!.probe).toEqual({ available: false, reason: 'OffscreenCanvas is not defined' });
+});
+
 describe('a run', () => {
   const quiet = (): void => undefined;
 
@@ -76,6 +82,32 @@ describe('a run', () => {
     expect(result.whyNot).toEqual(['WebGPU: failed: device lost']);
     expect(told).toEqual(['webgpu', 'cpu']);
     expect([gpu.disposed(), cpu.disposed()]).toEqual([1, 1]);
+  });
+
+  test('passes over what failed before on the model, unless there is nothing else', async () => {
+    let runs = 0;
+    const gpu = backend('webgpu', hardware('GPU'), () => { runs++; return Promise.reject(new Error('device lost')); });
+    const cpu = backend('cpu', hardware('2 threads'));
+    const failures = new Map<BackendId, string>();
+    const run = (candidates: Candidate[]) => segment(GRAPH, INPUT, rankBackends(candidates, null), {}, quiet, failures);
+
+    await run([gpu, cpu]);
+    const again = await run([gpu, cpu]);
+
+    expect(again.whyNot).toEqual(['WebGPU: failed before (device lost); reload the page to try it again']);
+    expect(runs).toBe(1);
+    await expect(run([gpu])).rejects.toThrow('WebGPU: failed: device lost');
+    expect(runs).toBe(2);
+  });
+
+  test('that gives labels the model does not have has failed', async () => {
+    const gpu = backend('webgpu', hardware('GPU'), () => Promise.resolve({ ...RESULT, labels: Uint8Array.of(0, 1, 3) }));
+    const cpu = backend('cpu', hardware('2 threads'));
+
+    const result = await segment(GRAPH, INPUT, rankBackends([gpu, cpu], null), {}, quiet);
+
+    expect(result.backend).toBe('cpu');
+    expect(result.whyNot).toEqual(['WebGPU: failed: it gave the label 3, the model has 2 labels']);
   });
 
   test('fails with every reason where all fail', async () => {

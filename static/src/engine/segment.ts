@@ -31,12 +31,15 @@ export interface SegmentResult extends RunResult {
   readonly milliseconds: number;
 }
 
+/** What failed on this model since the page was loaded, and how. */
+export type Failures = Map<BackendId, string>;
+
 /** Asks every backend whether it can run here; a probe that throws counts as a reason. */
 export async function probeAll(modules: readonly BackendModule[]): Promise<Candidate[]> {
   return Promise.all(
     modules.map(async (module) => ({
       module,
-      probe: await module.probe().catch((error: unknown): Probe => ({ available: false, reason: messageOf(error) })),
+      probe: await Promise.resolve().then(() => module.probe()).catch((error: unknown): Probe => ({ available: false, reason: messageOf(error) })),
     })),
   );
 }
@@ -64,7 +67,8 @@ export function rankBackends(candidates: readonly Candidate[], forced: BackendId
 
 /**
  * Runs on the best backend; where one fails (device lost, out of memory) the next one takes over and the
- * failure is reported in `whyNot`. A cancelled run rejects with the signal's reason.
+ * failure is reported in `whyNot`. Backends in `failures` are passed over while there is another: a driver that was
+ * reset would be reset at every run. A cancelled run rejects with the signal's reason.
  */
 export async function segment(
   graph: Graph,
@@ -72,10 +76,17 @@ export async function segment(
   choice: Choice,
   options: RunOptions,
   onBackend: (chosen: Pick<SegmentResult, 'backend' | 'device' | 'details' | 'whyNot'>) => void,
+  failures: Failures = new Map(),
 ): Promise<SegmentResult> {
   const whyNot = [...choice.passedOver];
+  const untried = choice.ranked.filter(({ module }) => !failures.has(module.id));
   for (const { module, probe } of choice.ranked) {
     if (!probe.available) continue;
+    const before = failures.get(module.id);
+    if (before !== undefined && untried.length > 0) {
+      whyNot.push(named(module.id, `failed before (${before}); reload the page to try it again`));
+      continue;
+    }
     onBackend({ backend: module.id, device: probe.device, details: probe.details, whyNot: [...whyNot] });
     const start = performance.now();
     let backend: Backend | null = null;
@@ -83,16 +94,24 @@ export async function segment(
       backend = await module.open();
       const result = await backend.run(graph, input, options);
       const milliseconds = performance.now() - start;
+      checkLabels(result.labels, graph.classes);
       const details = { ...probe.details, ...result.details };
       return { ...result, backend: module.id, device: probe.device, details, whyNot, milliseconds };
     } catch (error) {
       options.signal?.throwIfAborted();
+      failures.set(module.id, messageOf(error));
       whyNot.push(named(module.id, `failed: ${messageOf(error)}`));
     } finally {
       backend?.dispose();
     }
   }
   throw new Error(`The model could not be run. ${whyNot.join('; ')}`);
+}
+
+/** Throws an Error where a label is none of the model's: a device wrote something else there, or nothing. */
+function checkLabels(labels: Uint8Array, classes: number): void {
+  const wrong = labels.find((label) => label >= classes);
+  if (wrong !== undefined) throw new Error(`it gave the label ${wrong}, the model has ${classes} labels`);
 }
 
 /** "WebGPU: no adapter", whether or not the reason says the name itself. */

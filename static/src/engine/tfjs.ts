@@ -5,7 +5,7 @@ import type { BackendModule, Probe } from './types';
 const SOFTWARE_RENDERER = /swiftshader|llvmpipe|softpipe|software|basic render/i;
 
 function probe(): Promise<Probe> {
-  const gl = new OffscreenCanvas(1, 1).getContext('webgl2');
+  const gl = typeof OffscreenCanvas === 'undefined' ? null : new OffscreenCanvas(1, 1).getContext('webgl2');
   if (gl?.getExtension('EXT_color_buffer_float') == null) {
     const why = gl === null ? 'no WebGL2' : 'WebGL2 without float textures';
     return Promise.resolve({ available: true, device: `JavaScript (${why})`, software: true, details: { runs: 'cpu' } });

@@ -15,9 +15,9 @@ import { cpu } from './cpu/index';
 import { loadModel, needsAnswers } from './model-source';
 import { separateParts } from './parts';
 import type { BackendChoice, BackendOptions, CallName, Calls, DisplayArray, Failure, FromWorker, Outcome, Request, Stage, ToWorker } from './protocol';
-import { probeAll, rankBackends, segment } from './segment';
+import { probeAll, rankBackends, segment, type Failures } from './segment';
 import { tfjs } from './tfjs';
-import type { RunOptions } from './types';
+import type { BackendId, RunOptions } from './types';
 import { webgl2 } from './webgl2/index';
 import { webgpu } from './webgpu/index';
 
@@ -133,12 +133,21 @@ async function runModel({ spec, graph }: LoadedModel, options: BackendOptions, s
   };
   const result = await segment(graph, input, choice, runOptions, (chosen: BackendChoice) => {
     tell({ stage: 'backend', ...chosen });
-  });
+  }, failuresOf(spec.id));
   // The page does not open a scan during a run; if it ever did, these labels must not become the new scan's.
   if (memory.prepared !== prepared) throw new Error('Another scan was opened during the run; press Segment again.');
   memory.labels = { conformed: fromNetworkLabels(result.labels, conformed, spec), classes: graph.classes };
   const { backend, device, details, whyNot, milliseconds, timings, peakBytes, largestBufferBytes } = result;
   return { spec, report: { backend, device, details, whyNot, milliseconds, timings, peakBytes, largestBufferBytes } };
+}
+
+/** By model, because one that did not fit says nothing about a smaller one. */
+const failures = new Map<string, Failures>();
+
+function failuresOf(model: string): Failures {
+  const known = failures.get(model) ?? new Map<BackendId, string>();
+  failures.set(model, known);
+  return known;
 }
 
 /** The scan on the model's grid: nearly always the one made when it was opened. */

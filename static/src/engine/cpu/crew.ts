@@ -1,6 +1,6 @@
 // Who computes: this thread alone, or worker threads on shared memory.
 import { instantiate } from './kernel';
-import { RunMemory } from './memory';
+import { RunMemory, ThreadsFailed } from './memory';
 import type { Pass, Program } from './program';
 import type { Crew } from './run';
 import type { FromThread, ToThread } from './thread';
@@ -119,8 +119,8 @@ function answer(worker: Worker): Promise<readonly number[]> {
   return new Promise((resolve, reject) => {
     worker.onmessage = ({ data }: MessageEvent<FromThread>) => {
       if (data.kind === 'done') resolve(data.milliseconds);
-      else reject(new Error(`CPU thread: ${data.message}`));
+      else reject(new ThreadsFailed(`CPU thread: ${data.message}`));
     };
-    worker.onerror = (event) => { reject(new Error(`CPU thread: ${event.message === '' ? 'its script did not load; reload the page' : event.message}`)); };
+    worker.onerror = (event) => { reject(new ThreadsFailed(`CPU thread: ${event.message === '' ? 'its script did not load; reload the page' : event.message}`)); };
   });
 }

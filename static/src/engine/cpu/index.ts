@@ -2,7 +2,8 @@
 import type { Backend, BackendModule, Probe } from '../types';
 import { soloCrew, ThreadCrew } from './crew';
 import { detectFeatures, loadKernel } from './kernel';
-import { runGraph } from './run';
+import { ThreadsFailed } from './memory';
+import { runGraph, type Crew } from './run';
 
 /** More threads than this only wait for memory. */
 const MAX_THREADS = 16;
@@ -26,8 +27,8 @@ async function open(): Promise<Backend> {
   const { simd, relaxedSimd } = detectFeatures();
   if (!simd) throw new Error('CPU: this browser has no WebAssembly SIMD; update it');
   const threads = threadsHere();
-  const module = await loadKernel(relaxedSimd, threads > 1);
-  const crew = threads > 1 ? new ThreadCrew(module, threads) : soloCrew(module);
+  const alone = async (): Promise<Crew> => soloCrew(await loadKernel(relaxedSimd, false));
+  let crew: Crew = threads > 1 ? new ThreadCrew(await loadKernel(relaxedSimd, true), threads) : await alone();
   let running = false;
   return {
     id: 'cpu',
@@ -36,6 +37,14 @@ async function open(): Promise<Backend> {
       running = true;
       try {
         return await runGraph(crew, graph, input, options);
+      } catch (error) {
+        // Phones refuse shared memories of a size they give unshared, and an extension may block a thread's script.
+        options.signal?.throwIfAborted();
+        if (!(error instanceof ThreadsFailed) || !(crew instanceof ThreadCrew)) throw error;
+        crew.end();
+        crew = await alone();
+        const result = await runGraph(crew, graph, input, options);
+        return { ...result, details: { ...result.details, threads: 1, 'threads failed': error.message } };
       } finally {
         running = false;
       }

@@ -21,11 +21,15 @@ export class RunMemory {
   }
 }
 
+/** Threads, or the memory they share, are not to be had; one thread on a memory of its own may be. */
+export class ThreadsFailed extends Error {}
+
 function allocate(pages: number, shared: boolean): WebAssembly.Memory {
   try {
     return new WebAssembly.Memory({ initial: pages, maximum: pages, shared });
   } catch (error) {
     const gigabytes = ((pages * 65536) / 2 ** 30).toFixed(2);
-    throw new Error(`CPU: the browser would not give ${gigabytes} GiB of memory (${pages * 65536} bytes); close other tabs or use a narrower model`, { cause: error });
+    const message = `CPU: the browser would not give ${gigabytes} GiB of memory (${pages * 65536} bytes); close other tabs or use a narrower model`;
+    throw new (shared ? ThreadsFailed : Error)(message, { cause: error });
   }
 }

@@ -41,6 +41,7 @@ export function openContext(): GlDevice {
   canvas.addEventListener('webglcontextlost', () => {
     lost = true;
   });
+  gl.disable(gl.DITHER); // on by default, and labels are not colours
   const names = gl.getExtension('WEBGL_debug_renderer_info');
   const renderer = String(gl.getParameter(names?.UNMASKED_RENDERER_WEBGL ?? gl.RENDERER));
   const limit = (name: GLenum) => Number(gl.getParameter(name));
@@ -177,8 +178,12 @@ export class OutOfMemory extends Error {}
 export function checkErrors(device: GlDevice): void {
   if (device.lost()) throw lostError();
   const error = device.gl.getError();
+  if (error === device.gl.OUT_OF_MEMORY) throw new OutOfMemory('WebGL2: the device ran out of memory in the computation');
   if (error !== device.gl.NO_ERROR) throw new Error(`WebGL2: the device refused a step of the computation (error ${error}); choose another engine, or the CPU`);
 }
+
+/** A wait aims at 150 ms; some drivers drop work without a word, and its fence never comes. */
+const PATIENCE_MS = 60_000;
 
 /** Waits until everything drawn so far is done, without blocking the thread; rejects on abort or loss. */
 export async function finish(device: GlDevice, signal: AbortSignal | undefined): Promise<void> {
@@ -186,10 +191,16 @@ export async function finish(device: GlDevice, signal: AbortSignal | undefined):
   const fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
   if (fence === null) throw lostError();
   gl.flush();
+  let waited = 0;
+  let last = performance.now();
   try {
     for (;;) {
       signal?.throwIfAborted();
       if (device.lost()) throw lostError();
+      const now = performance.now();
+      waited += Math.min(now - last, 1000); // a phone that sleeps is not a device that hangs
+      last = now;
+      if (waited > PATIENCE_MS) throw new Error('WebGL2: the graphics device stopped answering; run again, or choose the CPU');
       const status = gl.clientWaitSync(fence, 0, 0);
       if (status === gl.ALREADY_SIGNALED || status === gl.CONDITION_SATISFIED) return;
       if (status === gl.WAIT_FAILED) throw lostError();

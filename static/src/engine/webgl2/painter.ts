@@ -121,6 +121,7 @@ export class Painter {
   async wait(): Promise<void> {
     this.pending = 0;
     await finish(this.device, this.signal);
+    checkErrors(this.device); // memory that some drivers take only at the first draw, for one
   }
 
   /** Everything but the programs, which the device keeps. */

@@ -25,11 +25,12 @@ async function requestAdapter(): Promise<GPUAdapter> {
 export async function probeDevice(): Promise<Probe> {
   try {
     const adapter = await requestAdapter();
-    const { info, limits } = adapter;
+    const { limits } = adapter;
+    const info = infoOf(adapter);
     return {
       available: true,
       device: describe(info),
-      software: kindOf(adapter) !== 'hardware',
+      software: isSoftware(kindOf(adapter)),
       details: {
         vendor: info.vendor,
         architecture: info.architecture,
@@ -60,10 +61,10 @@ function featuresFor(kind: AdapterKind, timestamps: boolean): GPUFeatureName[] {
 export async function openDevice(f16: boolean, timestamps?: boolean): Promise<OpenDevice> {
   const adapter = await requestAdapter();
   if (f16 && !adapter.features.has('shader-f16')) {
-    throw new Error(`WebGPU: ${describe(adapter.info)} lacks shader-f16; use 32-bit storage`);
+    throw new Error(`WebGPU: ${describe(infoOf(adapter))} lacks shader-f16; use 32-bit storage`);
   }
   const kind = kindOf(adapter);
-  const requiredFeatures = featuresFor(kind, timestamps ?? kind === 'hardware').filter((name) => adapter.features.has(name));
+  const requiredFeatures = featuresFor(kind, timestamps ?? !isSoftware(kind)).filter((name) => adapter.features.has(name));
   const device = await adapter.requestDevice({ label: 'meshnet', requiredFeatures });
   let reported: string | null = null;
   device.onuncapturederror = (event) => {
@@ -85,14 +86,26 @@ export async function openDevice(f16: boolean, timestamps?: boolean): Promise<Op
   return { device, kind, lost, takeError };
 }
 
-function describe(info: GPUAdapterInfo): string {
+function describe(info: Pick<GPUAdapterInfo, 'vendor' | 'architecture' | 'device' | 'description'>): string {
   return info.description || [info.vendor, info.architecture, info.device].filter((part) => part !== '').join(' ') || 'unnamed adapter';
 }
 
+/** Chrome before 127 has adapters that say nothing about themselves. */
+function infoOf(adapter: GPUAdapter): Pick<GPUAdapterInfo, 'vendor' | 'architecture' | 'device' | 'description' | 'isFallbackAdapter'> {
+  return 'info' in adapter ? adapter.info : { vendor: '', architecture: '', device: '', description: '', isFallbackAdapter: false };
+}
+
+function isSoftware(kind: AdapterKind): boolean {
+  return kind !== 'hardware' && kind !== 'mobile';
+}
+
 /** Fallback adapters and the known software rasterisers rank after the CPU engine. */
-function kindOf({ info, features }: GPUAdapter): AdapterKind {
+function kindOf(adapter: GPUAdapter): AdapterKind {
+  const { features } = adapter;
+  const info = infoOf(adapter);
   const text = `${info.vendor} ${info.architecture} ${info.device} ${info.description}`;
   if (/llvmpipe|lavapipe/i.test(text)) return 'llvmpipe';
   if (/swiftshader/i.test(text) && features.has('subgroups')) return 'swiftshader';
-  return info.isFallbackAdapter || /swiftshader|basic render|software/i.test(text) ? 'software' : 'hardware';
+  if (info.isFallbackAdapter || /swiftshader|basic render|software/i.test(text)) return 'software';
+  return /^(arm|qualcomm|img-tec)$/i.test(info.vendor) ? 'mobile' : 'hardware';
 }

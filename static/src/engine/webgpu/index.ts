@@ -1,10 +1,10 @@
 // The WebGPU backend: our own WGSL, within the default limits of any device.
+import { machineMemoryGiB, savesMemory } from '../storage';
 import type { Backend, BackendModule, EngineInput, Graph, RunOptions, RunResult } from '../types';
 import { openDevice, probeDevice } from './device';
 import { Kernels } from './kernels';
 import { OutOfMemory } from './memory';
 import { planFor, runGraph } from './run';
-import { machineMemoryGiB, savesMemory } from './storage';
 import { TUNABLES, type Tunables } from './tunables';
 
 export interface WebGpuOptions {

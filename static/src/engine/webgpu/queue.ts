@@ -2,9 +2,12 @@
 // resets a long one, and a cancel is noticed between two of them.
 import type { OpenDevice } from './device';
 import type { Memory } from './memory';
+import { Receipts } from './receipts';
 import { GpuTimer } from './timer';
 
 const TARGET_MS = 250;
+/** Some drivers drop work without a word, and its end is never told. */
+const PATIENCE_S = 60;
 /** First guess, before anything was timed: 20 million multiply-adds take under a second anywhere. */
 const FIRST_MACS = 20e6;
 /** Uniform blocks of one submission, 256 bytes apart as the default limits ask. */
@@ -22,6 +25,7 @@ export class Queue {
   private readonly uniforms = new Uint8Array(SLOTS * SLOT_BYTES);
   private readonly uniformBuffer: GPUBuffer;
   private readonly timer: GpuTimer | null;
+  private readonly receipts: Receipts;
 
   constructor(
     private readonly open: OpenDevice,
@@ -31,6 +35,7 @@ export class Queue {
   ) {
     this.uniformBuffer = memory.buffer('uniforms', SLOTS * SLOT_BYTES, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
     this.timer = open.device.features.has('timestamp-query') ? new GpuTimer(memory, SLOTS) : null;
+    this.receipts = new Receipts(open.device, memory);
   }
 
   get commands(): GPUCommandEncoder {
@@ -79,24 +84,46 @@ export class Queue {
     const { device } = this.open;
     device.queue.writeBuffer(this.uniformBuffer, 0, this.uniforms, 0, this.used * SLOT_BYTES);
     this.timer?.resolve(this.encoder, this.used);
+    this.receipts.sign(this.encoder);
     const start = performance.now();
     device.queue.submit([this.encoder.finish()]);
     this.encoder = null;
-    await this.wait(done());
+    // Both at once: each wait costs Firefox some 100 ms. Without the times the run goes on.
+    const times = this.timer?.read(this.used).catch(() => null) ?? null;
+    const [, gpuMilliseconds] = await this.wait(Promise.all([done(), times]));
     const elapsed = performance.now() - start;
     // Small submissions are all overhead and say nothing about the rate.
     if (this.macs >= this.budget / 4) {
       this.budget *= Math.min(4, Math.max(0.25, TARGET_MS / Math.max(elapsed, 1)));
     }
-    this.onDone(this.macs, this.timer === null ? null : await this.wait(this.timer.read(this.used)));
+    this.onDone(this.macs, gpuMilliseconds);
     this.macs = 0;
     this.used = 0;
     this.check();
+    if (this.receipts.full) await this.confirm();
   }
 
-  /** The value of `promise`, unless the device is lost or the run aborted first. */
-  async wait<T>(promise: Promise<T>): Promise<T> {
-    return orAbort(Promise.race([promise, this.open.lost]), this.signal);
+  /** Rejects unless everything submitted was carried out. */
+  async confirm(): Promise<void> {
+    await this.receipts.check((promise) => this.wait(promise));
+    this.check();
+  }
+
+  /** The value of `promise`, unless the device is lost, gives no answer, or the run is aborted first. */
+  private async wait<T>(promise: Promise<T>): Promise<T> {
+    let seconds = 0;
+    let timer: ReturnType<typeof setInterval> | undefined;
+    // Ticks, not the clock: a phone that sleeps is not a device that hangs.
+    const silent = new Promise<never>((_, reject) => {
+      timer = setInterval(() => {
+        if (++seconds === PATIENCE_S) reject(new Error('WebGPU: the graphics device stopped answering; run again, or choose the CPU'));
+      }, 1000);
+    });
+    try {
+      return await orAbort(Promise.race([promise, this.open.lost, silent]), this.signal);
+    } finally {
+      clearInterval(timer);
+    }
   }
 
   private check(): void {

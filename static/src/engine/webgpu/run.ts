@@ -27,6 +27,7 @@ export async function runGraph(open: OpenDevice, kernels: Kernels, tunables: Tun
       await carryOut(run, step);
     }
     await run.queue.flush();
+    await run.queue.confirm();
     const timings = clock.finish();
     const { labels, margin } = run;
     const { peakBytes, largestBufferBytes } = memory;

@@ -11,7 +11,11 @@ export function savesMemory(float32Bytes: number, machineGiB: number | undefined
   return machineGiB !== undefined && machineGiB < 8 && float32Bytes > (machineGiB * GIB) / 4;
 }
 
-/** Chromium's `navigator.deviceMemory`: a power of two, rounded; undefined elsewhere. */
+/**
+ * Chromium's `navigator.deviceMemory`: a power of two, rounded; undefined elsewhere. Safari says nothing, but on a phone
+ * a page with graphics memory and all that takes more than about 1.5 GiB is ended without a word.
+ */
 export function machineMemoryGiB(): number | undefined {
-  return (navigator as Navigator & { readonly deviceMemory?: number }).deviceMemory;
+  const { deviceMemory, userAgent } = navigator as Navigator & { readonly deviceMemory?: number };
+  return deviceMemory ?? (/iPhone|iPad|iPod/.test(userAgent) ? 3 : undefined);
 }
