@@ -58,6 +58,17 @@ function faulty(device, submit, commands, number) { submit(number === 2 ? [] : c
 """
 )
 
+#: Compiles every kernel wrongly, as some phones' drivers do: activations of half the size.
+WEBGPU_MISCOMPILES = """
+Object.defineProperty(GPUAdapter.prototype, 'info', {get: () => (
+  {vendor: 'test', architecture: 'card', device: '', description: '', isFallbackAdapter: false})});
+const createShaderModule = GPUDevice.prototype.createShaderModule;
+GPUDevice.prototype.createShaderModule = function ({code, ...rest}) {
+  const wrong = code.replace('fn activate(v: f32) -> f32 {', 'fn activate(w: f32) -> f32 { let v = w * 0.5;');
+  return createShaderModule.call(this, {code: wrong, ...rest});
+};
+"""
+
 _WEBGL2_AS_HARDWARE = """
 const GL = WebGL2RenderingContext.prototype;
 const UNMASKED_RENDERER = 0x9246;
@@ -163,10 +174,11 @@ def run(page: Page, scan: Path, state: str) -> str:
     [
         (WEBGPU, WEBGPU_LOST, "WebGPU: failed: the device was closed"),
         (WEBGPU, WEBGPU_DROPS, "WebGPU: failed: the graphics device left 1 of "),
+        (WEBGPU, WEBGPU_MISCOMPILES, "WebGPU: failed: its answers differ from the CPU's in "),
         (WEBGL2, WEBGL2_LOST, "WebGL2: failed: the graphics device was lost"),
         (WEBGL2, WEBGL2_REFUSES, "WebGL2: failed: the device refused a step of the computation"),
     ],
-    ids=["webgpu", "webgpu drops work", "webgl2", "webgl2 refuses a draw"],
+    ids=["webgpu", "webgpu drops work", "webgpu miscompiles", "webgl2", "webgl2 refuses a draw"],
 )
 def test_a_device_that_fails_in_a_run_hands_over_to_the_next_and_says_why(
     *,

@@ -6,7 +6,7 @@ const hardware = (device: string): Probe => ({ available: true, device, software
 const software = (device: string): Probe => ({ available: true, device, software: true, details: {} });
 const missing = (reason: string): Probe => ({ available: false, reason });
 
-const RESULT: RunResult = { labels: new Uint8Array(1), margin: null, timings: [], peakBytes: 0, largestBufferBytes: 0 };
+const RESULT: RunResult = { labels: new Uint8Array(1), margin: new Uint8Array(1), timings: [], peakBytes: 0, largestBufferBytes: 0 };
 const GRAPH: Graph = { layers: [], inChannels: 1, classes: 2 };
 const INPUT = { data: new Float32Array(1), dims: [1, 1, 1] as const };
 
@@ -88,8 +88,8 @@ describe('a run', () => {
     let runs = 0;
     const gpu = backend('webgpu', hardware('GPU'), () => { runs++; return Promise.reject(new Error('device lost')); });
     const cpu = backend('cpu', hardware('2 threads'));
-    const failures = new Map<BackendId, string>();
-    const run = (candidates: Candidate[]) => segment(GRAPH, INPUT, rankBackends(candidates, null), {}, quiet, failures);
+    const experience = { failed: new Map<BackendId, string>(), checked: new Set<BackendId>() };
+    const run = (candidates: Candidate[]) => segment(GRAPH, INPUT, rankBackends(candidates, null), {}, quiet, experience);
 
     await run([gpu, cpu]);
     const again = await run([gpu, cpu]);
@@ -100,8 +100,31 @@ describe('a run', () => {
     expect(runs).toBe(2);
   });
 
+  test('on graphics hardware whose answers differ from the CPU\u2019s goes to the CPU, and is asked once', async () => {
+    let gpuRuns = 0;
+    const gpu = backend('webgpu', hardware('GPU'), () => { gpuRuns++; return Promise.resolve({ ...RESULT, labels: Uint8Array.of(1), margin: Uint8Array.of(200) }); });
+    const cpu = backend('cpu', hardware('2 threads'), () => Promise.resolve({ ...RESULT, margin: Uint8Array.of(200) }));
+
+    const result = await segment(GRAPH, INPUT, rankBackends([gpu, cpu], null), {}, quiet);
+
+    expect(result.backend).toBe('cpu');
+    expect(result.whyNot[0]).toContain('its answers differ from the CPU\'s in 100.0 % of the voxels tried');
+    expect(gpuRuns).toBe(1);
+  });
+
+  test('on graphics hardware that agrees with the CPU compares once for each model', async () => {
+    const runs = { gpu: 0, cpu: 0 };
+    const gpu = backend('webgpu', hardware('GPU'), () => { runs.gpu++; return Promise.resolve(RESULT); });
+    const cpu = backend('cpu', hardware('2 threads'), () => { runs.cpu++; return Promise.resolve(RESULT); });
+    const experience = { failed: new Map<BackendId, string>(), checked: new Set<BackendId>() };
+    const run = () => segment(GRAPH, INPUT, rankBackends([gpu, cpu], null), {}, quiet, experience);
+
+    expect([(await run()).backend, (await run()).backend]).toEqual(['webgpu', 'webgpu']);
+    expect(runs).toEqual({ gpu: 3, cpu: 1 });
+  });
+
   test('that gives labels the model does not have has failed', async () => {
-    const gpu = backend('webgpu', hardware('GPU'), () => Promise.resolve({ ...RESULT, labels: Uint8Array.of(0, 1, 3) }));
+    const gpu = backend('webgpu', hardware('GPU'), () => Promise.resolve({ ...RESULT, labels: Uint8Array.of(3) }));
     const cpu = backend('cpu', hardware('2 threads'));
 
     const result = await segment(GRAPH, INPUT, rankBackends([gpu, cpu], null), {}, quiet);

@@ -1,4 +1,5 @@
 // Normalised volume → labels: chooses a backend, runs the graph on it, and says which ran and why a better one did not.
+import { crossCheck } from './cross-check';
 import type { Backend, BackendId, BackendModule, EngineInput, Graph, Probe, RunOptions, RunResult } from './types';
 
 export const BACKEND_NAMES: Readonly<Record<BackendId, string>> = {
@@ -31,8 +32,13 @@ export interface SegmentResult extends RunResult {
   readonly milliseconds: number;
 }
 
-/** What failed on this model since the page was loaded, and how. */
-export type Failures = Map<BackendId, string>;
+/** What is known of the backends on one model since the page was loaded. */
+export interface Experience {
+  /** What failed, and how. */
+  readonly failed: Map<BackendId, string>;
+  /** Graphics devices whose answers were compared with the CPU's. */
+  readonly checked: Set<BackendId>;
+}
 
 /** Asks every backend whether it can run here; a probe that throws counts as a reason. */
 export async function probeAll(modules: readonly BackendModule[]): Promise<Candidate[]> {
@@ -67,8 +73,8 @@ export function rankBackends(candidates: readonly Candidate[], forced: BackendId
 
 /**
  * Runs on the best backend; where one fails (device lost, out of memory) the next one takes over and the
- * failure is reported in `whyNot`. Backends in `failures` are passed over while there is another: a driver that was
- * reset would be reset at every run. A cancelled run rejects with the signal's reason.
+ * failure is reported in `whyNot`. Backends that `failed` are passed over while there is another: a driver that was
+ * reset would be reset at every run. Graphics hardware is compared with the CPU first (cross-check.ts). A cancelled run rejects with the signal's reason.
  */
 export async function segment(
   graph: Graph,
@@ -76,22 +82,27 @@ export async function segment(
   choice: Choice,
   options: RunOptions,
   onBackend: (chosen: Pick<SegmentResult, 'backend' | 'device' | 'details' | 'whyNot'>) => void,
-  failures: Failures = new Map(),
+  { failed, checked }: Experience = { failed: new Map(), checked: new Set() },
 ): Promise<SegmentResult> {
   const whyNot = [...choice.passedOver];
-  const untried = choice.ranked.filter(({ module }) => !failures.has(module.id));
+  const cpu = choice.ranked.find(({ module }) => module.id === 'cpu')?.module;
+  const untried = choice.ranked.filter(({ module }) => !failed.has(module.id));
   for (const { module, probe } of choice.ranked) {
     if (!probe.available) continue;
-    const before = failures.get(module.id);
+    const before = failed.get(module.id);
     if (before !== undefined && untried.length > 0) {
       whyNot.push(named(module.id, `failed before (${before}); reload the page to try it again`));
       continue;
     }
     onBackend({ backend: module.id, device: probe.device, details: probe.details, whyNot: [...whyNot] });
-    const start = performance.now();
     let backend: Backend | null = null;
     try {
       backend = await module.open();
+      if (cpu !== undefined && !probe.software && module.id !== 'cpu' && !checked.has(module.id)) {
+        await crossCheck(backend, cpu, graph, input, options);
+        checked.add(module.id);
+      }
+      const start = performance.now();
       const result = await backend.run(graph, input, options);
       const milliseconds = performance.now() - start;
       checkLabels(result.labels, graph.classes);
@@ -99,7 +110,7 @@ export async function segment(
       return { ...result, backend: module.id, device: probe.device, details, whyNot, milliseconds };
     } catch (error) {
       options.signal?.throwIfAborted();
-      failures.set(module.id, messageOf(error));
+      failed.set(module.id, messageOf(error));
       whyNot.push(named(module.id, `failed: ${messageOf(error)}`));
     } finally {
       backend?.dispose();

@@ -15,7 +15,7 @@ import { cpu } from './cpu/index';
 import { loadModel, needsAnswers } from './model-source';
 import { separateParts } from './parts';
 import type { BackendChoice, BackendOptions, CallName, Calls, DisplayArray, Failure, FromWorker, Outcome, Request, Stage, ToWorker } from './protocol';
-import { probeAll, rankBackends, segment, type Failures } from './segment';
+import { probeAll, rankBackends, segment, type Experience } from './segment';
 import { tfjs } from './tfjs';
 import type { BackendId, RunOptions } from './types';
 import { webgl2 } from './webgl2/index';
@@ -133,7 +133,7 @@ async function runModel({ spec, graph }: LoadedModel, options: BackendOptions, s
   };
   const result = await segment(graph, input, choice, runOptions, (chosen: BackendChoice) => {
     tell({ stage: 'backend', ...chosen });
-  }, failuresOf(spec.id));
+  }, experienceOf(spec.id));
   // The page does not open a scan during a run; if it ever did, these labels must not become the new scan's.
   if (memory.prepared !== prepared) throw new Error('Another scan was opened during the run; press Segment again.');
   memory.labels = { conformed: fromNetworkLabels(result.labels, conformed, spec), classes: graph.classes };
@@ -142,11 +142,11 @@ async function runModel({ spec, graph }: LoadedModel, options: BackendOptions, s
 }
 
 /** By model, because one that did not fit says nothing about a smaller one. */
-const failures = new Map<string, Failures>();
+const experience = new Map<string, Experience>();
 
-function failuresOf(model: string): Failures {
-  const known = failures.get(model) ?? new Map<BackendId, string>();
-  failures.set(model, known);
+function experienceOf(model: string): Experience {
+  const known = experience.get(model) ?? { failed: new Map<BackendId, string>(), checked: new Set<BackendId>() };
+  experience.set(model, known);
   return known;
 }
 
