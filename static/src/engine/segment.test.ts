@@ -112,6 +112,13 @@ describe('a run', () => {
     expect(gpuRuns).toBe(1);
   });
 
+  test('on graphics hardware is believed where the CPU has nothing to compare with', async () => {
+    const gpu = backend('webgpu', hardware('GPU'));
+    const cpu = backend('cpu', hardware('2 threads'), () => Promise.reject(new Error('no memory')));
+
+    expect((await segment(GRAPH, INPUT, rankBackends([gpu, cpu], null), {}, quiet)).backend).toBe('webgpu');
+  });
+
   test('on graphics hardware that agrees with the CPU compares once for each model', async () => {
     const runs = { gpu: 0, cpu: 0 };
     const gpu = backend('webgpu', hardware('GPU'), () => { runs.gpu++; return Promise.resolve(RESULT); });
