@@ -102,8 +102,10 @@ def draw_contrast(rng: np.random.Generator, kind: Contrast) -> ContrastDraw:
         edge = kind == "T2w-edge"
         m[CSF] = rng.uniform(0.7, 1.1)
         m[GREY] = m[CSF] * rng.uniform(0.6 if edge else 0.28, 0.72)
-        flat = edge and rng.random() < 0.6
-        m[WHITE] = m[GREY] * rng.uniform(0.78 if flat else 0.52, 0.62 if edge and not flat else 0.88)
+        white_of_grey = (0.52, 0.88)
+        if edge:
+            white_of_grey = (0.78, 0.88) if rng.random() < 0.6 else (0.52, 0.62)
+        m[WHITE] = m[GREY] * rng.uniform(*white_of_grey)
         m[[DARK, LOW, MIDDLE, FAT, EYE]] = (
             rng.uniform(0, 0.12),
             rng.uniform(0.05, 0.5),

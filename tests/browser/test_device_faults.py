@@ -27,6 +27,12 @@ from tests.browser.site import write_scan as write_head
 _WEBGPU_AS_HARDWARE = """
 Object.defineProperty(GPUAdapter.prototype, 'info', {get: () => (
   {vendor: 'test', architecture: 'card', device: '', description: '', isFallbackAdapter: false})});
+"""
+
+#: `faulty(device, submit, commands, number)` in place of the first device's submissions.
+_WEBGPU_SUBMITS = (
+    _WEBGPU_AS_HARDWARE
+    + """
 const requestDevice = GPUAdapter.prototype.requestDevice;
 let devices = 0;
 GPUAdapter.prototype.requestDevice = async function (...request) {
@@ -38,10 +44,11 @@ GPUAdapter.prototype.requestDevice = async function (...request) {
   return device;
 };
 """
+)
 
 #: The device ends with the second submission of its first run.
 WEBGPU_LOST = (
-    _WEBGPU_AS_HARDWARE
+    _WEBGPU_SUBMITS
     + """
 function faulty(device, submit, commands, number) {
   submit(commands);
@@ -52,22 +59,23 @@ function faulty(device, submit, commands, number) {
 
 #: Drops the second submission without a word, as Metal does with those of a page in the background.
 WEBGPU_DROPS = (
-    _WEBGPU_AS_HARDWARE
+    _WEBGPU_SUBMITS
     + """
 function faulty(device, submit, commands, number) { submit(number === 2 ? [] : commands); }
 """
 )
 
 #: Compiles every kernel wrongly, as some phones' drivers do: activations of half the size.
-WEBGPU_MISCOMPILES = """
-Object.defineProperty(GPUAdapter.prototype, 'info', {get: () => (
-  {vendor: 'test', architecture: 'card', device: '', description: '', isFallbackAdapter: false})});
+WEBGPU_MISCOMPILES = (
+    _WEBGPU_AS_HARDWARE
+    + """
 const createShaderModule = GPUDevice.prototype.createShaderModule;
 GPUDevice.prototype.createShaderModule = function ({code, ...rest}) {
   const wrong = code.replace('fn activate(v: f32) -> f32 {', 'fn activate(w: f32) -> f32 { let v = w * 0.5;');
   return createShaderModule.call(this, {code: wrong, ...rest});
 };
 """
+)
 
 _WEBGL2_AS_HARDWARE = """
 const GL = WebGL2RenderingContext.prototype;

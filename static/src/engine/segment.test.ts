@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { probeAll, rankBackends, segment, type Candidate } from './segment';
+import { noExperience, probeAll, rankBackends, segment, type Candidate } from './segment';
 import type { Backend, BackendId, BackendModule, Graph, Probe, RunResult } from './types';
 
 const hardware = (device: string): Probe => ({ available: true, device, software: false, details: {} });
@@ -88,7 +88,7 @@ describe('a run', () => {
     let runs = 0;
     const gpu = backend('webgpu', hardware('GPU'), () => { runs++; return Promise.reject(new Error('device lost')); });
     const cpu = backend('cpu', hardware('2 threads'));
-    const experience = { failed: new Map<BackendId, string>(), checked: new Set<BackendId>() };
+    const experience = noExperience();
     const run = (candidates: Candidate[]) => segment(GRAPH, INPUT, rankBackends(candidates, null), {}, quiet, experience);
 
     await run([gpu, cpu]);
@@ -123,7 +123,7 @@ describe('a run', () => {
     const runs = { gpu: 0, cpu: 0 };
     const gpu = backend('webgpu', hardware('GPU'), () => { runs.gpu++; return Promise.resolve(RESULT); });
     const cpu = backend('cpu', hardware('2 threads'), () => { runs.cpu++; return Promise.resolve(RESULT); });
-    const experience = { failed: new Map<BackendId, string>(), checked: new Set<BackendId>() };
+    const experience = noExperience();
     const run = () => segment(GRAPH, INPUT, rankBackends([gpu, cpu], null), {}, quiet, experience);
 
     expect([(await run()).backend, (await run()).backend]).toEqual(['webgpu', 'webgpu']);

@@ -40,6 +40,10 @@ export interface Experience {
   readonly checked: Set<BackendId>;
 }
 
+export function noExperience(): Experience {
+  return { failed: new Map(), checked: new Set() };
+}
+
 /** Asks every backend whether it can run here; a probe that throws counts as a reason. */
 export async function probeAll(modules: readonly BackendModule[]): Promise<Candidate[]> {
   return Promise.all(
@@ -82,15 +86,15 @@ export async function segment(
   choice: Choice,
   options: RunOptions,
   onBackend: (chosen: Pick<SegmentResult, 'backend' | 'device' | 'details' | 'whyNot'>) => void,
-  { failed, checked }: Experience = { failed: new Map(), checked: new Set() },
+  { failed, checked }: Experience = noExperience(),
 ): Promise<SegmentResult> {
   const whyNot = [...choice.passedOver];
   const cpu = choice.ranked.find(({ module }) => module.id === 'cpu')?.module;
-  const untried = choice.ranked.filter(({ module }) => !failed.has(module.id));
+  const anyUntried = choice.ranked.some(({ module }) => !failed.has(module.id));
   for (const { module, probe } of choice.ranked) {
     if (!probe.available) continue;
     const before = failed.get(module.id);
-    if (before !== undefined && untried.length > 0) {
+    if (before !== undefined && anyUntried) {
       whyNot.push(named(module.id, `failed before (${before}); reload the page to try it again`));
       continue;
     }

@@ -15,9 +15,9 @@ import { cpu } from './cpu/index';
 import { loadModel, needsAnswers } from './model-source';
 import { separateParts } from './parts';
 import type { BackendChoice, BackendOptions, CallName, Calls, DisplayArray, Failure, FromWorker, Outcome, Request, Stage, ToWorker } from './protocol';
-import { probeAll, rankBackends, segment, type Experience } from './segment';
+import { noExperience, probeAll, rankBackends, segment, type Experience } from './segment';
 import { tfjs } from './tfjs';
-import type { BackendId, RunOptions } from './types';
+import type { RunOptions } from './types';
 import { webgl2 } from './webgl2/index';
 import { webgpu } from './webgpu/index';
 
@@ -145,7 +145,7 @@ async function runModel({ spec, graph }: LoadedModel, options: BackendOptions, s
 const experience = new Map<string, Experience>();
 
 function experienceOf(model: string): Experience {
-  const known = experience.get(model) ?? { failed: new Map<BackendId, string>(), checked: new Set<BackendId>() };
+  const known = experience.get(model) ?? noExperience();
   experience.set(model, known);
   return known;
 }

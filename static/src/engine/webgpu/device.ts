@@ -2,6 +2,8 @@
 import type { Probe } from '../types';
 import type { AdapterKind } from './tunables';
 
+type AdapterInfo = Pick<GPUAdapterInfo, 'vendor' | 'architecture' | 'device' | 'description' | 'isFallbackAdapter'>;
+
 export interface OpenDevice {
   readonly device: GPUDevice;
   readonly kind: AdapterKind;
@@ -86,12 +88,12 @@ export async function openDevice(f16: boolean, timestamps?: boolean): Promise<Op
   return { device, kind, lost, takeError };
 }
 
-function describe(info: Pick<GPUAdapterInfo, 'vendor' | 'architecture' | 'device' | 'description'>): string {
+function describe(info: AdapterInfo): string {
   return info.description || [info.vendor, info.architecture, info.device].filter((part) => part !== '').join(' ') || 'unnamed adapter';
 }
 
 /** Chrome before 127 has adapters that say nothing about themselves. */
-function infoOf(adapter: GPUAdapter): Pick<GPUAdapterInfo, 'vendor' | 'architecture' | 'device' | 'description' | 'isFallbackAdapter'> {
+function infoOf(adapter: GPUAdapter): AdapterInfo {
   return 'info' in adapter ? adapter.info : { vendor: '', architecture: '', device: '', description: '', isFallbackAdapter: false };
 }
 
