@@ -20,7 +20,7 @@ from meshnet.baselines import build_baseline
 from meshnet.checkpoint import load_checkpoint, save_checkpoint
 from meshnet.config import ConfigError, TrainConfig
 from meshnet.model import MeshNet, weights_of
-from meshnet.refine import is_finer, refined_weights
+from meshnet.refine import coarsened_weights, is_finer, refined_weights
 from meshnet.spec import (
     Architecture,
     BatchNorm,
@@ -112,13 +112,17 @@ def _checkpoint_block(block: nn.Module) -> None:
 
 def _start_from(network: MeshNet, folder: Path) -> None:
     """Copy the body of another MeshNet of the same width; its classifier too where the classes agree. A network of
-    half the dilations (trained on voxels twice the size) becomes the start of this finer one."""
+    half the dilations (trained on voxels twice the size) becomes the start of this finer one, and a refined one that of
+    the coarse one it was made from."""
     spec, weights = load_checkpoint(folder)
-    if is_finer(spec.architecture, network.architecture):
-        try:
-            weights = refined_weights(spec.architecture, weights, network.architecture)
-        except ValueError as error:
-            raise ConfigError(f"model.init_from: {folder}: {error}") from error
+    theirs, ours = spec.architecture, network.architecture
+    try:
+        if is_finer(theirs, ours):
+            weights = refined_weights(theirs, weights, ours)
+        elif is_finer(ours, theirs):
+            weights = coarsened_weights(theirs, weights, ours)
+    except ValueError as error:
+        raise ConfigError(f"model.init_from: {folder}: {error}") from error
     state = network.state_dict()
     body = {k: torch.from_numpy(v) for k, v in weights.items() if not k.startswith("classifier.")}
     wrong = [k for k, v in body.items() if k not in state or state[k].shape != v.shape]

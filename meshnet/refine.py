@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from meshnet.checkpoint import load_checkpoint, save_checkpoint
+from meshnet.checkpoint import Weights, load_checkpoint, save_checkpoint
 from meshnet.finish import derived, with_threshold
 from meshnet.spec import Architecture, BatchNorm, InputSpec, SpecError
 
@@ -96,6 +96,32 @@ def refined_weights(
     first = np.zeros((channels, channels, 3, 3, 3), np.float32)
     first[:, 0] = weights["layers.0.conv.weight"][:, 0]
     out["layers.1.conv.weight"] = first
+    return out
+
+
+def coarsened_weights(fine: Architecture, weights: Weights, coarse: Architecture) -> dict[str, NDArray[np.float32]]:
+    """The coarse network's weights again, out of a refined network's: what training goes on from.
+
+    Exact as long as the refined network was not trained any further, or only at its classifier. Raises ValueError
+    where its two first layers are not as `refined_weights` makes them.
+    """
+    out: dict[str, NDArray[np.float32]] = {}
+    for name, array in weights.items():
+        if not name.startswith("layers."):
+            out[name] = array
+            continue
+        _, index, rest = name.split(".", 2)
+        if index != "0":
+            out[f"layers.{int(index) - 1}.{rest}"] = array
+    out["layers.0.conv.weight"] = np.ascontiguousarray(weights["layers.1.conv.weight"][:, :1])
+    again = refined_weights(coarse, out, fine)
+    for name, array in again.items():
+        read = slice(1) if name == "layers.0.conv.weight" else slice(None)  # nothing reads its other channels
+        if not np.array_equal(array[read], weights[name][read]):
+            raise ValueError(
+                f"expected a network as python -m meshnet.refine writes it, whose first layer smooths, but {name} was "
+                f"trained since; go on at its own dilations {fine.dilations}"
+            )
     return out
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
 from meshnet.checkpoint import load_checkpoint, save_checkpoint
 from meshnet.model import MeshNet, model_from, weights_of
-from meshnet.refine import main, refined_weights
+from meshnet.refine import coarsened_weights, main, refined_weights
 from meshnet.spec import Architecture, BatchNorm, make_labels
 from tests.export_models import small_model
 
@@ -53,6 +54,22 @@ def test_the_command_writes_a_model_for_whole_scans(tmp_path: Path) -> None:
     assert fine.input.normalization == spec.input.normalization
     assert "meshnet.refine" in fine.provenance.command
     assert weights.keys() == weights_of(MeshNet(FINE)).keys()
+
+
+def test_training_goes_on_from_what_ships_as_from_the_coarse_network_itself() -> None:
+    coarse = weights_of(_trained())
+    again = coarsened_weights(FINE, refined_weights(COARSE, coarse, FINE), COARSE)
+    assert again.keys() == coarse.keys()
+    for name, array in coarse.items():
+        np.testing.assert_array_equal(again[name], array)
+
+
+@pytest.mark.parametrize("name", ["layers.0.conv.weight", "layers.0.norm.running_mean", "layers.1.conv.weight"])
+def test_a_refined_network_trained_further_is_not_taken_back_to_coarse_voxels(name: str) -> None:
+    fine = refined_weights(COARSE, weights_of(_trained()), FINE)
+    fine[name] = fine[name] + 0.01
+    with pytest.raises(ValueError, match=rf"{name} was trained since; go on at its own dilations \(1, 2, 4, 2\)"):
+        coarsened_weights(FINE, fine, COARSE)
 
 
 @pytest.mark.parametrize(
