@@ -141,7 +141,7 @@ def test_the_kernel_of_hardware_adapters_gives_pytorchs_layers(run: Run) -> None
     """Their tiles, and the columns kx spelled out as on large volumes."""
     architecture = Architecture(channels=5, classes=3, dilations=(1, 2, 4), activation="elu")
     built = build(Case("hardware", architecture, (21, 19, 11), gain=2))
-    hardware = {"accumulators": 64, "activationLoad": 4, "weightLoad": 0.25, "unrollFromVoxels": 0,
+    hardware = {"accumulators": 64, "activationLoad": 4, "weightLoad": 0.25, "unroll": True,
                 "workgroup": {"x": 64, "y": 1}}  # fmt: skip
 
     layers = run(built, open={"tunables": hardware}, inspect=True)
@@ -153,6 +153,16 @@ def test_the_kernel_of_hardware_adapters_gives_pytorchs_layers(run: Run) -> None
     assert fused["details"] == {"storage": "float32"}
     # lavapipe has a clock
     assert all(timing["gpuMilliseconds"] >= 0 for timing in fused["timings"][1:])
+
+
+def test_the_tiles_of_large_volumes_on_lavapipe_give_pytorchs_layers(run: Run) -> None:
+    """16 rows × 16 channels in registers, rows beyond the volume in the last group."""
+    architecture = Architecture(channels=16, classes=3, dilations=(1, 2), activation="elu")
+    built = build(Case("large-tiles", architecture, (9, 37, 5), gain=2))
+
+    layers = run(built, open={"tunables": {"large": {"fromVoxels": 0, "accumulators": 256}}}, inspect=True)
+
+    assert_outputs_equal(layers["outputs"], built.outputs, relative=2e-5)
 
 
 SMALL = Case("small", Architecture(channels=4, classes=3, dilations=(1, 3, 2), activation="relu"), (10, 9, 23))

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import type { Layer } from '../types';
 import { fromHalf, toHalf } from './half';
 import { biasAt, chooseTiling, packBlock, quadsOf, rowGroups, texelsOf } from './pack';
-import { TUNABLES } from './tunables';
+import { TUNABLES, tunablesFor } from './tunables';
 
 const layer = (inChannels: number, outChannels: number, dilation: number): Layer => ({
   name: 'layer', inChannels, outChannels, kernelSize: 3, dilation,
@@ -71,7 +71,7 @@ it('tiling stays within the registers and does not waste rows on a small volume'
 });
 
 it.each([5, 11, 15, 16, 21, 26, 30, 64])('no output channel is computed in vain: %i', (channels) => {
-  for (const tunables of Object.values(TUNABLES)) {
+  for (const tunables of Object.values(TUNABLES).flatMap((kind) => [tunablesFor(kind, 64 ** 3), tunablesFor(kind, 256 ** 3)])) {
     for (const dilation of [1, 16]) {
       const { rows, blocks } = chooseTiling(layer(channels, channels, dilation), 256, tunables, false);
       expect(blocks.reduce((sum, block) => sum + block, 0)).toBe(channels);

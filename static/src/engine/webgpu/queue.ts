@@ -1,5 +1,6 @@
 // Bounded submissions: work is cut so that no submission runs much longer than TARGET_MS. A driver then never
-// resets a long one, and a cancel is noticed between two of them.
+// resets a long one, and a cancel is noticed between two of them. Two are under way at a time: the device goes on
+// with the next while the browser learns that one is over, which takes it a millisecond to a tenth of a second.
 import type { OpenDevice } from './device';
 import type { Memory } from './memory';
 import { Receipts } from './receipts';
@@ -10,6 +11,14 @@ const TARGET_MS = 250;
 const PATIENCE_S = 60;
 /** First guess, before anything was timed: 20 million multiply-adds take under a second anywhere. */
 const FIRST_MACS = 20e6;
+/** Milliseconds by the wall's clock since the submission before was over, and in passes by the device's, if it has one. */
+export interface Done {
+  readonly layer: number;
+  readonly macs: number;
+  readonly milliseconds: number;
+  readonly gpuMilliseconds: number | null;
+}
+
 /** Uniform blocks of one submission, 256 bytes apart as the default limits ask. */
 const SLOTS = 256;
 const SLOT_BYTES = 256;
@@ -19,6 +28,11 @@ export type Bindings = readonly (readonly [binding: number, resource: GPUBuffer 
 export class Queue {
   /** Multiply-adds that one submission may hold now. */
   budget = FIRST_MACS;
+  /** Layer that counts what is recorded from now on; submit first. */
+  layer = 0;
+  /** Settles with the newest submission. */
+  private newest: Promise<void> = Promise.resolve();
+  private lastOver = performance.now();
   private encoder: GPUCommandEncoder | null = null;
   private macs = 0;
   private used = 0;
@@ -31,7 +45,7 @@ export class Queue {
     private readonly open: OpenDevice,
     memory: Memory,
     private readonly signal: AbortSignal | undefined,
-    private readonly onDone: (macs: number, gpuMilliseconds: number | null) => void,
+    private readonly onDone: (done: Done) => void,
   ) {
     this.uniformBuffer = memory.buffer('uniforms', SLOTS * SLOT_BYTES, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
     this.timer = open.device.features.has('timestamp-query') ? new GpuTimer(memory, SLOTS) : null;
@@ -43,9 +57,9 @@ export class Queue {
     return this.encoder;
   }
 
-  /** Room for `macs` more? Submits and waits first where not. */
+  /** Room for `macs` more? Submits first where not. */
   async reserve(macs: number): Promise<void> {
-    if (this.used === SLOTS || (this.macs > 0 && this.macs + macs > this.budget)) await this.flush();
+    if (this.used === SLOTS || (this.macs > 0 && this.macs + macs > this.budget)) await this.submit();
   }
 
   /** One dispatch; `bindings` start at 1, the uniform block `values` is binding 0. */
@@ -75,32 +89,52 @@ export class Queue {
   }
 
   /**
-   * Submits what is recorded, waits for it, adapts the budget. Rejects on abort, device loss or any error. `done` is
-   * called after submitting and may wait for the commands' end in another way: a buffer they fill that is mapped.
+   * Submits what is recorded and waits for the submission before it: when this resolves, one is under way. Rejects on
+   * abort, device loss or any error. `done` is called after submitting and may wait for the commands' end in another way:
+   * a buffer they fill that is mapped.
    */
-  async flush(done: () => Promise<unknown> = () => this.open.device.queue.onSubmittedWorkDone()): Promise<void> {
+  async submit(done: () => Promise<unknown> = () => this.open.device.queue.onSubmittedWorkDone()): Promise<void> {
     this.signal?.throwIfAborted();
     if (this.encoder === null) return;
     const { device } = this.open;
     device.queue.writeBuffer(this.uniformBuffer, 0, this.uniforms, 0, this.used * SLOT_BYTES);
-    this.timer?.resolve(this.encoder, this.used);
+    const readTimes = this.timer?.resolve(this.encoder, this.used);
     this.receipts.sign(this.encoder);
-    const start = performance.now();
     device.queue.submit([this.encoder.finish()]);
     this.encoder = null;
-    // Both at once: each wait costs Firefox some 100 ms. Without the times the run goes on.
-    const times = this.timer?.read(this.used).catch(() => null) ?? null;
-    const [, gpuMilliseconds] = await this.wait(Promise.all([done(), times]));
-    const elapsed = performance.now() - start;
-    // Small submissions are all overhead and say nothing about the rate.
-    if (this.macs >= this.budget / 4) {
-      this.budget *= Math.min(4, Math.max(0.25, TARGET_MS / Math.max(elapsed, 1)));
-    }
-    this.onDone(this.macs, gpuMilliseconds);
+    // Without the times the run goes on.
+    const over = Promise.all([done(), readTimes?.().catch(() => null) ?? null]);
+    const before = this.newest;
+    this.newest = this.account(over, before, { layer: this.layer, macs: this.macs, submitted: performance.now(), budget: this.budget });
+    this.newest.catch(() => undefined); // told to whoever waits next
     this.macs = 0;
     this.used = 0;
-    this.check();
+    await before;
     if (this.receipts.full) await this.confirm();
+  }
+
+  /** Submits what is recorded and waits for all of it. Rejects as `submit` does. */
+  async flush(done?: () => Promise<unknown>): Promise<void> {
+    await this.submit(done);
+    await this.newest;
+  }
+
+  /** Waits for a submission, tells of it and adapts the budget to its rate. */
+  private async account(
+    over: Promise<readonly [unknown, number | null]>,
+    before: Promise<void>,
+    { layer, macs, submitted, budget }: { layer: number; macs: number; submitted: number; budget: number },
+  ): Promise<void> {
+    const [, [, gpuMilliseconds]] = await Promise.all([before, this.wait(over)]);
+    const now = performance.now();
+    // Small submissions are all overhead and say nothing about the rate.
+    if (macs >= budget / 4) {
+      const elapsed = now - Math.max(submitted, this.lastOver);
+      this.budget = macs * Math.min(4, Math.max(0.25, TARGET_MS / Math.max(elapsed, 1)));
+    }
+    this.onDone({ layer, macs, milliseconds: now - this.lastOver, gpuMilliseconds });
+    this.lastOver = now;
+    this.check();
   }
 
   /** Rejects unless everything submitted was carried out. */

@@ -6,9 +6,9 @@ import type { OpenDevice } from './device';
 import type { Kernels, Variant } from './kernels';
 import { allocating, Memory } from './memory';
 import { chooseTiling, packAffine, packBlock, packClassifier, texelsOf } from './pack';
-import { orAbort, Queue } from './queue';
+import { orAbort, Queue, type Done } from './queue';
 import { carryOut, type Block, type LayerResources, type Run } from './steps';
-import type { Tunables } from './tunables';
+import { tunablesFor, type Tunables } from './tunables';
 
 /** Runs the network. Buffers are destroyed however it ends. Rejects with a sentence, or the signal's reason. */
 export async function runGraph(open: OpenDevice, kernels: Kernels, tunables: Tunables, f16: boolean, graph: Graph, input: EngineInput, options: RunOptions): Promise<RunResult> {
@@ -18,11 +18,12 @@ export async function runGraph(open: OpenDevice, kernels: Kernels, tunables: Tun
   try {
     const clock = new Clock(graph, input, options);
     const run = await prepare(open, kernels, tunables, f16, graph, input, options, memory, clock);
-    clock.lap('prepare');
+    clock.prepared();
     for (const step of run.plan.steps) {
-      if (clock.layer !== layerOf(step, clock.layer)) {
-        await run.queue.flush();
-        clock.enter(layerOf(step, clock.layer));
+      const layer = layerOf(step, run.queue.layer);
+      if (layer !== run.queue.layer) {
+        await run.queue.submit();
+        run.queue.layer = layer;
       }
       await carryOut(run, step);
     }
@@ -63,8 +64,10 @@ async function prepare(
   const variant: Variant = { f16, margin: options.margin ?? false, logits: inspect };
   const anyNorm = blocks.some((block) => block.norm !== null);
 
-  const tilings = blocks.map((block, i) => chooseTiling(block, ny, tunables, fused && i === last));
-  const copies = nx * ny * nz >= tunables.unrollFromVoxels ? 3 : 1;
+  const voxels = nx * ny * nz;
+  const tuned = tunablesFor(tunables, voxels);
+  const tilings = blocks.map((block, i) => chooseTiling(block, ny, tuned, fused && i === last));
+  const copies = tuned.unroll ? 3 : 1;
   const compiled = Promise.all([
     Promise.all(blocks.map((block, i) => {
       const { rows, blocks: widths } = tilings[i]!;
@@ -101,14 +104,13 @@ async function prepare(
       classifier: memory.constants('classifier', packClassifier(graph.layers.at(-1)!)),
       statistics: anyNorm ? memory.buffer('statistics', nz * Math.max(...blocks.map((b) => b.outChannels)) * 8, GPUBufferUsage.STORAGE) : null,
       logits: inspect ? memory.buffer('logits', logitBytes, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC) : null,
-      staging: memory.buffer('staging', largest, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST),
+      staging: [0, 1].map((i) => memory.buffer(`staging ${i}`, largest, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST)),
     };
   });
-  const voxels = nx * ny * nz;
   return {
     open, plan, graph, input, options, bytesPerValue, memory,
     workgroup: tunables.workgroup,
-    queue: new Queue(open, memory, options.signal, (macs, gpuMilliseconds) => { clock.add(macs, gpuMilliseconds); }),
+    queue: new Queue(open, memory, options.signal, (done) => { clock.add(done); }),
     ...buffers,
     pipelines: { statistics, merge, normalize, classify },
     marginOffset: labelBytes,
@@ -136,47 +138,49 @@ function layerOf(step: Step, current: number): number {
 
 /** Time per layer, and progress by multiply-adds. */
 class Clock {
-  layer = 0;
-  private readonly timings: LayerTiming[] = [];
+  private readonly started = performance.now();
+  private prepareMs = 0;
+  private readonly spent: Record<'milliseconds' | 'gpuMilliseconds', number>[];
+  /** Whether the device has a clock of its own. */
+  private timed = false;
   private readonly totalMacs: number;
-  private done = 0;
-  private started = performance.now();
-  /** Since then, by the device's clock; null where it has none. */
-  private gpu: number | null = null;
+  private macs = 0;
 
   constructor(private readonly graph: Graph, input: EngineInput, private readonly options: RunOptions) {
     const voxels = input.dims[0] * input.dims[1] * input.dims[2];
     this.totalMacs = voxels * graph.layers.reduce((sum, layer) => sum + macsPerVoxel(layer), 0);
+    this.spent = graph.layers.map(() => ({ milliseconds: 0, gpuMilliseconds: 0 }));
+  }
+
+  /** Compiled and allocated; the first layer's time begins. */
+  prepared(): void {
+    this.prepareMs = performance.now() - this.started;
   }
 
   /** Work done; the passes of a norm count as well, so the share is held below 1 until the end. */
-  add(macs: number, gpuMilliseconds: number | null): void {
-    this.done += macs;
-    if (gpuMilliseconds !== null) this.gpu = (this.gpu ?? 0) + gpuMilliseconds;
-    this.report(Math.min(this.done / this.totalMacs, 0.999));
-  }
-
-  /** Ends a stretch of time that goes by this name. */
-  lap(name: string): void {
-    const milliseconds = performance.now() - this.started;
-    this.timings.push({ name, milliseconds, ...(this.gpu === null ? {} : { gpuMilliseconds: this.gpu }) });
-    this.started = performance.now();
-    this.gpu = null;
-  }
-
-  enter(layer: number): void {
-    this.lap(this.graph.layers[this.layer]!.name);
-    this.layer = layer;
+  add({ layer, macs, milliseconds, gpuMilliseconds }: Done): void {
+    this.macs += macs;
+    const spent = this.spent[layer]!;
+    spent.milliseconds += milliseconds;
+    spent.gpuMilliseconds += gpuMilliseconds ?? 0;
+    this.timed ||= gpuMilliseconds !== null;
+    this.report(layer, Math.min(this.macs / this.totalMacs, 0.999));
   }
 
   /** `prepare` (compiling, allocating), then every block; the last one's time includes the classifier. */
   finish(): readonly LayerTiming[] {
-    this.enter(this.layer);
-    this.report(1);
-    return this.timings;
+    const blocks = this.graph.layers.slice(0, -1);
+    this.report(blocks.length - 1, 1);
+    return [
+      { name: 'prepare', milliseconds: this.prepareMs },
+      ...blocks.map(({ name }, i) => {
+        const { milliseconds, gpuMilliseconds } = this.spent[i]!;
+        return { name, milliseconds, ...(this.timed ? { gpuMilliseconds } : {}) };
+      }),
+    ];
   }
 
-  private report(fraction: number): void {
-    this.options.onProgress?.({ layer: this.layer, layers: this.graph.layers.length, fraction });
+  private report(layer: number, fraction: number): void {
+    this.options.onProgress?.({ layer, layers: this.graph.layers.length, fraction });
   }
 }

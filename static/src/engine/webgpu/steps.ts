@@ -51,7 +51,8 @@ export interface Run {
     readonly classify: GPUComputePipeline | null;
   };
   readonly logits: GPUBuffer | null;
-  readonly staging: GPUBuffer;
+  /** Taken in turns: two submissions may be under way. */
+  readonly staging: GPUBuffer[];
   /** Bytes from a label to its margin inside a label slot. */
   readonly marginOffset: number;
   readonly labels: Uint8Array;
@@ -73,7 +74,7 @@ export async function carryOut(run: Run, step: Step): Promise<void> {
 }
 
 async function upload(run: Run, { z, planes, at }: StepOf<'upload'>): Promise<void> {
-  await run.queue.flush(); // a write to the queue overtakes commands that are recorded but not submitted
+  await run.queue.submit(); // a write to the queue overtakes commands that are recorded but not submitted
   const { plan, graph, input, bytesPerValue, open } = run;
   const [nx, ny, nz] = plan.dims;
   const n = nx * ny;
@@ -194,24 +195,27 @@ async function classify(run: Run, { layer, raw, z, planes, at, out }: StepOf<'cl
   queue.dispatch(pipelines.classify!, uniform.buffer, first, second, [voxelGroups(values), 1, planes], macs);
   if (logits === null) return;
   const bytes = planes * graph.classes * values * 4;
-  const read = await readBack(run, logits, 0, bytes);
-  keep(run, graph.layers.length - 1, z, planes, graph.classes, new Float32Array(read), graph.classes * values);
+  await readBack(run, logits, 0, bytes, (read) => {
+    keep(run, graph.layers.length - 1, z, planes, graph.classes, new Float32Array(read), graph.classes * values);
+  });
 }
 
 async function readLabels(run: Run, { z, planes, at }: StepOf<'labels'>): Promise<void> {
   const values = planeValues(run.plan);
   const bytes = run.margin === null ? planes * values : run.marginOffset + planes * values;
-  const read = new Uint8Array(await readBack(run, buffer(run, at), 0, bytes));
-  run.labels.set(read.subarray(0, planes * values), z * values);
-  run.margin?.set(read.subarray(run.marginOffset, bytes), z * values);
+  await readBack(run, buffer(run, at), 0, bytes, (read) => {
+    run.labels.set(new Uint8Array(read, 0, planes * values), z * values);
+    run.margin?.set(new Uint8Array(read, run.marginOffset, planes * values), z * values);
+  });
 }
 
 async function readOutput(run: Run, { layer, z, planes, at }: StepOf<'output'>): Promise<void> {
   const channels = run.layers[layer]!.layer.outChannels;
   const planeBytes = run.plan.planeBytes(channels);
-  const read = await readBack(run, buffer(run, at), at.plane * planeBytes, planes * planeBytes);
-  const values = run.bytesPerValue === 2 ? Float32Array.from(new Uint16Array(read), fromHalf) : new Float32Array(read);
-  keep(run, layer, z, planes, channels, values, stride(run, channels));
+  await readBack(run, buffer(run, at), at.plane * planeBytes, planes * planeBytes, (read) => {
+    const values = run.bytesPerValue === 2 ? Float32Array.from(new Uint16Array(read), fromHalf) : new Float32Array(read);
+    keep(run, layer, z, planes, channels, values, stride(run, channels));
+  });
 }
 
 /** Collects planes of a layer's output as [channel][z][y][x]; hands it to `inspect` with the last plane. */
@@ -232,15 +236,18 @@ function keep(run: Run, layer: number, z: number, planes: number, channels: numb
   }
 }
 
-/** Submits everything recorded and copies these bytes of a buffer out. */
-async function readBack(run: Run, source: GPUBuffer, offset: number, bytes: number): Promise<ArrayBuffer> {
-  const { queue, staging } = run;
+/** Submits everything recorded, and these bytes of a buffer to be copied out; `use` gets them once they are there. */
+async function readBack(run: Run, source: GPUBuffer, offset: number, bytes: number, use: (bytes: ArrayBuffer) => void): Promise<void> {
+  const { queue } = run;
+  const staging = run.staging.reverse()[0]!;
   const size = Math.ceil(bytes / 4) * 4;
   queue.commands.copyBufferToBuffer(source, offset, staging, 0, size);
-  await queue.flush(() => staging.mapAsync(GPUMapMode.READ, 0, size)); // one wait, not two: Deno asks only every 10 ms
-  const copy = staging.getMappedRange(0, size).slice(0, bytes);
-  staging.unmap();
-  return copy;
+  // One wait, not two: Deno asks only every 10 ms.
+  await queue.submit(async () => {
+    await staging.mapAsync(GPUMapMode.READ, 0, size);
+    use(staging.getMappedRange(0, size));
+    staging.unmap();
+  });
 }
 
 /** A pass that only moves data costs about as much time per value as so many multiply-adds. */
