@@ -83,15 +83,10 @@ def refined_weights(
     rng = np.random.default_rng(seed)
     smooth = rng.normal(0, 0.02, (channels, 1, 3, 3, 3)).astype(np.float32)
     smooth[0, 0] = _BINOMIAL
-    out: dict[str, NDArray[np.float32]] = {}
+    out = _renumbered(weights, 1)
     for name, array in weights.items():
-        if not name.startswith("layers."):
-            out[name] = array
-            continue
-        _, index, rest = name.split(".", 2)
-        out[f"layers.{int(index) + 1}.{rest}"] = array
-        if index == "0":
-            out[f"layers.0.{rest}"] = _identity(rest, array, fine.norm.eps)
+        if name.startswith("layers.0."):
+            out[name] = _identity(name.removeprefix("layers.0."), array, fine.norm.eps)
     out["layers.0.conv.weight"] = smooth
     first = np.zeros((channels, channels, 3, 3, 3), np.float32)
     first[:, 0] = weights["layers.0.conv.weight"][:, 0]
@@ -105,14 +100,7 @@ def coarsened_weights(fine: Architecture, weights: Weights, coarse: Architecture
     Exact as long as the refined network was not trained any further, or only at its classifier. Raises ValueError
     where its two first layers are not as `refined_weights` makes them.
     """
-    out: dict[str, NDArray[np.float32]] = {}
-    for name, array in weights.items():
-        if not name.startswith("layers."):
-            out[name] = array
-            continue
-        _, index, rest = name.split(".", 2)
-        if index != "0":
-            out[f"layers.{int(index) - 1}.{rest}"] = array
+    out = _renumbered(weights, -1)
     out["layers.0.conv.weight"] = np.ascontiguousarray(weights["layers.1.conv.weight"][:, :1])
     again = refined_weights(coarse, out, fine)
     for name, array in again.items():
@@ -122,6 +110,19 @@ def coarsened_weights(fine: Architecture, weights: Weights, coarse: Architecture
                 f"expected a network as python -m meshnet.refine writes it, whose first layer smooths, but {name} was "
                 f"trained since; go on at its own dilations {fine.dilations}"
             )
+    return out
+
+
+def _renumbered(weights: Weights, by: int) -> dict[str, NDArray[np.float32]]:
+    """Layer n becomes layer n + by; one that would come before the first is left out."""
+    out: dict[str, NDArray[np.float32]] = {}
+    for name, array in weights.items():
+        if not name.startswith("layers."):
+            out[name] = array
+            continue
+        _, index, rest = name.split(".", 2)
+        if int(index) + by >= 0:
+            out[f"layers.{int(index) + by}.{rest}"] = array
     return out
 
 

@@ -28,6 +28,15 @@ function queueOn(open: OpenDevice, signal?: AbortSignal): { queue: Queue; finish
   return { queue, finished, record: (macs) => { queue.dispatch(pipeline, new ArrayBuffer(16), [], [], [1, 1, 1], macs); } };
 }
 
+/** Two submissions of so many multiply-adds, `all` of them over when it settles. */
+async function twoUnderWay(macs: readonly [number, number], { queue, record }: ReturnType<typeof queueOn>, done: () => Promise<void>) {
+  record(macs[0]);
+  await queue.submit(done);
+  queue.layer = 1;
+  record(macs[1]);
+  return { all: queue.submit(done).then(() => queue.flush()) };
+}
+
 /** Lets everything that can go on do so; whether `promise` was settled by then. */
 async function settles(promise: Promise<unknown>): Promise<boolean> {
   let settled = false;
@@ -56,11 +65,9 @@ describe('a queue of submissions', () => {
 
   it('waits for all of them where it is told to', async () => {
     const { open, submitted, done } = fakeDevice();
-    const { queue, record, finished } = queueOn(open);
-    record(3);
-    await queue.submit(done);
-    record(4);
-    const all = queue.flush(done);
+    const on = queueOn(open);
+    const { finished } = on;
+    const { all } = await twoUnderWay([3, 4], on, done);
     submitted[0]!.end();
     expect(await settles(all)).toBe(false);
     submitted[1]!.end();
@@ -71,12 +78,9 @@ describe('a queue of submissions', () => {
   it('counts time and work to the layer that was recorded, however late it ends', async () => {
     vi.useFakeTimers();
     const { open, submitted, done } = fakeDevice();
-    const { queue, record, finished } = queueOn(open);
-    record(1);
-    await queue.submit(done);
-    queue.layer = 1;
-    record(1);
-    const all = queue.flush(done);
+    const on = queueOn(open);
+    const { finished } = on;
+    const { all } = await twoUnderWay([1, 1], on, done);
     vi.advanceTimersByTime(30);
     submitted[0]!.end();
     await settles(all);
@@ -89,12 +93,10 @@ describe('a queue of submissions', () => {
   it('sizes submissions by the rate of one, not by the time it stood in line', async () => {
     vi.useFakeTimers();
     const { open, submitted, done } = fakeDevice();
-    const { queue, record } = queueOn(open);
+    const on = queueOn(open);
+    const { queue } = on;
     const { budget } = queue;
-    record(budget);
-    await queue.submit(done);
-    record(budget);
-    const all = queue.flush(done);
+    const { all } = await twoUnderWay([budget, budget], on, done);
     for (const { end } of [submitted[0]!, submitted[1]!]) {
       vi.advanceTimersByTime(250); // the target: the second stood in line for as long
       end();
@@ -107,12 +109,10 @@ describe('a queue of submissions', () => {
   it('grows with two under way no faster than with one: fourfold', async () => {
     vi.useFakeTimers();
     const { open, submitted, done } = fakeDevice();
-    const { queue, record } = queueOn(open);
+    const on = queueOn(open);
+    const { queue } = on;
     const { budget } = queue;
-    record(budget);
-    await queue.submit(done);
-    record(budget);
-    const all = queue.flush(done);
+    const { all } = await twoUnderWay([budget, budget], on, done);
     submitted.forEach(({ end }) => { end(); });
     await all;
     expect(queue.budget).toBe(4 * budget);

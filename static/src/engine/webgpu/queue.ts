@@ -11,6 +11,10 @@ const TARGET_MS = 250;
 const PATIENCE_S = 60;
 /** First guess, before anything was timed: 20 million multiply-adds take under a second anywhere. */
 const FIRST_MACS = 20e6;
+/** Uniform blocks of one submission, 256 bytes apart as the default limits ask. */
+const SLOTS = 256;
+const SLOT_BYTES = 256;
+
 /** Milliseconds by the wall's clock since the submission before was over, and in passes by the device's, if it has one. */
 export interface Done {
   readonly layer: number;
@@ -18,10 +22,6 @@ export interface Done {
   readonly milliseconds: number;
   readonly gpuMilliseconds: number | null;
 }
-
-/** Uniform blocks of one submission, 256 bytes apart as the default limits ask. */
-const SLOTS = 256;
-const SLOT_BYTES = 256;
 
 export type Bindings = readonly (readonly [binding: number, resource: GPUBuffer | GPUTextureView])[];
 
@@ -114,8 +114,8 @@ export class Queue {
   }
 
   /** Submits what is recorded and waits for all of it. Rejects as `submit` does. */
-  async flush(done?: () => Promise<unknown>): Promise<void> {
-    await this.submit(done);
+  async flush(): Promise<void> {
+    await this.submit();
     await this.newest;
   }
 
