@@ -69,6 +69,7 @@ class DataConfig:
     lesion_size_power: float = 0.5
     sulci_probability: float = SynthConfig.sulci_probability
     sulci: float = SynthConfig.sulci
+    outside_texture: float = SynthConfig.outside_texture
     margin_mm: float = 8.0
     validation_subjects: int = 8
     workers: int = 0

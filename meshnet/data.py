@@ -82,6 +82,7 @@ class SynthSource:
             lesion_probability=config.lesion_probability,
             sulci_probability=config.sulci_probability,
             sulci=config.sulci,
+            outside_texture=config.outside_texture,
         )
         self._synthesizer = Synthesizer(cached_anatomies(cache, Path(config.templates)), synth, lesions)
         self._stages = config.stages

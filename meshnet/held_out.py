@@ -72,12 +72,13 @@ def held_out_subjects(
     config = SynthConfig(task="lesion", contrasts={"T2w": 1.0}, lesion_probability=1.0)
     everything = load_lesion_masks(lesions, cache, only=held_out.lesions)
     of_name = {mask.name: mask for mask in everything.masks}
+    synthesizer = Synthesizer(anatomies, config, everything)
     for name, seed in zip(held_out.lesions, held_out.lesion_seeds, strict=True):
-        one = replace(everything, masks=(of_name[name],), chances=np.ones(1))
-        yield f"lesion-{seed}", Synthesizer(anatomies, config, one).subject(seed)
-    healthy = Synthesizer(anatomies, replace(config, lesion_probability=0.0), everything)
+        synthesizer.lesions = replace(everything, masks=(of_name[name],), chances=np.ones(1))
+        yield f"lesion-{seed}", synthesizer.subject(seed)
+    synthesizer.config = replace(config, lesion_probability=0.0)
     for seed in held_out.lesion_free_seeds:
-        yield f"healthy-{seed}", healthy.subject(seed)
+        yield f"healthy-{seed}", synthesizer.subject(seed)
 
 
 if __name__ == "__main__":

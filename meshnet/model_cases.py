@@ -86,14 +86,14 @@ def tissue_cases(data: Path, templates: Path) -> Iterator[Case]:
         yield Case("Colin27", "ch2", "tissue", lambda: _colin(*colin))
 
 
-def unseen_contrasts(colin: Anatomy) -> Iterator[Subject]:
+def unseen_contrasts(colin: Anatomy, first_seed: int = _UNSEEN_FIRST_SEED) -> Iterator[Subject]:
     """Lesion-free T2-like renderings of Colin27 with grey and white matter brighter or darker than training draws
     (`meshnet.synth_draw`: grey 0.28–0.72 of fluid, white 0.52–0.88 of grey)."""
     config = SynthConfig(task="lesion", contrasts={"T2w": 1.0}, lesion_probability=0.0)
     synthesizer = Synthesizer([colin], replace(config, task="tissue"))
     for index in range(_UNSEEN_COUNT):
-        subject = synthesizer.subject(_UNSEEN_FIRST_SEED + index)
-        rng = np.random.default_rng(_UNSEEN_FIRST_SEED + index)
+        subject = synthesizer.subject(first_seed + index)
+        rng = np.random.default_rng(first_seed + index)
         means = subject.contrast.means.copy()
         means[GREY] = means[CSF] * (rng.uniform(0.2, 0.27) if index % 2 else rng.uniform(0.73, 0.8))
         means[WHITE] = means[GREY] * (rng.uniform(0.44, 0.51) if index % 4 < 2 else rng.uniform(0.89, 0.94))

@@ -11,6 +11,7 @@ The target grid is the conformed one (LIA); arrays are `[i, j, k]`, C order, as 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,7 +23,8 @@ from meshnet.synth_render import Head, Scan, Subject
 
 
 class Synthesizer:
-    """Template anatomies and lesion masks in memory; `subject(seed)` draws, `Subject.render` images."""
+    """Template anatomies and lesion masks in memory; `subject(seed)` draws, `Subject.render` images. `config` and
+    `lesions` may be set anew between draws; preparing the anatomies is what takes time."""
 
     def __init__(self, anatomies: Sequence[Anatomy], config: SynthConfig, lesions: LesionMasks | None = None) -> None:
         if config.task == "lesion" and lesions is None:
@@ -45,6 +47,9 @@ class Synthesizer:
         weights = np.array([c.contrasts[k] for k in kinds])
         kind = kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))]
         contrast = draw_contrast(rng, kind)
+        if c.outside_texture > 0:  # of a generator of its own: other draws, and frozen subjects, stay what they are
+            amount = float(np.random.default_rng((seed, 3)).uniform(0, c.outside_texture))
+            contrast = replace(contrast, outside_texture=amount)
         stripped = bool(rng.random() < c.stripped_probability)
         spots = float(rng.random()) if rng.random() < c.spots_probability else 0.0
         return Subject(c.task, head, shape, contrast, plan, draw_acquisition(rng, kind), stripped, spots, seed)

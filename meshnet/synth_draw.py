@@ -21,7 +21,8 @@ Contrast = Literal["any", "T1w", "T2w", "T2w-edge"]
 @dataclass(frozen=True)
 class SynthConfig:
     """What may be drawn. Probabilities 0..1; ranges are uniform; amplitudes are of the field's s.d.; sulci are
-    widened by up to `sulci` times the fluid that the template has in them."""
+    widened by up to `sulci` times the fluid that the template has in them; what lies outside the brain (muscle, fat,
+    marrow) is multiplied by a smooth factor whose logarithm has an s.d. of up to `outside_texture` at its knots."""
 
     task: Task = "tissue"
     contrasts: dict[Contrast, float] = field(default_factory=lambda: {"T1w": 0.5, "T2w": 0.2, "any": 0.3})
@@ -35,6 +36,7 @@ class SynthConfig:
     ventricle_mm: float = 14.0
     sulci_probability: float = 0.5
     sulci: float = 1.2
+    outside_texture: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -74,12 +76,14 @@ def draw_shape(rng: np.random.Generator, c: SynthConfig) -> Shape:
 
 @dataclass(frozen=True)
 class ContrastDraw:
-    """means: intensity of each anatomy channel, air 0, CSF/grey/white on a common 0..1 scale."""
+    """means: intensity of each anatomy channel, air 0, CSF/grey/white on a common 0..1 scale.
+    texture, outside_texture: s.d. of smooth variation, of everything and of what lies outside the brain."""
 
     kind: Contrast
     means: NDArray[np.float32]
     texture: float
     seed: int
+    outside_texture: float = 0.0
 
 
 def draw_contrast(rng: np.random.Generator, kind: Contrast) -> ContrastDraw:

@@ -158,6 +158,11 @@ class Subject:
             size = [max(2, s // 4) for s in intensity.shape]
             noise = torch.randn([1, 1, *size], generator=rng) * self.contrast.texture
             intensity = intensity * (1 + resize(noise, intensity.shape))
+        if self.contrast.outside_texture > 0:
+            size = [max(2, s // 6) for s in intensity.shape]
+            noise = torch.randn([1, 1, *size], generator=rng) * self.contrast.outside_texture
+            outside = torch.einsum("k,kxyz->xyz", means[DARK:], channels[DARK:8])
+            intensity = intensity + outside * torch.expm1(resize(noise, intensity.shape))
         return intensity
 
     def _acquire(self, image: Tensor, grid: Grid) -> Tensor:

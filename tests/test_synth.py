@@ -12,6 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from meshnet.anatomy import (
     CSF,
@@ -269,6 +270,26 @@ def test_wider_sulci_turn_grey_to_fluid_and_are_drawn_as_often_and_as_wide_as_as
     assert max(usual) <= 1.2
     assert 0.8 < np.mean(np.array(wider) > 0) < 0.9
     assert 3.5 < max(wider) <= 4.0
+
+
+def test_texture_outside_the_brain_leaves_the_brain_its_labels_and_every_other_draw(tissue: Synthesizer) -> None:
+    subject = next(s for s in map(tissue.subject, range(20)) if not s.stripped)
+    textured = Synthesizer([], replace(tissue.config, outside_texture=0.5))
+    textured.heads = tissue.heads
+    other = textured.subject(subject.seed)
+    assert 0 < other.contrast.outside_texture <= 0.5
+    assert replace(other.contrast, outside_texture=0.0, means=subject.contrast.means) == subject.contrast
+    np.testing.assert_array_equal(other.contrast.means, subject.contrast.means)
+    assert other.acquisition.seed == subject.acquisition.seed
+
+    quiet = replace(subject.acquisition, noise=0.0, blur_mm=0.0, slice_thickness_mm=0.0, gain=1.0, gamma=1.0)
+    grid = Grid((48, 48, 48), 4.0)
+    plain, varied = (replace(s, acquisition=quiet)._scan(grid) for s in (subject, other))
+    np.testing.assert_array_equal(plain[1], varied[1])
+    brain = ndimage.binary_erosion(plain[1].numpy() > 0, iterations=2)
+    np.testing.assert_allclose(varied[0].numpy()[brain], plain[0].numpy()[brain], rtol=1e-4)
+    ratio = (varied[0] / plain[0].clamp(min=1e-6)).numpy()[(plain[1].numpy() == 0) & (plain[0].numpy() > 0.1)]
+    assert ratio.std() > 0.3 * other.contrast.outside_texture
 
 
 def test_steps_of_a_source_depend_on_their_number_alone_and_follow_the_stages(

@@ -1,0 +1,207 @@
+"""Heads to choose a state of training by, or a threshold: neither held out nor seen in training.
+
+    python -m meshnet.selection runs/A/last runs/B/last models/t2-lesion [--thresholds 0.5 0.73]
+    python -m meshnet.selection --task tissue runs/C/last models/tissue
+
+A choice made on held-out subjects would be no measure of the choice any more; so these have other seeds, and lesions
+of masks that training may draw, in heads that it never does. Lesion networks are asked on voxels of 2 mm, where most
+of them are trained (a refined one is taken back to its coarse form, exactly), tissue networks on voxels of 1 mm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from meshnet.anatomy import Anatomy, cached_anatomies
+from meshnet.checkpoint import Weights, load_checkpoint
+from meshnet.evaluate_models import HELD_OUT
+from meshnet.finish import with_threshold
+from meshnet.held_out import read_held_out
+from meshnet.metrics import dice
+from meshnet.model_cases import unseen_contrasts
+from meshnet.normalize import normalize
+from meshnet.predict import Network, fastest_backend, open_network
+from meshnet.refine import coarsened_weights
+from meshnet.spec import ModelSpec, SpecError
+from meshnet.splits import PAPER_QUARTILES, quartile
+from meshnet.synth import Synthesizer
+from meshnet.synth_draw import SynthConfig, Task
+from meshnet.synth_grid import Grid
+from meshnet.synth_lesion import LesionMasks, load_lesion_masks
+from meshnet.synth_render import Subject
+
+#: Between the seeds of validation subjects (10⁹) and of held-out ones (2 · 10⁹); a thousand for each kind of head.
+_FIRST_SEED = 1_700_000_000
+_DRAW_SEED = 77
+_PER_QUARTILE, _HEALTHY = 15, 60
+#: Whole heads, [i, j, k] of the LIA grid.
+_COARSE = Grid((88, 92, 104), 2.0, (0.0, 0.0, -2.0))
+_FINE = Grid((176, 184, 208), 1.0, (0.0, 0.0, -2.0))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One state on one head. dice: NaN for a class that the head has not; of lesions one value, of tissues those of the
+    brain (grey and white together), grey and white."""
+
+    kind: str
+    dice: tuple[float, ...]
+    marked_ml: float
+    true_ml: float
+
+
+@dataclass(frozen=True)
+class State:
+    """A network to choose or not; `name` is what the table calls it."""
+
+    name: str
+    network: Network
+    spec: ModelSpec
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; 2 for models that can't be asked."""
+    parser = argparse.ArgumentParser(prog="python -m meshnet.selection", description=__doc__)
+    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL_DIR", help="states to choose among")
+    parser.add_argument("--task", choices=("lesion", "tissue"), default="lesion", help="default: lesion")
+    parser.add_argument(
+        "--thresholds", type=float, nargs="+", default=[0.5], help="as of python -m meshnet.finish (default: 0.5)"
+    )
+    parser.add_argument("--lesions", type=Path, default=Path("../shared/data/lesions/soop"), help="folder of masks")
+    parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="where prepared templates are kept")
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args(arguments)
+    try:
+        states = open_states(args.models, args.thresholds, threads=args.threads)
+        anatomies = cached_anatomies(args.cache)
+        if args.task == "tissue":
+            text = tissue_table(outcomes(states, tissue_heads(anatomies), _FINE))
+        else:
+            masks = load_lesion_masks(args.lesions, args.cache, skip=read_held_out(HELD_OUT).lesions)
+            text = lesion_table(outcomes(states, lesion_heads(anatomies, masks), _COARSE))
+    except (ValueError, SpecError, OSError) as error:
+        print(f"meshnet.selection: {error}", file=sys.stderr)
+        return 2
+    print(text, end="")
+    return 0
+
+
+def open_states(folders: Sequence[Path], thresholds: Sequence[float], *, threads: int) -> list[State]:
+    """Every model with every threshold. Raises SpecError for a folder that is no model, ValueError for a threshold
+    that is not between 0 and 1."""
+    backend = fastest_backend()
+    states = []
+    for folder in folders:
+        spec, weights = _coarse(*load_checkpoint(folder))
+        for threshold in thresholds:
+            network, _ = open_network(spec, with_threshold(weights, threshold), backend=backend, threads=threads)
+            states.append(State(f"{folder}, {threshold:g}", network, spec))
+    return states
+
+
+def _coarse(spec: ModelSpec, weights: Weights) -> tuple[ModelSpec, Weights]:
+    """A refined lesion network as the one of 2 mm it was made from; any other as it is."""
+    first, *rest = spec.architecture.dilations
+    if first != 1 or any(d % 2 for d in rest):
+        return spec, weights
+    coarse = spec.architecture.model_copy(update={"dilations": tuple(d // 2 for d in rest)})
+    return spec.model_copy(update={"architecture": coarse}), coarsened_weights(spec.architecture, weights, coarse)
+
+
+def lesion_heads(anatomies: Sequence[Anatomy], masks: LesionMasks) -> Iterator[tuple[str, Subject]]:
+    """`(kind, subject)`, T2w: 60 with a lesion, 15 of each of the paper's volume quartiles; 60 without; and 12 of
+    Colin27 without, of contrasts that training does not draw."""
+    of_name = {mask.name: mask for mask in masks.masks}
+    rng = np.random.default_rng(_DRAW_SEED)
+    names: list[str] = []
+    for index in range(len(PAPER_QUARTILES) + 1):
+        members = [m.name for m in masks.masks if quartile(m.voxels, PAPER_QUARTILES) == index]
+        names.extend(str(n) for n in rng.choice(members, min(_PER_QUARTILE, len(members)), replace=False))
+    config = SynthConfig(task="lesion", contrasts={"T2w": 1.0}, lesion_probability=1.0)
+    synthesizer = Synthesizer(anatomies, config, masks)
+    for index, name in enumerate(names):
+        synthesizer.lesions = replace(masks, masks=(of_name[name],), chances=np.ones(1))
+        yield "lesion", synthesizer.subject(_FIRST_SEED + index)
+    synthesizer.config = replace(config, lesion_probability=0.0)
+    for index in range(_HEALTHY):
+        yield "healthy", synthesizer.subject(_FIRST_SEED + 1000 + index)
+    for subject in unseen_contrasts(anatomies[0], _FIRST_SEED + 2000):
+        yield "unseen contrast", subject
+
+
+def tissue_heads(anatomies: Sequence[Anatomy]) -> Iterator[tuple[str, Subject]]:
+    """`(kind, subject)`: six T1w heads with sulci as open as those of real scans, and six of any other contrast."""
+    config = SynthConfig(task="tissue", contrasts={"T1w": 1.0}, sulci=4.0, sulci_probability=0.85)
+    synthesizer = Synthesizer(anatomies, config)
+    for index in range(6):
+        yield "T1w", synthesizer.subject(_FIRST_SEED + 3000 + index)
+    synthesizer.config = replace(config, contrasts={"T2w": 0.5, "any": 0.5})
+    for index in range(6):
+        yield "other", synthesizer.subject(_FIRST_SEED + 4000 + index)
+
+
+def outcomes(
+    states: Sequence[State], heads: Iterator[tuple[str, Subject]], grid: Grid
+) -> list[tuple[str, list[Outcome]]]:
+    """`(name, its outcomes)` of every state; every head is rendered once."""
+    found: list[tuple[str, list[Outcome]]] = [(state.name, []) for state in states]
+    for kind, subject in tqdm(heads, unit="head", disable=None):
+        scan = subject.render(grid)
+        image = np.rint(scan.image * 255).astype(np.uint8)
+        for state, (_, own) in zip(states, found, strict=True):
+            marked = state.network(normalize(image, state.spec.input.normalization), lambda: None)
+            own.append(_compare(subject.task, kind, marked, scan.labels, grid.voxel_size_mm**3 / 1000))
+    return found
+
+
+def _compare(task: Task, kind: str, marked: NDArray[np.uint8], true: NDArray[np.uint8], ml_per_voxel: float) -> Outcome:
+    tissues = ((2, 3), (2,), (3,)) if task == "tissue" else ((1,),)
+    values = tuple(dice(np.isin(marked, classes), np.isin(true, classes)) for classes in tissues)
+    ours, theirs = np.isin(marked, tissues[0]), np.isin(true, tissues[0])
+    return Outcome(kind, values, float(ours.sum()) * ml_per_voxel, float(theirs.sum()) * ml_per_voxel)
+
+
+def lesion_table(found: Sequence[tuple[str, Sequence[Outcome]]]) -> str:
+    """Markdown, one line per state."""
+    lines = [
+        "| state, threshold | mean Dice | median | below 5 mL | volume, r | at most 1 mL in healthy heads "
+        "| most in one | beyond the edge; mL in all |",
+        "|---" * 8 + "|",
+    ]
+    for name, own in found:
+        lesions, healthy, beyond = ([o for o in own if o.kind == k] for k in ("lesion", "healthy", "unseen contrast"))
+        values = np.array([o.dice[0] for o in lesions])
+        small = np.array([o.true_ml < 5 for o in lesions])
+        volumes = np.array([(o.marked_ml, o.true_ml) for o in lesions]).T
+        r = np.corrcoef(volumes)[0, 1] if volumes.std(axis=1).all() else float("nan")
+        lines.append(
+            f"| {name} | {values.mean():.3f} | {np.median(values):.3f} "
+            f"| {values[small].mean() if small.any() else float('nan'):.2f} | {r:.2f} "
+            f"| {np.mean([o.marked_ml <= 1 for o in healthy]):.0%} | {max(o.marked_ml for o in healthy):.0f} mL "
+            f"| {sum(o.marked_ml <= 1 for o in beyond)} of {len(beyond)}; {sum(o.marked_ml for o in beyond):.0f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def tissue_table(found: Sequence[tuple[str, Sequence[Outcome]]]) -> str:
+    """Markdown, one line per state."""
+    lines = [
+        "| state, threshold | T1w brain | grey | white | other contrasts brain | grey | white |",
+        "|---" * 7 + "|",
+    ]
+    for name, own in found:
+        means = [np.mean([o.dice for o in own if o.kind == kind], axis=0) for kind in ("T1w", "other")]
+        lines.append(f"| {name} | " + " | ".join(f"{value:.3f}" for value in np.concatenate(means)) + " |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
