@@ -33,6 +33,7 @@ uniform highp sampler2DArray window_$(k);
 //#end
 uniform ivec2 size;
 uniform int dilation;
+uniform int taps; // 9, but no compiler is to know: Direct3D's writes short loops out, and takes long over the result
 uniform vec4 bias[GROUPS];
 
 // WEIGHT_g(n): weight n of the tap for output group g.
@@ -61,7 +62,7 @@ void main() {
 //#end
 //#end
 
-  for (int tap = 0; tap < 9; tap++) {
+  for (int tap = 0; tap < taps; tap++) {
     // A texel outside the plane is read at the nearest inside and counts zero.
     ivec2 wanted = voxel + ivec2(tap % 3 - 1, tap / 3 - 1) * dilation;
     ivec2 at = clamp(wanted, ivec2(0), size - 1);

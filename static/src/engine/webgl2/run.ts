@@ -161,6 +161,7 @@ class Run {
       for (const [k, texture] of windows.entries()) painter.bindLayers(program, `window_${k}`, k, texture);
       gl.uniform2i(program.at('size'), nx, ny);
       gl.uniform1i(program.at('dilation'), layer.dilation);
+      gl.uniform1i(program.at('taps'), 9);
       gl.uniform4fv(program.at('bias[0]'), padGroups(layer.bias.subarray(pass.firstGroup * 4, pass.firstGroup * 4 + pass.channels)));
       painter.draw(textures.flatMap((texture) => Array.from({ length: groups }, (_, g) => ({ texture, layer: pass.firstGroup + g }))), nx, ny);
       await painter.spend(layer.inChannels * pass.channels * 27 * nx * ny * planes);
