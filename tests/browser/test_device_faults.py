@@ -222,15 +222,34 @@ self.Worker = class {
 """
 
 
+#: The browser gives no memory that threads could share.
+NO_SHARED_MEMORY = """
+Object.defineProperty(navigator, 'hardwareConcurrency', {get: () => 2});
+const Given = WebAssembly.Memory;
+WebAssembly.Memory = function (wanted) {
+  if (wanted.shared) throw new RangeError('could not allocate memory');
+  return new Given(wanted);
+};
+"""
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (NO_THREADS, "CPU thread: its script did not load"),
+        (NO_SHARED_MEMORY, "CPU: the browser would not give 0.1 MiB of memory (131072 bytes)"),
+    ],
+    ids=["no threads", "no shared memory"],
+)
 def test_the_cpu_goes_on_alone_where_threads_cannot_be_had(
-    open_page: OpenPage, url: str, models: Path, scan: Path, tmp_path: Path
+    *, open_page: OpenPage, url: str, models: Path, scan: Path, tmp_path: Path, fault: str, reason: str
 ) -> None:
-    page = open_with_fault(open_page, url, (), NO_THREADS, "?backend=cpu")
+    page = open_with_fault(open_page, url, (), fault, "?backend=cpu")
 
     run(page, scan, "done")
 
     said = page.get_by_test_id("diagnostics").text_content() or ""
-    assert "threads failed: CPU thread: its script did not load" in said
+    assert f"threads failed: {reason}" in said
     assert_same_labels(save(page, "native", tmp_path), predicted(models / "tissue", scan, tmp_path))
 
 

@@ -1,6 +1,6 @@
 // Who computes: this thread alone, or worker threads on shared memory.
 import { instantiate } from './kernel';
-import { RunMemory, ThreadsFailed } from './memory';
+import { allocate, RunMemory, ThreadsFailed } from './memory';
 import type { Pass, Program } from './program';
 import type { Crew } from './run';
 import type { FromThread, ToThread } from './thread';
@@ -15,8 +15,7 @@ const PROGRESS_MS = 50;
 
 /** The first address free for use; every instance of a module has the same. */
 function heapBaseOf(module: WebAssembly.Module, shared: boolean): number {
-  const memory = new WebAssembly.Memory({ initial: 2, maximum: 2, shared });
-  return instantiate(module, memory, 0).__heap_base.value as number;
+  return instantiate(module, allocate(2, shared), 0).__heap_base.value as number;
 }
 
 /** Computes on the calling thread, looking up every 30 ms so that cancel and messages get through. */

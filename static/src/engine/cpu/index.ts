@@ -1,5 +1,5 @@
 // The CPU engine: kernel.c as WebAssembly with SIMD, on threads where the page is cross-origin isolated.
-import type { Backend, BackendModule, Probe } from '../types';
+import type { Backend, BackendModule, EngineInput, Graph, Probe, RunOptions, RunResult } from '../types';
 import { soloCrew, ThreadCrew } from './crew';
 import { detectFeatures, loadKernel } from './kernel';
 import { ThreadsFailed } from './memory';
@@ -23,28 +23,44 @@ function probe(): Promise<Probe> {
   return Promise.resolve({ available: true, device, software: false, details });
 }
 
+async function threadCrew(relaxedSimd: boolean, threads: number): Promise<Crew> {
+  return new ThreadCrew(await loadKernel(relaxedSimd, true), threads);
+}
+
 async function open(): Promise<Backend> {
   const { simd, relaxedSimd } = detectFeatures();
   if (!simd) throw new Error('CPU: this browser has no WebAssembly SIMD; update it');
   const threads = threadsHere();
   const alone = async (): Promise<Crew> => soloCrew(await loadKernel(relaxedSimd, false));
-  let crew: Crew = threads > 1 ? new ThreadCrew(await loadKernel(relaxedSimd, true), threads) : await alone();
+  let failed: string | null = null;
+  /** One thread, where the error says that several are not to be had; any other error is thrown again. */
+  const insteadOf = async (error: unknown): Promise<Crew> => {
+    if (!(error instanceof ThreadsFailed)) throw error;
+    failed = error.message;
+    return alone();
+  };
+  let crew = await (threads > 1 ? threadCrew(relaxedSimd, threads).catch(insteadOf) : alone());
   let running = false;
+
+  async function run(graph: Graph, input: EngineInput, options: RunOptions): Promise<RunResult> {
+    const result = await runGraph(crew, graph, input, options);
+    return failed === null ? result : { ...result, details: { ...result.details, 'threads failed': failed } };
+  }
+
   return {
     id: 'cpu',
     async run(graph, input, options = {}) {
       if (running) throw new Error('CPU: a run is under way; wait for it or abort it first');
       running = true;
       try {
-        return await runGraph(crew, graph, input, options);
+        return await run(graph, input, options);
       } catch (error) {
         // Phones refuse shared memories of a size they give unshared, and an extension may block a thread's script.
         options.signal?.throwIfAborted();
-        if (!(error instanceof ThreadsFailed) || !(crew instanceof ThreadCrew)) throw error;
-        crew.end();
-        crew = await alone();
-        const result = await runGraph(crew, graph, input, options);
-        return { ...result, details: { ...result.details, threads: 1, 'threads failed': error.message } };
+        const next = await insteadOf(error);
+        if (crew instanceof ThreadCrew) crew.end();
+        crew = next;
+        return await run(graph, input, options);
       } finally {
         running = false;
       }

@@ -24,12 +24,14 @@ export class RunMemory {
 /** Threads, or the memory they share, are not to be had; one thread on a memory of its own may be. */
 export class ThreadsFailed extends Error {}
 
-function allocate(pages: number, shared: boolean): WebAssembly.Memory {
+/** A zeroed memory. Throws an Error with its size where the browser gives none: ThreadsFailed for a shared one. */
+export function allocate(pages: number, shared: boolean): WebAssembly.Memory {
   try {
     return new WebAssembly.Memory({ initial: pages, maximum: pages, shared });
   } catch (error) {
-    const gigabytes = ((pages * 65536) / 2 ** 30).toFixed(2);
-    const message = `CPU: the browser would not give ${gigabytes} GiB of memory (${pages * 65536} bytes); close other tabs or use a narrower model`;
+    const mebibytes = pages / 16;
+    const size = mebibytes < 1024 ? `${mebibytes.toFixed(1)} MiB` : `${(mebibytes / 1024).toFixed(2)} GiB`;
+    const message = `CPU: the browser would not give ${size} of memory (${pages * 65536} bytes); close other tabs or use a narrower model`;
     throw new (shared ? ThreadsFailed : Error)(message, { cause: error });
   }
 }
