@@ -55,16 +55,16 @@ byId('copy', HTMLButtonElement).addEventListener('click', () => {
 void session.showExpectedBackend();
 fetchCatalogue().then(
   (catalogue) => {
-    session.version = catalogue.version;
+    session.page.version = catalogue.version;
     picker.showCatalogue(catalogue);
     if (catalogue.kiosk === null) return;
     session.takesModels = false;
     session.saver = saveInFolder;
-    startKiosk(catalogue.kiosk, byId('kiosk-tools', HTMLDivElement), () => session.isRunning);
+    startKiosk(catalogue.kiosk, byId('kiosk-tools', HTMLDivElement), () => session.page.isRunning);
   },
   (error: unknown) => {
     picker.showEmpty('No list of models');
-    session.fail(error);
+    session.page.fail(error);
   },
 );
 
@@ -95,7 +95,7 @@ function connectDrop(): void {
     event.preventDefault();
     veil.hidden = true;
     const { dataTransfer } = event;
-    if (dataTransfer !== null) void filesOf(dataTransfer).then((files) => session.open(files), (error: unknown) => { session.fail(error); });
+    if (dataTransfer !== null) void filesOf(dataTransfer).then((files) => session.open(files), (error: unknown) => { session.page.fail(error); });
   });
 }
 
@@ -103,7 +103,7 @@ function optionsOrNone(): ReturnType<typeof readOptions> {
   try {
     return readOptions(location.search);
   } catch (error) {
-    queueMicrotask(() => { session.fail(error); });
+    queueMicrotask(() => { session.page.fail(error); });
     return { forced: null, maxBufferBytes: null };
   }
 }

@@ -3,12 +3,11 @@ import { CallError } from './engine/client';
 import type { EngineClient } from './engine/client';
 import type { BackendChoice, BackendOptions, Calls, ModelSource, Outcome, RunReport, ScanSummary, Stage } from './engine/protocol';
 import type { ModelSpec } from './generated/model-spec';
-import { byId, byTestId } from './ui/dom';
+import { messageOf, Page } from './page';
+import { byId } from './ui/dom';
 import { seriesOf } from './ui/dicom';
-import { diagnosticsText } from './ui/diagnostics';
 import { sortFiles } from './ui/files';
 import { formatDuration, savedName, tableName } from './ui/format';
-import { guessModality, modalityWarning } from './ui/modality';
 import type { ModelPicker } from './ui/model-picker';
 import { askForInput, askForSeries, clearQuestion, offerFrame } from './ui/questions';
 import { hideResults, showResults } from './ui/results';
@@ -16,8 +15,7 @@ import { fetchSample } from './ui/sample';
 import { saveAsDownload } from './ui/saving';
 import type { Saver } from './ui/saving';
 import { volumesCsv } from './ui/table';
-import { resetProgress, showBackend, showProgress, showScanFacts, showState, showWarnings } from './ui/status';
-import type { State } from './ui/status';
+import { resetProgress, showBackend, showProgress, showScanFacts } from './ui/status';
 import type { Viewer } from './viewer';
 
 interface Result {
@@ -28,19 +26,15 @@ interface Result {
 }
 
 export class Session {
-  version = '';
+  /** What of this can be seen. */
+  readonly page: Page;
   /** False where the list of models is fixed. */
   takesModels = true;
   /** Where saved files go. */
   saver: Saver = saveAsDownload;
-  private state: State = 'idle';
   private scan: ScanSummary | null = null;
   private result: Result | null = null;
   private choice: BackendChoice | null = null;
-  private lastError: string | null = null;
-  private viewerFault: string | null = null;
-  /** What was refused or failed beside the work under way; until the visitor's next step. */
-  private aside: string | null = null;
   /** Whether the result shown is not yet the one asked for. */
   private outdated = false;
 
@@ -48,82 +42,78 @@ export class Session {
     private readonly client: EngineClient,
     private readonly options: BackendOptions,
     private readonly picker: ModelPicker,
-    /** Null where the browser has no WebGL2: segmentation works without a picture. */
-    private readonly viewer: Promise<Viewer | null>,
+    viewer: Promise<Viewer | null>,
   ) {
+    this.page = new Page(picker, viewer, () => ({ scan: this.scan, result: this.result, choice: this.choice }));
     picker.onChange = () => {
-      this.refresh();
+      this.page.refresh();
     };
-  }
-
-  get isRunning(): boolean {
-    return this.state === 'running';
   }
 
   /** Whether a reload would lose nothing of the visitor's. */
   get isEmpty(): boolean {
-    return this.scan === null && !this.busy();
+    return this.scan === null && !this.page.isBusy;
   }
 
   /** Says before anything is run what would run it. */
   async showExpectedBackend(): Promise<void> {
     try {
       this.choice = await this.client.call('probe', this.options);
-      if (this.result === null && this.state !== 'running') showBackend(this.choice, 'Will run');
-      this.refresh();
+      if (this.result === null && !this.page.isRunning) showBackend(this.choice, 'Will run');
+      this.page.refresh();
     } catch (error) {
-      this.fail(error);
+      this.page.fail(error);
     }
   }
 
   /** A scan or a model, by drop or by picker. */
   async open(files: readonly File[]): Promise<void> {
-    if (this.busy()) {
-      this.remark(`${files[0]!.name} was not opened, because something is still under way; drop it again when that is done, or press Cancel first.`);
+    if (this.page.isBusy) {
+      this.page.remark(`${files[0]!.name} was not opened, because something is still under way; drop it again when that is done, or press Cancel first.`);
       return;
     }
-    this.aside = null;
+    this.page.forgetRemark();
     clearQuestion();
     const dropped = sortFiles(files);
-    if (dropped.kind === 'refused') this.fail(new Error(dropped.reason));
-    else if (dropped.kind === 'model' && !this.takesModels) this.fail(new Error('This page has a fixed list of models; drop a scan, and choose the model from the list.'));
+    if (dropped.kind === 'refused') this.page.fail(new Error(dropped.reason));
+    else if (dropped.kind === 'model' && !this.takesModels) this.page.fail(new Error('This page has a fixed list of models; drop a scan, and choose the model from the list.'));
     else if (dropped.kind === 'model') await this.addModel(dropped.source);
     else if (dropped.kind === 'unknown') await this.openUnknown(dropped.files);
     else await this.loadScan(dropped.files, null);
   }
 
   async openSample(): Promise<void> {
-    if (this.busy()) return;
+    if (this.page.isBusy) return;
     clearQuestion();
-    this.enter('loading', 'Opening the sample…');
+    this.page.enter('loading', 'Opening the sample…');
     try {
       await this.loadScan([await fetchSample(this.picker.picked?.modality ?? [])], null);
     } catch (error) {
-      this.fail(error);
+      this.page.fail(error);
     }
   }
 
   async segment(): Promise<void> {
     const model = this.picker.picked;
-    if (model === null || this.scan === null || this.busy()) return;
+    if (model === null || this.scan === null || this.page.isBusy) return;
     // What was asked about another scan has no answer once this one is segmented.
     clearQuestion();
-    this.aside = null;
+    this.page.forgetRemark();
     this.result = null;
     hideResults();
     resetProgress();
-    this.enter('running', `Segmenting with ${model.name}…`);
-    await this.draw((viewer) => { viewer.clearLabels(); });
+    this.page.enter('running', `Segmenting with ${model.name}…`);
+    await this.page.draw((viewer) => { viewer.clearLabels(); });
     const awake = await keepAwake();
     try {
       this.result = await this.client.call('run', { source: model.source, options: this.options }, this.stageListener());
       showBackend(this.result.report, 'Ran');
-      this.lastError = null;
+      this.page.lastError = null;
       this.outdated = true;
       await this.measure('Measuring…', true);
     } catch (error) {
-      if (error instanceof CallError && error.cancelled) this.enter('ready', 'Cancelled. The scan is still open; press Segment to start again.');
-      else this.fail(error);
+      if (error instanceof CallError && error.cancelled) this.page.enter('ready', 'Cancelled. The scan is still open; press Segment to start again.');
+      else this.page.fail(error);
     } finally {
       void awake?.release();
     }
@@ -138,7 +128,7 @@ export class Session {
     if (this.result === null) return;
     this.outdated = true;
     // A change made while an update runs is taken up by the loop of that one.
-    if (this.busy()) return;
+    if (this.page.isBusy) return;
     await this.measure('Updating the result…', false);
   }
 
@@ -162,63 +152,54 @@ export class Session {
       const write = await this.saver(name);
       if (write === null) return;
       const place = await write(await content());
-      if (!this.busy()) this.settle(`Saved ${place}: ${name} (${what}).`);
+      if (!this.page.isBusy) this.page.settle(`Saved ${place}: ${name} (${what}).`);
     } catch (error) {
       // A run that was started meanwhile goes on.
-      if (this.busy()) this.remark(`${name} was not saved: ${messageOf(error)}`);
-      else this.fail(error);
+      if (this.page.isBusy) this.page.remark(`${name} was not saved: ${messageOf(error)}`);
+      else this.page.fail(error);
     }
   }
 
-  /** Shows a failure as a sentence; whatever was loaded stays. */
-  fail(error: unknown): void {
-    const message = messageOf(error);
-    const name = this.scan?.name;
-    this.lastError = name === undefined ? message : message.replaceAll(name, 'scan');
-    const sentence = /[.!?]$/.test(message) ? message : `${message}.`;
-    this.enter('error', sentence + (this.scan === null ? '' : ' The scan opened before is still here.'));
-  }
-
   private async addModel(source: ModelSource): Promise<void> {
-    this.enter('loading', 'Reading the model…');
+    this.page.enter('loading', 'Reading the model…');
     try {
       const { spec, notes } = await this.client.call('model', { source });
       if (spec === null) {
-        this.settle('The model needs two answers before it can be used.');
+        this.page.settle('The model needs two answers before it can be used.');
         askForInput((answers) => {
           if (source.kind === 'tfjs') this.answer(() => this.addModel({ ...source, answers }));
         });
         return;
       }
       this.picker.add(spec, source, notes);
-      this.settle(`The model ${spec.name} can be used now.`);
+      this.page.settle(`The model ${spec.name} can be used now.`);
     } catch (error) {
-      this.fail(error);
+      this.page.fail(error);
     }
   }
 
   private async openUnknown(files: readonly File[]): Promise<void> {
-    this.enter('loading', 'Opening…');
+    this.page.enter('loading', 'Opening…');
     try {
-      const series = await seriesOf(files, (count) => { this.enter('loading', `Converting ${count} DICOM files…`); });
+      const series = await seriesOf(files, (count) => { this.page.enter('loading', `Converting ${count} DICOM files…`); });
       if (series.length === 1) {
         await this.loadScan(series, null);
         return;
       }
-      this.settle('Choose one of the images.');
+      this.page.settle('Choose one of the images.');
       askForSeries(series, (file) => { this.answer(() => this.loadScan([file], null)); });
     } catch (error) {
-      this.fail(error);
+      this.page.fail(error);
     }
   }
 
   private async loadScan(files: readonly File[], frame: number | null): Promise<void> {
-    this.enter('loading', `Opening ${files[0]!.name}…`);
+    this.page.enter('loading', `Opening ${files[0]!.name}…`);
     let loaded: Calls['load']['reply'];
     try {
       loaded = await this.client.call('load', { files, frame });
     } catch (error) {
-      this.fail(error);
+      this.page.fail(error);
       if (error instanceof CallError && error.frames !== null) {
         offerFrame(error.frames, (chosen) => { this.answer(() => this.loadScan(files, chosen)); });
       }
@@ -226,23 +207,23 @@ export class Session {
     }
     this.scan = loaded.summary;
     this.result = null;
-    this.lastError = null;
+    this.page.lastError = null;
     hideResults();
     showScanFacts(this.scan);
     if (this.choice !== null) showBackend(this.choice, 'Will run');
-    await this.draw((viewer) => viewer.showScan(loaded.display));
-    this.enter('ready', 'Ready: press Segment.');
+    await this.page.draw((viewer) => viewer.showScan(loaded.display));
+    this.page.enter('ready', 'Ready: press Segment.');
   }
 
   /** Until the outcome shown is the one asked for; nothing is left to cancel by then. */
   private async measure(text: string, lookThere: boolean): Promise<void> {
     while (this.outdated) {
       this.outdated = false;
-      this.enter('loading', text);
+      this.page.enter('loading', text);
       try {
         await this.showOutcome(lookThere);
       } catch (error) {
-        this.fail(error);
+        this.page.fail(error);
       }
     }
   }
@@ -254,14 +235,14 @@ export class Session {
     const outcome = await this.client.call('outcome', { smallestMl: smallest });
     this.result = { spec, report, outcome };
     const goTo = (voxel: readonly [number, number, number]): void => {
-      void this.draw((viewer) => { viewer.goTo(voxel); });
+      void this.page.draw((viewer) => { viewer.goTo(voxel); });
     };
-    await this.draw((viewer) => viewer.showLabels(outcome.overlay, spec.labels));
+    await this.page.draw((viewer) => viewer.showLabels(outcome.overlay, spec.labels));
     showResults(outcome, spec.labels, goTo);
     const found = spec.labels.find(({ index }) => index !== 0 && outcome.centres[index] != null);
     if (lookThere && found !== undefined) goTo(outcome.parts?.largest[0]?.centre ?? outcome.centres[found.index]!);
     const nothing = found === undefined ? ` No ${spec.labels.slice(1).map(({ name }) => name).slice(0, 3).join(', ')} found.` : '';
-    this.enter('done', `Done in ${formatDuration(report.milliseconds / 1000)}.${nothing}`);
+    this.page.enter('done', `Done in ${formatDuration(report.milliseconds / 1000)}.${nothing}`);
   }
 
   private stageListener(): (stage: Stage) => void {
@@ -276,71 +257,12 @@ export class Session {
     };
   }
 
-  /** A picture that cannot be drawn must not cost the result. */
-  private async draw(action: (viewer: Viewer) => void | Promise<void>): Promise<void> {
-    const viewer = await this.viewer;
-    if (viewer === null) return;
-    this.viewerFault = null;
-    try {
-      await action(viewer);
-    } catch (error) {
-      this.viewerFault = `The viewer cannot show this (${messageOf(error)}); measuring and saving still work.`;
-    }
-    this.refresh();
-  }
-
-  /** Back to where the page was before something that is not about the scan. */
-  private settle(text: string): void {
-    this.enter(this.result !== null ? 'done' : this.scan !== null ? 'ready' : 'idle', text);
-  }
-
-  private busy(): boolean {
-    return this.state === 'loading' || this.state === 'running';
-  }
-
   /** Carries out what a question's answer asks for; a question may still stand while a result is updated. */
   private answer(action: () => Promise<void>): void {
-    if (this.busy()) this.remark('Something is still under way; open the file again when that is done.');
+    if (this.page.isBusy) this.page.remark('Something is still under way; open the file again when that is done.');
     else void action();
   }
 
-  private remark(text: string): void {
-    this.aside = text;
-    this.refresh();
-  }
-
-  private enter(state: State, text: string): void {
-    this.state = state;
-    showState(state, text, this.canRun());
-    this.refresh();
-  }
-
-  private canRun(): boolean {
-    return this.scan !== null && this.picker.picked !== null && !this.busy();
-  }
-
-  private refresh(): void {
-    byTestId('run', HTMLButtonElement).disabled = !this.canRun();
-    const model = this.picker.picked;
-    const guess = this.scan === null ? null : guessModality(this.scan.name, this.scan.description);
-    const modality = model === null ? null : modalityWarning(guess, model.name, model.modality);
-    showWarnings([this.aside, modality, this.viewerFault].filter((warning) => warning !== null));
-    byTestId('diagnostics', HTMLPreElement).textContent = diagnosticsText({
-      version: this.version,
-      browser: navigator.userAgent,
-      isolated: self.crossOriginIsolated,
-      threads: navigator.hardwareConcurrency,
-      scan: this.scan,
-      spec: this.result?.spec ?? null,
-      choice: this.choice,
-      report: this.result?.report ?? null,
-      lastError: this.lastError,
-    });
-  }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 /** Phones lock after half a minute and stop the page with it. Null where the browser can't or won't. */
