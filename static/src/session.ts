@@ -4,6 +4,7 @@ import type { EngineClient } from './engine/client';
 import type { BackendChoice, BackendOptions, Calls, ModelSource, Outcome, RunReport, ScanSummary, Stage } from './engine/protocol';
 import type { ModelSpec } from './generated/model-spec';
 import { messageOf, Page } from './page';
+import { unzipped } from './ui/archive';
 import { byId } from './ui/dom';
 import { seriesOf } from './ui/dicom';
 import { sortFiles } from './ui/files';
@@ -74,8 +75,19 @@ export class Session {
     }
     this.page.forgetRemark();
     clearQuestion();
-    const dropped = sortFiles(files);
-    if (dropped.kind === 'refused') this.page.fail(new Error(dropped.reason));
+    let dropped = sortFiles(files);
+    if (dropped.kind === 'zip') {
+      const { file } = dropped;
+      this.page.enter('loading', `Unpacking ${file.name}…`);
+      try {
+        dropped = sortFiles(await unzipped(file));
+      } catch (error) {
+        this.page.fail(error);
+        return;
+      }
+    }
+    if (dropped.kind === 'zip') this.page.fail(new Error(`${dropped.file.name} lies in another zip; unpack that one on this computer and drop what is inside.`));
+    else if (dropped.kind === 'refused') this.page.fail(new Error(dropped.reason));
     else if (dropped.kind === 'model' && !this.takesModels) this.page.fail(new Error('This page has a fixed list of models; drop a scan, and choose the model from the list.'));
     else if (dropped.kind === 'model') await this.addModel(dropped.source);
     else if (dropped.kind === 'unknown') await this.openUnknown(dropped.files);

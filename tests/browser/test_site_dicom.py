@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import nibabel as nib
@@ -44,6 +45,24 @@ def test_a_folder_of_slices_is_one_scan_and_of_its_volumes_the_first_is_offered(
     # Where the slices say they are: Image Position (0020,0032) of the lowest one, LPS turned to RAS.
     assert nib.aff2axcodes(saved.affine) in {("L", "A", "S"), ("R", "A", "S")}
     np.testing.assert_allclose(nib.affines.voxel_sizes(saved.affine), (3.75, 3.75, 5), rtol=1e-4)
+
+
+def test_a_zipped_study_is_unpacked(page: Page, series: list[Path], tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "study.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in series:
+            archive.write(path, f"study/{path.suffix.strip('.') or 'notes'}/{path.name}")
+    drop(page, tmp_path / "study.zip")
+    expect(status(page)).to_contain_text("got shape (64, 64, 15, 10)", timeout=PATIENCE_MS)
+    page.get_by_test_id("use-frame").click()
+    wait_for(page, "ready")
+    expect(page.locator("#scan-summary")).to_contain_text("Axial_EPI-FMRI")
+
+
+def test_a_zip_within_a_zip_is_refused(page: Page, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "outer.zip", "w") as archive:
+        archive.writestr("inner.zip", b"PK")
+    drop(page, tmp_path / "outer.zip")
+    expect(status(page)).to_contain_text("inner.zip lies in another zip; unpack that one", timeout=PATIENCE_MS)
 
 
 def test_one_slice_is_refused_with_what_to_give_instead(page: Page, series: list[Path]) -> None:

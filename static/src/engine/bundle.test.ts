@@ -1,7 +1,7 @@
-import { strToU8, zipSync } from 'fflate';
+import { strToU8 } from 'fflate';
 import { describe, expect, test } from 'vitest';
 import type { ModelSpec } from '../generated/model-spec';
-import { BundleError, expectedShapes, loadBundle, parseSpec, sha256Hex, unzipBundle } from './bundle';
+import { BundleError, expectedShapes, loadBundle, parseSpec, sha256Hex } from './bundle';
 import { widenHalf } from './safetensors';
 
 const ARCHITECTURE: ModelSpec['architecture'] = {
@@ -120,22 +120,5 @@ describe('weights are refused with the tensor', () => {
     const file = weightsFile(architecture);
 
     await expect(loadBundle(await bundle(file, { architecture }), file, 'tiny')).rejects.toThrow('BatchNorm is not folded');
-  });
-});
-
-describe('a zip', () => {
-  test('gives its two files, also from a folder inside', async () => {
-    const file = weightsFile();
-    const zip = zipSync({ 'tiny/model.json': strToU8(await bundle(file)), 'tiny/weights.safetensors': file, 'tiny/README.md': strToU8('#') });
-
-    expect(unzipBundle(zip, 'tiny.zip').weights).toEqual(file);
-  });
-
-  test.each([
-    ['no zip', strToU8('no zip at all'), /tiny\.zip: cannot unpack/],
-    ['no description', zipSync({ 'weights.safetensors': new Uint8Array(8) }), /holds no model\.json/],
-    ['no weights', zipSync({ 'model.json': strToU8(JSON.stringify(spec())) }), /weights\.safetensors is missing/],
-  ])('is refused: %s', (_, zip, message) => {
-    expect(() => unzipBundle(zip, 'tiny.zip')).toThrow(message);
   });
 });

@@ -2,7 +2,6 @@
 // The JSON Schema is interpreted (@cfworker/json-schema), never compiled, because the page forbids eval.
 import { Validator } from '@cfworker/json-schema';
 import type { Schema } from '@cfworker/json-schema';
-import { unzipSync } from 'fflate';
 import schema from '../generated/model.schema.json';
 import type { Architecture, ModelSpec } from '../generated/model-spec';
 import { buildGraph } from './graph';
@@ -24,8 +23,6 @@ export interface LoadedModel {
 
 const FORMAT = 'meshnet-model';
 const FORMAT_VERSION = 1;
-/** The largest model published in this family holds 2 MB; a zip that unpacks to more is a mistake or a bomb. */
-const MAX_BUNDLE_BYTES = 256 * 2 ** 20;
 const AXIS_OF_LETTER: Readonly<Record<string, number>> = { L: 0, R: 0, P: 1, A: 1, I: 2, S: 2 };
 
 /** Checks description and weights against each other. Throws BundleError. */
@@ -144,35 +141,6 @@ function checkTensors(spec: ModelSpec, tensors: ReadonlyMap<string, RawTensor>, 
       throw new BundleError(`${where}: ${name} has non-finite values; the training run diverged or the file is damaged`);
     }
   }
-}
-
-/** The two files of a zipped web bundle, whatever folder they lie in. Throws BundleError. */
-export function unzipBundle(zip: Uint8Array, where: string): { modelJson: string; weights: Uint8Array } {
-  let unpackedBytes = 0;
-  let files: Record<string, Uint8Array>;
-  try {
-    files = unzipSync(zip, {
-      filter: (entry) => {
-        unpackedBytes += entry.originalSize;
-        if (unpackedBytes > MAX_BUNDLE_BYTES) throw new Error(`it unpacks to more than ${MAX_BUNDLE_BYTES / 2 ** 20} MB`);
-        return true;
-      },
-    });
-  } catch (error) {
-    throw new BundleError(`${where}: cannot unpack (${error instanceof Error ? error.message : ''}); expected a zip made from a web bundle`);
-  }
-  const paths = Object.keys(files).filter((path) => !path.startsWith('__MACOSX/'));
-  const jsonPath = paths.find((path) => /(^|\/)model\.json$/.test(path));
-  if (jsonPath === undefined) {
-    throw new BundleError(`${where}: holds no model.json; unpack a zipped scan and drop its folder, or make a web bundle of a model with: meshnet-export MODEL --format web`);
-  }
-  const modelJson = new TextDecoder().decode(files[jsonPath]);
-  const spec = parseSpec(modelJson, `${where}: model.json`);
-  const weights = files[jsonPath.slice(0, -'model.json'.length) + spec.weights.file];
-  if (weights === undefined) {
-    throw new BundleError(`${where}: ${spec.weights.file} is missing, though model.json names it; zip the whole bundle folder`);
-  }
-  return { modelJson, weights };
 }
 
 /** Lower-case hexadecimal SHA-256. */

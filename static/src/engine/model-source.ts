@@ -1,5 +1,5 @@
-// A model from wherever the visitor has it: the server's catalogue, a zip, loose files, or a TF.js folder.
-import { BundleError, loadBundle, parseSpec, unzipBundle } from './bundle';
+// A model from wherever the visitor has it: the server's catalogue, loose files, or a TF.js folder.
+import { BundleError, loadBundle, parseSpec } from './bundle';
 import type { LoadedModel } from './bundle';
 import type { ModelSource } from './protocol';
 import { embeddedSpec, importTfjs } from './tfjs-import';
@@ -14,10 +14,6 @@ export async function loadModel(source: ModelSource, signal: AbortSignal): Promi
         download(source.weightsUrl, source.name, signal).then((response) => response.arrayBuffer()),
       ]);
       return loadBundle(modelJson, new Uint8Array(weights), source.name);
-    }
-    case 'zip': {
-      const { modelJson, weights } = unzipBundle(await bytesOf(source.file), source.file.name);
-      return loadBundle(modelJson, weights, source.file.name);
     }
     case 'bundle': {
       const modelJson = await find(source.files, /\.json$/i).text();

@@ -8,7 +8,6 @@ import type { TfjsAnswers } from './tfjs-import';
 /** Where a model comes from. Files stay with the page, so a new worker can read them again. */
 export type ModelSource =
   | { readonly kind: 'url'; readonly name: string; readonly modelUrl: string; readonly weightsUrl: string }
-  | { readonly kind: 'zip'; readonly file: File }
   | { readonly kind: 'bundle'; readonly files: readonly File[] }
   | { readonly kind: 'tfjs'; readonly files: readonly File[]; readonly answers: TfjsAnswers | null };
 

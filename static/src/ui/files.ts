@@ -6,6 +6,8 @@ import { stemOf } from './format';
 export type Dropped =
   | { readonly kind: 'scan'; readonly files: readonly File[] }
   | { readonly kind: 'model'; readonly source: ModelSource }
+  /** To be unpacked; what is in it says what it is. */
+  | { readonly kind: 'zip'; readonly file: File }
   /** Names say nothing: DICOM, or a scan whose extension is gone. */
   | { readonly kind: 'unknown'; readonly files: readonly File[] }
   | { readonly kind: 'refused'; readonly reason: string };
@@ -24,8 +26,8 @@ export function sortFiles(all: readonly File[]): Dropped {
   if (scans.length > 0) return scanOf(scans);
   if (zips.length > 0) {
     return zips.length === 1
-      ? { kind: 'model', source: { kind: 'zip', file: zips[0]! } }
-      : { kind: 'refused', reason: `Got ${zips.length} zip files; open one model at a time.` };
+      ? { kind: 'zip', file: zips[0]! }
+      : { kind: 'refused', reason: `Got ${zips.length} zip files; open one at a time.` };
   }
   if (parts.length > 0) return modelOf(parts);
   return { kind: 'unknown', files };
