@@ -125,7 +125,7 @@ def score(
         ours, true = predicted > 0, volumes.labels > 0
         share = nan if consensus is None else float((ours & consensus).sum() / max(1, consensus.sum()))
         return Row(*about, dice(ours, true), nan, nan, _ml(ours), _ml(true), share)
-    grey, white = (_named(spec, predicted, word) for word in ("grey", "white"))
+    grey, white = (named(spec, predicted, word) for word in ("grey", "white"))
     true_white, true_grey, rest = (volumes.labels == n for n in (1, 2, 3))
     if rest.any():
         brain = predicted > 0
@@ -134,7 +134,8 @@ def score(
     return Row(*about, dice(both, true), dice(grey, true_grey), dice(white, true_white), _ml(both), _ml(true))
 
 
-def _named(spec: ModelSpec, predicted: NDArray[np.uint8], word: str) -> NDArray[np.bool_]:
+def named(spec: ModelSpec, predicted: NDArray[np.uint8], word: str) -> NDArray[np.bool_]:
+    """Where the labels are that have `word` in their name."""
     return np.isin(predicted, [label.index for label in spec.labels if word in label.name.lower()])
 
 

@@ -3,16 +3,17 @@
     python -m meshnet.selection runs/A/last runs/B/last models/t2-lesion [--thresholds 0.5 0.73]
     python -m meshnet.selection --task tissue runs/C/last models/tissue
 
-A choice made on held-out subjects would be no measure of the choice any more; so these have other seeds, and lesions
-of masks that training may draw, in heads that it never does. Lesion networks are asked on voxels of 2 mm, where most
-of them are trained (a refined one is taken back to its coarse form, exactly), tissue networks on voxels of 1 mm.
+A threshold comes on top of the one that a model may have in its biases (`meshnet.finish`). A choice made on held-out
+subjects would be no measure of the choice any more; so these have other seeds, and lesions of masks that training may
+draw, in heads that it never does. Lesion networks are asked on voxels of 2 mm, where most of them are trained (a
+refined one is taken back to its coarse form, exactly), tissue networks on voxels of 1 mm.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,13 +23,12 @@ from tqdm import tqdm
 
 from meshnet.anatomy import Anatomy, cached_anatomies
 from meshnet.checkpoint import Weights, load_checkpoint
-from meshnet.evaluate_models import HELD_OUT
+from meshnet.evaluate_models import HELD_OUT, Opened, named, run
 from meshnet.finish import with_threshold
 from meshnet.held_out import read_held_out
 from meshnet.metrics import dice
 from meshnet.model_cases import unseen_contrasts
-from meshnet.normalize import normalize
-from meshnet.predict import Network, fastest_backend, open_network
+from meshnet.predict import fastest_backend, open_network
 from meshnet.refine import coarsened_weights
 from meshnet.spec import ModelSpec, SpecError
 from meshnet.splits import PAPER_QUARTILES, quartile
@@ -49,8 +49,8 @@ _FINE = Grid((176, 184, 208), 1.0, (0.0, 0.0, -2.0))
 
 @dataclass(frozen=True)
 class Outcome:
-    """One state on one head. dice: NaN for a class that the head has not; of lesions one value, of tissues those of the
-    brain (grey and white together), grey and white."""
+    """One state on one head. dice: of lesions one value, of tissues those of the brain (grey and white together), grey
+    and white."""
 
     kind: str
     dice: tuple[float, ...]
@@ -58,13 +58,8 @@ class Outcome:
     true_ml: float
 
 
-@dataclass(frozen=True)
-class State:
-    """A network to choose or not; `name` is what the table calls it."""
-
-    name: str
-    network: Network
-    spec: ModelSpec
+#: What a model's `task` must be.
+_TASKS: dict[Task, str] = {"lesion": "stroke lesion", "tissue": "tissue"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -80,13 +75,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args(arguments)
     try:
-        states = open_states(args.models, args.thresholds, threads=args.threads)
+        states = open_states(args.models, args.thresholds, task=args.task, threads=args.threads)
         anatomies = cached_anatomies(args.cache)
         if args.task == "tissue":
             text = tissue_table(outcomes(states, tissue_heads(anatomies), _FINE))
         else:
-            masks = load_lesion_masks(args.lesions, args.cache, skip=read_held_out(HELD_OUT).lesions)
-            text = lesion_table(outcomes(states, lesion_heads(anatomies, masks), _COARSE))
+            heads = lesion_heads(anatomies, not_held_out(args.lesions, args.cache))
+            text = lesion_table(outcomes(states, heads, _COARSE))
     except (ValueError, SpecError, OSError) as error:
         print(f"meshnet.selection: {error}", file=sys.stderr)
         return 2
@@ -94,26 +89,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def open_states(folders: Sequence[Path], thresholds: Sequence[float], *, threads: int) -> list[State]:
-    """Every model with every threshold. Raises SpecError for a folder that is no model, ValueError for a threshold
-    that is not between 0 and 1."""
+def open_states(folders: Sequence[Path], thresholds: Sequence[float], *, task: Task, threads: int) -> dict[str, Opened]:
+    """Every model with every threshold, by what the table calls them. Raises SpecError for a folder that is no model,
+    ValueError for a model of another task or a threshold that is not between 0 and 1."""
     backend = fastest_backend()
-    states = []
+    states = {}
     for folder in folders:
-        spec, weights = _coarse(*load_checkpoint(folder))
+        spec, weights = load_checkpoint(folder)
+        if spec.task != _TASKS[task]:
+            raise ValueError(
+                f"{folder}: expected a model whose task is {_TASKS[task]!r}, got {spec.task!r}; see --task"
+            )
+        if task == "lesion":
+            spec, weights = _coarse(folder, spec, weights)
         for threshold in thresholds:
             network, _ = open_network(spec, with_threshold(weights, threshold), backend=backend, threads=threads)
-            states.append(State(f"{folder}, {threshold:g}", network, spec))
+            states[f"{folder}, {threshold:g}"] = Opened(spec, network)
     return states
 
 
-def _coarse(spec: ModelSpec, weights: Weights) -> tuple[ModelSpec, Weights]:
-    """A refined lesion network as the one of 2 mm it was made from; any other as it is."""
+def _coarse(folder: Path, spec: ModelSpec, weights: Weights) -> tuple[ModelSpec, Weights]:
+    """A refined lesion network as the one of 2 mm it was made from; any other as it is. Raises ValueError for one that
+    looks refined, as the paper's own networks do, and was not, or was trained since: it is not for 2 mm."""
     first, *rest = spec.architecture.dilations
     if first != 1 or any(d % 2 for d in rest):
         return spec, weights
     coarse = spec.architecture.model_copy(update={"dilations": tuple(d // 2 for d in rest)})
-    return spec.model_copy(update={"architecture": coarse}), coarsened_weights(spec.architecture, weights, coarse)
+    try:
+        return spec.model_copy(update={"architecture": coarse}), coarsened_weights(spec.architecture, weights, coarse)
+    except ValueError as error:
+        raise ValueError(f"{folder}: not to be asked on voxels of 2 mm: {error}") from error
+
+
+def not_held_out(lesions: Path, cache: Path) -> LesionMasks:
+    """The masks that training draws from. Raises FileNotFoundError where the folder has none."""
+    return load_lesion_masks(lesions, cache, skip=read_held_out(HELD_OUT).lesions)
 
 
 def lesion_heads(anatomies: Sequence[Anatomy], masks: LesionMasks) -> Iterator[tuple[str, Subject]]:
@@ -149,24 +159,31 @@ def tissue_heads(anatomies: Sequence[Anatomy]) -> Iterator[tuple[str, Subject]]:
 
 
 def outcomes(
-    states: Sequence[State], heads: Iterator[tuple[str, Subject]], grid: Grid
+    states: Mapping[str, Opened], heads: Iterator[tuple[str, Subject]], grid: Grid
 ) -> list[tuple[str, list[Outcome]]]:
     """`(name, its outcomes)` of every state; every head is rendered once."""
-    found: list[tuple[str, list[Outcome]]] = [(state.name, []) for state in states]
+    found: list[tuple[str, list[Outcome]]] = [(name, []) for name in states]
     for kind, subject in tqdm(heads, unit="head", disable=None):
         scan = subject.render(grid)
         image = np.rint(scan.image * 255).astype(np.uint8)
-        for state, (_, own) in zip(states, found, strict=True):
-            marked = state.network(normalize(image, state.spec.input.normalization), lambda: None)
-            own.append(_compare(subject.task, kind, marked, scan.labels, grid.voxel_size_mm**3 / 1000))
+        for name, own in found:
+            own.append(_compare(states[name], kind, image, scan.labels, grid.voxel_size_mm**3 / 1000))
     return found
 
 
-def _compare(task: Task, kind: str, marked: NDArray[np.uint8], true: NDArray[np.uint8], ml_per_voxel: float) -> Outcome:
-    tissues = ((2, 3), (2,), (3,)) if task == "tissue" else ((1,),)
-    values = tuple(dice(np.isin(marked, classes), np.isin(true, classes)) for classes in tissues)
-    ours, theirs = np.isin(marked, tissues[0]), np.isin(true, tissues[0])
-    return Outcome(kind, values, float(ours.sum()) * ml_per_voxel, float(theirs.sum()) * ml_per_voxel)
+def _compare(
+    state: Opened, kind: str, image: NDArray[np.uint8], labels: NDArray[np.uint8], ml_per_voxel: float
+) -> Outcome:
+    marked = run(state, image)
+    if state.spec.task == _TASKS["lesion"]:
+        pairs = [(marked > 0, labels > 0)]
+    else:
+        grey, white = (named(state.spec, marked, word) for word in ("grey", "white"))
+        true_grey, true_white = labels == 2, labels == 3
+        pairs = [(grey | white, true_grey | true_white), (grey, true_grey), (white, true_white)]
+    values = tuple(dice(ours, true) for ours, true in pairs)
+    ours, true = pairs[0]
+    return Outcome(kind, values, float(ours.sum()) * ml_per_voxel, float(true.sum()) * ml_per_voxel)
 
 
 def lesion_table(found: Sequence[tuple[str, Sequence[Outcome]]]) -> str:

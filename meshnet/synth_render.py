@@ -62,7 +62,8 @@ class Head:
 
 @dataclass(frozen=True)
 class Subject:
-    """A drawn subject; `render` makes the scan on any grid, the same head each time."""
+    """A drawn subject; `render` makes the scan on any grid, the same head each time (texture and noise, drawn on the
+    grid, are others)."""
 
     task: Task
     head: Head

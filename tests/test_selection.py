@@ -14,10 +14,9 @@ from meshnet.evaluate_models import HELD_OUT
 from meshnet.held_out import read_held_out
 from meshnet.model import MeshNet, weights_of
 from meshnet.refine import refine_model
-from meshnet.selection import Outcome, lesion_heads, main, tissue_heads, tissue_table
+from meshnet.selection import Outcome, lesion_heads, main, not_held_out, tissue_heads, tissue_table
 from meshnet.spec import Architecture, BatchNorm, make_labels
 from meshnet.synth_grid import Grid
-from meshnet.synth_lesion import load_lesion_masks
 from tests.export_models import small_model
 from tests.test_synth import ball_head, one_thread  # noqa: F401 (a fixture)
 
@@ -58,7 +57,13 @@ def _save(folder: Path, *labels: str) -> Path:
     a = LESION.model_copy(update={"classes": len(labels)})
     save_checkpoint(
         folder,
-        spec.model_copy(update={"architecture": a, "labels": make_labels(labels)}),
+        spec.model_copy(
+            update={
+                "architecture": a,
+                "labels": make_labels(labels),
+                "task": "stroke lesion" if len(labels) == 2 else "tissue",
+            }
+        ),
         weights_of(MeshNet(a).eval()),
     )
     return folder
@@ -66,8 +71,7 @@ def _save(folder: Path, *labels: str) -> Path:
 
 def test_no_head_to_choose_by_is_a_held_out_one(heads: tuple[Anatomy, Anatomy], lesions: Path, tmp_path: Path) -> None:
     frozen = read_held_out(HELD_OUT)
-    masks = load_lesion_masks(lesions, tmp_path, skip=frozen.lesions)
-    chosen = [*lesion_heads(heads, masks), *tissue_heads(heads)]
+    chosen = [*lesion_heads(heads, not_held_out(lesions, tmp_path)), *tissue_heads(heads)]
     names = {s.lesion.mask.name for _, s in chosen if s.lesion is not None}
     assert names == {f"other-{n}.nii.gz" for n in range(3)}
     seeds = [s.seed for _, s in chosen]
@@ -109,7 +113,11 @@ def test_tissue_states_are_compared_by_brain_grey_and_white(
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
-    [(["--thresholds", "1.5"], "expected a threshold between 0 and 1, got 1.5"), (["missing"], "missing")],
+    [
+        (["--thresholds", "1.5"], "expected a threshold between 0 and 1, got 1.5"),
+        (["missing"], "missing"),
+        (["--task", "tissue"], "state: expected a model whose task is 'tissue', got 'stroke lesion'; see --task"),
+    ],
 )
 def test_what_cannot_be_asked_is_named(
     arguments: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -117,3 +125,16 @@ def test_what_cannot_be_asked_is_named(
     state = _save(tmp_path / "state", "background", "lesion")
     assert main([str(state), *arguments]) == 2
     assert expected in capsys.readouterr().err
+
+
+def test_a_network_of_the_papers_own_dilations_is_not_asked_on_coarse_voxels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec, _ = small_model("state")
+    a = LESION.model_copy(update={"dilations": (1, 2, 4, 2)})
+    spec = spec.model_copy(
+        update={"architecture": a, "labels": make_labels(["background", "lesion"]), "task": "stroke lesion"}
+    )
+    save_checkpoint(tmp_path / "paper", spec, weights_of(MeshNet(a).eval()))
+    assert main([str(tmp_path / "paper")]) == 2
+    assert "paper: not to be asked on voxels of 2 mm: expected a network as" in capsys.readouterr().err

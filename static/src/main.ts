@@ -60,7 +60,7 @@ fetchCatalogue().then(
     if (catalogue.kiosk === null) return;
     session.takesModels = false;
     session.saver = saveInFolder;
-    startKiosk(catalogue.kiosk, byId('kiosk-tools', HTMLDivElement), () => session.page.isRunning);
+    startKiosk(catalogue.kiosk, byId('kiosk-tools', HTMLDivElement), () => session.page.isBusy);
   },
   (error: unknown) => {
     picker.showEmpty('No list of models');

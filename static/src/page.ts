@@ -5,6 +5,7 @@ import { byTestId } from './ui/dom';
 import { diagnosticsText } from './ui/diagnostics';
 import { guessModality, modalityWarning } from './ui/modality';
 import type { ModelPicker } from './ui/model-picker';
+import { MODEL_PART } from './ui/files';
 import { showState, showWarnings } from './ui/status';
 import type { State } from './ui/status';
 import type { Viewer } from './viewer';
@@ -18,8 +19,9 @@ export interface Held {
 
 export class Page {
   version = '';
-  /** For the diagnostics: without the scan's name. */
+  /** For the diagnostics: without names of the visitor's files. */
   lastError: string | null = null;
+  private readonly names = new Set<string>();
   private state: State = 'idle';
   private viewerFault: string | null = null;
   /** What was refused or failed beside the work under way; until the visitor's next step. */
@@ -46,6 +48,14 @@ export class Page {
     this.refresh();
   }
 
+  /**
+   * Files' names often identify patients and stay out of the diagnostics; not those of a model's parts, and none that is
+   * too short to tell from other text.
+   */
+  keepPrivate(files: readonly File[]): void {
+    for (const { name } of files) if (name.length > 3 && !MODEL_PART.test(name)) this.names.add(name);
+  }
+
   /** Back to where the page was before something that is not about the scan. */
   settle(text: string): void {
     const { scan, result } = this.held();
@@ -56,7 +66,7 @@ export class Page {
   fail(error: unknown): void {
     const message = messageOf(error);
     const { scan } = this.held();
-    this.lastError = scan === null ? message : message.replaceAll(scan.name, 'scan');
+    this.lastError = [...this.names].reduce((text, name) => text.replaceAll(name, 'file'), message);
     const sentence = /[.!?]$/.test(message) ? message : `${message}.`;
     this.enter('error', sentence + (scan === null ? '' : ' The scan opened before is still here.'));
   }

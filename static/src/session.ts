@@ -8,6 +8,7 @@ import { unzipped } from './ui/archive';
 import { byId } from './ui/dom';
 import { seriesOf } from './ui/dicom';
 import { sortFiles } from './ui/files';
+import type { Dropped } from './ui/files';
 import { formatDuration, savedName, tableName } from './ui/format';
 import type { ModelPicker } from './ui/model-picker';
 import { askForInput, askForSeries, clearQuestion, offerFrame } from './ui/questions';
@@ -70,22 +71,32 @@ export class Session {
   /** A scan or a model, by drop or by picker. */
   async open(files: readonly File[]): Promise<void> {
     if (this.page.isBusy) {
-      this.page.remark(`${files[0]!.name} was not opened, because something is still under way; drop it again when that is done, or press Cancel first.`);
+      this.page.remark(`${files[0]!.name} was not opened, because something is still under way; drop it again when that is done${this.page.isRunning ? ', or press Cancel first' : ''}.`);
       return;
     }
     this.page.forgetRemark();
     clearQuestion();
-    let dropped = sortFiles(files);
-    if (dropped.kind === 'zip') {
-      const { file } = dropped;
-      this.page.enter('loading', `Unpacking ${file.name}…`);
-      try {
-        dropped = sortFiles(await unzipped(file));
-      } catch (error) {
-        this.page.fail(error);
-        return;
-      }
+    await this.openSorted(await this.unpack(files));
+    // What was asked of the result meanwhile; its loop ran out before.
+    if (this.result !== null) await this.measure('Updating the result…', false);
+  }
+
+  /** What was dropped, or what is in the zip that was. */
+  private async unpack(files: readonly File[]): Promise<Dropped> {
+    this.page.keepPrivate(files);
+    const dropped = sortFiles(files);
+    if (dropped.kind !== 'zip') return dropped;
+    this.page.enter('loading', `Unpacking ${dropped.file.name}…`);
+    try {
+      const inside = await unzipped(dropped.file);
+      this.page.keepPrivate(inside);
+      return sortFiles(inside);
+    } catch (error) {
+      return { kind: 'refused', reason: messageOf(error) };
     }
+  }
+
+  private async openSorted(dropped: Dropped): Promise<void> {
     if (dropped.kind === 'zip') this.page.fail(new Error(`${dropped.file.name} lies in another zip; unpack that one on this computer and drop what is inside.`));
     else if (dropped.kind === 'refused') this.page.fail(new Error(dropped.reason));
     else if (dropped.kind === 'model' && !this.takesModels) this.page.fail(new Error('This page has a fixed list of models; drop a scan, and choose the model from the list.'));

@@ -250,6 +250,7 @@ def test_the_cpu_goes_on_alone_where_threads_cannot_be_had(
 
     said = page.get_by_test_id("diagnostics").text_content() or ""
     assert f"threads failed: {reason}" in said
+    assert "  threads: 1\n" in said
     assert_same_labels(save(page, "native", tmp_path), predicted(models / "tissue", scan, tmp_path))
 
 

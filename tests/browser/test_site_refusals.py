@@ -123,7 +123,7 @@ REFUSALS: dict[str, tuple[Callable[[Path], list[Path]], str]] = {
     "two scans at once": (_two_scans, r"Got 2 scans \(a\.nii\.gz, b\.nii\.gz\); open one at a time"),
     "DICOM": (_dicom_series, r"dcm2niix"),
     "a model without its weights": (_half_a_model, r"model\.json alone is not a model"),
-    "a broken zip": (_broken_zip, r"model\.zip: no zip, or an empty one"),
+    "a broken zip": (_broken_zip, r"model\.zip: cannot unpack"),
 }
 
 

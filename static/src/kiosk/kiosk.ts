@@ -14,9 +14,9 @@ const INPUTS = ['pointerdown', 'pointermove', 'keydown', 'wheel', 'touchstart', 
 
 /**
  * Watches for idleness and wipes the page after it; adds the full-screen and start-over buttons to `toolbar`.
- * `isRunning` holds the clock: a visitor may wait for a long segmentation without touching anything.
+ * `isBusy` holds the clock: a visitor may wait for a long segmentation without touching anything.
  */
-export function startKiosk(settings: KioskSettings, toolbar: HTMLElement, isRunning: () => boolean): void {
+export function startKiosk(settings: KioskSettings, toolbar: HTMLElement, isBusy: () => boolean): void {
   document.documentElement.dataset['kiosk'] = settings.saving;
   let touched = false;
   let lastInput = performance.now();
@@ -42,7 +42,7 @@ export function startKiosk(settings: KioskSettings, toolbar: HTMLElement, isRunn
   document.body.append(warning);
 
   const check = (): void => {
-    if (isRunning()) lastInput = performance.now();
+    if (isBusy()) lastInput = performance.now();
     const state = idleState(performance.now() - lastInput, settings.idle_seconds, touched);
     if (state.kind === 'wipe') {
       clearInterval(timer);

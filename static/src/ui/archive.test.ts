@@ -11,6 +11,8 @@ for (let n = 0, state = 1; n < NOISE.length; n++) {
 
 const zipOf = (files: Record<string, Uint8Array>): Uint8Array<ArrayBuffer> => zipSync(files);
 
+const TWO = zipOf({ 'a.nii': NOISE, 'b.nii': NOISE });
+
 describe('a zip', () => {
   test('is the files in it, without their folders and what macOS adds', async () => {
     const zip = zipOf({ 'study/1/a.dcm': NOISE, 'study/2/a.dcm': strToU8('second'), 'study/empty/': new Uint8Array(0), '__MACOSX/study/._a.dcm': strToU8('x') });
@@ -43,23 +45,39 @@ describe('a zip', () => {
     expect(files.map(({ name, size }) => [name, size])).toEqual([['1.dcm', NOISE.length], ['2.dcm', NOISE.length]]);
   });
 
+  test('may hold bytes that look like a zip', async () => {
+    const tricky = NOISE.slice();
+    for (const [n, mark] of [[1, 2], [3, 4], [7, 8]].entries()) tricky.set([0x50, 0x4b, ...mark], 1000 * (n + 1));
+    const [file] = await unzipped(new File([zipSync({ 'scan.nii': tricky }, { level: 0 })], 'scan.zip'));
+    expect(new Uint8Array(await file!.arrayBuffer())).toEqual(tricky);
+  });
+
+  test('beside other files is left out, as beside the bundle that meshnet-export writes', async () => {
+    const names = async (files: Record<string, Uint8Array>): Promise<string[]> => (await unzipped(new File([zipOf(files)], 'a.zip'))).map(({ name }) => name);
+    expect(await names({ 'm/model.json': strToU8('{}'), 'm\\weights.safetensors': NOISE, 'm/m.zip': NOISE })).toEqual(['model.json', 'weights.safetensors']);
+    expect(await names({ 'm/m.zip': NOISE })).toEqual(['m.zip']);
+  });
+
   test.each([
-    ['no zip', strToU8('no zip at all'), /a\.zip: no zip, or an empty one/],
-    ['one that holds nothing', zipOf({}), /a\.zip: no zip, or an empty one/],
-    ['one that ends early', zipOf({ 'a.nii': strToU8('a'), 'scan.nii': NOISE }).slice(0, 100_000), /a\.zip: cannot unpack/],
-    ['a damaged one', damaged(zipOf({ 'scan.nii': strToU8('1234567890'.repeat(9999)) })), /a\.zip: cannot unpack/],
+    ['no zip', strToU8('no zip at all'), 'File format is not recognized'],
+    ['an empty one', zipOf({ 'study/': new Uint8Array(0) }), 'it is empty'],
+    ['one that ends within a file', TWO.slice(0, 100_000), 'End of central directory not found'],
+    ['one that ends between files', TWO.slice(0, TWO.length / 2), 'End of central directory not found'],
+    ['a damaged one', changed(zipOf({ 'scan.nii': NOISE }), 60_000, 0xff), 'Invalid CRC32'],
+    ['a damaged one of stored files', changed(zipSync({ 'scan.nii': NOISE }, { level: 0 }), 60_000, 0xff), 'Invalid CRC32'],
+    // General purpose flag, of the file's own header and of the list at the end.
+    ['one with a password', changed(changed(zipOf({ a: strToU8('a') }), 6, 1), zipOf({ a: strToU8('a') }).length - 22 - 47 + 8, 1), 'it asks for a password'],
   ])('is refused: %s', async (_, content, message) => {
-    await expect(unzipped(new File([content], 'a.zip'))).rejects.toThrow(message);
+    await expect(unzipped(new File([content], 'a.zip'))).rejects.toThrow(`a.zip: cannot unpack (${message})`);
   });
 
   test('that unpacks to more than any study has is refused', async () => {
-    await expect(unzipped(new File([zipOf({ 'scan.nii': NOISE })], 'bomb.zip'), 100_000)).rejects.toThrow(/bomb\.zip: cannot unpack \(it unpacks to more than/);
+    await expect(unzipped(new File([zipOf({ 'scan.nii': NOISE })], 'bomb.zip'), 100_000)).rejects.toThrow(/bomb\.zip: cannot unpack \(it unpacks to/);
   });
 });
 
-/** A deflate block of a type that does not exist. */
-function damaged(zip: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
-  const data = 30 + 'scan.nii'.length;
-  zip[data] = 0xff;
+/** A zip with one byte turned. */
+function changed(zip: Uint8Array<ArrayBuffer>, at: number, by: number): Uint8Array<ArrayBuffer> {
+  zip[at]! ^= by;
   return zip;
 }

@@ -1,37 +1,31 @@
-// A dropped zip as the files in it: a model, or scans the way PACS, XNAT and browsers hand them out.
-import { Unzip, UnzipInflate } from 'fflate';
+// A dropped zip as the files in it: a model, or scans the way PACS, XNAT and browsers hand them out. By zip.js, kept since
+// 2010: it goes by the zip's own list of files and checks sizes and CRCs. It is fetched only when a zip is dropped.
 
 /** More than a study has; a zip that unpacks to more is a mistake or a bomb. */
 const MOST_BYTES = 4 * 2 ** 30;
 
-/** Every file of the zip, without its folders' names. Throws an Error with a sentence for the visitor. */
+/** Every file of the zip, without its folders' names; a zip inside only where there is nothing else. Throws an Error with
+ * a sentence for the visitor. */
 export async function unzipped(zip: File, mostBytes = MOST_BYTES): Promise<File[]> {
-  const files: File[] = [];
-  let bytes = 0;
-  const unzip = new Unzip((entry) => {
-    const parts: Uint8Array<ArrayBuffer>[] = [];
-    entry.ondata = (error, part, last) => {
-      if (error !== null) throw error;
-      bytes += part.length;
-      if (bytes > mostBytes) throw new Error(`it unpacks to more than ${mostBytes / 2 ** 30} GiB`);
-      parts.push(part);
-      if (!last) return;
-      const name = entry.name.split('/').at(-1)!;
-      if (name !== '' && !entry.name.startsWith('__MACOSX/')) files.push(new File(parts, name));
-    };
-    entry.start();
-  });
-  unzip.register(UnzipInflate);
+  const { BlobReader, BlobWriter, ZipReader } = await import('@zip.js/zip.js/lib/zip-core-native.js');
+  const reader = new ZipReader(new BlobReader(zip), { useWebWorkers: false, checkSignature: true });
   try {
-    const reader = zip.stream().getReader();
-    for (;;) {
-      const { done, value } = await reader.read();
-      unzip.push(value ?? new Uint8Array(0), done);
-      if (done) break;
+    const all = (await reader.getEntries()).filter((entry) => !entry.directory && !entry.filename.startsWith('__MACOSX/'));
+    const others = all.filter(({ filename }) => !/\.zip$/i.test(filename));
+    const entries = others.length > 0 ? others : all;
+    if (entries.length === 0) throw new Error('it is empty');
+    if (entries.some(({ encrypted }) => encrypted)) throw new Error('it asks for a password');
+    const bytes = entries.reduce((sum, entry) => sum + entry.uncompressedSize, 0);
+    if (bytes > mostBytes) throw new Error(`it unpacks to ${(bytes / 2 ** 30).toFixed(1)} GiB, more than ${mostBytes / 2 ** 30} GiB`);
+    const files: File[] = [];
+    for (const entry of entries) {
+      if (!entry.directory) files.push(new File([await entry.getData(new BlobWriter())], entry.filename.split(/[\\/]/).at(-1)!));
     }
+    return files;
   } catch (error) {
-    throw new Error(`${zip.name}: cannot unpack (${error instanceof Error ? error.message : String(error)}); if it opens on this computer, unpack it there and drop one scan or model of it`, { cause: error });
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(`${zip.name}: cannot unpack (${reason}); if it opens on this computer, unpack it there and drop one scan or model of it`, { cause: error });
+  } finally {
+    await reader.close();
   }
-  if (files.length === 0) throw new Error(`${zip.name}: no zip, or an empty one; zip the scan, or a model and its weights, again`);
-  return files;
 }

@@ -13,7 +13,7 @@ export type Dropped =
   | { readonly kind: 'refused'; readonly reason: string };
 
 const SCAN = /\.(nii|hdr|img|mgh|mgz)(\.gz)?$/i;
-const MODEL_PART = /\.(json|bin|safetensors)$/i;
+export const MODEL_PART = /\.(json|bin|safetensors)$/i;
 
 export function sortFiles(all: readonly File[]): Dropped {
   // Hidden files and notes come along with a dropped folder.

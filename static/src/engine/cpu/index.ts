@@ -36,15 +36,16 @@ async function open(): Promise<Backend> {
   /** One thread, where the error says that several are not to be had; any other error is thrown again. */
   const insteadOf = async (error: unknown): Promise<Crew> => {
     if (!(error instanceof ThreadsFailed)) throw error;
+    const crew = await alone();
     failed = error.message;
-    return alone();
+    return crew;
   };
   let crew = await (threads > 1 ? threadCrew(relaxedSimd, threads).catch(insteadOf) : alone());
   let running = false;
 
   async function run(graph: Graph, input: EngineInput, options: RunOptions): Promise<RunResult> {
     const result = await runGraph(crew, graph, input, options);
-    return failed === null ? result : { ...result, details: { ...result.details, 'threads failed': failed } };
+    return failed === null ? result : { ...result, details: { ...result.details, threads: 1, 'threads failed': failed } };
   }
 
   return {
