@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from pathlib import Path
@@ -372,3 +373,14 @@ def test_the_coarse_grid_of_these_tests_is_what_the_models_ask_for(models: Path)
     """A guard of the tests themselves: at 256³ they would take an hour."""
     for folder in ("tissue", "long"):
         assert f'"voxel_size_mm": {COARSE["voxel_size_mm"]}' in (models / folder / "model.json").read_text()
+
+
+def test_the_licence_of_every_package_in_the_page_is_a_press_away(page: Page) -> None:
+    page.get_by_text("Diagnostics").click()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Licences of the software in this page").click()
+    text = Path(download.value.path()).read_text(encoding="utf-8")
+    packages = json.loads(Path("static/package.json").read_text(encoding="utf-8"))["dependencies"]
+    assert packages
+    for name, version in packages.items():
+        assert f"\n{name} {version}, " in text
