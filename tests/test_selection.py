@@ -7,6 +7,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
 from meshnet.anatomy import Anatomy
 from meshnet.checkpoint import save_checkpoint
@@ -54,6 +55,7 @@ def few_voxels(heads: tuple[Anatomy, Anatomy], monkeypatch: pytest.MonkeyPatch) 
 def _save(folder: Path, *labels: str) -> Path:
     """A network of chance, as training leaves it."""
     spec, _ = small_model("state")
+    torch.manual_seed(3)
     a = LESION.model_copy(update={"classes": len(labels)})
     save_checkpoint(
         folder,
