@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from meshnet.anatomy import Anatomy
 from meshnet.splits import PAPER_QUARTILES, quartile
 from meshnet.synth import Synthesizer
 from meshnet.synth_draw import SynthConfig
-from meshnet.synth_lesion import load_lesion_masks
+from meshnet.synth_lesion import LesionMasks, load_lesion_masks
 from meshnet.synth_render import Subject
 
 _PER_QUARTILE = 15
@@ -69,16 +69,25 @@ def held_out_subjects(
     held_out: HeldOut, anatomies: Sequence[Anatomy], lesions: Path, cache: Path
 ) -> Iterator[tuple[str, Subject]]:
     """`(name, subject)`: every lesion subject, then every lesion-free one, all T2w."""
+    masks = load_lesion_masks(lesions, cache, only=held_out.lesions)
+    seeds = dict(zip(held_out.lesion_seeds, held_out.lesions, strict=True))
+    for subject in lesion_subjects(anatomies, masks, seeds, held_out.lesion_free_seeds):
+        yield f"{'healthy' if subject.lesion is None else 'lesion'}-{subject.seed}", subject
+
+
+def lesion_subjects(
+    anatomies: Sequence[Anatomy], masks: LesionMasks, mask_of_seed: Mapping[int, str], lesion_free_seeds: Iterable[int]
+) -> Iterator[Subject]:
+    """T2w subjects of these seeds: each with the mask of that name, then each without a lesion."""
     config = SynthConfig(task="lesion", contrasts={"T2w": 1.0}, lesion_probability=1.0)
-    everything = load_lesion_masks(lesions, cache, only=held_out.lesions)
-    of_name = {mask.name: mask for mask in everything.masks}
-    synthesizer = Synthesizer(anatomies, config, everything)
-    for name, seed in zip(held_out.lesions, held_out.lesion_seeds, strict=True):
-        synthesizer.lesions = replace(everything, masks=(of_name[name],), chances=np.ones(1))
-        yield f"lesion-{seed}", synthesizer.subject(seed)
+    of_name = {mask.name: mask for mask in masks.masks}
+    synthesizer = Synthesizer(anatomies, config, masks)
+    for seed, name in mask_of_seed.items():
+        synthesizer.lesions = replace(masks, masks=(of_name[name],), chances=np.ones(1))
+        yield synthesizer.subject(seed)
     synthesizer.config = replace(config, lesion_probability=0.0)
-    for seed in held_out.lesion_free_seeds:
-        yield f"healthy-{seed}", synthesizer.subject(seed)
+    for seed in lesion_free_seeds:
+        yield synthesizer.subject(seed)
 
 
 if __name__ == "__main__":

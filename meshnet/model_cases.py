@@ -27,7 +27,7 @@ Group = Literal["synthetic lesion", "synthetic lesion-free", "Colin27, unseen co
 Kind = Literal["lesion", "tissue"]
 
 #: [i, j, k] of the LIA grid, 1 mm: a whole head. Air beyond it changes nothing.
-_HEAD = Grid((176, 184, 208), 1.0, (0.0, 0.0, -2.0))
+HEAD = Grid((176, 184, 208), 1.0, (0.0, 0.0, -2.0))
 _UNSEEN_FIRST_SEED, _UNSEEN_COUNT = 2_000_005_000, 12
 
 
@@ -60,9 +60,9 @@ def all_cases(
     if lesions.is_dir():
         for name, subject in held_out_subjects(held_out, anatomies, lesions, cache):
             group: Group = "synthetic lesion" if subject.lesion is not None else "synthetic lesion-free"
-            yield Case(group, name, "lesion", lambda s=subject: _rendered(s))  # type: ignore[misc]
+            yield Case(group, name, "lesion", lambda s=subject: rendered(s, HEAD))  # type: ignore[misc]
     for subject in unseen_contrasts(anatomies[0]):
-        yield Case("Colin27, unseen contrast", f"colin-{subject.seed}", "lesion", lambda s=subject: _rendered(s))  # type: ignore[misc]
+        yield Case("Colin27, unseen contrast", f"colin-{subject.seed}", "lesion", lambda s=subject: rendered(s, HEAD))  # type: ignore[misc]
 
 
 def real_lesion_cases(data: Path) -> Iterator[Case]:
@@ -101,8 +101,9 @@ def unseen_contrasts(colin: Anatomy, first_seed: int = _UNSEEN_FIRST_SEED) -> It
         yield replace(subject, task="lesion", contrast=replace(subject.contrast, means=means))
 
 
-def _rendered(subject: Subject) -> Volumes:
-    scan = subject.render(_HEAD)
+def rendered(subject: Subject, grid: Grid) -> Volumes:
+    """A synthetic subject's image and its labels (lesion: 0/1; tissue: `meshnet.synth`'s classes) on `grid`."""
+    scan = subject.render(grid)
     return Volumes(np.rint(scan.image * 255).astype(np.uint8), scan.labels)
 
 

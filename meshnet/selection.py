@@ -18,16 +18,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from meshnet.anatomy import Anatomy, cached_anatomies
 from meshnet.checkpoint import Weights, load_checkpoint
 from meshnet.evaluate_models import HELD_OUT, Opened, named, run
 from meshnet.finish import with_threshold
-from meshnet.held_out import read_held_out
+from meshnet.held_out import lesion_subjects, read_held_out
 from meshnet.metrics import dice
-from meshnet.model_cases import unseen_contrasts
+from meshnet.model_cases import HEAD, Volumes, rendered, unseen_contrasts
 from meshnet.predict import fastest_backend, open_network
 from meshnet.refine import coarsened_weights
 from meshnet.spec import ModelSpec, SpecError
@@ -42,9 +41,8 @@ from meshnet.synth_render import Subject
 _FIRST_SEED = 1_700_000_000
 _DRAW_SEED = 77
 _PER_QUARTILE, _HEALTHY = 15, 60
-#: Whole heads, [i, j, k] of the LIA grid.
+#: The head of `meshnet.model_cases` on voxels of 2 mm.
 _COARSE = Grid((88, 92, 104), 2.0, (0.0, 0.0, -2.0))
-_FINE = Grid((176, 184, 208), 1.0, (0.0, 0.0, -2.0))
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         states = open_states(args.models, args.thresholds, task=args.task, threads=args.threads)
         anatomies = cached_anatomies(args.cache)
         if args.task == "tissue":
-            text = tissue_table(outcomes(states, tissue_heads(anatomies), _FINE))
+            text = tissue_table(outcomes(states, tissue_heads(anatomies), HEAD))
         else:
             heads = lesion_heads(anatomies, not_held_out(args.lesions, args.cache))
             text = lesion_table(outcomes(states, heads, _COARSE))
@@ -129,20 +127,15 @@ def not_held_out(lesions: Path, cache: Path) -> LesionMasks:
 def lesion_heads(anatomies: Sequence[Anatomy], masks: LesionMasks) -> Iterator[tuple[str, Subject]]:
     """`(kind, subject)`, T2w: 60 with a lesion, 15 of each of the paper's volume quartiles; 60 without; and 12 of
     Colin27 without, of contrasts that training does not draw."""
-    of_name = {mask.name: mask for mask in masks.masks}
     rng = np.random.default_rng(_DRAW_SEED)
     names: list[str] = []
     for index in range(len(PAPER_QUARTILES) + 1):
         members = [m.name for m in masks.masks if quartile(m.voxels, PAPER_QUARTILES) == index]
         names.extend(str(n) for n in rng.choice(members, min(_PER_QUARTILE, len(members)), replace=False))
-    config = SynthConfig(task="lesion", contrasts={"T2w": 1.0}, lesion_probability=1.0)
-    synthesizer = Synthesizer(anatomies, config, masks)
-    for index, name in enumerate(names):
-        synthesizer.lesions = replace(masks, masks=(of_name[name],), chances=np.ones(1))
-        yield "lesion", synthesizer.subject(_FIRST_SEED + index)
-    synthesizer.config = replace(config, lesion_probability=0.0)
-    for index in range(_HEALTHY):
-        yield "healthy", synthesizer.subject(_FIRST_SEED + 1000 + index)
+    seeds = {_FIRST_SEED + index: name for index, name in enumerate(names)}
+    lesion_free_seeds = range(_FIRST_SEED + 1000, _FIRST_SEED + 1000 + _HEALTHY)
+    for subject in lesion_subjects(anatomies, masks, seeds, lesion_free_seeds):
+        yield "healthy" if subject.lesion is None else "lesion", subject
     for subject in unseen_contrasts(anatomies[0], _FIRST_SEED + 2000):
         yield "unseen contrast", subject
 
@@ -164,17 +157,14 @@ def outcomes(
     """`(name, its outcomes)` of every state; every head is rendered once."""
     found: list[tuple[str, list[Outcome]]] = [(name, []) for name in states]
     for kind, subject in tqdm(heads, unit="head", disable=None):
-        scan = subject.render(grid)
-        image = np.rint(scan.image * 255).astype(np.uint8)
+        volumes = rendered(subject, grid)
         for name, own in found:
-            own.append(_compare(states[name], kind, image, scan.labels, grid.voxel_size_mm**3 / 1000))
+            own.append(_compare(states[name], kind, volumes, grid.voxel_size_mm**3 / 1000))
     return found
 
 
-def _compare(
-    state: Opened, kind: str, image: NDArray[np.uint8], labels: NDArray[np.uint8], ml_per_voxel: float
-) -> Outcome:
-    marked = run(state, image)
+def _compare(state: Opened, kind: str, volumes: Volumes, ml_per_voxel: float) -> Outcome:
+    marked, labels = run(state, volumes.image), volumes.labels
     if state.spec.task == _TASKS["lesion"]:
         pairs = [(marked > 0, labels > 0)]
     else:

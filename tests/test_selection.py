@@ -48,7 +48,7 @@ def few_voxels(heads: tuple[Anatomy, Anatomy], monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("meshnet.selection._PER_QUARTILE", 3)
     monkeypatch.setattr("meshnet.selection._HEALTHY", 4)
     monkeypatch.setattr("meshnet.selection._COARSE", Grid((16, 18, 20), 12.0))
-    monkeypatch.setattr("meshnet.selection._FINE", Grid((16, 18, 20), 12.0))
+    monkeypatch.setattr("meshnet.selection.HEAD", Grid((16, 18, 20), 12.0))
     monkeypatch.setattr("meshnet.selection.cached_anatomies", lambda *_: heads)
 
 

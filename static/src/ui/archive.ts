@@ -10,7 +10,7 @@ export async function unzipped(zip: File, mostBytes = MOST_BYTES): Promise<File[
   const { BlobReader, BlobWriter, ZipReader } = await import('@zip.js/zip.js/lib/zip-core-native.js');
   const reader = new ZipReader(new BlobReader(zip), { useWebWorkers: false, checkSignature: true });
   try {
-    const all = (await reader.getEntries()).filter((entry) => !entry.directory && !entry.filename.startsWith('__MACOSX/'));
+    const all = (await reader.getEntries()).filter((entry) => !entry.directory).filter(({ filename }) => !filename.startsWith('__MACOSX/'));
     const others = all.filter(({ filename }) => !/\.zip$/i.test(filename));
     const entries = others.length > 0 ? others : all;
     if (entries.length === 0) throw new Error('it is empty');
@@ -18,9 +18,7 @@ export async function unzipped(zip: File, mostBytes = MOST_BYTES): Promise<File[
     const bytes = entries.reduce((sum, entry) => sum + entry.uncompressedSize, 0);
     if (bytes > mostBytes) throw new Error(`it unpacks to ${(bytes / 2 ** 30).toFixed(1)} GiB, more than ${mostBytes / 2 ** 30} GiB`);
     const files: File[] = [];
-    for (const entry of entries) {
-      if (!entry.directory) files.push(new File([await entry.getData(new BlobWriter())], entry.filename.split(/[\\/]/).at(-1)!));
-    }
+    for (const entry of entries) files.push(new File([await entry.getData(new BlobWriter())], entry.filename.split(/[\\/]/).at(-1)!));
     return files;
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
