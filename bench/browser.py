@@ -91,8 +91,8 @@ def _instructions(job: Job, setting: Setting, server: Server) -> tuple[str, str,
 
     common = {
         "size": job.size,
-        "capMs": None if setting.cap_s is None else setting.cap_s * 1e3,
-        "hardMs": min(setting.hard_s * 1e3, 2**31 - 1),
+        "capMs": None if job.cap_s is None else job.cap_s * 1e3,
+        "hardMs": min(job.hard_s * 1e3, 2**31 - 1),
         "repeat": {"atMost": setting.runs_per_visit, "withinMs": setting.warm_within_s * 1e3},
     }
     arguments: dict[str, Any]

@@ -40,13 +40,13 @@ def visit_deno(job: Job, setting: Setting) -> Visit:
             "open": {"f16": job.runtime.f16},
             "repeat": {"atMost": setting.runs_per_visit, "withinMs": setting.warm_within_s * 1e3},
         }
-        if setting.cap_s is not None:
-            trial["cancelAfterMs"] = setting.cap_s * 1e3
+        if job.cap_s is not None:
+            trial["cancelAfterMs"] = job.cap_s * 1e3
         (folder / "trial.json").write_text(json.dumps(trial), encoding="utf-8")
         script = REPO / "tests" / "engine" / "run_deno.ts"
         command = [str(DENO), "run", "--allow-all", "--unstable-webgpu", "--no-lock", str(script), str(ENGINE)]
         environment = {**os.environ, "VK_ICD_FILENAMES": lavapipe_driver() or ""}
-        trial_report = _run([*command, str(folder)], folder, environment, setting)
+        trial_report = _run([*command, str(folder)], folder, environment, job)
         report = _from_trial(trial_report) if "runsMs" in trial_report else trial_report
         return visit_from_report(report, job, _labels(folder, job, transposed=True))
     finally:
@@ -78,13 +78,13 @@ def visit_python(job: Job, setting: Setting) -> Visit:
             if brainchop
             else [sys.executable, "-m", "bench.python_child"]
         )
-        report = _run([*program, str(folder / "job.json")], folder, os.environ, setting)
+        report = _run([*program, str(folder / "job.json")], folder, os.environ, job)
         return visit_from_report(report, job, _labels(folder, job, transposed=False))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run(command: Sequence[str], folder: Path, environment: Mapping[str, str], setting: Setting) -> dict[str, Any]:
+def _run(command: Sequence[str], folder: Path, environment: Mapping[str, str], job: Job) -> dict[str, Any]:
     """The child's report, its peak memory added; an error where it left none."""
     with (
         (folder / "stderr.txt").open("wb") as errors,
@@ -92,7 +92,7 @@ def _run(command: Sequence[str], folder: Path, environment: Mapping[str, str], s
         sampled(child.pid) as peak,
     ):
         try:
-            child.wait(setting.hard_s)
+            child.wait(job.hard_s)
         except subprocess.TimeoutExpired:
             child.kill()
             return {"error": "timeout", "peakBytes": peak.bytes}

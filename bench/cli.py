@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from bench.machine import cores, describe
 from bench.report import markdown
 from bench.runtimes import Runtime, all_runtimes
 from bench.server import BENCH, Server, serving
-from bench.targets import evaluate
+from bench.targets import evaluate, must_finish
 from bench.visit import Job, Setting, Visit
 from meshnet.spec import SpecError
 
@@ -33,6 +33,8 @@ CHANNELS = (5, 11, 16, 26)
 #: The 25-layer and the 30-channel model, imported from the data folder: part of `--full`.
 PUBLISHED = ("mindgrab", "model30chan18cls")
 CAP_S = 120.0
+#: A cell that a target wants run to its end gets so many caps.
+FINISHING_CAPS = 5.0
 
 Measure = Callable[[Job], Visit]
 
@@ -98,8 +100,9 @@ class Bench:
     def group(self, model: Model, size: int) -> None:
         """Every runtime on one model and size, in turns: A B C, A B C."""
         wanted = reference(model, size, self.setting.work, self.setting.threads)
+        caps = {runtime.id: self._cap_s(runtime, model, size) for runtime in self.runtimes}
         plans = {
-            runtime.id: plan_cell(runtime, model, size, self._known.get(runtime.id, []), self.setting.cap_s)
+            runtime.id: plan_cell(runtime, model, size, self._known.get(runtime.id, []), caps[runtime.id])
             for runtime in self.runtimes
             if self._absent[runtime.id] is None
         }
@@ -111,7 +114,7 @@ class Bench:
                     if plan is None or plan.cell is not None or not _worth_another(visits[runtime.id], self.setting):
                         continue
                     _say(f"{model.name} {size}³ {runtime.id}, turn {turn + 1}")
-                    job = Job(runtime, model, size, plan.layers)
+                    job = Job(runtime, model, size, caps[runtime.id], plan.layers)
                     visits[runtime.id].append(self._visit(job))
         finally:  # an interrupted run keeps what it has
             self._collect(model, size, plans, visits, wanted)
@@ -139,10 +142,16 @@ class Bench:
             if known is not None:
                 self._known.setdefault(runtime.id, []).append(known)
 
+    def _cap_s(self, runtime: Runtime, model: Model, size: int) -> float | None:
+        cap_s = self.setting.cap_s
+        if cap_s is None or not must_finish(runtime.id, model.architecture.channels, size):
+            return cap_s
+        return FINISHING_CAPS * cap_s
+
     def _visit(self, job: Job) -> Visit:
         visit = self.measure(job)
-        if visit.timed_out and job.runtime.capping == "prefix" and job.layers is None and self.setting.cap_s:
-            return self.measure(Job(job.runtime, job.model, job.size, SHORTEST_PREFIX))
+        if visit.timed_out and job.runtime.capping == "prefix" and job.layers is None and job.cap_s:
+            return self.measure(replace(job, layers=SHORTEST_PREFIX))
         return visit
 
 
@@ -175,17 +184,16 @@ def _models(args: argparse.Namespace, work: Path) -> list[Model]:
     published = args.models or (PUBLISHED if args.full and not args.channels else ())
     channels = args.channels or (() if args.models else CHANNELS)
     found = [published_model(name, REPO / ".models", work) for name in published]
-    return [*(paper_model(count, work) for count in sorted(channels)), *found]
+    return [*(paper_model(count, work) for count in channels), *found]
 
 
 def _write(
     out: Path, machine: dict[str, Any], settings: dict[str, Any], cells: Sequence[Cell], runtimes: Sequence[Runtime]
 ) -> str:
     """Writes both files; gives the Markdown."""
-    predict = [runtime.id for runtime in runtimes if runtime.engine.startswith("predict:")]
     f16 = [runtime.id for runtime in runtimes if runtime.f16]
     ours = [runtime.id for runtime in runtimes if runtime.ours]
-    targets = evaluate(cells, predict, f16, ours)
+    targets = evaluate(cells, f16, ours)
     titles = {runtime.id: runtime.title for runtime in runtimes}
     text = markdown(machine, settings, cells, titles, targets)
     content = {

@@ -28,24 +28,25 @@ class Setting:
         """A visit starts no further run that would end later than this."""
         return 60.0 if self.cap_s is None else self.cap_s / 2
 
-    @property
-    def hard_s(self) -> float:
-        """After this nothing is waited for any more: a layer that can't be stopped, a start that hangs."""
-        return 7 * 86400.0 if self.cap_s is None else 2 * self.cap_s + 60
-
 
 @dataclass(frozen=True)
 class Job:
-    """What is run: `model` cut after `layers` blocks (None: whole) on a cube of `size`."""
+    """What is run: `model` cut after `layers` blocks (None: whole) on a cube of `size`, for at most `cap_s`."""
 
     runtime: Runtime
     model: Model
     size: int
+    cap_s: float | None
     layers: int | None = None
 
     @property
     def part(self) -> Model:
         return self.model.first_layers(self.layers)
+
+    @property
+    def hard_s(self) -> float:
+        """After this nothing is waited for any more: a layer that can't be stopped, a start that hangs."""
+        return 7 * 86400.0 if self.cap_s is None else 2 * self.cap_s + 60
 
 
 @dataclass

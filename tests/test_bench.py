@@ -15,7 +15,7 @@ from bench.cli import Bench, main
 from bench.estimate import Known, gflops, layer_macs, longest_prefix, predict, prefix_share, total_macs, whole_from_part
 from bench.report import table_row
 from bench.runtimes import Runtime, all_runtimes
-from bench.targets import Line, evaluate
+from bench.targets import Line, evaluate, must_finish
 from bench.visit import Job, Setting, Visit, visit_from_report
 from meshnet.spec import PAPER_DILATIONS, Architecture, ModelSpec, WeightsFile, make_labels
 
@@ -112,7 +112,9 @@ def test_a_cell_over_the_cap_is_stopped_or_cut_short(model: Model) -> None:
 def test_a_stopped_run_is_extrapolated_from_the_layers_it_finished(model: Model) -> None:
     report = {"error": "cap", "runsMs": [], "reached": {"layers": 3, "share": 0.25, "milliseconds": 100_000}}
 
-    got = cell_from_visits(STOPPABLE, model, 64, [visit_from_report(report, Job(STOPPABLE, model, 64), None)], None)
+    got = cell_from_visits(
+        STOPPABLE, model, 64, [visit_from_report(report, Job(STOPPABLE, model, 64, 100), None)], None
+    )
 
     assert got.status == "extrapolated"
     assert got.seconds == pytest.approx(400)
@@ -123,7 +125,9 @@ def test_a_stopped_run_is_extrapolated_from_the_layers_it_finished(model: Model)
 def test_a_network_of_the_first_layers_stands_for_the_whole(model: Model) -> None:
     report = {"error": None, "runsMs": [60_000.0], "reached": None}
 
-    got = cell_from_visits(ONE_CALL, model, 64, [visit_from_report(report, Job(ONE_CALL, model, 64, 2), None)], None)
+    got = cell_from_visits(
+        ONE_CALL, model, 64, [visit_from_report(report, Job(ONE_CALL, model, 64, 100, 2), None)], None
+    )
 
     assert got.status == "extrapolated"
     assert got.seconds == pytest.approx(60 / prefix_share(FIVE, 2))
@@ -216,7 +220,7 @@ def test_an_interrupted_group_keeps_what_it_has(model: Model, tmp_path: Path, mo
 def test_ratios_say_whether_the_target_is_reached() -> None:
     cells = [cell("cpu", 1.0, peak_bytes=50), cell("ort-wasm", 3.0, peak_bytes=100), cell("ort-python", 0.9)]
 
-    lines = evaluate(cells, [], [], ["cpu"])
+    lines = evaluate(cells, [], ["cpu"])
 
     speed = line(lines, "CPU over onnxruntime-web WASM")
     assert (speed.value, speed.outcome, speed.where) == (3.0, "reached", "64³, 5 channels")
@@ -229,19 +233,41 @@ def test_ratios_say_whether_the_target_is_reached() -> None:
 def test_a_ratio_to_an_estimated_cell_says_so() -> None:
     cells = [cell("webgpu", 1.0), cell("tfjs-webgpu", 90.0, status="extrapolated")]
 
-    got = line(evaluate(cells, [], [], []), "WebGPU over TF.js WebGPU, SwiftShader")
+    got = line(evaluate(cells, [], []), "WebGPU over TF.js WebGPU, SwiftShader")
 
     assert (got.value, got.note) == (90.0, "estimated cell")
 
 
-def test_whatever_meshnet_predict_offers_is_measured_and_held_to_the_target() -> None:
+def test_whatever_meshnet_predict_offers_is_measured_and_its_own_kernel_held_to_the_target() -> None:
     ids = [runtime.id for runtime in all_runtimes() if runtime.engine.startswith("predict:")]
-    assert {"predict-onnx", "predict-torch"} <= set(ids)
+    assert {"predict-native", "predict-onnx", "predict-torch"} <= set(ids)
 
-    got = line(evaluate([cell("predict-x", 1.0), cell("ort-python", 1.2)], ["predict-x"], [], []),
-               "predict-x over onnxruntime in Python")  # fmt: skip
+    lines = evaluate([cell("predict-native", 1.0), cell("ort-python", 1.2)], [], [])
 
-    assert got.outcome == "not reached"
+    assert line(lines, "meshnet-predict's own kernel over onnxruntime").outcome == "not reached"
+
+
+def test_a_cell_that_a_target_wants_run_to_its_end_gets_five_caps(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.cli.reference", lambda *_: None)
+    monkeypatch.setattr("bench.cli._missing", lambda *_: None)
+    wide = model.spec.model_copy(update={"architecture": FIVE.model_copy(update={"channels": 16})})
+    sixteen = replace(model, spec=wide)
+    runtimes = [replace(STOPPABLE, id=name) for name in ("webgpu", "webgl2", "webgl2-llvmpipe", "deno-f16")]
+    bench = Bench(Setting(tmp_path, tmp_path, threads=2, cap_s=60), runtimes, rounds=1)
+    caps: list[float | None] = []
+
+    def measure(job: Job) -> Visit:
+        caps.append(job.cap_s)
+        return Visit(1.0)
+
+    bench.measure = measure
+    for made, size in ((sixteen, 256), (sixteen, 128), (model, 256)):
+        bench.group(made, size)
+
+    assert caps == [300, 60, 300, 300] + 8 * [60]
+    assert must_finish("cpu", 26, 256)
 
 
 def test_labels_are_held_to_what_the_storage_allows() -> None:
@@ -251,8 +277,8 @@ def test_labels_are_held_to_what_the_storage_allows() -> None:
         cell("peer", 1, agreement=0.1, dice_min=0.1),
     ]
 
-    assert evaluate(cells, [], ["half"], ["cpu", "half"])[-1].outcome == "reached"
-    assert evaluate(cells, [], [], ["cpu", "half"])[-1].note == "half meshnet-5 64³"
+    assert evaluate(cells, ["half"], ["cpu", "half"])[-1].outcome == "reached"
+    assert evaluate(cells, [], ["cpu", "half"])[-1].note == "half meshnet-5 64³"
 
 
 # --- models ---
