@@ -43,7 +43,7 @@ class Opened:
 
 
 #: Which tasks of a ModelSpec are asked which kind of case.
-_KIND_OF_TASK: dict[str, Kind] = {"stroke lesion": "lesion", "tissue": "tissue", "brain tissue": "tissue"}
+KIND_OF_TASK: dict[str, Kind] = {"stroke lesion": "lesion", "tissue": "tissue", "brain tissue": "tissue"}
 #: Published models whose agreement is the consensus on M2265.
 _PUBLISHED_LESION = ("brainchop-t2-lesion", "arc-meshnet26")
 
@@ -74,7 +74,7 @@ def open_models(folders: Sequence[Path], only: Sequence[str], threads: int) -> l
     found = []
     for path in sorted(p.parent for folder in folders for p in folder.glob("*/model.json")):
         spec, weights = load_checkpoint(path)
-        if spec.task in _KIND_OF_TASK and (not only or spec.id in only):
+        if spec.task in KIND_OF_TASK and (not only or spec.id in only):
             found.append(Opened(spec, open_network(spec, weights, backend=backend, threads=threads)[0]))
     return sorted(found, key=lambda m: (m.spec.id not in _PUBLISHED_LESION, m.spec.id))
 
@@ -86,7 +86,7 @@ def evaluate(models: Sequence[Opened], cases: Sequence[Case], out: Path) -> list
     known = {(r.sha256, r.case): r for r in read_rows(path)}
     rows: list[Row] = []
     for case in tqdm(cases, unit="case", disable=None):
-        asked = [m for m in models if _KIND_OF_TASK[m.spec.task] == case.kind]
+        asked = [m for m in models if KIND_OF_TASK[m.spec.task] == case.kind]
         if all((m.spec.weights.sha256, case.name) in known for m in asked):
             rows.extend(known[m.spec.weights.sha256, case.name] for m in asked)
             continue

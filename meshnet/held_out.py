@@ -44,12 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="where packed masks are kept")
     parser.add_argument("-o", "--out", type=Path, required=True, help="file to write")
     args = parser.parse_args(arguments)
-    masks = load_lesion_masks(args.lesions, args.cache).masks
-    rng = np.random.default_rng(_DRAW_SEED)
-    names: list[str] = []
-    for index in range(len(PAPER_QUARTILES) + 1):
-        members = [m.name for m in masks if quartile(m.voxels, PAPER_QUARTILES) == index]
-        names.extend(str(n) for n in rng.choice(members, _PER_QUARTILE, replace=False))
+    names = masks_of_all_sizes(load_lesion_masks(args.lesions, args.cache), _PER_QUARTILE, _DRAW_SEED)
     content = {
         "lesions": names,
         "lesion_seeds": [_FIRST_SEED + i for i in range(len(names))],
@@ -57,6 +52,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def masks_of_all_sizes(masks: LesionMasks, per_quartile: int, seed: int) -> list[str]:
+    """Names of masks drawn at random, so many of each lesion-volume quartile of the paper's cohort (or all of it)."""
+    rng = np.random.default_rng(seed)
+    names: list[str] = []
+    for index in range(len(PAPER_QUARTILES) + 1):
+        members = [m.name for m in masks.masks if quartile(m.voxels, PAPER_QUARTILES) == index]
+        names.extend(str(n) for n in rng.choice(members, min(per_quartile, len(members)), replace=False))
+    return names
 
 
 def read_held_out(path: Path) -> HeldOut:

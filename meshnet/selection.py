@@ -22,15 +22,14 @@ from tqdm import tqdm
 
 from meshnet.anatomy import Anatomy, cached_anatomies
 from meshnet.checkpoint import Weights, load_checkpoint
-from meshnet.evaluate_models import HELD_OUT, Opened, named, run
+from meshnet.evaluate_models import HELD_OUT, KIND_OF_TASK, Opened, named, run
 from meshnet.finish import with_threshold
-from meshnet.held_out import lesion_subjects, read_held_out
+from meshnet.held_out import lesion_subjects, masks_of_all_sizes, read_held_out
 from meshnet.metrics import dice
 from meshnet.model_cases import HEAD, Volumes, rendered, unseen_contrasts
 from meshnet.predict import fastest_backend, open_network
 from meshnet.refine import coarsened_weights
 from meshnet.spec import ModelSpec, SpecError
-from meshnet.splits import PAPER_QUARTILES, quartile
 from meshnet.synth import Synthesizer
 from meshnet.synth_draw import SynthConfig, Task
 from meshnet.synth_grid import Grid
@@ -54,10 +53,6 @@ class Outcome:
     dice: tuple[float, ...]
     marked_ml: float
     true_ml: float
-
-
-#: What a model's `task` must be.
-_TASKS: dict[Task, str] = {"lesion": "stroke lesion", "tissue": "tissue"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -94,10 +89,9 @@ def open_states(folders: Sequence[Path], thresholds: Sequence[float], *, task: T
     states = {}
     for folder in folders:
         spec, weights = load_checkpoint(folder)
-        if spec.task != _TASKS[task]:
-            raise ValueError(
-                f"{folder}: expected a model whose task is {_TASKS[task]!r}, got {spec.task!r}; see --task"
-            )
+        if KIND_OF_TASK.get(spec.task) != task:
+            wanted = " or ".join(repr(name) for name, kind in KIND_OF_TASK.items() if kind == task)
+            raise ValueError(f"{folder}: expected a model whose task is {wanted}, got {spec.task!r}; see --task")
         if task == "lesion":
             spec, weights = _coarse(folder, spec, weights)
         for threshold in thresholds:
@@ -127,11 +121,7 @@ def not_held_out(lesions: Path, cache: Path) -> LesionMasks:
 def lesion_heads(anatomies: Sequence[Anatomy], masks: LesionMasks) -> Iterator[tuple[str, Subject]]:
     """`(kind, subject)`, T2w: 60 with a lesion, 15 of each of the paper's volume quartiles; 60 without; and 12 of
     Colin27 without, of contrasts that training does not draw."""
-    rng = np.random.default_rng(_DRAW_SEED)
-    names: list[str] = []
-    for index in range(len(PAPER_QUARTILES) + 1):
-        members = [m.name for m in masks.masks if quartile(m.voxels, PAPER_QUARTILES) == index]
-        names.extend(str(n) for n in rng.choice(members, min(_PER_QUARTILE, len(members)), replace=False))
+    names = masks_of_all_sizes(masks, _PER_QUARTILE, _DRAW_SEED)
     seeds = {_FIRST_SEED + index: name for index, name in enumerate(names)}
     lesion_free_seeds = range(_FIRST_SEED + 1000, _FIRST_SEED + 1000 + _HEALTHY)
     for subject in lesion_subjects(anatomies, masks, seeds, lesion_free_seeds):
@@ -165,7 +155,7 @@ def outcomes(
 
 def _compare(state: Opened, kind: str, volumes: Volumes, ml_per_voxel: float) -> Outcome:
     marked, labels = run(state, volumes.image), volumes.labels
-    if state.spec.task == _TASKS["lesion"]:
+    if KIND_OF_TASK[state.spec.task] == "lesion":
         pairs = [(marked > 0, labels > 0)]
     else:
         grey, white = (named(state.spec, marked, word) for word in ("grey", "white"))
