@@ -1,0 +1,65 @@
+"""The WebGPU engine as plain modules under Deno, on Mesa's lavapipe."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.conftest import REPO
+from tests.engine_cases import BuiltCase, write_case
+
+ENGINE = REPO / "static" / "dist-engine"
+DENO = REPO / "bench" / "node_modules" / "@deno" / "linux-x64-glibc" / "deno"
+
+Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def engine() -> Path:
+    """The engine as plain modules; Deno and the Vulkan driver must be there."""
+    drivers = sorted(Path("/usr/share/vulkan/icd.d").glob("lvp_icd*.json"))
+    if not DENO.exists() or not drivers:
+        pytest.fail("Deno or lavapipe is missing: run `make test`, which installs both")
+    os.environ["VK_ICD_FILENAMES"] = str(drivers[0])
+    command = ["npx", "vite", "build", "--config", "vite.engine.config.ts", "--logLevel", "error"]
+    done = subprocess.run(command, cwd=REPO / "static", capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.fail(f"building the engine failed:\n{done.stdout}\n{done.stderr}")
+    return ENGINE
+
+
+@pytest.fixture
+def run(engine: Path, tmp_path: Path) -> Run:
+    """`run(built, timeout_s=600, **options)` → the report of one trial, arrays as NumPy [z, y, x] or [channel, z, y, x]."""
+
+    def run_one(built: BuiltCase, *, timeout_s: float = 600, **options: Any) -> dict[str, Any]:
+        write_case(built, tmp_path, **options)
+        script = REPO / "tests" / "engine" / "run_deno.ts"
+        done = subprocess.run(
+            [DENO, "run", "--allow-all", "--unstable-webgpu", "--no-lock", script, engine, tmp_path],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout_s,
+        )
+        assert done.returncode == 0, done.stderr
+        report: dict[str, Any] = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+        if "fault" in options and report["error"] is not None:
+            return report
+        assert report["error"] is None, report["error"]
+        shape = built.dims[::-1]
+        report["labels"] = np.fromfile(tmp_path / "labels.u8", np.uint8).reshape(shape)
+        report["outputs"] = [
+            np.fromfile(tmp_path / f"output-{i}.f32", "<f4").reshape(-1, *shape)
+            for i in range(len(built.outputs) if options.get("inspect") else 0)
+        ]
+        return report
+
+    return run_one
