@@ -32,24 +32,26 @@ export class Kernels {
     private readonly tunables: Tunables,
   ) {}
 
-  /** Whether a block's weights are a texture, which lanes share their reads of, or a buffer. */
-  lanes(layer: Layer, block: number): boolean {
-    return this.tunables.lanes && texelsOf(layer.inChannels, block).height <= this.device.limits.maxTextureDimension2D;
+  /** Whether a layer's weights are textures, which lanes share their reads of, or buffers. */
+  lanes({ inChannels }: Layer): boolean {
+    return this.tunables.lanes && texelsOf(inChannels, 1).height <= this.device.limits.maxTextureDimension2D;
   }
 
   /**
-   * Convolution of a layer to `block` of its output channels, `copies` of the columns kx spelled out (all, where lanes
-   * share their reads); with `classes` the end of the network is fused into it.
+   * Convolution of a layer to `block` of its output channels, `rows` × `columns` voxels per invocation (one column, but
+   * where lanes share their reads), `copies` of the taps kx spelled out (all, where they do); with `classes` the end of
+   * the network is fused into it.
    */
-  conv(layer: Layer, rows: number, block: number, copies: 1 | 3, variant: Variant, classes: number | null): Pipeline {
+  conv(layer: Layer, rows: number, columns: number, block: number, copies: 1 | 3, variant: Variant, classes: number | null): Pipeline {
     const { inChannels, outChannels } = layer;
     const bytes = blockBytes(inChannels, block);
-    const lanes = this.lanes(layer, block);
+    const lanes = this.lanes(layer);
     const { workgroup } = this.tunables;
     const defines = {
       F16: Number(variant.f16),
       ACTIVATION: layer.norm === null ? layer.activation : 'none',
       ROWS: rows,
+      COLUMNS: columns,
       COPIES: copies,
       BLOCK: block,
       QUADS: quadsOf(block),

@@ -18,7 +18,7 @@ it('every weight and bias is packed once', () => {
     const wide = layer(inChannels, out, 2);
     const packed: number[] = [];
     let first = 0;
-    for (const block of chooseTiling(wide, 40, gpu, false).blocks) {
+    for (const block of chooseTiling(wide, [40, 40], gpu, false).blocks) {
       packed.push(...packBlock(wide, first, block).filter((v) => v !== 0));
       first += block;
     }
@@ -63,20 +63,26 @@ it('row groups cover every row exactly once', () => {
 });
 
 it('tiling stays within the registers and does not waste rows on a small volume', () => {
-  expect(chooseTiling(layer(16, 16, 16), 256, gpu, false)).toEqual({ rows: 4, blocks: [16] });
-  expect(chooseTiling(layer(5, 5, 16), 256, gpu, false).rows).toBeGreaterThanOrEqual(8);
-  expect(chooseTiling(layer(5, 5, 16), 20, gpu, false).rows).toBeLessThanOrEqual(2);
-  expect(chooseTiling(layer(64, 64, 1), 256, gpu, true)).toEqual({ rows: 1, blocks: [64] });
-  expect(chooseTiling(layer(200, 200, 1), 256, gpu, true)).toEqual({ rows: 1, blocks: [200] });
+  expect(chooseTiling(layer(16, 16, 16), [256, 256], gpu, false)).toEqual({ rows: 4, columns: 1, blocks: [16] });
+  expect(chooseTiling(layer(5, 5, 16), [256, 256], gpu, false).rows).toBeGreaterThanOrEqual(8);
+  expect(chooseTiling(layer(5, 5, 16), [256, 20], gpu, false).rows).toBeLessThanOrEqual(2);
+  expect(chooseTiling(layer(64, 64, 1), [256, 256], gpu, true)).toEqual({ rows: 1, columns: 1, blocks: [64] });
+  expect(chooseTiling(layer(200, 200, 1), [256, 256], gpu, true)).toEqual({ rows: 1, columns: 1, blocks: [200] });
+});
+
+it('an adapter whose kernel has columns takes two, but not on a volume that they overhang', () => {
+  expect(chooseTiling(layer(5, 5, 4), [64, 64], TUNABLES.swiftshader, false).columns).toBe(2);
+  expect(chooseTiling(layer(5, 5, 16), [16, 64], TUNABLES.swiftshader, false).columns).toBe(1);
+  expect(chooseTiling(layer(5, 5, 4), [64, 64], { ...TUNABLES.swiftshader, mostColumns: 1 }, false).columns).toBe(1);
 });
 
 it.each([5, 11, 15, 16, 21, 26, 30, 64])('no output channel is computed in vain: %i', (channels) => {
   for (const tunables of Object.values(TUNABLES).flatMap((kind) => [tunablesFor(kind, 64 ** 3), tunablesFor(kind, 256 ** 3)])) {
     for (const dilation of [1, 16]) {
-      const { rows, blocks } = chooseTiling(layer(channels, channels, dilation), 256, tunables, false);
+      const { rows, columns, blocks } = chooseTiling(layer(channels, channels, dilation), [256, 256], tunables, false);
       expect(blocks.reduce((sum, block) => sum + block, 0)).toBe(channels);
       expect(Math.max(...blocks) - Math.min(...blocks)).toBeLessThanOrEqual(1);
-      expect(rows * blocks[0]!).toBeLessThanOrEqual(tunables.accumulators);
+      expect(rows * columns * blocks[0]!).toBeLessThanOrEqual(tunables.accumulators);
     }
   }
 });

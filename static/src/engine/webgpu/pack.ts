@@ -1,9 +1,10 @@
 // Weights in the order the kernels read them. Pure.
 import type { Layer } from '../types';
 
-/** How a convolution is cut for registers: rows per invocation, and output channels of each dispatch. */
+/** How a convolution is cut for registers: rows and columns per invocation, and output channels of each dispatch. */
 export interface Tiling {
   readonly rows: number;
+  readonly columns: number;
   /** Widths of the blocks of output channels, in order; as equal as they can be. */
   readonly blocks: readonly number[];
 }
@@ -14,6 +15,8 @@ export interface Costs {
   readonly accumulators: number;
   /** Most rows of one invocation: more make the program longer. */
   readonly mostRows: number;
+  /** Most columns of one invocation; 1 but for conv_lanes.wgsl, the only kernel that has them. */
+  readonly mostColumns: number;
   /** Cost of an activation's load (address, bounds, zero padding) in multiply-adds. */
   readonly activationLoad: number;
   /** Cost of one weight's load in multiply-adds. */
@@ -22,25 +25,29 @@ export interface Costs {
 
 /** Few sizes, so that layers share pipelines. */
 const ROWS = [16, 8, 4, 2, 1] as const;
+const COLUMNS = [1, 2] as const;
 
 /**
- * Tiling of a layer on rows of `ny` voxels: the cheapest per multiply-add that fits the registers. Groups of rows
- * spaced by the dilation that overhang the volume are wasted, so small volumes get fewer rows. The fused last
- * block needs all channels in one invocation (`whole`).
+ * Tiling of a layer on planes of nx × ny voxels: the cheapest per multiply-add that fits the registers. Groups of
+ * rows and columns spaced by the dilation that overhang the volume are wasted, so small volumes get fewer. The fused
+ * last block needs all channels in one invocation (`whole`).
  */
-export function chooseTiling(layer: Layer, ny: number, costs: Costs, whole: boolean): Tiling {
-  let best = { rows: 1, count: 1, cost: Infinity };
+export function chooseTiling(layer: Layer, [nx, ny]: readonly [number, number, ...number[]], costs: Costs, whole: boolean): Tiling {
+  let best = { rows: 1, columns: 1, count: 1, cost: Infinity };
   for (let count = 1; count <= (whole ? 1 : layer.outChannels); count++) {
     const block = Math.ceil(layer.outChannels / count);
-    for (const rows of ROWS) {
-      if (rows > costs.mostRows) continue;
-      if (rows * block > costs.accumulators && (rows > 1 || count < layer.outChannels) && !(whole && rows === 1)) continue;
-      const perTap = rows * block * 3 + (rows + 2) * costs.activationLoad + 3 * block * costs.weightLoad;
-      const cost = perTap * count * rowGroups(ny, layer.dilation, rows);
-      if (cost < best.cost) best = { rows, count, cost };
+    for (const columns of COLUMNS) {
+      for (const rows of ROWS) {
+        if (rows > costs.mostRows || columns > costs.mostColumns) continue;
+        const voxels = rows * columns;
+        if (voxels * block > costs.accumulators && (voxels > 1 || count < layer.outChannels) && !(whole && voxels === 1)) continue;
+        const perChannel = 9 * voxels * block + (rows + 2) * (columns + 2) * costs.activationLoad + 9 * block * costs.weightLoad;
+        const cost = perChannel * count * rowGroups(ny, layer.dilation, rows) * rowGroups(nx, layer.dilation, columns);
+        if (cost < best.cost) best = { rows, columns, count, cost };
+      }
     }
   }
-  return { rows: best.rows, blocks: split(layer.outChannels, best.count) };
+  return { rows: best.rows, columns: best.columns, blocks: split(layer.outChannels, best.count) };
 }
 
 /** `total` in `count` parts that differ by at most one, the larger first. */
@@ -48,7 +55,7 @@ function split(total: number, count: number): number[] {
   return Array.from({ length: count }, (_, i) => Math.floor((total + count - 1 - i) / count));
 }
 
-/** Groups of `rows` rows spaced by `dilation` that cover ny rows; group g starts at ⌊g/d⌋·rows·d + g mod d. */
+/** Groups of `rows` rows (or columns) spaced by `dilation` that cover ny; group g starts at ⌊g/d⌋·rows·d + g mod d. */
 export function rowGroups(ny: number, dilation: number, rows: number): number {
   const span = rows * dilation;
   const full = Math.floor(ny / span);

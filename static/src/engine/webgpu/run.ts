@@ -66,12 +66,12 @@ async function prepare(
 
   const voxels = nx * ny * nz;
   const tuned = tunablesFor(tunables, voxels);
-  const tilings = blocks.map((block, i) => chooseTiling(block, ny, tuned, fused && i === last));
+  const tilings = blocks.map((block, i) => chooseTiling(block, input.dims, kernels.lanes(block) ? tuned : { ...tuned, mostColumns: 1 }, fused && i === last));
   const copies = tuned.unroll ? 3 : 1;
   const compiled = Promise.all([
     Promise.all(blocks.map((block, i) => {
-      const { rows, blocks: widths } = tilings[i]!;
-      return Promise.all(widths.map((width) => kernels.conv(block, rows, width, copies, variant, fused && i === last ? classes : null)));
+      const { rows, columns, blocks: widths } = tilings[i]!;
+      return Promise.all(widths.map((width) => kernels.conv(block, rows, columns, width, copies, variant, fused && i === last ? classes : null)));
     })),
     anyNorm ? kernels.statistics(variant) : Promise.resolve(null),
     anyNorm ? kernels.merge() : Promise.resolve(null),
@@ -97,6 +97,7 @@ async function prepare(
       layers: blocks.map((layer, i): LayerResources => ({
         layer,
         rows: tilings[i]!.rows,
+        columns: tilings[i]!.columns,
         blocks: blocksOf(layer, tilings[i]!.blocks, convs[i]!, kernels, memory),
         affine: layer.norm && memory.constants(`${layer.name} affine`, packAffine(layer)),
         norm: layer.norm && memory.buffer(`${layer.name} norm`, layer.outChannels * 16, GPUBufferUsage.STORAGE),
@@ -126,7 +127,7 @@ function blocksOf(layer: Layer, widths: readonly number[], pipelines: readonly G
     const first = next;
     next += channels;
     const [label, packed] = [`${layer.name} weights ${i}`, packBlock(layer, first, channels)];
-    const weights = kernels.lanes(layer, channels) ? memory.texels(label, packed, texelsOf(layer.inChannels, channels)) : memory.constants(label, packed);
+    const weights = kernels.lanes(layer) ? memory.texels(label, packed, texelsOf(layer.inChannels, channels)) : memory.constants(label, packed);
     return { first, channels, pipeline: pipelines[i]!, weights };
   });
 }

@@ -23,6 +23,7 @@ export interface LayerResources {
   readonly layer: Layer;
   /** Voxels of one invocation. */
   readonly rows: number;
+  readonly columns: number;
   readonly blocks: readonly Block[];
   /** Instance norm only. */
   readonly affine: GPUBuffer | null;
@@ -129,7 +130,7 @@ interface ConvPart {
   readonly macs: number;
 }
 
-function dispatchConv(run: Run, { layer }: LayerResources, block: Block, part: ConvPart): void {
+function dispatchConv(run: Run, { layer, columns }: LayerResources, block: Block, part: ConvPart): void {
   const { inputs, out, plane, count, group, share, macs } = part;
   const { marginOffset, workgroup, queue } = run;
   const [nx, ny] = run.plan.dims;
@@ -145,7 +146,7 @@ function dispatchConv(run: Run, { layer }: LayerResources, block: Block, part: C
   values.set([fused ? 0 : (out.plane + plane) * outStride + block.first * nx * ny], 7);
   values.set([outStride, group, (out.plane + plane) * nx * ny, marginOffset], 8);
   values.set(inputs.map((ref) => (ref === null ? 0 : count)), 12);
-  const size: [number, number, number] = [Math.ceil(nx / workgroup.x), Math.ceil(share / workgroup.y), count];
+  const size: [number, number, number] = [Math.ceil(rowGroups(nx, layer.dilation, columns) / workgroup.x), Math.ceil(share / workgroup.y), count];
   queue.dispatch(block.pipeline, values.buffer, bindings, second, size, macs);
 }
 

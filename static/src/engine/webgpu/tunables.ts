@@ -20,20 +20,20 @@ const NEVER = { fromVoxels: Infinity };
 export const TUNABLES: Readonly<Record<AdapterKind, Tunables>> = {
   /** Registers bound how many threads hide each other's waiting; uniforms come through a cache of their own. */
   hardware: {
-    accumulators: 64, mostRows: 16, activationLoad: 4, weightLoad: 0.25, unroll: false, lanes: false, workgroup: { x: 64, y: 1 },
+    accumulators: 64, mostRows: 16, mostColumns: 1, activationLoad: 4, weightLoad: 0.25, unroll: false, lanes: false, workgroup: { x: 64, y: 1 },
     large: { fromVoxels: 2 ** 17, unroll: true },
   },
   /** Arm's Mali has 64 registers a thread and spills beyond; long programs compile slowly. Derived, not measured. */
-  mobile: { accumulators: 32, mostRows: 8, activationLoad: 4, weightLoad: 0.25, unroll: false, lanes: false, workgroup: { x: 64, y: 1 }, large: NEVER },
+  mobile: { accumulators: 32, mostRows: 8, mostColumns: 1, activationLoad: 4, weightLoad: 0.25, unroll: false, lanes: false, workgroup: { x: 64, y: 1 }, large: NEVER },
   /** Spills cheaply; loads gather lane by lane; long programs take it seconds to compile. */
   llvmpipe: {
-    accumulators: 128, mostRows: 16, activationLoad: 12, weightLoad: 2, unroll: false, lanes: false, workgroup: { x: 32, y: 1 },
+    accumulators: 128, mostRows: 16, mostColumns: 1, activationLoad: 12, weightLoad: 2, unroll: false, lanes: false, workgroup: { x: 32, y: 1 },
     large: { fromVoxels: 2 ** 21, accumulators: 256 },
   },
   /** Loads cost as much, and every write of a sum goes to memory. */
-  swiftshader: { accumulators: 128, mostRows: 8, activationLoad: 16, weightLoad: 4, unroll: true, lanes: true, workgroup: { x: 32, y: 1 }, large: NEVER },
+  swiftshader: { accumulators: 128, mostRows: 8, mostColumns: 2, activationLoad: 16, weightLoad: 4, unroll: true, lanes: true, workgroup: { x: 32, y: 1 }, large: NEVER },
   /** SwiftShader without subgroups: each load of a weight is checked in every lane. */
-  software: { accumulators: 128, mostRows: 16, activationLoad: 12, weightLoad: 5, unroll: false, lanes: false, workgroup: { x: 32, y: 1 }, large: NEVER },
+  software: { accumulators: 128, mostRows: 16, mostColumns: 1, activationLoad: 12, weightLoad: 5, unroll: false, lanes: false, workgroup: { x: 32, y: 1 }, large: NEVER },
 };
 
 /** An adapter's figures for a volume. */
