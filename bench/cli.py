@@ -68,7 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "cap_s": setting.cap_s,
     }
     bench = Bench(setting, chosen, args.rounds)
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: bench.stop())
     code = 0
     try:
         with serving(setting.site, work) as server:
@@ -94,11 +95,19 @@ class Bench:
         self.rounds = rounds
         self.cells: list[Cell] = []
         self.measure: Measure = lambda job: Visit(error="nothing measures")
+        self._stopping = False
         self._known: dict[str, list[Known]] = {}
         self._absent = {runtime.id: _missing(runtime, setting) for runtime in runtimes}
 
+    def stop(self) -> None:
+        """Ends the run after the visit under way: Playwright swallows exceptions in one. The second time at once."""
+        if self._stopping:
+            raise KeyboardInterrupt
+        self._stopping = True
+        print("bench: ends after this visit; interrupt again to end at once", file=sys.stderr)
+
     def group(self, model: Model, size: int) -> None:
-        """Every runtime on one model and size, in turns: A B C, A B C."""
+        """Every runtime on one model and size, in turns: A B C, A B C. Raises KeyboardInterrupt after `stop`."""
         wanted = reference(model, size, self.setting.work, self.setting.threads)
         caps = {runtime.id: self._cap_s(runtime, model, size) for runtime in self.runtimes}
         plans = {
@@ -115,7 +124,11 @@ class Bench:
                         continue
                     _say(f"{model.name} {size}³ {runtime.id}, turn {turn + 1}")
                     job = Job(runtime, model, size, caps[runtime.id], plan.layers)
-                    visits[runtime.id].append(self._visit(job))
+                    visit = self._visit(job)
+                    if not (self._stopping and visit.error):  # Ctrl-C ends the browser as well
+                        visits[runtime.id].append(visit)
+                    if self._stopping:
+                        raise KeyboardInterrupt
         finally:  # an interrupted run keeps what it has
             self._collect(model, size, plans, visits, wanted)
 

@@ -214,6 +214,27 @@ def test_an_interrupted_group_keeps_what_it_has(model: Model, tmp_path: Path, mo
     assert [(each.runtime, each.status) for each in bench.cells] == [("a", "measured"), ("b", "not run")]
 
 
+def test_a_run_told_to_stop_keeps_the_visit_under_way_and_ends(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.cli.reference", lambda *_: None)
+    monkeypatch.setattr("bench.cli._missing", lambda *_: None)
+    runtimes = [replace(STOPPABLE, id=name) for name in ("a", "b")]
+    bench = Bench(Setting(tmp_path, tmp_path, threads=2, cap_s=120), runtimes, rounds=2)
+
+    def measure(job: Job) -> Visit:
+        bench.stop()
+        return Visit(1.0)
+
+    bench.measure = measure
+    with pytest.raises(KeyboardInterrupt):
+        bench.group(model, 64)
+
+    assert [(each.runtime, each.status) for each in bench.cells] == [("a", "measured"), ("b", "not run")]
+    with pytest.raises(KeyboardInterrupt):
+        bench.stop()
+
+
 # --- targets ---
 
 

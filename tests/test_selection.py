@@ -118,7 +118,10 @@ def test_tissue_states_are_compared_by_brain_grey_and_white(
     [
         (["--thresholds", "1.5"], "expected a threshold between 0 and 1, got 1.5"),
         (["missing"], "missing"),
-        (["--task", "tissue"], "state: expected a model whose task is 'tissue' or 'brain tissue', got 'stroke lesion'; see --task"),
+        (
+            ["--task", "tissue"],
+            "state: expected a model whose task is 'tissue' or 'brain tissue', got 'stroke lesion'; see --task",
+        ),
     ],
 )
 def test_what_cannot_be_asked_is_named(

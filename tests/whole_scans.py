@@ -1,4 +1,4 @@
-"""Every shipped and published model, a whole 256³ scan for each, and PyTorch's labels: what the long tests of engines run."""
+"""Every shipped and published model, a whole 256³ scan for each, and PyTorch's labels: for long tests of engines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every shipped and published model on a whole scan in Chromium, to the end: an hour and more on SwiftShader's two cores."""
+"""Every shipped and published model on a whole scan in Chromium, to the end: an hour and more on two cores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from tests.engine_cases import agreement, smallest_dice
 from tests.whole_scans import SCAN_OF_MODEL, whole_case
 
 #: Engine, how Chromium is started, and its most memory in activation volumes.
-ENGINES = {"cpu": ("cpu", NO_GPU, 1.1), "webgl2-llvmpipe": ("webgl2", LLVMPIPE, 1.15), "webgpu": ("webgpu", WEBGPU, 1.25)}
+ENGINES = {
+    "cpu": ("cpu", NO_GPU, 1.1),
+    "webgl2-llvmpipe": ("webgl2", LLVMPIPE, 1.15),
+    "webgpu": ("webgpu", WEBGPU, 1.25),
+}
 
 
 @pytest.fixture(scope="module")

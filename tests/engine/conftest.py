@@ -37,7 +37,7 @@ def engine() -> Path:
 
 @pytest.fixture
 def run(engine: Path, tmp_path: Path) -> Run:
-    """`run(built, timeout_s=600, **options)` → the report of one trial, arrays as NumPy [z, y, x] or [channel, z, y, x]."""
+    """`run(built, timeout_s=600, **options)` → its report, arrays as NumPy [z, y, x] or [channel, z, y, x]."""
 
     def run_one(built: BuiltCase, *, timeout_s: float = 600, **options: Any) -> dict[str, Any]:
         write_case(built, tmp_path, **options)

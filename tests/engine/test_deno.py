@@ -31,6 +31,7 @@ from tests.engine_cases import (
     with_result,
 )
 
+
 def test_lavapipe_is_known_as_software(run: Run) -> None:
     case = Case("tiny", Architecture(channels=2, classes=2, dilations=(1,), activation="relu"), (5, 3, 4))
 
