@@ -6,6 +6,7 @@
 // channels: ROWS + 2 loads then serve 3 · ROWS taps, and neighbouring invocations read neighbouring x,
 // whatever the dilation. Accumulators are scalars acc_row_channel. COPIES (1 or 3) columns kx are spelled out
 // per turn of their loop: more give a compiler loads to start early, and longer programs.
+// A sum takes its three products ky at once, so that one which is spilled is loaded and stored once for three.
 //
 // Dispatch: x = columns, y = row groups (group g → first row (g / d)·ROWS·d + g % d), z = planes; once for
 // each block of output channels.
@@ -62,11 +63,11 @@ fn main(
 //#for q in QUADS
         let w_$(copy)_$(q) = weights[tap + $(copy * QUADS + q)];
 //#end
-//#for ky in 3
 //#for o in BLOCK
 //#for r in ROWS
-        acc_$(r)_$(o) = fma(w_$(copy)_$((ky * BLOCK + o) / 4)[$((ky * BLOCK + o) % 4)], v_$(copy)_$(r + ky), acc_$(r)_$(o));
-//#end
+        acc_$(r)_$(o) = fma(w_$(copy)_$(o / 4)[$(o % 4)], v_$(copy)_$(r),
+          fma(w_$(copy)_$((BLOCK + o) / 4)[$((BLOCK + o) % 4)], v_$(copy)_$(r + 1),
+            fma(w_$(copy)_$((2 * BLOCK + o) / 4)[$((2 * BLOCK + o) % 4)], v_$(copy)_$(r + 2), acc_$(r)_$(o))));
 //#end
 //#end
 //#end
