@@ -1,9 +1,10 @@
 // The worker behind /selftest: probes, trials and timings, on the engines as the site runs them.
 import { cpu } from './engine/cpu/index';
+import { crossCheck } from './engine/cross-check';
 import { macsPerVoxel } from './engine/graph';
 import { tfjs } from './engine/tfjs';
 import { runTrial, type Trial, type TrialReport } from './engine/trial';
-import type { Backend, BackendId, BackendModule, EngineInput, Graph, Layer, Probe } from './engine/types';
+import type { Backend, BackendId, BackendModule, Dims, EngineInput, Graph, Layer, Probe } from './engine/types';
 import { webgl2 } from './engine/webgl2/index';
 import { webgpu } from './engine/webgpu/index';
 
@@ -11,6 +12,8 @@ const BACKENDS: readonly BackendModule[] = [webgpu, webgl2, cpu, tfjs];
 
 /** Edges of the timed cubes; 256 is a whole brain. */
 const SIZES = [32, 64, 128, 256];
+/** As much of a whole brain as the page compares with the CPU (cross-check.ts), and so the same kernels. */
+const MIDDLE: Dims = [18, 256, 34];
 /** Beyond this its textures grow past what most devices allow. */
 const TFJS_LARGEST = 128;
 /** No larger size is tried after one that took longer. */
@@ -28,6 +31,8 @@ export interface SelftestCalls {
   readonly list: { readonly request: null; readonly reply: readonly BackendId[] };
   readonly probe: { readonly request: BackendId; readonly reply: Probe };
   readonly run: { readonly request: { readonly backend: BackendId; readonly trial: Trial }; readonly reply: TrialReport };
+  /** What is wrong with MeshNet-5's answers on the middle of a 256³ volume, beside the CPU's; null where nothing is. */
+  readonly compare: { readonly request: BackendId; readonly reply: string | null };
   readonly time: { readonly request: BackendId; readonly reply: readonly Timing[] };
 }
 
@@ -35,6 +40,17 @@ const handlers: { readonly [N in keyof SelftestCalls]: (request: SelftestCalls[N
   list: () => Promise.resolve(BACKENDS.map(({ id }) => id)),
   probe: (id) => moduleOf(id).probe(),
   run: ({ backend, trial }) => runTrial(() => moduleOf(backend).open(), trial),
+  compare: async (id) => {
+    const backend = await moduleOf(id).open();
+    try {
+      await crossCheck(backend, cpu, paperGraph(5), { data: noise(MIDDLE[0] * MIDDLE[1] * MIDDLE[2]), dims: MIDDLE }, {});
+      return null;
+    } catch (error) {
+      return messageOf(error);
+    } finally {
+      backend.dispose();
+    }
+  },
   time: async (id) => {
     const backend = await moduleOf(id).open();
     try {
@@ -70,11 +86,11 @@ async function time(backend: Backend, size: number): Promise<Timing> {
   return { size, milliseconds, gigaflopsPerSecond: flops / milliseconds / 1e6 };
 }
 
-/** MeshNet-5 of the stroke lesion paper with weights that mean nothing. */
+/** MeshNet-X of the stroke lesion paper with weights that mean nothing, scaled so that activations neither grow nor vanish. */
 function paperGraph(channels: number): Graph {
   const layers = [1, 2, 4, 8, 16, 16, 8, 4, 2].map((dilation, i): Layer => {
     const inChannels = i === 0 ? 1 : channels;
-    const weight = noise(channels * inChannels * 27).map((v) => v - 0.5);
+    const weight = noise(channels * inChannels * 27).map((v) => (2 * v - 1) * Math.sqrt(6 / (27 * inChannels)));
     return { name: `layers.${i}`, inChannels, outChannels: channels, kernelSize: 3, dilation, weight, bias: noise(channels), norm: null, activation: 'relu' };
   });
   const weight = noise(2 * channels).map((v) => v - 0.5);
@@ -92,7 +108,7 @@ function noise(length: number): Float32Array {
 
 /** What a report can hand over instead of copying. */
 function buffersOf(reply: SelftestCalls[keyof SelftestCalls]['reply']): ArrayBuffer[] {
-  if (!('labels' in reply)) return [];
+  if (reply === null || typeof reply === 'string' || !('labels' in reply)) return [];
   return [reply.labels, reply.margin, ...reply.outputs].filter((array) => array !== null).map((array) => array.buffer as ArrayBuffer);
 }
 
@@ -100,6 +116,10 @@ self.onmessage = (event: MessageEvent<{ id: number; name: keyof SelftestCalls; r
   const { id, name, request } = event.data;
   void handlers[name](request).then(
     (reply) => { self.postMessage({ id, reply }, { transfer: buffersOf(reply) }); },
-    (error: unknown) => { self.postMessage({ id, error: error instanceof Error ? error.message : String(error) }); },
+    (error: unknown) => { self.postMessage({ id, error: messageOf(error) }); },
   );
 };
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

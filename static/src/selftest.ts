@@ -34,6 +34,16 @@ copy.addEventListener('click', () => void copyText(report).then((said) => { setS
 async function runAll(): Promise<void> {
   button.disabled = true;
   report.textContent = '';
+  try {
+    await testAll();
+  } catch (error) {
+    setStatus('error', `The test could not be run: ${messageOf(error)}`);
+  }
+  button.disabled = false;
+  copy.disabled = false;
+}
+
+async function testAll(): Promise<void> {
   let failures = 0;
   const line = (text: string): void => { report.textContent += `${text}\n`; };
   line('MeshNet self-test');
@@ -47,14 +57,12 @@ async function runAll(): Promise<void> {
       failures += await testBackend(id, line);
     } catch (error) {
       failures++;
-      line(`  FAILED: ${error instanceof Error ? error.message : String(error)}`);
+      line(`  FAILED: ${messageOf(error)}`);
     }
   }
   line('');
   line(failures === 0 ? 'Everything that can run here is right.' : `${failures} check${failures === 1 ? '' : 's'} FAILED.`);
   setStatus(failures === 0 ? 'done' : 'error', failures === 0 ? 'Done.' : 'Done, with failures.');
-  button.disabled = false;
-  copy.disabled = false;
 }
 
 /** Writes one backend's lines; the number of failed checks. */
@@ -79,6 +87,11 @@ async function testBackend(id: BackendId, line: (text: string) => void): Promise
     const problem = layers.error ?? fused.error ?? differences(item, layers) ?? wrongLabels(item, fused);
     if (problem !== null) failures++;
     line(`  ${item.name}: ${problem === null ? 'right' : `FAILED: ${problem}`}`);
+  }
+  if (id !== 'cpu') {
+    const problem = await call('compare', id);
+    if (problem !== null) failures++;
+    line(`  MeshNet-5 on the middle of 256³: ${problem === null ? 'as on the CPU' : `FAILED: ${problem}`}`);
   }
   for (const timing of await call('time', id)) {
     const { size, milliseconds, gigaflopsPerSecond } = timing;
@@ -113,6 +126,10 @@ function floats(text: string): Float32Array {
   return new Float32Array(decode(text).buffer);
 }
 
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 function setStatus(state: string, text: string): void {
   status.dataset.state = state;
   status.textContent = text;
@@ -122,6 +139,7 @@ function startWorker(): Call {
   const worker = new Worker(new URL('./selftest-worker.ts', import.meta.url), { type: 'module' });
   const pending = new Map<number, { resolve: (reply: never) => void; reject: (error: Error) => void }>();
   let next = 0;
+  let stopped: Error | null = null;
   worker.onmessage = (event: MessageEvent<{ id: number; reply: never; error?: string }>) => {
     const { id, reply, error } = event.data;
     const waiting = pending.get(id);
@@ -130,11 +148,16 @@ function startWorker(): Call {
     else waiting?.reject(new Error(error));
   };
   worker.onerror = (event) => {
-    for (const { reject } of pending.values()) reject(new Error(`the worker stopped: ${event.message}`));
+    stopped = new Error(event.message ? `the worker stopped: ${event.message}` : 'its worker could not be loaded; check the connection and reload the page');
+    for (const { reject } of pending.values()) reject(stopped);
     pending.clear();
   };
   return (name, request, transfer = []) =>
     new Promise((resolve, reject) => {
+      if (stopped !== null) {
+        reject(stopped);
+        return;
+      }
       const id = next++;
       pending.set(id, { resolve, reject });
       worker.postMessage({ id, name, request }, transfer);

@@ -52,6 +52,7 @@ def test_the_report_tells_results_and_timing_of_an_engine(
     lines = section(report, engine)
     for name in GOLDEN:
         assert f"  {name}: right\n" in lines
+    assert ("  MeshNet-5 on the middle of 256³: as on the CPU\n" in lines) == (engine != "cpu")
     assert re.search(r"  MeshNet-5 on 32³: \d+ ms, [\d.]+ GFLOP/s\n", lines)
 
 

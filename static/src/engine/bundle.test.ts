@@ -2,7 +2,7 @@ import { strToU8 } from 'fflate';
 import { describe, expect, test } from 'vitest';
 import type { ModelSpec } from '../generated/model-spec';
 import { BundleError, expectedShapes, loadBundle, parseSpec, sha256Hex } from './bundle';
-import { widenHalf } from './safetensors';
+import { fromHalf } from './half';
 
 const ARCHITECTURE: ModelSpec['architecture'] = {
   in_channels: 1, channels: 2, classes: 2, dilations: [1, 2], kernel_size: 3,
@@ -63,7 +63,7 @@ test('a bundle becomes its layer graph', async () => {
 test('half precision is widened exactly', () => {
   const bits = Uint16Array.of(0x3c00, 0xc000, 0x0001, 0x0400, 0x7bff, 0x8000, 0x3555);
 
-  expect([...widenHalf(bits)]).toEqual([1, -2, 2 ** -24, 2 ** -14, 65504, -0, 0.333251953125]);
+  expect(Array.from(bits, fromHalf)).toEqual([1, -2, 2 ** -24, 2 ** -14, 65504, -0, 0.333251953125]);
 });
 
 describe('a description is refused with its field', () => {

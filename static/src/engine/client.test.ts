@@ -162,6 +162,55 @@ test('a scan whose reading kills the new worker too is read again with the next 
   expect(workers[2]!.received.map(({ call }) => call)).toEqual(['load']);
 });
 
+test('a run that waits for a scan whose reading ends the worker fails with the sentence, and leaves nothing behind', async () => {
+  await loadScan();
+  await start();
+  client.cancel();
+  await vi.advanceTimersByTimeAsync(999);
+  const waiting = await start();
+  workers[1]!.onerror!({ message: '', preventDefault: () => undefined });
+  await vi.advanceTimersByTimeAsync(0);
+  expect((waiting.error as CallError).message).toMatch(/stopped unexpectedly .*The scan is still loaded; try again/);
+
+  const again = await start();
+  workers[2]!.answer('load', { kind: 'reply', value: {} });
+  await vi.advanceTimersByTimeAsync(0);
+  client.cancel();
+  workers[2]!.answer('run', { kind: 'failure', failure: { name: 'AbortError', message: 'Cancelled.', frames: null } });
+  await vi.advanceTimersByTimeAsync(1000);
+  expect((again.error as CallError).cancelled).toBe(true);
+  expect(workers).toHaveLength(3);
+});
+
+test('a scan that can no longer be read is said at the next run', async () => {
+  await loadScan();
+  await start();
+  workers[0]!.onerror!({ message: '', preventDefault: () => undefined });
+  workers[1]!.answer('load', { kind: 'failure', failure: { name: 'NotReadableError', message: 'scan.nii has changed', frames: null } });
+  await vi.advanceTimersByTimeAsync(0);
+
+  const again = await start();
+  expect(workers[1]!.received.map(({ call }) => call)).toEqual(['load', 'load']);
+  workers[1]!.answer('load', { kind: 'failure', failure: { name: 'NotReadableError', message: 'scan.nii has changed', frames: null } });
+  await vi.advanceTimersByTimeAsync(0);
+  expect((again.error as CallError).message).toBe('scan.nii has changed');
+  expect(workers[1]!.received.map(({ call }) => call)).toEqual(['load', 'load']);
+});
+
+test('another scan is opened by a new worker without reading the one before again', async () => {
+  await loadScan();
+  await start();
+  workers[0]!.onerror!({ message: '', preventDefault: () => undefined });
+  workers[1]!.onerror!({ message: '', preventDefault: () => undefined });
+  await vi.advanceTimersByTimeAsync(0);
+
+  const loaded = client.call('load', SCAN);
+  await vi.advanceTimersByTimeAsync(0);
+  workers[2]!.answer('load', { kind: 'reply', value: 'read' });
+  expect(await loaded).toBe('read');
+  expect(workers[2]!.received.map(({ call }) => call)).toEqual(['load']);
+});
+
 test('cancel without a run does nothing', async () => {
   client.cancel();
   await vi.advanceTimersByTimeAsync(1000);

@@ -25,6 +25,9 @@ interface Pending {
 /** How long a backend may take to stop by itself before its worker is ended. */
 const CANCEL_GRACE_MS = 500;
 
+/** What is about the scan that the worker holds. */
+const NEEDS_SCAN: ReadonlySet<CallName> = new Set(['run', 'outcome', 'save']);
+
 const CANCELLED: Failure = { name: 'AbortError', message: 'Cancelled.', frames: null };
 
 export class EngineClient {
@@ -33,7 +36,9 @@ export class EngineClient {
   private readonly pending = new Map<number, Pending>();
   private nextId = 1;
   private scan: Calls['load']['request'] | null = null;
-  /** Settled once a replaced worker holds the scan again. */
+  /** Whether the worker has read that, or is reading it. */
+  private holdsScan = true;
+  /** Settled once it has; rejects where it can't (the file is gone, the worker ended over it). */
   private restored: Promise<unknown> = Promise.resolve();
   /** Rejects a run that still waits for that. */
   private cancelQueued: () => void = () => undefined;
@@ -45,12 +50,17 @@ export class EngineClient {
   /** Rejects with CallError. */
   async call<N extends CallName>(name: N, request: Calls[N]['request'], onStage?: (stage: Stage) => void): Promise<Calls[N]['reply']> {
     this.revive();
+    if (name !== 'load') this.restore();
     const cancelled = new Promise<never>((_, reject) => {
       if (name === 'run') this.cancelQueued = (): void => { reject(new CallError(CANCELLED)); };
     });
-    await Promise.race([this.restored, cancelled]);
+    await Promise.race([NEEDS_SCAN.has(name) ? this.restored : this.restored.catch(() => undefined), cancelled]);
+    this.revive(); // it may have ended over the scan
     const reply = await this.post(name, request, onStage);
-    if (name === 'load') this.scan = request as Calls['load']['request'];
+    if (name === 'load') {
+      this.scan = request as Calls['load']['request'];
+      this.holdsScan = true;
+    }
     return reply;
   }
 
@@ -64,22 +74,33 @@ export class EngineClient {
       if (!this.pending.has(running[0])) return;
       this.end(CANCELLED);
       this.revive();
+      this.restore();
     }, CANCEL_GRACE_MS);
   }
 
   private post<N extends CallName>(call: N, request: Calls[N]['request'], onStage?: (stage: Stage) => void): Promise<Calls[N]['reply']> {
     const id = this.nextId++;
     return new Promise((resolve, reject) => {
-      this.pending.set(id, { call, resolve, reject, onStage });
       this.worker!.postMessage({ id, call, ...request });
+      this.pending.set(id, { call, resolve, reject, onStage });
     });
   }
 
-  /** A worker where there is none, with the scan that the viewer still shows. */
+  /** A worker where there is none. */
   private revive(): void {
-    if (this.worker !== null) return;
-    this.worker = this.start();
-    if (this.scan !== null) this.restored = this.post('load', this.scan).catch(() => null);
+    this.worker ??= this.start();
+  }
+
+  /** Has a new worker read the scan that the viewer still shows. */
+  private restore(): void {
+    if (this.scan === null || this.holdsScan) return;
+    this.holdsScan = true;
+    const reading: Promise<unknown> = this.post('load', this.scan).catch((error: unknown) => {
+      if (this.restored === reading) this.holdsScan = false;
+      throw error;
+    });
+    reading.catch(() => undefined); // who needs it is told
+    this.restored = reading;
   }
 
   private start(): Worker {
@@ -106,7 +127,9 @@ export class EngineClient {
         : 'The part of the page that computes could not be loaded; check the connection and reload the page.';
       this.end({ name: 'Error', message, frames: null });
       // One that ended before its first word would do so again at once, for ever.
-      if (heard) this.revive();
+      if (!heard) return;
+      this.revive();
+      this.restore();
     };
     return worker;
   }
@@ -115,6 +138,7 @@ export class EngineClient {
   private end(failure: Failure): void {
     this.worker?.terminate();
     this.worker = null;
+    this.holdsScan = false;
     const lost = [...this.pending.values()];
     this.pending.clear();
     for (const { reject } of lost) reject(new CallError(failure));

@@ -1,9 +1,12 @@
-// Does a graphics device compute what the CPU does? Asked of two planes of the very input, once for each model and
+// Does a graphics device compute what the CPU does? Asked of a piece of the very input, once for each model and
 // device, before anyone sees a label: a driver that compiles a kernel wrongly gives plausible labels and no error.
-import type { Backend, BackendModule, EngineInput, Graph, RunOptions, RunResult } from './types';
+import type { Backend, BackendModule, Dims, EngineInput, Graph, RunOptions, RunResult } from './types';
 
-/** Enough for kernels of 2¹⁷ voxels and more, which some devices have a variant for, at 256². */
-const PLANES = 2;
+/**
+ * The piece along x and z; along y it is whole, because kernels are cut by that. Dilations of up to 16 have neighbours in
+ * it on both sides, and 18 · 256 · 34 voxels get the kernels of 2¹⁷ and more, which some devices have a variant for.
+ */
+const [COLUMNS, PLANES] = [18, 34];
 /** Margins (0…255) closer than this may come of rounding; float16 storage differs by some 5. */
 const ROUNDING = 26;
 /** Share of voxels that may differ by more, for the few where two classes are as good as equal. */
@@ -11,10 +14,10 @@ const TOLERATED = 0.002;
 
 /** Rejects with an Error where the answers differ, or as `backend` does. A CPU engine that fails has nothing to compare. */
 export async function crossCheck(backend: Backend, cpu: BackendModule, graph: Graph, input: EngineInput, { signal }: RunOptions): Promise<void> {
-  const slab = middlePlanes(input, graph.inChannels);
-  const options: RunOptions = { margin: true, ...(signal === undefined ? {} : { signal }) };
-  const theirs = await backend.run(graph, slab, options);
-  const ours = await runOnce(cpu, graph, slab, options);
+  const piece = middleOf(input, graph.inChannels);
+  const options: RunOptions = { margin: true, storedAsFor: input.dims, ...(signal === undefined ? {} : { signal }) };
+  const theirs = await backend.run(graph, piece, options);
+  const ours = await runOnce(cpu, graph, piece, options);
   if (ours === null) return;
   // +255 … −255: how sure a voxel is of the CPU's label.
   const signed = (voxel: number) => (theirs.labels[voxel] === ours.labels[voxel] ? theirs.margin![voxel]! : -theirs.margin![voxel]!);
@@ -40,12 +43,21 @@ async function runOnce(module: BackendModule, graph: Graph, input: EngineInput, 
   }
 }
 
-/** The middle planes of every channel, [c][z][y][x]. */
-function middlePlanes({ data, dims: [nx, ny, nz] }: EngineInput, channels: number): EngineInput {
-  const planes = Math.min(PLANES, nz);
-  const first = (nz - planes) >> 1;
-  const area = nx * ny;
-  const slab = new Float32Array(channels * planes * area);
-  for (let c = 0; c < channels; c++) slab.set(data.subarray((c * nz + first) * area, (c * nz + first + planes) * area), c * planes * area);
-  return { data: slab, dims: [nx, ny, planes] };
+/** The middle of the volume, [c][z][y][x]. */
+function middleOf({ data, dims }: EngineInput, channels: number): EngineInput {
+  const [nx, ny, nz] = dims;
+  const [columns, planes] = [Math.min(COLUMNS, nx), Math.min(PLANES, nz)];
+  const [left, first] = [(nx - columns) >> 1, (nz - planes) >> 1];
+  const piece = new Float32Array(channels * planes * ny * columns);
+  let to = 0;
+  for (let c = 0; c < channels; c++) {
+    for (let z = first; z < first + planes; z++) {
+      for (let y = 0; y < ny; y++, to += columns) {
+        const from = ((c * nz + z) * ny + y) * nx + left;
+        piece.set(data.subarray(from, from + columns), to);
+      }
+    }
+  }
+  const piecesDims: Dims = [columns, ny, planes];
+  return { data: piece, dims: piecesDims };
 }

@@ -5,6 +5,7 @@
 // z + d, so output chunks are made in ascending z and an input chunk goes back to the pool as soon as no
 // later output needs it: the peak is about 1 + (d + P)/nz activation volumes instead of two.
 import { checkDims } from './graph';
+import { Slots } from './slots';
 import type { Dims, Graph, Layer } from './types';
 
 /** Chunks longer than this save nothing and make the streaming coarser. */
@@ -18,10 +19,6 @@ export interface PlanOptions {
   readonly maxBufferBytes: number;
   /** Bytes of one stored activation: 4 (float32) or 2 (float16). */
   readonly bytesPerValue: 4 | 2;
-  /** Values from one row to the next; default nx (no padding). */
-  readonly rowStride?: number;
-  /** Values from one channel to the next inside a plane; default rowStride · ny. */
-  readonly channelStride?: number;
   /** Ask for every layer's output (`output` steps); the classifier is then never fused. */
   readonly inspect?: boolean;
 }
@@ -86,11 +83,9 @@ export interface Plan {
   readonly dims: Dims;
   /** Planes per chunk, P. */
   readonly planesPerChunk: number;
-  readonly rowStride: number;
-  readonly channelStride: number;
   /** Bytes from one z-plane to the next for a volume of so many channels. */
   readonly planeBytes: (channels: number) => number;
-  /** Slots to allocate; label slots hold [z][y][x] bytes, one per voxel, rows not padded. */
+  /** Slots to allocate; label slots hold [z][y][x] bytes, one per voxel. */
   readonly pools: Readonly<Record<PoolName, Pool>>;
   readonly steps: readonly Step[];
   /** All pools together, in bytes; weights and staging come on top. */
@@ -102,9 +97,7 @@ export function makePlan(graph: Graph, dims: Dims, options: PlanOptions): Plan {
   const blocks = checkedBlocks(graph);
   const [nx, ny, nz] = dims;
   checkDims(dims);
-  const rowStride = options.rowStride ?? nx;
-  const channelStride = options.channelStride ?? rowStride * ny;
-  const planeBytes = (channels: number) => roundUp(channels * channelStride * options.bytesPerValue, PLANE_ALIGN_BYTES);
+  const planeBytes = (channels: number) => roundUp(channels * nx * ny * options.bytesPerValue, PLANE_ALIGN_BYTES);
   const widest = Math.max(graph.inChannels, ...blocks.map((block) => block.outChannels));
   const planesPerChunk = choosePlanes(planeBytes(widest), options.maxBufferBytes, nz, dims, widest);
 
@@ -127,7 +120,7 @@ export function makePlan(graph: Graph, dims: Dims, options: PlanOptions): Plan {
     labels: { slots: 1, bytes: roundUp(planesPerChunk * nx * ny, 4) },
   };
   const peakBytes = Object.values(pools).reduce((sum, pool) => sum + pool.slots * pool.bytes, 0);
-  return { dims, planesPerChunk, rowStride, channelStride, planeBytes, pools, steps, peakBytes };
+  return { dims, planesPerChunk, planeBytes, pools, steps, peakBytes };
 }
 
 /** The graph without its classifier; throws where it is not a chain of 3×3×3 layers and a 1×1×1 classifier. */
@@ -145,7 +138,7 @@ function choosePlanes(planeBytes: number, maxBufferBytes: number, nz: number, di
   if (planeBytes > maxBufferBytes) {
     throw new Error(
       `volume ${dims.join(' × ')}: one z-plane of ${channels} channels takes ${planeBytes} bytes, ` +
-        `this device allows ${maxBufferBytes} per buffer; use a smaller volume, a narrower model or the CPU`,
+        `this device allows ${maxBufferBytes} per buffer; use a smaller volume or a narrower model`,
     );
   }
   let planes = 1;
@@ -254,18 +247,9 @@ function lastUse(chunk: number, dilation: number, nz: number, P: number): number
   return Math.min(first + P + (first + dilation < nz ? dilation : 0), nz);
 }
 
-/** Slot numbers handed out and taken back; `size` is the most that were out at once. */
-class SlotPool {
-  size = 0;
-  private readonly free: number[] = [];
-  constructor(readonly name: 'input' | 'activation') {}
-
-  take(): number {
-    return this.free.pop() ?? this.size++;
-  }
-
-  give(slot: number): void {
-    this.free.push(slot);
+class SlotPool extends Slots {
+  constructor(readonly name: 'input' | 'activation') {
+    super();
   }
 }
 

@@ -1,5 +1,6 @@
 // The safetensors container (https://huggingface.co/docs/safetensors): 8-byte little-endian header
 // length, JSON header {name: {dtype, shape, data_offsets}}, then the tensors. F32 and F16 only.
+import { fromHalf } from './half';
 
 export interface RawTensor {
   readonly dtype: 'float32' | 'float16';
@@ -56,22 +57,7 @@ function parseTensor(name: string, entry: unknown, data: Uint8Array, where: stri
     throw new Error(`${where}: ${name} lies at bytes ${begin} to ${end}, which does not fit its shape or the file`);
   }
   const copy = data.slice(begin, end);
-  return { dtype, shape, values: dtype === 'float32' ? new Float32Array(copy.buffer) : widenHalf(new Uint16Array(copy.buffer)) };
-}
-
-/** IEEE 754 binary16 bit patterns to float32, exactly. */
-export function widenHalf(bits: Uint16Array): Float32Array {
-  const out = new Float32Array(bits.length);
-  for (let n = 0; n < bits.length; n++) {
-    const h = bits[n]!;
-    const sign = h & 0x8000 ? -1 : 1;
-    const exponent = (h >> 10) & 0x1f;
-    const fraction = h & 0x3ff;
-    if (exponent === 0) out[n] = sign * fraction * 2 ** -24;
-    else if (exponent === 31) out[n] = fraction ? NaN : sign * Infinity;
-    else out[n] = sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
-  }
-  return out;
+  return { dtype, shape, values: dtype === 'float32' ? new Float32Array(copy.buffer) : Float32Array.from(new Uint16Array(copy.buffer), fromHalf) };
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

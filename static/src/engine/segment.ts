@@ -77,8 +77,8 @@ export function rankBackends(candidates: readonly Candidate[], forced: BackendId
 
 /**
  * Runs on the best backend; where one fails (device lost, out of memory) the next one takes over and the
- * failure is reported in `whyNot`. Backends that `failed` are passed over while there is another: a driver that was
- * reset would be reset at every run. Graphics hardware is compared with the CPU first (cross-check.ts). A cancelled run rejects with the signal's reason.
+ * failure is reported in `whyNot`. Graphics devices that `failed` are passed over while there is another backend: a driver
+ * that was reset would be reset at every run, where the CPU may have lacked memory for a moment. Graphics hardware is compared with the CPU first (cross-check.ts). A cancelled run rejects with the signal's reason.
  */
 export async function segment(
   graph: Graph,
@@ -94,7 +94,7 @@ export async function segment(
   for (const { module, probe } of choice.ranked) {
     if (!probe.available) continue;
     const before = failed.get(module.id);
-    if (before !== undefined && anyUntried) {
+    if (before !== undefined && anyUntried && module.id !== 'cpu') {
       whyNot.push(named(module.id, `failed before (${before}); reload the page to try it again`));
       continue;
     }

@@ -12,10 +12,10 @@ export function savesMemory(float32Bytes: number, machineGiB: number | undefined
 }
 
 /**
- * Chromium's `navigator.deviceMemory`: a power of two, rounded; undefined elsewhere. Safari says nothing, but on a phone
+ * Chromium's `navigator.deviceMemory`: a power of two, rounded; undefined elsewhere. Safari and Firefox say nothing, but on a phone
  * a page with graphics memory and all that takes more than about 1.5 GiB is ended without a word.
  */
 export function machineMemoryGiB(): number | undefined {
   const { deviceMemory, userAgent } = navigator as Navigator & { readonly deviceMemory?: number };
-  return deviceMemory ?? (/iPhone|iPad|iPod/.test(userAgent) ? 3 : undefined);
+  return deviceMemory ?? (/iPhone|iPad|iPod|Android/.test(userAgent) ? 3 : undefined);
 }

@@ -2,7 +2,7 @@
 // What the files do not say is asked for, never guessed: brainchop keeps the normalisation elsewhere.
 import { parseSpec, sha256Hex } from './bundle';
 import type { LoadedModel } from './bundle';
-import { widenHalf } from './safetensors';
+import { fromHalf } from './half';
 import { labelsFor } from './tfjs-labels';
 import { parseJson, readTopology, record, show, TfjsImportError } from './tfjs-topology';
 import type { Block, Topology } from './tfjs-topology';
@@ -172,7 +172,7 @@ function readWeights(json: Readonly<Record<string, unknown>>, binaries: TfjsFile
       const length = shape.reduce((product, n) => product * n, 1) * (stored === 'float32' ? 4 : 2);
       if (!(offset + length <= bytes.byteLength)) throw new TfjsImportError(`${where}: ${name} ends at byte ${offset + length}, but the .bin files hold ${bytes.byteLength}`);
       const { buffer } = bytes.slice(offset, offset + length);
-      weights.set(name, { shape, values: stored === 'float32' ? new Float32Array(buffer) : widenHalf(new Uint16Array(buffer)) });
+      weights.set(name, { shape, values: stored === 'float32' ? new Float32Array(buffer) : Float32Array.from(new Uint16Array(buffer), fromHalf) });
       offset += length;
     }
     if (offset !== bytes.byteLength) throw new TfjsImportError(`${where}: ${paths.join(', ')} hold ${bytes.byteLength} bytes, model.json describes ${offset}; they belong to another model`);

@@ -1,8 +1,7 @@
 // TF.js backend: the widest-running fallback, and a peer to check against. TensorFlow.js itself
 // (1 MB) is only loaded by `open`; probing looks at WebGL2 with nothing but a canvas.
+import { SOFTWARE_RENDERER } from './renderers';
 import type { BackendModule, Probe } from './types';
-
-const SOFTWARE_RENDERER = /swiftshader|llvmpipe|softpipe|software|basic render/i;
 
 function probe(): Promise<Probe> {
   const gl = typeof OffscreenCanvas === 'undefined' ? null : new OffscreenCanvas(1, 1).getContext('webgl2');

@@ -57,6 +57,8 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
   /** Also write the 8-bit margin: round(255 · (p₁ − p₂)), the two largest softmax probabilities. */
   readonly margin?: boolean;
+  /** Store activations as a volume of this size would have them (float32 or float16), not as this one. */
+  readonly storedAsFor?: Dims;
   /** Upper bound for any single buffer or texture, in bytes; tests use it to force small chunks. */
   readonly maxBufferBytes?: number;
   /**

@@ -1,6 +1,6 @@
 // The activations, on four float32 lanes.
 //
-// Tolerances (worst absolute error against float64, checked by kernel.test.ts): exp relative 2e-7; elu 1.2e-7;
+// Tolerances (worst absolute error against float64, checked by cpu.test.ts): exp relative 2e-7; elu 1.2e-7;
 // gelu and gelu_tanh 2e-7 · max(1, |x|). The polynomials are least-squares fits of our own, reweighted towards
 // equal ripple, each better than 4e-9 before rounding.
 #pragma once

@@ -7,7 +7,7 @@ import { checkedBlocks, fuses } from '../plan';
 import type { Activation, Dims, Graph, Layer } from '../types';
 import { MAX_BLOCK, packClassifier, packConvolution } from './weights';
 
-/** Members of `Job` in kernel.c, in order, four bytes each. */
+/** Members of `Job` in job.h, in order, four bytes each. */
 const JOB_MEMBERS = [
   'nx', 'ny', 'nz', 'inChannels', 'outChannels', 'dilation', 'points', 'tiles', 'rowLength', 'unitStride',
   'ringPlanes', 'ringStride', 'planesPerStep', 'maxBlock', 'planeStride', 'volume', 'ring', 'zOrder', 'yOrder', 'weights', 'bias',
@@ -18,7 +18,7 @@ type Job = Partial<Record<(typeof JOB_MEMBERS)[number], number>>;
 
 const ACTIVATIONS: Readonly<Record<Activation, number>> = { relu: 0, elu: 1, gelu: 2, gelu_tanh: 3, none: 4 };
 
-/** Rows a thread takes at a time: MAX_ROWS of kernel.c. */
+/** Rows a thread takes at a time: MAX_ROWS of multiply.h. */
 const ROWS_PER_ITEM = 8;
 /** A step's multiply-adds per thread should outweigh its barrier (some 20 µs). */
 const MACS_PER_STEP = 12e6;

@@ -10,7 +10,7 @@
 // Bindings: window_0 ... window_(PLANES+1) = the input planes z - d, z, z + d, ... (layer = group of four channels; a
 // plane of zeros outside the volume). weights [group][ky][kx][in][kz], vec4 over the group's channels: a uniform block per
 // group, which fits the 16 KiB that every device has up to 37 channels, or with TEXELS a texture of rows (group, ky, kx). bias[group].
-// Dispatch: one triangle; render target plane * GROUPS + group.
+// Dispatch: one triangle; render target plane * GROUPS + group. Included before: storage.glsl.
 // Defines: IN_CHANNELS, IN_FULL = IN_CHANNELS / 4, IN_TAIL = IN_CHANNELS % 4, FULL and TAIL likewise of the output channels of
 // this pass, GROUPS, PLANES, TEXELS, ACTIVATION. Lines of //# are carried out by expand.ts.
 
@@ -123,10 +123,10 @@ void main() {
 
 //#for t in PLANES
 //#for g in FULL
-  result[$(t * GROUPS + g)] = activate(sum_$(t)_$(g));
+  result[$(t * GROUPS + g)] = STORED(activate(sum_$(t)_$(g)));
 //#end
 //#if TAIL
-  result[$(t * GROUPS + FULL)] = activate(TAIL_PAD(tail_$(t)));
+  result[$(t * GROUPS + FULL)] = STORED(activate(TAIL_PAD(tail_$(t))));
 //#end
 //#end
 }

@@ -1,6 +1,7 @@
 // The WebGL2 context and the few things we do with it: programs, layered textures, drawing, waiting.
 import type { Probe } from '../types';
 import { expand } from '../expand';
+import { SOFTWARE_RENDERER } from '../renderers';
 import activationSource from './activation.glsl?raw';
 import type { Limits } from './layout';
 import vertexSource from './plane.vert.glsl?raw';
@@ -45,7 +46,7 @@ export function openContext(): GlDevice {
   const names = gl.getExtension('WEBGL_debug_renderer_info');
   const renderer = String(gl.getParameter(names?.UNMASKED_RENDERER_WEBGL ?? gl.RENDERER));
   const limit = (name: GLenum) => Number(gl.getParameter(name));
-  const software = /swiftshader|llvmpipe|softpipe|software|basic render/i.test(renderer);
+  const software = SOFTWARE_RENDERER.test(renderer);
   return {
     ...TUNABLES[!software ? 'hardware' : renderer.includes('llvmpipe') ? 'llvmpipe' : 'swiftshader'],
     gl,
@@ -179,7 +180,7 @@ export function checkErrors(device: GlDevice): void {
   if (device.lost()) throw lostError();
   const error = device.gl.getError();
   if (error === device.gl.OUT_OF_MEMORY) throw new OutOfMemory('WebGL2: the device ran out of memory in the computation');
-  if (error !== device.gl.NO_ERROR) throw new Error(`WebGL2: the device refused a step of the computation (error ${error}); choose another engine, or the CPU`);
+  if (error !== device.gl.NO_ERROR) throw new Error(`WebGL2: the device refused a step of the computation (error ${error})`);
 }
 
 /** A wait aims at 150 ms; some drivers drop work without a word, and its fence never comes. */
@@ -200,7 +201,7 @@ export async function finish(device: GlDevice, signal: AbortSignal | undefined):
       const now = performance.now();
       waited += Math.min(now - last, 1000); // a phone that sleeps is not a device that hangs
       last = now;
-      if (waited > PATIENCE_MS) throw new Error('WebGL2: the graphics device stopped answering; run again, or choose the CPU');
+      if (waited > PATIENCE_MS) throw new Error('WebGL2: the graphics device stopped answering');
       const status = gl.clientWaitSync(fence, 0, 0);
       if (status === gl.ALREADY_SIGNALED || status === gl.CONDITION_SATISFIED) return;
       if (status === gl.WAIT_FAILED) throw lostError();
@@ -212,5 +213,5 @@ export async function finish(device: GlDevice, signal: AbortSignal | undefined):
 }
 
 function lostError(): Error {
-  return new Error('WebGL2: the graphics device was lost; run again, or choose the CPU');
+  return new Error('WebGL2: the graphics device was lost');
 }

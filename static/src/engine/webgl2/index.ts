@@ -1,6 +1,6 @@
 // WebGL2 backend: our own GLSL, for devices without WebGPU.
 import { machineMemoryGiB, savesMemory } from '../storage';
-import type { Backend, BackendModule, EngineInput, Graph, RunOptions, RunResult } from '../types';
+import type { Backend, BackendModule, Dims, EngineInput, Graph, RunOptions, RunResult } from '../types';
 import { groupsOf } from './layout';
 import { loseContext, openContext, OutOfMemory, probeContext } from './device';
 import { runGraph } from './run';
@@ -17,7 +17,7 @@ function openBackend(): Backend {
     id: 'webgl2',
     /** 32-bit storage; 16-bit (agreement as stated for f16) where the machine is short of memory or the device has no room for it. */
     async run(graph: Graph, input: EngineInput, options: RunOptions = {}): Promise<RunResult> {
-      if (savesMemory(activationBytes(graph, input), machineMemoryGiB())) return runGraph(device, graph, input, options, 2);
+      if (savesMemory(activationBytes(graph, options.storedAsFor ?? input.dims), machineMemoryGiB())) return runGraph(device, graph, input, options, 2);
       try {
         return await runGraph(device, graph, input, options, 4);
       } catch (error) {
@@ -32,7 +32,7 @@ function openBackend(): Backend {
 }
 
 /** One activation volume in 32 bits: nearly all that a run takes. */
-function activationBytes(graph: Graph, { dims }: EngineInput): number {
+function activationBytes(graph: Graph, dims: Dims): number {
   const groups = groupsOf(Math.max(...graph.layers.slice(0, -1).map((layer) => layer.outChannels)));
   return dims[0] * dims[1] * dims[2] * groups * 16;
 }

@@ -14,17 +14,17 @@ export function checkPlanes(
 ): void {
   const [nx, ny] = dims;
   if (Math.max(nx, ny) > device.maxTextureSize) {
-    throw new Error(`WebGL2: the volume is ${dims.join(' × ')}, this device's textures reach ${device.maxTextureSize}; use the CPU`);
+    throw new Error(`WebGL2: the volume is ${dims.join(' × ')}, this device's textures reach ${device.maxTextureSize}`);
   }
   const channels = Math.max(...graph.layers.slice(0, -1).map((layer) => Math.max(layer.inChannels, layer.outChannels)));
   if (groupsOf(channels) > device.maxLayers) {
-    throw new Error(`WebGL2: the model has ${channels} channels, this device's textures hold ${device.maxLayers * 4}; use the CPU`);
+    throw new Error(`WebGL2: the model has ${channels} channels, this device's textures hold ${device.maxLayers * 4}`);
   }
   const planeBytes = nx * ny * groupsOf(channels) * 4 * bytesPerValue;
   if (planeBytes > maxTextureBytes) {
     throw new Error(
       `volume ${dims.join(' × ')}: one z-plane of ${channels} channels takes ${planeBytes} bytes, ` +
-        `this device allows ${maxTextureBytes} per texture; use a smaller volume, a narrower model or the CPU`,
+        `this device allows ${maxTextureBytes} per texture`,
     );
   }
 }

@@ -1,7 +1,7 @@
 // Per-channel norm, then activation, of one plane: out = activate((in - mean) * scale + shift).
 // Writes another plane than it reads (a texture cannot be both); the host swaps the two afterwards.
 // Dispatch: one triangle per plane and TARGETS groups from `firstGroup` on. Bindings: `plane`.
-// Defines: GROUPS, TARGETS, ACTIVATION.
+// Defines: GROUPS, TARGETS, ACTIVATION. Included before: storage.glsl.
 uniform highp sampler2DArray plane;
 uniform int firstGroup;
 uniform vec4 mean[GROUPS];
@@ -13,7 +13,7 @@ layout(location = 0) out vec4 result[TARGETS];
 vec4 normalized(int k) {
   int g = firstGroup + k;
   vec4 value = texelFetch(plane, ivec3(ivec2(gl_FragCoord.xy), g), 0);
-  return activate((value - mean[g]) * scale[g] + shift[g]);
+  return STORED(activate((value - mean[g]) * scale[g] + shift[g]));
 }
 
 void main() {

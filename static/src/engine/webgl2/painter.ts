@@ -88,7 +88,7 @@ export class Painter {
     const status = gl.checkFramebufferStatus(gl.FRAMEBUFFER);
     if (status === gl.FRAMEBUFFER_COMPLETE) return;
     checkErrors(this.device);
-    throw new Error(`WebGL2: the device cannot draw to ${targets} textures at once (status ${status}); choose another engine, or the CPU`);
+    throw new Error(`WebGL2: the device cannot draw to ${targets} textures at once (status ${status})`);
   }
 
   /** One triangle over width × height fragments, from row `top` on. */

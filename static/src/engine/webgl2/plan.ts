@@ -4,6 +4,7 @@
 // for r = 0 … d − 1: several of these at once share what they read, and a plane read for the last time goes back to the pool at once.
 // The peak is one activation volume and a few planes, whatever the dilation.
 import { checkedBlocks } from '../plan';
+import { Slots } from '../slots';
 import type { Graph } from '../types';
 
 export interface PlaneAt {
@@ -112,18 +113,4 @@ export function blocksOf(nz: number, dilation: number, most: number): { zs: numb
     }
   }
   return blocks;
-}
-
-/** Slot numbers handed out and taken back; `size` is the most that were out at once. */
-class Slots {
-  size = 0;
-  private readonly free: number[] = [];
-
-  take(): number {
-    return this.free.pop() ?? this.size++;
-  }
-
-  give(slot: number): void {
-    this.free.push(slot);
-  }
 }

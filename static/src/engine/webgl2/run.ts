@@ -13,6 +13,7 @@ import { Painter } from './painter';
 import { makePlan, type Plan, type Step } from './plan';
 import { ChannelStatistics } from './statistics';
 import statisticsSource from './statistics.frag.glsl?raw';
+import storageSource from './storage.glsl?raw';
 
 const ACTIVATIONS = { none: 0, relu: 1, elu: 2, gelu: 3, gelu_tanh: 4 } as const;
 
@@ -146,7 +147,8 @@ class Run {
     const textures = Array.from({ length: planes }, (_, k) => (k < outs.length ? memory.activation[outs[k]!.slot]! : memory.scratch[k - outs.length]!));
     for (const pass of passesOf(layer, block)) {
       const groups = groupsOf(pass.channels);
-      const program = painter.use('conv', [convSource], {
+      const program = painter.use('conv', [storageSource, convSource], {
+        HALF: this.storage === 'float16' ? 1 : 0,
         ACTIVATION: layer.norm === null ? ACTIVATIONS[layer.activation] : 0,
         IN_CHANNELS: layer.inChannels,
         IN_FULL: layer.inChannels >> 2,
@@ -211,7 +213,8 @@ class Run {
     const perDraw = Math.min(4, this.device.drawBuffers);
     for (let first = 0; first < groups; first += perDraw) {
       const count = Math.min(perDraw, groups - first);
-      const program = painter.use('normalize', [normalizeSource], { GROUPS: groups, TARGETS: count, ACTIVATION: ACTIVATIONS[activation] });
+      const defines = { HALF: this.storage === 'float16' ? 1 : 0, GROUPS: groups, TARGETS: count, ACTIVATION: ACTIVATIONS[activation] };
+      const program = painter.use('normalize', [storageSource, normalizeSource], defines);
       painter.bindLayers(program, 'plane', 0, memory.activation[slot]!);
       this.bindNorm(program, layer);
       gl.uniform1i(program.at('firstGroup'), first);

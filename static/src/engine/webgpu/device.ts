@@ -76,7 +76,7 @@ export async function openDevice(f16: boolean, timestamps?: boolean): Promise<Op
     throw new Error(
       info.reason === 'destroyed'
         ? 'WebGPU: the device was closed'
-        : `WebGPU: the graphics device was lost (${info.message || info.reason || 'no reason given'}); run again, or choose the CPU`,
+        : `WebGPU: the graphics device was lost (${info.message || info.reason || 'no reason given'})`,
     );
   });
   lost.catch(() => undefined); // an idle loss is told to the next run, not to the console

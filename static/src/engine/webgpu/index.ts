@@ -26,7 +26,7 @@ export async function openWebGpu(options: WebGpuOptions = {}): Promise<Backend> 
   /** float32 where it fits; float16 storage (agreement as stated for it) where only that does. */
   async function run(graph: Graph, input: EngineInput, runOptions: RunOptions = {}): Promise<RunResult> {
     const runWith = (f16: boolean): Promise<RunResult> => runGraph(open, kernels, tunables, f16, graph, input, runOptions);
-    const f16 = options.f16 ?? (canHalve && savesMemory(planFor(open.device, graph, input.dims, runOptions, 4).peakBytes, machineMemoryGiB()));
+    const f16 = options.f16 ?? (canHalve && savesMemory(planFor(open.device, graph, runOptions.storedAsFor ?? input.dims, runOptions, 4).peakBytes, machineMemoryGiB()));
     try {
       return await runWith(f16);
     } catch (error) {

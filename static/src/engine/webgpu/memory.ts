@@ -71,7 +71,7 @@ export async function allocating<T>({ device, lost }: OpenDevice, memory: Memory
   const [outOfMemory, invalid] = await Promise.race([scopes, lost]);
   if (outOfMemory !== null) {
     const mebibytes = Math.ceil(memory.peakBytes / 2 ** 20);
-    throw new OutOfMemory(`WebGPU: out of graphics memory, the model needs ${mebibytes} MiB for this volume; close other tabs, or choose the CPU`);
+    throw new OutOfMemory(`WebGPU: out of graphics memory, the model needs ${mebibytes} MiB for this volume; close other tabs and programs`);
   }
   if (invalid !== null) throw new Error(`WebGPU: ${invalid.message}`);
   return result;

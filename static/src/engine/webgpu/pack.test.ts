@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import type { Layer } from '../types';
-import { fromHalf, toHalf } from './half';
+import { fromHalf, toHalf } from '../half';
 import { biasAt, chooseTiling, packBlock, quadsOf, rowGroups, texelsOf } from './pack';
 import { TUNABLES, tunablesFor } from './tunables';
 

@@ -150,7 +150,7 @@ export class Queue {
     // Ticks, not the clock: a phone that sleeps is not a device that hangs.
     const silent = new Promise<never>((_, reject) => {
       timer = setInterval(() => {
-        if (++seconds === PATIENCE_S) reject(new Error('WebGPU: the graphics device stopped answering; run again, or choose the CPU'));
+        if (++seconds === PATIENCE_S) reject(new Error('WebGPU: the graphics device stopped answering'));
       }, 1000);
     });
     try {

@@ -39,7 +39,7 @@ export class Receipts {
     const missing = new Uint32Array(staging.getMappedRange(0, 4 * signed)).filter((value) => value !== 1).length;
     staging.unmap();
     if (missing > 0) {
-      throw new Error(`WebGPU: the graphics device left ${missing} of ${signed} pieces of work undone (page in the background?); run again, or choose the CPU`);
+      throw new Error(`WebGPU: the graphics device left ${missing} of ${signed} pieces of work undone (page in the background?)`);
     }
   }
 }

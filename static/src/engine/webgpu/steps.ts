@@ -1,9 +1,9 @@
 // Each kind of step of a plan as GPU commands.
 import { macsPerVoxel } from '../graph';
+import { fromHalf, toHalf } from '../half';
 import type { Plan, PlaneRef, Step } from '../plan';
 import type { EngineInput, Graph, Layer, RunOptions } from '../types';
 import type { OpenDevice } from './device';
-import { fromHalf, toHalf } from './half';
 import type { Memory } from './memory';
 import { rowGroups } from './pack';
 import type { Bindings, Queue } from './queue';

@@ -1,0 +1,13 @@
+/** Slot numbers handed out and taken back; `size` is the most that were out at once. */
+export class Slots {
+  size = 0;
+  private readonly free: number[] = [];
+
+  take(): number {
+    return this.free.pop() ?? this.size++;
+  }
+
+  give(slot: number): void {
+    this.free.push(slot);
+  }
+}
