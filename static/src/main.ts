@@ -95,7 +95,7 @@ function connectDrop(): void {
     event.preventDefault();
     veil.hidden = true;
     const { dataTransfer } = event;
-    if (dataTransfer !== null) void filesOf(dataTransfer).then((files) => session.open(files), (error: unknown) => { session.page.fail(error); });
+    if (dataTransfer !== null) void filesOf(dataTransfer).then(({ files, folder }) => session.open(files, folder), (error: unknown) => { session.page.fail(error); });
   });
 }
 

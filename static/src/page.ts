@@ -13,7 +13,7 @@ import type { Viewer } from './viewer';
 /** What a session holds. */
 export interface Held {
   readonly scan: ScanSummary | null;
-  readonly result: { readonly spec: ModelSpec; readonly report: RunReport } | null;
+  readonly result: { readonly spec: ModelSpec; readonly report: RunReport; readonly key: string } | null;
   readonly choice: BackendChoice | null;
 }
 
@@ -101,7 +101,11 @@ export class Page {
     const model = this.picker.picked;
     const guess = scan === null ? null : guessModality(scan.name, scan.description);
     const modality = model === null ? null : modalityWarning(guess, model.name, model.modality);
-    showWarnings([this.aside, modality, this.viewerFault].filter((warning) => warning !== null));
+    const other =
+      result === null || model === null || model.key === result.key
+        ? null
+        : `The result below is still that of ${result.spec.name}; press Segment to run ${model.name}.`;
+    showWarnings([this.aside, modality, other, this.viewerFault].filter((warning) => warning !== null));
     byTestId('diagnostics', HTMLPreElement).textContent = diagnosticsText({
       version: this.version,
       browser: navigator.userAgent,

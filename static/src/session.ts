@@ -5,9 +5,10 @@ import type { BackendChoice, BackendOptions, Calls, ModelSource, Outcome, RunRep
 import type { ModelSpec } from './generated/model-spec';
 import { messageOf, Page } from './page';
 import { unzipped } from './ui/archive';
-import { byId } from './ui/dom';
+import { keepAwake } from './ui/awake';
+import { readCleaning } from './ui/cleaning';
 import { seriesOf } from './ui/dicom';
-import { sortFiles } from './ui/files';
+import { sortFiles, zipName } from './ui/files';
 import type { Dropped } from './ui/files';
 import { formatDuration, savedName, tableName } from './ui/format';
 import type { ModelPicker } from './ui/model-picker';
@@ -23,8 +24,12 @@ import type { Viewer } from './viewer';
 interface Result {
   readonly spec: ModelSpec;
   readonly report: RunReport;
+  /** Of the model picked for it. */
+  readonly key: string;
   /** As last shown. */
   readonly outcome?: Outcome;
+  /** Of the outcome: components below were removed. */
+  readonly smallestMl: number | null;
 }
 
 export class Session {
@@ -68,15 +73,15 @@ export class Session {
     }
   }
 
-  /** A scan or a model, by drop or by picker. */
-  async open(files: readonly File[]): Promise<void> {
+  /** A scan or a model, by drop or by picker; `folder` is the name of a dropped one. */
+  async open(files: readonly File[], folder: string | null = null): Promise<void> {
     if (this.page.isBusy) {
       this.page.remark(`${files[0]!.name} was not opened, because something is still under way; drop it again when that is done${this.page.isRunning ? ', or press Cancel first' : ''}.`);
       return;
     }
     this.page.forgetRemark();
     clearQuestion();
-    await this.openSorted(await this.unpack(files));
+    await this.openSorted(await this.unpack(files), folder ?? zipName(files));
     // What was asked of the result meanwhile; its loop ran out before.
     if (this.result !== null) await this.measure('Updating the result…', false);
   }
@@ -96,12 +101,12 @@ export class Session {
     }
   }
 
-  private async openSorted(dropped: Dropped): Promise<void> {
+  private async openSorted(dropped: Dropped, from: string | null): Promise<void> {
     if (dropped.kind === 'zip') this.page.fail(new Error(`${dropped.file.name} lies in another zip; unpack that one on this computer and drop what is inside.`));
     else if (dropped.kind === 'refused') this.page.fail(new Error(dropped.reason));
     else if (dropped.kind === 'model' && !this.takesModels) this.page.fail(new Error('This page has a fixed list of models; drop a scan, and choose the model from the list.'));
     else if (dropped.kind === 'model') await this.addModel(dropped.source);
-    else if (dropped.kind === 'unknown') await this.openUnknown(dropped.files);
+    else if (dropped.kind === 'unknown') await this.openUnknown(dropped.files, from);
     else await this.loadScan(dropped.files, null);
   }
 
@@ -129,7 +134,8 @@ export class Session {
     await this.page.draw((viewer) => { viewer.clearLabels(); });
     const awake = await keepAwake();
     try {
-      this.result = await this.client.call('run', { source: model.source, options: this.options }, this.stageListener());
+      const ran = await this.client.call('run', { source: model.source, options: this.options }, this.stageListener());
+      this.result = { ...ran, key: model.key, smallestMl: null };
       showBackend(this.result.report, 'Ran');
       this.page.lastError = null;
       this.outdated = true;
@@ -150,6 +156,7 @@ export class Session {
   async clean(): Promise<void> {
     if (this.result === null) return;
     this.outdated = true;
+    this.page.forgetRemark();
     // A change made while an update runs is taken up by the loop of that one.
     if (this.page.isBusy) return;
     await this.measure('Updating the result…', false);
@@ -157,7 +164,7 @@ export class Session {
 
   async save(space: 'native' | 'conformed'): Promise<void> {
     if (this.result === null || this.scan === null) return;
-    const name = savedName(this.scan.name, this.result.spec.id, space);
+    const name = savedName(this.scan, this.result, space);
     const grid = space === 'native' ? 'on the scan’s own grid' : 'on the 1 mm grid the model saw';
     await this.write(name, grid, async () => (await this.client.call('save', { space })).bytes);
   }
@@ -165,8 +172,8 @@ export class Session {
   async saveTable(): Promise<void> {
     if (this.result?.outcome === undefined || this.scan === null) return;
     const { spec, outcome } = this.result;
-    const csv = volumesCsv(this.scan.name, spec.id, outcome, spec.labels, savedName(this.scan.name, spec.id, 'native'));
-    await this.write(tableName(this.scan.name, spec.id), 'volumes on the scan’s own grid', () => Promise.resolve(new TextEncoder().encode(csv)));
+    const csv = volumesCsv(this.scan.name, spec.id, outcome, spec.labels, savedName(this.scan, this.result, 'native'));
+    await this.write(tableName(this.scan, this.result), 'volumes on the scan’s own grid', () => Promise.resolve(new TextEncoder().encode(csv)));
   }
 
   private async write(name: string, what: string, content: () => Promise<Uint8Array>): Promise<void> {
@@ -174,8 +181,8 @@ export class Session {
       // The place first: browsers let a page ask for it only right after the click.
       const write = await this.saver(name);
       if (write === null) return;
-      const place = await write(await content());
-      if (!this.page.isBusy) this.page.settle(`Saved ${place}: ${name} (${what}).`);
+      const saved = await write(await content());
+      if (!this.page.isBusy) this.page.settle(`Saved ${saved.place}: ${saved.name} (${what}).`);
     } catch (error) {
       // A run that was started meanwhile goes on.
       if (this.page.isBusy) this.page.remark(`${name} was not saved: ${messageOf(error)}`);
@@ -201,10 +208,12 @@ export class Session {
     }
   }
 
-  private async openUnknown(files: readonly File[]): Promise<void> {
+  /** `from`: the folder or zip they lie in, which tells series of one protocol apart. */
+  private async openUnknown(files: readonly File[], from: string | null): Promise<void> {
     this.page.enter('loading', 'Opening…');
     try {
-      const series = await seriesOf(files, (count) => { this.page.enter('loading', `Converting ${count} DICOM files…`); });
+      const series = await seriesOf(files, from, (count) => { this.page.enter('loading', `Converting ${count} DICOM files…`); });
+      this.page.keepPrivate(series);
       if (series.length === 1) {
         await this.loadScan(series, null);
         return;
@@ -253,15 +262,15 @@ export class Session {
 
   private async showOutcome(lookThere: boolean): Promise<void> {
     const { spec, report } = this.result!;
-    const smallest = byId('clean', HTMLInputElement).checked ? byId('clean-ml', HTMLInputElement).valueAsNumber : null;
-    if (smallest !== null && !(smallest > 0)) throw new Error('The smallest component to keep must be above 0 mL.');
-    const outcome = await this.client.call('outcome', { smallestMl: smallest });
-    this.result = { spec, report, outcome };
+    const { smallestMl, problem } = readCleaning();
+    if (problem !== null) this.page.remark(problem);
+    const outcome = await this.client.call('outcome', { smallestMl });
+    this.result = { ...this.result!, outcome, smallestMl };
     const goTo = (voxel: readonly [number, number, number]): void => {
       void this.page.draw((viewer) => { viewer.goTo(voxel); });
     };
     await this.page.draw((viewer) => viewer.showLabels(outcome.overlay, spec.labels));
-    showResults(outcome, spec.labels, goTo);
+    showResults(outcome, spec, goTo);
     const found = spec.labels.find(({ index }) => index !== 0 && outcome.centres[index] != null);
     if (lookThere && found !== undefined) goTo(outcome.parts?.largest[0]?.centre ?? outcome.centres[found.index]!);
     const nothing = found === undefined ? ` No ${spec.labels.slice(1).map(({ name }) => name).slice(0, 3).join(', ')} found.` : '';
@@ -284,15 +293,5 @@ export class Session {
   private answer(action: () => Promise<void>): void {
     if (this.page.isBusy) this.page.remark('Something is still under way; open the file again when that is done.');
     else void action();
-  }
-
-}
-
-/** Phones lock after half a minute and stop the page with it. Null where the browser can't or won't. */
-async function keepAwake(): Promise<WakeLockSentinel | null> {
-  try {
-    return await navigator.wakeLock.request('screen');
-  } catch {
-    return null;
   }
 }

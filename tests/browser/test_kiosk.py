@@ -117,6 +117,10 @@ def test_saving_goes_to_the_folder_that_the_visitor_picks(open_page: OpenPage, t
         )
         assert saved["name"].endswith(".nii.gz")
         assert read_labels(bytes(content)).shape == (40, 36, 32)
+        page.get_by_test_id("save-native").click()
+        numbered = saved["name"].replace(".nii.gz", " (2).nii.gz")
+        expect(page.get_by_test_id("status")).to_contain_text(numbered, timeout=PATIENCE_MS)
+        assert {file["name"] for file in page.evaluate(FILES_OF_FOLDER)} == {saved["name"], numbered}
         assert downloads == []
 
 

@@ -197,6 +197,7 @@ def test_the_whole_job_works_with_the_keyboard_alone(page: Page, scan: Path) -> 
     tab_to("run")
     page.keyboard.press("Enter")
     wait_for(page, "done")
+    expect(page.get_by_test_id("run")).to_be_focused()
     tab_to("save-native")
     with page.expect_download(timeout=PATIENCE_MS):
         page.keyboard.press("Enter")
@@ -218,6 +219,38 @@ def test_small_components_go_only_when_asked(page: Page, scan: Path) -> None:
     expect(page.locator("#results-note")).to_be_hidden(timeout=PATIENCE_MS)
     wait_for(page, "done")
     assert counts(page) == everything
+
+
+def test_a_result_names_its_model_and_says_when_the_list_shows_another(page: Page, scan: Path) -> None:
+    drop(page, scan)
+    wait_for(page, "ready")
+    segment(page, "tissue")
+    expect(page.locator("#results-heading")).to_have_text("Result of Default")
+
+    page.get_by_test_id("model").select_option("long")
+    expect(page.locator("#warnings")).to_contain_text("The result below is still that of Default; press Segment to run")
+    page.get_by_test_id("model").select_option("tissue")
+    expect(page.locator("#warnings")).not_to_contain_text("still that of")
+
+
+def test_a_smallest_component_that_is_no_volume_removes_nothing_and_can_be_corrected(page: Page, scan: Path) -> None:
+    drop(page, scan)
+    wait_for(page, "ready")
+    segment(page, "tissue")
+    everything = counts(page)
+    page.locator("#clean").check()
+    wait_for(page, "done")
+
+    page.locator("#clean-ml").fill("")
+    page.locator("#clean-ml").blur()
+    expect(page.locator("#warnings")).to_contain_text("Nothing was removed: type the smallest", timeout=PATIENCE_MS)
+    segment(page, "tissue")
+    assert counts(page) == everything
+
+    page.locator("#clean-ml").fill("700")
+    page.locator("#clean-ml").blur()
+    expect(page.locator("#results-note")).to_contain_text("in small components was removed", timeout=PATIENCE_MS)
+    expect(page.locator("#warnings")).not_to_contain_text("Nothing was removed")
 
 
 def test_the_default_model_is_chosen_and_a_broken_one_is_listed_with_its_reason(page: Page) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from pathlib import Path
 
@@ -55,7 +56,10 @@ def test_a_zipped_study_is_unpacked(page: Page, series: list[Path], tmp_path: Pa
     expect(status(page)).to_contain_text("got shape (64, 64, 15, 10)", timeout=PATIENCE_MS)
     page.get_by_test_id("use-frame").click()
     wait_for(page, "ready")
-    expect(page.locator("#scan-summary")).to_contain_text("Axial_EPI-FMRI")
+    expect(page.locator("#scan-summary")).to_contain_text(re.compile(r"study_\d+_Axial_EPI-FMRI"))
+    segment(page, "tissue")
+    assert "study_" in save(page, "native", tmp_path).name
+    assert "_frame0_tissue" in save(page, "native", tmp_path).name
 
 
 def test_a_zip_within_a_zip_is_refused(page: Page, tmp_path: Path) -> None:

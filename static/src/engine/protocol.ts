@@ -23,6 +23,8 @@ export interface DisplayVolume<T extends DisplayArray = DisplayArray> {
 
 export interface ScanSummary {
   readonly name: string;
+  /** Which one was chosen of a 4-D file, from 0; null of a 3-D one. */
+  readonly frame: number | null;
   readonly dims: Dims;
   readonly voxelSizeMm: readonly [number, number, number];
   readonly dtype: string;

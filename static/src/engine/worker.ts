@@ -59,6 +59,7 @@ const handlers: { readonly [N in CallName]: Handler<N> } = {
     return {
       summary: {
         name: scan.name,
+        frame,
         dims: scan.dims,
         voxelSizeMm: voxelSizeMm(scan.affineVox2ras),
         dtype: scan.dtype,
@@ -133,7 +134,7 @@ async function runModel({ spec, graph }: LoadedModel, options: BackendOptions, s
   };
   const result = await segment(graph, input, choice, runOptions, (chosen: BackendChoice) => {
     tell({ stage: 'backend', ...chosen });
-  }, experienceOf(spec.id));
+  }, experienceOf(spec.weights.sha256));
   // The page does not open a scan during a run; if it ever did, these labels must not become the new scan's.
   if (memory.prepared !== prepared) throw new Error('Another scan was opened during the run; press Segment again.');
   memory.labels = { conformed: fromNetworkLabels(result.labels, conformed, spec), classes: graph.classes };
@@ -141,12 +142,12 @@ async function runModel({ spec, graph }: LoadedModel, options: BackendOptions, s
   return { spec, report: { backend, device, details, whyNot, milliseconds, timings, peakBytes, largestBufferBytes } };
 }
 
-/** By model, because one that did not fit says nothing about a smaller one. */
+/** By the weights' SHA-256, because a model that did not fit says nothing about a smaller one (ids may repeat). */
 const experience = new Map<string, Experience>();
 
-function experienceOf(model: string): Experience {
-  const known = experience.get(model) ?? noExperience();
-  experience.set(model, known);
+function experienceOf(sha256: string): Experience {
+  const known = experience.get(sha256) ?? noExperience();
+  experience.set(sha256, known);
   return known;
 }
 

@@ -4,14 +4,15 @@
 
 const PREAMBLE_BYTES = 128;
 
-/** Files whose names say nothing as scans: one per DICOM series, the largest first, or the one file as it is, for the
- * reader to say what is wrong with it. `onConvert` is told how many files are DICOM. Throws an Error with a sentence for
- * the visitor. */
-export async function seriesOf(files: readonly File[], onConvert: (count: number) => void): Promise<readonly File[]> {
+/** Files whose names say nothing as scans: one per DICOM series, the largest first, named after the folder they came
+ * `from`, because series of one protocol have the same names; or the one file as it is, for the reader to say what is
+ * wrong with it. `onConvert` is told how many files are DICOM. Throws an Error with a sentence for the visitor. */
+export async function seriesOf(files: readonly File[], from: string | null, onConvert: (count: number) => void): Promise<readonly File[]> {
   const dicom = await findDicom(files);
   if (dicom.length > 0) {
     onConvert(dicom.length);
-    return convertDicom(dicom);
+    const series = await convertDicom(dicom);
+    return from === null ? series : series.map((file) => new File([file], `${from}_${file.name}`));
   }
   if (files.length === 1) return files;
   throw new Error(`Got ${files.length} files that are neither NIfTI nor DICOM (${files[0]!.name} …); give one .nii, .nii.gz or .mgz, or the folder of a DICOM series.`);

@@ -24,13 +24,19 @@ export function sortFiles(all: readonly File[]): Dropped {
   const parts = files.filter(({ name }) => MODEL_PART.test(name));
   const zips = files.filter(({ name }) => /\.zip$/i.test(name));
   if (scans.length > 0) return scanOf(scans);
-  if (zips.length > 0) {
+  // Beside other files a zip or a .json is a viewer's or a list's, as on a patient's disc.
+  if (zips.length === files.length) {
     return zips.length === 1
       ? { kind: 'zip', file: zips[0]! }
       : { kind: 'refused', reason: `Got ${zips.length} zip files; open one at a time.` };
   }
-  if (parts.length > 0) return modelOf(parts);
+  if (parts.length === files.length || isModel(parts)) return modelOf(parts);
   return { kind: 'unknown', files };
+}
+
+function isModel(parts: readonly File[]): boolean {
+  const has = (pattern: RegExp): boolean => parts.some(({ name }) => pattern.test(name));
+  return has(/^model\.json$|\.safetensors$/i) || (has(/\.json$/i) && has(/\.bin$/i));
 }
 
 function scanOf(scans: readonly File[]): Dropped {
@@ -51,12 +57,18 @@ function modelOf(parts: readonly File[]): Dropped {
   return { kind: 'refused', reason: `${json[0]!.name} alone is not a model; drop it together with its .bin or .safetensors weights.` };
 }
 
-/** Files of a drop, folders opened (a model usually is one). */
-export async function filesOf(transfer: DataTransfer): Promise<File[]> {
+/** The name of a zip that was dropped alone, without its extension. */
+export function zipName(files: readonly File[]): string | null {
+  return files.length === 1 && /\.zip$/i.test(files[0]!.name) ? files[0]!.name.slice(0, -4) : null;
+}
+
+/** Files of a drop, folders opened (a model usually is one), and the name of the folder where it was one. */
+export async function filesOf(transfer: DataTransfer): Promise<{ files: File[]; folder: string | null }> {
   // Entries have to be taken before the first await: the browser empties the list then.
   const entries = Array.from(transfer.items, (item) => item.webkitGetAsEntry()).filter((entry) => entry !== null);
-  if (entries.length === 0) return Array.from(transfer.files);
-  return (await Promise.all(entries.map(readEntry))).flat();
+  if (entries.length === 0) return { files: Array.from(transfer.files), folder: null };
+  const [first] = entries;
+  return { files: (await Promise.all(entries.map(readEntry))).flat(), folder: entries.length === 1 && first!.isDirectory ? first!.name : null };
 }
 
 async function readEntry(entry: FileSystemEntry): Promise<File[]> {

@@ -44,12 +44,23 @@ export function stemOf(scanName: string): string {
   return scanName.replace(/(\.(nii|hdr|img|mgh|mgz))?(\.gz)?$/i, '');
 }
 
-/** Name of the table of volumes. */
-export function tableName(scanName: string, modelId: string): string {
-  return `${stemOf(scanName)}_${modelId}_volumes.csv`;
+/** What names of saved files are made of: the scan, one frame of it where it has several, the model, what was removed. */
+interface Named {
+  readonly scan: { readonly name: string; readonly frame: number | null };
+  readonly result: { readonly spec: { readonly id: string }; readonly smallestMl: number | null };
 }
 
-/** Name of a saved file: the scan's, without its extensions, with what was added. */
-export function savedName(scanName: string, modelId: string, space: 'native' | 'conformed'): string {
-  return `${stemOf(scanName)}_${modelId}${space === 'conformed' ? '_conformed' : ''}.nii.gz`;
+/** Name of the table of volumes. */
+export function tableName(scan: Named['scan'], result: Named['result']): string {
+  return `${stemOfResult(scan, result)}_volumes.csv`;
+}
+
+/** Name of a saved file of labels. */
+export function savedName(scan: Named['scan'], result: Named['result'], space: 'native' | 'conformed'): string {
+  return `${stemOfResult(scan, result)}${space === 'conformed' ? '_conformed' : ''}.nii.gz`;
+}
+
+/** "sub-01_T2w_frame3_t2-lesion_min0.5mL": results that differ have names that differ. */
+function stemOfResult({ name, frame }: Named['scan'], { spec, smallestMl }: Named['result']): string {
+  return `${stemOf(name)}${frame === null ? '' : `_frame${frame}`}_${spec.id}${smallestMl === null ? '' : `_min${smallestMl}mL`}`;
 }

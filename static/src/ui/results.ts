@@ -1,6 +1,6 @@
 // The result: a table of labels with their volumes on the scan's own grid.
 import type { Outcome, Part } from '../engine/protocol';
-import type { Label } from '../generated/model-spec';
+import type { Label, ModelSpec } from '../generated/model-spec';
 import { byId, byTestId, element } from './dom';
 import { formatCount, formatMl } from './format';
 
@@ -10,7 +10,8 @@ const LONG_TABLE = 12;
 type Voxel = readonly [number, number, number];
 
 /** `goTo` moves the crosshair to a voxel of the scan. */
-export function showResults(outcome: Outcome, labels: readonly Label[], goTo: (voxel: Voxel) => void): void {
+export function showResults(outcome: Outcome, { name, labels }: ModelSpec, goTo: (voxel: Voxel) => void): void {
+  byId('results-heading', HTMLHeadingElement).textContent = `Result of ${name}`;
   const foreground = labels.filter(({ index }) => index !== 0);
   const voxelsOf = (label: Label): number => outcome.volumes[label.index]?.voxels ?? 0;
   const listed = foreground.length < LONG_TABLE ? foreground : foreground.filter((label) => voxelsOf(label) > 0);

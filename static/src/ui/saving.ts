@@ -1,7 +1,7 @@
 // Where a saved file goes: to the browser's downloads, or to a folder that the visitor chooses.
 
-/** Writes the bytes and says where they are now ("among this browser's downloads"). */
-type Write = (bytes: Uint8Array) => Promise<string>;
+/** Writes the bytes and says where they are now ("among this browser's downloads") and under which name. */
+type Write = (bytes: Uint8Array) => Promise<{ readonly place: string; readonly name: string }>;
 
 /** Asks for a place for a file of this name; gives what writes it there, or null where the visitor changed their mind. */
 export type Saver = (name: string) => Promise<Write | null>;
@@ -15,7 +15,7 @@ export const saveAsDownload: Saver = (name) =>
     link.click();
     // The browser has to take the blob before it goes; a minute is ample.
     setTimeout(() => { URL.revokeObjectURL(url); }, 60_000);
-    return Promise.resolve('among this browser’s downloads');
+    return Promise.resolve({ place: 'among this browser’s downloads', name });
   });
 
 /** The file lies where the visitor chose (a memory stick) and in no list of downloads. */
@@ -31,10 +31,25 @@ export const saveInFolder: Saver = async (name) => {
     throw error;
   }
   return async (bytes) => {
-    const file = await folder.getFileHandle(name, { create: true });
+    const free = await freeName(folder, name);
+    const file = await folder.getFileHandle(free, { create: true });
     const writable = await file.createWritable();
     await writable.write(bytes as Uint8Array<ArrayBuffer>);
     await writable.close();
-    return `in the folder ${folder.name}`;
+    return { place: `in the folder ${folder.name}`, name: free };
   };
 };
+
+/** The name, or with a number as downloads have it where the folder holds such a file: it may be another patient's. */
+async function freeName(folder: FileSystemDirectoryHandle, name: string): Promise<string> {
+  const [, stem, extension] = /^(.*?)(\.nii\.gz|\.csv)$/.exec(name)!;
+  for (let n = 1; ; n++) {
+    const free = n === 1 ? name : `${stem!} (${n})${extension!}`;
+    try {
+      await folder.getFileHandle(free);
+    } catch (error) {
+      if (error instanceof DOMException && error.name === 'NotFoundError') return free;
+      throw error;
+    }
+  }
+}

@@ -7,6 +7,9 @@ import { formatDuration, formatVoxelSize, secondsLeft } from './format';
 
 export type State = 'idle' | 'loading' | 'ready' | 'running' | 'done' | 'error';
 
+/** Whether the keyboard was on Cancel when that went, and Segment could not be pressed yet. */
+let focusIsDue = false;
+
 /** Also switches between Segment and Cancel; `canRun` says whether Segment may be pressed. */
 export function showState(state: State, text: string, canRun: boolean): void {
   const status = byTestId('status', HTMLParagraphElement);
@@ -19,9 +22,13 @@ export function showState(state: State, text: string, canRun: boolean): void {
   run.disabled = !canRun || running;
   run.hidden = running;
   cancel.hidden = !running;
-  // The button that was pressed is gone; the keyboard goes on from the one in its place.
+  // The button that was pressed is gone; the keyboard goes on from the one in its place, once that can be pressed.
   if (focused === run && running) cancel.focus();
-  if (focused === cancel && !running) run.focus();
+  if (focused === cancel && !running) focusIsDue = true;
+  if (focusIsDue && !run.disabled) {
+    if (focused === cancel || focused === document.body) run.focus();
+    focusIsDue = false;
+  }
   byId('progress-row', HTMLDivElement).hidden = !running;
 }
 
@@ -56,5 +63,8 @@ export function showBackend(choice: BackendChoice, tense: 'Will run' | 'Runs' | 
 }
 
 export function showWarnings(warnings: readonly string[]): void {
-  byId('warnings', HTMLUListElement).replaceChildren(...warnings.map((warning) => element('li', warning)));
+  const list = byId('warnings', HTMLUListElement);
+  // Said again, a warning would be read out again.
+  if (warnings.join('\n') === Array.from(list.children, (item) => item.textContent).join('\n')) return;
+  list.replaceChildren(...warnings.map((warning) => element('li', warning)));
 }

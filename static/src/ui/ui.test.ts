@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { diagnosticsText, type DiagnosticFacts } from './diagnostics';
 import { findDicom } from './dicom';
 import { sortFiles } from './files';
-import { formatBytes, formatDuration, formatMl, formatVoxelSize, savedName, secondsLeft } from './format';
+import { formatBytes, formatDuration, formatMl, formatVoxelSize, savedName, secondsLeft, tableName } from './format';
 import { guessModality, modalityWarning } from './modality';
 import { readOptions } from './options';
 import { volumesCsv } from './table';
@@ -21,13 +21,17 @@ test('time left follows the share of work done, once that says something', () =>
 });
 
 test.each([
-  ['sub-01_T2w.nii.gz', 'native', 'sub-01_T2w_t2-lesion.nii.gz'],
-  ['scan.nii', 'conformed', 'scan_t2-lesion_conformed.nii.gz'],
-  ['orig.mgz', 'native', 'orig_t2-lesion.nii.gz'],
-  ['pair.hdr', 'native', 'pair_t2-lesion.nii.gz'],
-  ['no-extension', 'native', 'no-extension_t2-lesion.nii.gz'],
-] as const)('%s is saved (%s) as %s', (scan, space, saved) => {
-  expect(savedName(scan, 't2-lesion', space)).toBe(saved);
+  ['sub-01_T2w.nii.gz', null, null, 'native', 'sub-01_T2w_t2-lesion.nii.gz'],
+  ['scan.nii', null, null, 'conformed', 'scan_t2-lesion_conformed.nii.gz'],
+  ['orig.mgz', null, null, 'native', 'orig_t2-lesion.nii.gz'],
+  ['pair.hdr', null, null, 'native', 'pair_t2-lesion.nii.gz'],
+  ['no-extension', null, null, 'native', 'no-extension_t2-lesion.nii.gz'],
+  ['bold.nii', 3, null, 'native', 'bold_frame3_t2-lesion.nii.gz'],
+  ['bold.nii', 0, 0.5, 'conformed', 'bold_frame0_t2-lesion_min0.5mL_conformed.nii.gz'],
+] as const)('%s, frame %s, components below %s mL removed, is saved (%s) as %s', (name, frame, smallestMl, space, saved) => {
+  const result = { spec: { id: 't2-lesion' }, smallestMl };
+  expect(savedName({ name, frame }, result, space)).toBe(saved);
+  expect(tableName({ name, frame }, result)).toBe(saved.replace(/(_conformed)?\.nii\.gz$/, '_volumes.csv'));
 });
 
 describe('the contrast of a scan', () => {
@@ -72,6 +76,9 @@ describe('dropped files', () => {
     [['group1-shard1of1.bin'], 'refused'],
     [['IM0001', 'IM0002'], 'unknown'],
     [['README.md'], 'refused'],
+    [['IM0001', 'config.json', 'viewer.zip'], 'unknown'],
+    [['IM0001', 'model.json'], 'refused'],
+    [['labels.txt', 'model.json', 'group1-shard1of1.bin'], 'tfjs'],
   ])('%j: %s', (names, kind) => {
     expect(kindOf(...names)).toBe(kind);
   });
@@ -97,7 +104,7 @@ test('diagnostics name backend, limits, timings and reasons, and no file', () =>
   const choice = { backend: 'cpu', device: '2 threads', details: { simd: 'relaxed' }, whyNot: ['WebGPU: no adapter'] } as const;
   const facts: DiagnosticFacts = {
     version: '1.2.3', browser: 'Test/1', isolated: true, threads: 2, lastError: null, spec: null, choice,
-    scan: { name: 'Jane_Doe_T2w.nii', dims: [221, 251, 171], voxelSizeMm: [0.9, 0.9, 1.3], dtype: 'int16', description: '' },
+    scan: { name: 'Jane_Doe_T2w.nii', frame: null, dims: [221, 251, 171], voxelSizeMm: [0.9, 0.9, 1.3], dtype: 'int16', description: '' },
     report: { ...choice, milliseconds: 1234, timings: [{ name: 'layers.0', milliseconds: 99.6 }], peakBytes: 2e9, largestBufferBytes: 1e8 },
   };
 

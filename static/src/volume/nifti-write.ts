@@ -4,6 +4,9 @@ import { gzip } from './gzip';
 import { HEADER_BYTES, PLAIN_HEADER, serializeHeader, type NiftiHeader } from './nifti-header';
 import type { Dims, Volume } from './volume';
 
+/** NIFTI_INTENT_LABEL: viewers colour such a file, and meshnet-predict does not take it for a scan. */
+const LABELS = 1002;
+
 /**
  * Labels on the scan's own grid under the scan's own header: qform, sform, their codes, units, voxel sizes and
  * description stay; the type becomes uint8 without scaling, the shape 3-D, and extensions are left out.
@@ -11,6 +14,7 @@ import type { Dims, Volume } from './volume';
 export function encodeNativeLabels(labels: Uint8Array, dims: Dims, source: NiftiHeader): Uint8Array {
   return encode(labels, {
     ...source,
+    intent_code: LABELS,
     dim: [3, ...dims, 1, 1, 1, 1],
     pixdim: [...source.pixdim.slice(0, 4), 1, 1, 1, 1],
     datatype: 2,
@@ -24,13 +28,14 @@ export function encodeNativeLabels(labels: Uint8Array, dims: Dims, source: Nifti
 }
 
 /**
- * A volume on the conformed grid under a plain NIfTI-1 header, its affine as sform and qform, both with the code
+ * Labels on the conformed grid under a plain NIfTI-1 header, its affine as sform and qform, both with the code
  * of the form the scan's affine came from (2, aligned, where it had neither).
  */
-export function encodeConformedVolume({ data, dims, affineVox2ras }: Volume<Uint8Array>, source: NiftiHeader): Uint8Array {
+export function encodeConformedLabels({ data, dims, affineVox2ras }: Volume<Uint8Array>, source: NiftiHeader): Uint8Array {
   const code = source.sform_code || source.qform_code || 2;
   return encode(data, {
     ...PLAIN_HEADER,
+    intent_code: LABELS,
     quatern: [0, -HALF_TURN, HALF_TURN],
     dim: [3, ...dims, 1, 1, 1, 1],
     // LIA is left-handed: a half turn about (0, −1, 1), and the third axis flipped (−1 first).

@@ -67,11 +67,12 @@ describe('from a file to the network and back', { timeout }, () => {
       const saved = readScan([{ name: 'saved.nii.gz', bytes: encodeNative({ ...source, data: labels }, source) }]);
       expect(saved.data).toEqual(labels);
       expect(saved.dtype).toBe('uint8');
-      const { littleEndian, scl_slope, scl_inter, dim, vox_offset, pixdim, ...kept } = saved.header;
+      const { littleEndian, scl_slope, scl_inter, dim, vox_offset, pixdim, intent_code, ...kept } = saved.header;
       expect({ littleEndian, scl_slope, scl_inter, dim, vox_offset }).toEqual({
         littleEndian: true, scl_slope: 1, scl_inter: 0, dim: [3, ...SMALL, 1, 1, 1, 1], vox_offset: version === 1 ? 352 : 544,
       });
       expect(pixdim).toEqual([-1, 2, 3, 4, 1, 1, 1, 1]);
+      expect(intent_code).toBe(1002); // labels
       expect(source.header).toMatchObject(kept);
     });
   }
@@ -82,7 +83,7 @@ describe('from a file to the network and back', { timeout }, () => {
     const again = readScan([{ name: 'conformed.nii', bytes: unpacked }]);
     expect(Buffer.compare(Buffer.from(again.data.buffer), Buffer.from(conformed.data.buffer))).toBe(0);
     expect(again.affineVox2ras).toEqual(conformed.affineVox2ras);
-    expect([again.header.sform_code, again.header.qform_code]).toEqual([1, 1]);
+    expect([again.header.sform_code, again.header.qform_code, again.header.intent_code]).toEqual([1, 1, 1002]);
     const view = new DataView(unpacked.buffer);
     view.setInt16(254, 0, true);
     readScan([{ name: 'conformed.nii', bytes: unpacked }]).affineVox2ras.forEach((value, n) => {

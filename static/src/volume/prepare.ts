@@ -5,7 +5,7 @@ import { voxelSizeMm } from './affine';
 import { conform, CONFORMED_GRID, type ConformedGrid } from './conform';
 import { labelCounts, labelsToNative, voxelVolumeMl } from './native';
 import { readScan, type Scan, type ScanFile } from './nifti';
-import { encodeConformedVolume, encodeNativeLabels } from './nifti-write';
+import { encodeConformedLabels, encodeNativeLabels } from './nifti-write';
 import { normalize } from './normalize';
 import { CONFORMED_ORIENTATION, reorient } from './orientation';
 import type { Volume } from './volume';
@@ -73,7 +73,7 @@ export function encodeNative(labelsNative: Volume<Uint8Array>, scan: Scan): Uint
   return encodeNativeLabels(labelsNative.data, scan.dims, scan.header);
 }
 
-/** .nii.gz bytes of a volume on the conformed grid (the conformed scan or labels). */
-export function encodeConformed(volume: Volume<Uint8Array>, scan: Scan): Uint8Array {
-  return encodeConformedVolume(volume, scan.header);
+/** .nii.gz bytes of labels on the conformed grid. */
+export function encodeConformed(labelsConformed: Volume<Uint8Array>, scan: Scan): Uint8Array {
+  return encodeConformedLabels(labelsConformed, scan.header);
 }
