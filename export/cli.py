@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -11,10 +10,12 @@ from pathlib import Path
 
 from export.export_model import FORMATS, export_model
 from export.output import file_in_the_way, system_error
+from export.replace import check_earlier, put_in_place
 from export.to_site import write_site
 from meshnet.checkpoint import load_checkpoint
+from meshnet.shipped import default_models, find_model
 from meshnet.spec import SpecError
-from webapp.app import SiteNotBuiltError, default_models
+from webapp.app import SiteNotBuiltError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         nargs="*",
         metavar="MODEL_DIR",
-        help="model folder (model.json + weights.safetensors); --format site takes several, default: all served",
+        help="model folder (model.json + weights.safetensors) or known id; site takes several, default: all served",
     )
     add(
         "--format",
@@ -60,24 +61,24 @@ def _parser() -> argparse.ArgumentParser:
         help="how ONNX files and web bundles store weights; computation is float32; TF.js folders hold float32",
     )
     add("--logits", action="store_true", help="ONNX: also give the logits, [1, classes, D, H, W] at full size")
-    add("--overwrite", action="store_true", help="replace OUT_DIR where it exists")
+    add("--overwrite", action="store_true", help="replace OUT_DIR where it is an earlier export, and nothing but that")
     return parser
 
 
 def _export(arguments: argparse.Namespace) -> None:
     if arguments.format != "site" and len(arguments.models) != 1:
         raise SpecError(f"got {len(arguments.models)} models; --format {arguments.format} takes one MODEL_DIR")
-    sources = arguments.models or default_models()
-    out = _checked_output(arguments.output, sources, overwrite=arguments.overwrite)
+    models = [find_model(model) for model in arguments.models]
+    out = _checked_output(arguments.output, models or default_models(), overwrite=arguments.overwrite)
     out.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target, so that it can be renamed into place when everything has been verified.
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
-        new = Path(scratch) / out.name
-        for line in _write(new, arguments):
+        new = Path(scratch) / "new"
+        for line in _write(new, models, arguments):
             print(line)
         if out.exists():
-            shutil.rmtree(out)
-        new.rename(out)
+            check_earlier(out, new, shown=arguments.output)
+        put_in_place(new, out, aside=Path(scratch) / "earlier")
     for path in sorted(p for p in out.rglob("*") if p.is_file()):
         print(f"{path}  {path.stat().st_size:,} bytes")
 
@@ -100,14 +101,14 @@ def _checked_output(given: Path, sources: Sequence[Path], *, overwrite: bool) ->
     return out
 
 
-def _write(new: Path, arguments: argparse.Namespace) -> Iterator[str]:
+def _write(new: Path, models: Sequence[Path], arguments: argparse.Namespace) -> Iterator[str]:
     """Write what was asked for into `new`; yields lines for the user."""
     if arguments.format == "site":
         if arguments.dtype != "float32" or arguments.logits:
             raise SpecError("--dtype and --logits shape single files; --format site copies models as they are served")
-        yield from write_site(new, arguments.models)
+        yield from write_site(new, models)
         return
-    spec, weights = load_checkpoint(arguments.models[0])
+    spec, weights = load_checkpoint(models[0])
     for kind in FORMATS if arguments.format == "all" else (arguments.format,):
         folder = new / kind if arguments.format == "all" else new
         yield from export_model(folder, spec, weights, kind, dtype=arguments.dtype, logits=arguments.logits)

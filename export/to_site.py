@@ -8,9 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from meshnet.shipped import default_models
 from meshnet.spec import SpecError
-from webapp.app import default_models, default_site, published_files
+from webapp.app import default_site, published_files
 from webapp.catalogue import arrange, read_model, read_models
+from webapp.offline import NOT_KEPT, WORKER, listed_files
+
+#: GitHub Pages would otherwise leave out names with a leading underscore, which a content hash may have.
+MARKER = ".nojekyll"
 
 
 def write_site(out: Path, model_folders: Sequence[Path] = ()) -> list[str]:
@@ -29,6 +34,16 @@ def write_site(out: Path, model_folders: Sequence[Path] = ()) -> list[str]:
         target = out / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(file.body)
-    # GitHub Pages would otherwise leave out names with a leading underscore, which a content hash may have.
-    (out / ".nojekyll").touch()
+    (out / MARKER).touch()
     return [f"model {m.spec.id}: {m.spec.name}" for m in models if m.spec]
+
+
+def earlier_files(copy: Path) -> set[str]:
+    """Files of a copy written earlier, as far as they are there, told from its service worker's list.
+
+    Names that such a copy may have in any case are among them even where there is no worker.
+    """
+    worker = copy / WORKER
+    listed = listed_files(worker.read_bytes()) if worker.is_file() else set()
+    possible = {*listed, *(f"{path}.map" for path in listed), *NOT_KEPT, WORKER, MARKER}
+    return {path for path in possible if (copy / path).is_file()}

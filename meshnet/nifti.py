@@ -23,10 +23,13 @@ from numpy.typing import NDArray
 
 from meshnet.scan_stream import ScanError, ScanStream, pair_partner
 
-__all__ = ["Scan", "ScanError", "new_header", "read_scan", "save_labels", "space_code"]
+__all__ = ["Scan", "ScanError", "new_header", "read_header", "read_scan", "save_labels", "save_volume", "space_code"]
 
 MIN_DIM, MAX_DIM, MAX_VOXELS = 2, 2048, 2**28
 SMALLEST_VOXEL_MM3 = 1e-9
+
+#: NIFTI_INTENT_LABEL: voxels are labels. The site writes it too; viewers colour such files.
+LABEL_INTENT = 1002
 
 _MGH_VERSION, _MGH_HEADER_SIZE = b"\0\0\0\1", 284
 _UNUSABLE_DTYPES = {"V": "RGB24 or RGBA32", "c": "complex"}
@@ -69,17 +72,33 @@ def read_scan(path: Path, *, frame: int | None = None) -> Scan:
     return Scan(where, data, affine, _result_header(header, data.shape), raw.dtype)
 
 
+def read_header(path: Path) -> nib.Nifti1Header:
+    """The header (1 or 2) of a single NIfTI file or a .hdr; no voxels are read.
+
+    Raises ScanError where there is no NIfTI header, OSError where the file can't be opened.
+    """
+    with closing(ScanStream(path)) as stream, np.errstate(all="ignore"):
+        return _nifti_header(stream.read(540), str(path))
+
+
 def save_labels(path: Path, labels: NDArray[np.uint8], header: nib.Nifti1Header) -> None:
-    """Write labels uint8 [i, j, k] as a gzipped NIfTI with the given header (`Scan.header` or `new_header`).
+    """`save_volume` of labels: the header says that they are labels, by its intent code."""
+    marked: nib.Nifti1Header = header.copy()
+    marked["intent_code"] = LABEL_INTENT
+    save_volume(path, labels, marked)
+
+
+def save_volume(path: Path, voxels: NDArray[np.uint8], header: nib.Nifti1Header) -> None:
+    """Write uint8 voxels [i, j, k] as a gzipped NIfTI with the given header (`Scan.header` or `new_header`).
 
     The file is replaced atomically. Bytes depend on nothing but the arguments.
     """
-    if labels.dtype != np.uint8 or labels.shape != header.get_data_shape():
+    if voxels.dtype != np.uint8 or voxels.shape != header.get_data_shape():
         raise ValueError(
-            f"{path}: expected uint8 labels of shape {header.get_data_shape()}, got {labels.dtype} {labels.shape}"
+            f"{path}: expected uint8 voxels of shape {header.get_data_shape()}, got {voxels.dtype} {voxels.shape}"
         )
     offset = int(header["vox_offset"])
-    payload = header.binaryblock.ljust(offset, b"\0") + labels.tobytes(order="F")
+    payload = header.binaryblock.ljust(offset, b"\0") + voxels.tobytes(order="F")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     partial.write_bytes(gzip.compress(payload, 6, mtime=0))

@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from export.graph import build_graph
 from meshnet.checkpoint import Weights, load_checkpoint
-from meshnet.conform import Conformed, conform
+from meshnet.conform import Conformed, conform, conformed_affine
+from meshnet.label_files import check_replaceable
 from meshnet.native import label_counts, resample_labels, volume_ml
 from meshnet.native_kernel import KernelMissingError, load_kernel
 from meshnet.nifti import Scan, new_header, read_scan, save_labels, space_code
@@ -30,12 +31,16 @@ from meshnet.orientation import CONFORMED, reorient
 from meshnet.run_native import run_native
 from meshnet.scan_paths import find_scans, location, output_names
 from meshnet.scan_stream import ScanError
+from meshnet.shipped import find_model
 from meshnet.spec import Label, ModelSpec, SpecError
 
 #: A normalised image float32 [D, H, W] to labels uint8 [D, H, W]; calls its argument after each step.
 Network = Callable[[NDArray[np.float32], Callable[[], object]], NDArray[np.uint8]]
 
 CSV_COLUMNS = ("scan", "model", "label", "name", "voxels", "volume_ml", "output")
+
+#: Exit code of a batch that Ctrl-C ended, as shells have it.
+INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
@@ -48,15 +53,18 @@ class Prediction:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point. Exit code 0; 1 where a scan failed; 2 where nothing could be started."""
+    """Entry point. Exit code 0; 1 where a scan failed; 2 where nothing could be started; 130 after Ctrl-C."""
     args = _parser().parse_args(argv)
     try:
-        spec, weights = load_checkpoint(args.model)
+        spec, weights = load_checkpoint(find_model(args.model))
         _check_input(spec)
-        scans = find_scans(args.scans, out=args.out, model_id=spec.id)
-        outputs = _outputs(scans, args.out, spec.id, args.csv)
+        scans, labels = find_scans(args.scans, out=args.out, model_id=spec.id)
+        outputs = _outputs(scans, spec.id, args)
         backend = args.backend or fastest_backend()
         network, steps = open_network(spec, weights, backend=backend, threads=args.threads)
+        if labels:
+            files = "label file" if len(labels) == 1 else "label files"
+            print(f"{len(labels)} {files} left out, the first is {labels[0]}; name one to have it segmented")
         return _predict_all(args, spec, list(zip(scans, outputs, strict=True)), network, steps)
     except (SpecError, ScanError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -123,34 +131,50 @@ def predict(scan: Scan, spec: ModelSpec, network: Network, *, step: Callable[[],
 def _predict_all(
     args: argparse.Namespace, spec: ModelSpec, jobs: list[tuple[Path, Path]], network: Network, steps: int
 ) -> int:
-    """One scan after the other; a failing one is reported and doesn't stop the others."""
-    failed = 0
+    """One scan after the other; a failing one is reported and doesn't stop the others, Ctrl-C does."""
+    done = failed = 0
     steps_per_scan = steps + 3  # conform, network, back to native, save
     with ExitStack() as stack:
         bar = stack.enter_context(tqdm(total=len(jobs) * steps_per_scan, unit="step", disable=args.quiet))
         table = _open_table(stack, args.csv) if args.csv else None
-        for index, (path, output) in enumerate(jobs):
-            bar.set_description(path.name)
-            try:
-                scan = read_scan(path, frame=args.frame)
-                prediction = predict(scan, spec, network, step=bar.update)
-                _save(output, scan, prediction, args.space)
-            except (ScanError, OSError, MemoryError) as error:
-                failed += 1
-                bar.write(f"error: {str(error) or f'{path}: not enough memory'}", file=sys.stderr)
-            except Exception as error:  # one scan's surprise must not cost the others their turn
-                failed += 1
-                bar.write(f"error: {path}: {type(error).__name__}: {error}; please report it", file=sys.stderr)
-            else:
-                bar.write(f"{path} -> {output}")
-                for label, voxels, ml in measure(spec, scan, prediction):
-                    bar.write(f"  {label.index:3d}  {label.name:<32s} {ml:10.2f} mL  {voxels:10d} voxels")
+        try:
+            for index, (path, output) in enumerate(jobs):
+                bar.set_description(path.name)
+                try:
+                    scan = read_scan(path, frame=args.frame)
+                    check_replaceable(output, *_grid(scan, spec, args.space))
+                    prediction = predict(scan, spec, network, step=bar.update)
+                    _save(output, scan, prediction, args.space)
+                except (ScanError, OSError, MemoryError) as error:
+                    failed += 1
+                    bar.write(f"error: {str(error) or f'{path}: not enough memory'}", file=sys.stderr)
+                except Exception as error:  # one scan's surprise must not cost the others their turn
+                    failed += 1
+                    bar.write(f"error: {path}: {type(error).__name__}: {error}; please report it", file=sys.stderr)
+                else:
+                    volumes = measure(spec, scan, prediction)
                     if table is not None:
-                        table.writerow((path, spec.id, label.index, label.name, voxels, f"{ml:.4f}", output))
-            bar.update((index + 1) * steps_per_scan - bar.n)
+                        rows = [(path, spec.id, x.index, x.name, n, f"{ml:.4f}", output) for x, n, ml in volumes]
+                        table.writerows(rows)  # in one go: an interrupted scan has all its rows or none
+                    done += 1
+                    bar.write(f"{path} -> {output}")
+                    for label, voxels, ml in volumes:
+                        bar.write(f"  {label.index:3d}  {label.name:<32s} {ml:10.2f} mL  {voxels:10d} voxels")
+                bar.update((index + 1) * steps_per_scan - bar.n)
+        except KeyboardInterrupt:
+            bar.write(f"interrupted; {done} of {len(jobs)} scans are done", file=sys.stderr)
+            return INTERRUPTED
     if failed:
         print(f"error: {failed} of {len(jobs)} scans failed, see above", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _grid(scan: Scan, spec: ModelSpec, space: str) -> tuple[NDArray[np.float64], tuple[int, ...]]:
+    """Affine [4, 4] (mm) and shape of the labels that will be saved."""
+    if space == "native":
+        return scan.affine_vox2ras, scan.data.shape
+    size, mm = spec.input.size, spec.input.voxel_size_mm
+    return conformed_affine(scan.affine_vox2ras, scan.data.shape, size=size[0], voxel_size_mm=mm), size
 
 
 def _save(output: Path, scan: Scan, prediction: Prediction, space: str) -> None:
@@ -176,10 +200,12 @@ def _open_table(stack: ExitStack, path: Path) -> Any:
     return table
 
 
-def _outputs(scans: Sequence[Path], out: Path, model_id: str, table: Path | None) -> list[Path]:
+def _outputs(scans: Sequence[Path], model_id: str, args: argparse.Namespace) -> list[Path]:
+    out, table = args.out, args.csv
     if out.exists() and not out.is_dir():
         raise ScanError(f"{out}: -o names a file that exists; expected a folder for the results")
-    outputs = [out / name for name in output_names(scans, model_id)]
+    names = output_names(scans, model_id, frame=args.frame, conformed=args.space == "conformed")
+    outputs: list[Path] = [out / name for name in names]
     inputs = {location(scan) for scan in scans}
     for output in outputs:
         if location(output) in inputs:
@@ -202,19 +228,20 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="meshnet-predict",
         description="Segment brain scans with a MeshNet model. For research, not for diagnosis.",
-        epilog="Results are OUT/<scan>_<model id>.nii.gz (uint8 labels); scans of the same name from different "
-        "folders get the folders' names in front. Results of an earlier run are replaced. Exit code: 0, or 1 where a "
-        "scan failed (the others are still done), or 2 where nothing could be started.",
+        epilog="Results are OUT/<scan>_<model id>.nii.gz (uint8 labels), with --frame N <scan>_frameN_<model id>, and "
+        "with --space conformed _conformed at the end; scans of the same name from different folders get the folders' "
+        "names in front. Results of an earlier run are replaced. Exit code: 0, or 1 where a scan failed (the others "
+        "are still done), or 2 where nothing could be started, or 130 where Ctrl-C ended the run.",
     )
     parser.add_argument(
-        "model", metavar="MODEL_DIR", type=Path, help="model folder: model.json and weights.safetensors"
+        "model", metavar="MODEL_DIR", type=Path, help="folder of model.json and weights, or a known id like t2-lesion"
     )
     parser.add_argument(
         "scans",
         metavar="SCAN",
         type=Path,
         nargs="+",
-        help="NIfTI (.nii, .nii.gz, .hdr/.img) or MGH/MGZ file, or a folder to search for them",
+        help="NIfTI (.nii, .nii.gz, .hdr/.img) or MGH/MGZ file, or a folder to search for them (not for labels)",
     )
     parser.add_argument("-o", "--out", metavar="OUT", type=Path, required=True, help="folder for the results")
     parser.add_argument(

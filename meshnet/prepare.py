@@ -13,28 +13,22 @@ import json
 import math
 import os
 import sys
-import zlib
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from meshnet.cohort import SPACE, Case, CohortError, Excluded, find_bids, find_pairs
 from meshnet.conform import conform
+from meshnet.label_files import AFFINE_TOLERANCE_MM, read_labels
 from meshnet.native import resample_labels
-from meshnet.nifti import MIN_DIM, Scan, ScanError, new_header, read_scan, save_labels
+from meshnet.nifti import MIN_DIM, Scan, ScanError, new_header, read_scan, save_labels, save_volume
 from meshnet.splits import OUTER_FOLDS, PAPER_QUARTILES, nested_folds, own_quartiles, quartile
-
-#: Image and mask are on one grid where their affines agree to this, in mm.
-_AFFINE_TOLERANCE_MM = 1e-2
 
 
 @dataclass(frozen=True)
@@ -174,7 +168,7 @@ def _prepare_case(job: tuple[Case, Path, Settings]) -> int | str:
     try:
         scan, lesion = _scan_and_lesion(case)
         conformed = conform(scan, size=settings.size, voxel_size_mm=settings.voxel_size_mm)
-    except (ScanError, ImageFileError, OSError) as error:
+    except (ScanError, OSError) as error:
         return str(error)
     labels = resample_labels(lesion, scan.affine_vox2ras, conformed.affine_vox2ras, conformed.data.shape)
     voxels = int(np.count_nonzero(labels))
@@ -182,7 +176,7 @@ def _prepare_case(job: tuple[Case, Path, Settings]) -> int | str:
         return f"no lesion voxel is left on the {settings.size}^3 grid of {settings.voxel_size_mm} mm"
     _keep_settings(out, settings)
     header = new_header(conformed.affine_vox2ras, conformed.data.shape, code=1)
-    save_labels(out / "volumes" / f"{case.name}_image.nii.gz", conformed.data, header)
+    save_volume(out / "volumes" / f"{case.name}_image.nii.gz", conformed.data, header)
     save_labels(out / "volumes" / f"{case.name}_labels.nii.gz", labels, header)
     partial = done.with_suffix(".partial")
     partial.write_text(json.dumps({"sources": stamp, "lesion_voxels": voxels}))
@@ -193,17 +187,12 @@ def _prepare_case(job: tuple[Case, Path, Settings]) -> int | str:
 def _scan_and_lesion(case: Case) -> tuple[Scan, NDArray[np.uint8]]:
     """The scan and its lesion {0, 1} on the same grid. Raises ScanError where they don't fit together."""
     scan = read_scan(case.image)
-    try:
-        mask = cast(nib.Nifti1Image, nib.load(case.mask))  # read_scan would refuse an empty mask as a constant image
-        if scan.data.shape != mask.shape:
-            raise ScanError(f"{case.mask}: the mask's grid is {mask.shape}, the scan's {scan.data.shape}")
-        if np.abs(scan.affine_vox2ras - mask.affine).max() > _AFFINE_TOLERANCE_MM:
-            raise ScanError(f"{case.mask}: the affine differs from the scan's, the mask lies elsewhere")
-        lesion = (np.asarray(mask.dataobj) > 0).astype(np.uint8)
-    except ScanError:
-        raise
-    except (OSError, EOFError, zlib.error, HeaderDataError, ImageFileError, ValueError) as error:
-        raise ScanError(f"{case.mask}: the lesion mask cannot be read ({error}); get the file again") from error
+    mask, affine = read_labels(case.mask)
+    if scan.data.shape != mask.shape:
+        raise ScanError(f"{case.mask}: the mask's grid is {mask.shape}, the scan's {scan.data.shape}")
+    if np.abs(scan.affine_vox2ras - affine).max() > AFFINE_TOLERANCE_MM:
+        raise ScanError(f"{case.mask}: the affine differs from the scan's, the mask lies elsewhere")
+    lesion = (mask > 0).astype(np.uint8)
     if not lesion.any():
         raise ScanError(f"{case.mask}: the lesion mask is empty")
     return scan, lesion

@@ -16,6 +16,7 @@ REPO = Path(__file__).resolve().parent.parent
 COMMANDS: dict[str, str] = {
     **tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["scripts"],
     "python -m bench": "bench.cli:main",  # a tool of the checkout, not of the installed package
+    "python -m meshnet.compare": "meshnet.compare:main",
 }
 
 

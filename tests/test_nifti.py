@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from meshnet.nifti import new_header, read_scan, save_labels, space_code
+from meshnet.nifti import LABEL_INTENT, new_header, read_header, read_scan, save_labels, save_volume, space_code
 from meshnet.scan_stream import ScanError
 from tests.scan_files import affine_of, blob, write_scan
 
@@ -364,8 +364,28 @@ def test_saving_is_reproducible_and_refuses_labels_of_another_grid(tmp_path: Pat
     for name in ("a.nii.gz", "b.nii.gz"):
         save_labels(tmp_path / name, counting("uint8"), header)
     assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
-    with pytest.raises(ValueError, match=r"expected uint8 labels of shape \(7, 5, 3\), got int16 \(7, 5, 3\)"):
+    with pytest.raises(ValueError, match=r"expected uint8 voxels of shape \(7, 5, 3\), got int16 \(7, 5, 3\)"):
         save_labels(tmp_path / "c.nii.gz", counting(), header)
+
+
+def test_saved_labels_say_in_their_header_that_they_are_labels_and_volumes_do_not(tmp_path: Path) -> None:
+    for kind, name in ((nib.Nifti1Image, "a.nii"), (nib.Nifti2Image, "b.nii")):
+        nib.save(kind(counting(), OBLIQUE), tmp_path / name)
+        header = read_scan(tmp_path / name).header
+        save_labels(tmp_path / "l.nii.gz", counting("uint8"), header)
+        save_volume(tmp_path / "v.nii.gz", counting("uint8"), header)
+        assert nib.load(tmp_path / "l.nii.gz").header.get_intent()[0] == "label"
+        assert int(read_header(tmp_path / "l.nii.gz")["intent_code"]) == LABEL_INTENT
+        assert int(read_header(tmp_path / "v.nii.gz")["intent_code"]) == int(header["intent_code"]) == 0
+
+
+def test_a_header_is_read_of_a_file_whose_voxels_are_missing(tmp_path: Path) -> None:
+    write_scan(tmp_path / "a.nii", counting(), OBLIQUE)
+    (tmp_path / "a.nii").write_bytes((tmp_path / "a.nii").read_bytes()[:352])
+    assert read_header(tmp_path / "a.nii").get_data_shape() == SHAPE
+    (tmp_path / "a.nii").write_bytes((tmp_path / "a.nii").read_bytes()[:100])
+    with pytest.raises(ScanError, match=r"a\.nii: "):
+        read_header(tmp_path / "a.nii")
 
 
 READABLE = ("alb_T1_head_2mm.nii.gz", "nib_anatomical.nii", "niivue_avg152T1_RL_nifti.nii.gz", "niivue_low_res.nii.gz",

@@ -21,7 +21,7 @@ from meshnet.native_kernel import Kernel, KernelMissingError
 from meshnet.nifti import Scan, read_scan
 from meshnet.normalize import normalize
 from meshnet.orientation import reorient
-from meshnet.predict import CSV_COLUMNS, main, open_network, predict
+from meshnet.predict import CSV_COLUMNS, Prediction, main, open_network, predict
 from meshnet.run_torch import run_torch
 from meshnet.spec import Architecture, BatchNorm, GroupNorm, InputSpec, ModelSpec, NoNorm, Quantile, make_labels
 from tests.scan_files import GEOMETRIES, affine_of, blob, reread, scan_of, write_scan
@@ -106,7 +106,7 @@ def test_conformed_labels_are_saved_on_the_conformed_grid_but_measured_on_the_sc
     for space in ("native", "conformed"):
         out, table = str(tmp_path / space), str(tmp_path / f"{space}.csv")
         assert main([*common, "-o", out, "--space", space, "--csv", table]) == 0
-    saved = nib.load(tmp_path / "conformed" / "a_half.nii.gz")
+    saved = nib.load(tmp_path / "conformed" / "a_half_conformed.nii.gz")
     assert saved.shape == (24, 24, 24)
     assert nib.aff2axcodes(saved.affine) == ("L", "I", "A")
     assert np.allclose(saved.get_qform(), saved.get_sform(), atol=1e-5)
@@ -200,8 +200,111 @@ def test_one_bad_scan_does_not_stop_the_others(tmp_path: Path, capsys: pytest.Ca
 def test_a_frame_of_a_4d_scan_is_segmented_on_request(tmp_path: Path) -> None:
     threshold_model(tmp_path / "model")
     write_scan(tmp_path / "a.nii", np.stack([blob((9, 9, 9), seed=s) for s in range(2)], -1).astype(np.float32))
-    assert main([str(tmp_path / "model"), str(tmp_path / "a.nii"), "-o", str(tmp_path), "--frame", "1"]) == 0
-    assert nib.load(tmp_path / "a_half.nii.gz").shape == (9, 9, 9)
+    for frame in ("0", "1"):
+        assert main([str(tmp_path / "model"), str(tmp_path / "a.nii"), "-o", str(tmp_path), "--frame", frame]) == 0
+    for frame in (0, 1):
+        assert nib.load(tmp_path / f"a_frame{frame}_half.nii.gz").shape == (9, 9, 9)
+
+
+@pytest.mark.parametrize("space", ["native", "conformed"])
+@pytest.mark.parametrize("change", ["shape", "place"])
+def test_a_result_of_another_scan_is_never_replaced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, space: str, change: str
+) -> None:
+    threshold_model(tmp_path / "model")
+    for visit in ("first", "second"):
+        (tmp_path / visit).mkdir()
+    mine = write_scan(tmp_path / "first" / "a.nii", blob((9, 9, 9)).astype(np.float32), affine_of())
+    # A scan of another visit under the same name. A shift of the centre moves the conformed grid as well.
+    other_shape = (11, 9, 9) if change == "shape" else (9, 9, 9)
+    other_affine = affine_of(origin_mm=(-10.5, 7.5, 3.25)) if change == "place" else affine_of()
+    other = write_scan(tmp_path / "second" / "a.nii", blob(other_shape).astype(np.float32), other_affine)
+    after = write_scan(tmp_path / "second" / "b.nii", blob((9, 9, 9), seed=1).astype(np.float32))
+    common = ["-o", str(tmp_path / "out"), "--space", space, "-q"]
+    assert main([str(tmp_path / "model"), str(mine), *common]) == 0
+    (result,) = (tmp_path / "out").iterdir()
+    before = result.read_bytes()
+    assert main([str(tmp_path / "model"), str(mine), *common]) == 0  # the same scan's is replaced
+
+    segmented: list[str] = []
+
+    def noted(scan: Scan, *rest: Any, **named: Any) -> Prediction:
+        segmented.append(scan.where)
+        return predict(scan, *rest, **named)
+
+    monkeypatch.setattr("meshnet.predict.predict", noted)
+    assert main([str(tmp_path / "model"), str(other), str(after), *common]) == 1
+    assert segmented == [str(after)], "the network ran for a result that could not be kept"
+    assert result.read_bytes() == before
+    said = capsys.readouterr().err
+    assert f"{result}: holds labels on another grid, so probably another scan's" in said
+    assert "choose another --out or delete it" in said
+    result.unlink()
+    assert main([str(tmp_path / "model"), str(other), *common]) == 0
+
+
+def test_a_damaged_result_is_replaced(tmp_path: Path) -> None:
+    threshold_model(tmp_path / "model")
+    scan = write_scan(tmp_path / "a.nii", blob((9, 9, 9)).astype(np.float32))
+    result = tmp_path / "out" / "a_half.nii.gz"
+    result.parent.mkdir()
+    result.write_bytes(b"\x1f\x8b cut short")
+    assert main([str(tmp_path / "model"), str(scan), "-o", str(tmp_path / "out"), "-q"]) == 0
+    assert nib.load(result).shape == (9, 9, 9)
+
+
+def test_ctrl_c_ends_a_batch_with_what_is_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threshold_model(tmp_path / "model")
+    scans = [write_scan(tmp_path / f"{name}.nii", blob((9, 9, 9)).astype(np.float32)) for name in "abc"]
+
+    def interrupted_at_b(path: Path, *, frame: int | None) -> Scan:
+        if path.name == "b.nii":
+            raise KeyboardInterrupt
+        return read_scan(path, frame=frame)
+
+    monkeypatch.setattr("meshnet.predict.read_scan", interrupted_at_b)
+    arguments = ["-o", str(tmp_path / "out"), "--csv", str(tmp_path / "t.csv")]
+    assert main([str(tmp_path / "model"), *map(str, scans), *arguments]) == 130
+    assert "interrupted; 1 of 3 scans are done" in capsys.readouterr().err
+    assert [row["scan"] for row in read_table(tmp_path / "t.csv")] == [str(scans[0])] * 2
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["a_half.nii.gz"]
+
+
+def test_label_files_of_a_folder_are_left_out_and_said_to_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    threshold_model(tmp_path / "model")
+    threshold_model(tmp_path / "other", id="other")
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    write_scan(scans / "a.nii", blob((9, 9, 9)).astype(np.float32))
+    command = [str(tmp_path / "model"), str(scans), "-o", str(scans), "-q"]
+    assert main(command) == 0
+    assert "left out" not in capsys.readouterr().out
+    # The result of another model is told by its header.
+    assert main([str(tmp_path / "other"), *command[1:]]) == 0
+    assert f"1 label file left out, the first is {scans / 'a_half.nii.gz'}" in capsys.readouterr().out
+    assert main(command) == 0
+    assert f"2 label files left out, the first is {scans / 'a_half.nii.gz'}" in capsys.readouterr().out
+    assert sorted(p.name for p in scans.iterdir()) == ["a.nii", "a_half.nii.gz", "a_other.nii.gz"]
+    assert main([*command[:2], str(scans / "a_other.nii.gz"), *command[2:]]) == 0
+    assert (scans / "a_other_half.nii.gz").exists()
+
+
+def test_a_known_model_goes_by_its_id(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("half", "quarter"):
+        threshold_model(tmp_path / "shipped" / name, id=name)
+    monkeypatch.setattr("meshnet.shipped.default_models", lambda: [tmp_path / "shipped"])
+    scan = write_scan(tmp_path / "a.nii", blob((9, 9, 9)).astype(np.float32))
+    assert main(["half", str(scan), "-o", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / "a_half.nii.gz").exists()
+    message = refused(capsys, "hlaf", scan, "-o", tmp_path / "out")
+    assert "hlaf: no such folder and no known model" in message
+    assert "one of these ids: half, quarter" in message
 
 
 def test_two_scans_of_the_same_name_have_two_results(tmp_path: Path) -> None:

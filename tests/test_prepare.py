@@ -12,6 +12,7 @@ import pytest
 
 from meshnet.cohort import CohortError, find_bids, find_pairs
 from meshnet.metrics import dice
+from meshnet.nifti import LABEL_INTENT
 from meshnet.prepare import main, read_index
 from meshnet.splits import PAPER_QUARTILES, deal_folds, nested_folds, quartile
 from tests.make_arc import EMPTY_LESION, MISSING_MASK, OTHER_ACQUISITION, WRONG_GRID, make_arc
@@ -57,6 +58,7 @@ def test_image_and_labels_share_the_conformed_grid(prepared: Path) -> None:
         assert image.shape == labels.shape == (64, 64, 64)
         assert nib.aff2axcodes(image.affine) == ("L", "I", "A")
         np.testing.assert_array_equal(image.affine, labels.affine)
+        assert (image.header["intent_code"], labels.header["intent_code"]) == (0, LABEL_INTENT)
         assert np.count_nonzero(labels.dataobj) == row.lesion_voxels
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import signal
 import subprocess
 import sys
 import urllib.error
@@ -140,8 +142,9 @@ def _truncate(folder: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:-4])
 
 
-def _no_description(folder: Path) -> None:
+def _lost_link(folder: Path) -> None:
     (folder / "model.json").unlink()
+    (folder / "model.json").symlink_to(folder / "annex" / "object")
 
 
 def _bad_json(folder: Path) -> None:
@@ -161,7 +164,7 @@ def _not_a_folder(folder: Path) -> None:
     ("damage", "reason"),
     [
         (_truncate, "SHA-256"),
-        (_no_description, "no such file"),
+        (_lost_link, "no such file"),
         (_bad_json, "not valid JSON"),
         (_not_utf8, "decode"),
         (_not_a_folder, "Is a directory"),
@@ -179,6 +182,16 @@ def test_a_broken_model_is_listed_with_its_reason_and_the_others_work(
     assert str(models) not in broken["broken"], "a visitor is shown a path of the server"
     assert client.get("/models/tissue/model.json").status_code == 200
     assert client.get("/healthz").json()["broken"] == 1
+
+
+def test_a_folder_without_a_description_is_no_model_and_is_passed_over(site: Path, models: Path) -> None:
+    (models / "notes").mkdir()
+    (models / "notes" / "README.md").write_text("not a model")
+    write_model(models / "undescribed", "undescribed")
+    (models / "undescribed" / "model.json").unlink()
+    client = TestClient(create_app([models], site=site))
+    assert [m["id"] for m in catalogue(client)] == ["t2-lesion", "tissue"]
+    assert client.get("/healthz").json()["broken"] == 0
 
 
 def test_a_second_model_with_the_same_id_is_broken(site: Path, models: Path, tmp_path: Path) -> None:
@@ -353,3 +366,26 @@ def test_the_server_runs_without_torch_or_tensorflow(site: Path, models: Path) -
             refused.value.close()
         finally:
             server.terminate()
+
+
+def test_ctrl_c_ends_the_server_in_good_order(site: Path, models: Path) -> None:
+    program = (
+        "import functools, pathlib, sys\n"
+        "from webapp import cli\n"
+        "cli.create_app = functools.partial(cli.create_app, site=pathlib.Path(sys.argv[2]))\n"
+        "sys.exit(cli.main(['--models', sys.argv[1], '--port', '0']))\n"
+    )
+    command = [sys.executable, "-c", program, str(models), str(site)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            address = re.search(r"http://\S+", server.stdout.readline())
+            assert address is not None, "the server did not start"
+            # Once it answers, it is the server who listens to signals.
+            with urllib.request.urlopen(f"{address[0]}/healthz", timeout=20) as answer:
+                assert json.load(answer)["status"] == "ok"
+            server.send_signal(signal.SIGINT)
+            _, complaints = server.communicate(timeout=20)
+        finally:
+            server.kill()
+    assert (server.returncode, complaints) == (0, "")

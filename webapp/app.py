@@ -12,13 +12,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from meshnet import __version__
+from meshnet.shipped import ROOT, default_models, in_checkout
 from webapp.catalogue import Model, catalogue_files, read_models
 from webapp.files import StoredFile, read_site, respond
 from webapp.headers import SecurityHeaders
 from webapp.offline import with_precache
 
 PACKAGE = Path(__file__).resolve().parent
-CHECKOUT = PACKAGE.parent
 
 
 class SiteNotBuiltError(RuntimeError):
@@ -83,15 +83,4 @@ def published_files(models: Sequence[Model], *, site: Path, kiosk: Kiosk | None 
 
 def default_site() -> Path:
     """`static/dist` in a checkout, else the site inside the installed package."""
-    return CHECKOUT / "static" / "dist" if _in_checkout() else PACKAGE / "site"
-
-
-def default_models() -> list[Path]:
-    """The models that ship with the software and, in a checkout, published ones imported into `.models/`."""
-    if not _in_checkout():
-        return [PACKAGE / "models"]
-    return [p for p in (CHECKOUT / "models", CHECKOUT / ".models") if p.is_dir()]
-
-
-def _in_checkout() -> bool:
-    return (CHECKOUT / "static" / "package.json").is_file()
+    return ROOT / "static" / "dist" if in_checkout() else PACKAGE / "site"

@@ -139,7 +139,18 @@ def _model_folders(parent: Path) -> list[Path]:
         raise ModelsFolderError(f"{parent}: no such folder; --models takes a folder that holds model folders")
     if (parent / "model.json").exists():
         raise ModelsFolderError(f"{parent}: is itself a model; --models takes the folder above it: {parent.parent}")
-    return sorted(p for p in parent.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
+    return sorted(
+        p for p in parent.iterdir() if p.is_dir() and not p.name.startswith((".", "__")) and _has_description(p)
+    )
+
+
+def _has_description(folder: Path) -> bool:
+    """Whether it is meant as a model. Other folders (notes, scans) are nobody's mistake; a lost link is."""
+    description = folder / "model.json"
+    try:
+        return description.is_symlink() or description.exists()
+    except OSError:  # no right to look: reading the model says so
+        return True
 
 
 def _card_files(folder: Path) -> dict[str, StoredFile]:

@@ -18,6 +18,8 @@ WORKER = "sw.js"
 #: Parts of the site that only developers open.
 NOT_KEPT = ("selftest.html",)
 
+_LISTING = "self.PRECACHE = "
+
 
 def with_precache(files: Mapping[str, StoredFile]) -> dict[str, StoredFile]:
     """The same files, the service worker knowing all the others; unchanged where the site has no worker."""
@@ -36,5 +38,14 @@ def with_precache(files: Mapping[str, StoredFile]) -> dict[str, StoredFile]:
     listing = {"headers": SECURITY_HEADERS, "files": kept}
     version = hashlib.sha256(json.dumps(listing).encode()).hexdigest()[:16]
     worker = files[WORKER]
-    line = f"self.PRECACHE = {json.dumps({'version': version, **listing})};\n"
+    line = f"{_LISTING}{json.dumps({'version': version, **listing})};\n"
     return {**files, WORKER: StoredFile(line.encode() + worker.body, worker.media_type)}
+
+
+def listed_files(worker: bytes) -> set[str]:
+    """Paths that `with_precache` wrote in front of a worker; none where it is no such worker."""
+    line = worker.split(b"\n", 1)[0].decode(errors="replace")
+    try:
+        return {file["path"] for file in json.loads(line.removeprefix(_LISTING).removesuffix(";"))["files"]}
+    except (ValueError, KeyError, TypeError):
+        return set()
