@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from playwright.sync_api import Page, Route
 
-from meshnet.spec import Architecture
+from meshnet.spec import Architecture, GroupNorm
 from tests.browser.conftest import WEBGL2, OpenPage
 from tests.browser.engine_page import run_in_page
 from tests.engine_cases import Case, agreement, build
@@ -37,18 +38,38 @@ GL.bufferData = function (target, data, usage) {{
 UNMASKED_RENDERER, MAX_DRAW_BUFFERS, MAX_UNIFORM_BLOCK_SIZE = 0x9246, 0x8824, 0x8A30
 
 
+#: In front of it: a device that has no room for the first 32-bit texture.
+_FULL = """
+const GL = WebGL2RenderingContext.prototype;
+const [texStorage3D, getError] = [GL.texStorage3D, GL.getError];
+let [full, refusals] = [false, 1];
+GL.texStorage3D = function (target, levels, format, ...size) {
+  full = format === GL.RGBA32F && refusals-- > 0;
+  if (!full) texStorage3D.call(this, target, levels, format, ...size);
+};
+GL.getError = function () {
+  const error = full ? GL.OUT_OF_MEMORY : getError.call(this);
+  full = false;
+  return error;
+};
+"""
+
+
 def limit(page: Page, renderer: str, draw_buffers: int, uniform_block_bytes: int) -> None:
     limits = {
         UNMASKED_RENDERER: renderer,
         MAX_DRAW_BUFFERS: draw_buffers,
         MAX_UNIFORM_BLOCK_SIZE: uniform_block_bytes,
     }
+    precede_worker(page, _LIMITED.format(limits=json.dumps(limits)))
 
+
+def precede_worker(page: Page, script: str) -> None:
     def precede(route: Route) -> None:
         answer = route.fetch()
         # the server's headers stay: without them an isolated page may not start the worker
         headers = {k: v for k, v in answer.headers.items() if k not in ("content-encoding", "content-length")}
-        route.fulfill(status=200, headers=headers, body=_LIMITED.format(limits=json.dumps(limits)) + answer.text())
+        route.fulfill(status=200, headers=headers, body=script + answer.text())
 
     page.route("**/assets/selftest-worker-*.js", precede)
     page.reload(wait_until="load")
@@ -104,3 +125,21 @@ def test_a_network_of_more_channels_than_uniforms_hold_runs(page: Page) -> None:
     assert got["error"] is None
     decided = built.margin > 1e-4
     assert agreement(got["labels"][decided], built.labels[decided]) == 1
+
+
+@pytest.mark.parametrize("norm", [None, GroupNorm(affine=True)], ids=["no norm", "affine norm"])
+def test_float16_storage_saturates_instead_of_overflowing(page: Page, norm: GroupNorm | None) -> None:
+    """Infinity times the zero outside the volume would be no number, and every label the lowest."""
+    architecture = Architecture(channels=4, classes=2, dilations=(1, 2, 1), activation="relu")
+    if norm is not None:
+        architecture = architecture.model_copy(update={"norm": norm})
+    built = build(Case("overflow", architecture, (9, 3, 8), gain=200 if norm is None else 1e5))
+    assert norm is not None or np.abs(built.outputs[2]).max() > 65504
+    precede_worker(page, _FULL)
+
+    got = run_in_page(page, "webgl2", built, inspect=True)
+
+    assert got["error"] is None
+    assert all(np.isfinite(output).all() for output in got["outputs"])
+    if norm is None:
+        assert np.abs(got["outputs"][2]).max() == 65504
