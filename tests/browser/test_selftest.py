@@ -37,8 +37,8 @@ def section(report: str, engine: str) -> str:
 
 @pytest.mark.parametrize(
     ("flags", "engine"),
-    [(WEBGPU, "webgpu"), (WEBGL2, "webgl2"), (NO_GPU, "cpu"), (WEBGL2, "tfjs")],
-    ids=["webgpu", "webgl2", "cpu", "tfjs"],
+    [(WEBGPU, "webgpu"), (WEBGL2, "webgl2"), (NO_GPU, "cpu"), (WEBGL2, "tfjs"), (NO_GPU, "tfjs")],
+    ids=["webgpu", "webgl2", "cpu", "tfjs", "tfjs without WebGL2"],
 )
 def test_the_report_tells_results_and_timing_of_an_engine(
     open_page: OpenPage, flags: Sequence[str], engine: str

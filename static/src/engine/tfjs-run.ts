@@ -89,7 +89,7 @@ async function run(graph: Graph, input: EngineInput, options: RunOptions, device
 }
 
 function groupSize(voxels: number, maxBufferBytes: number | undefined, device: 'webgl' | 'cpu'): number {
-  const texels = device === 'webgl' ? tf.env().getNumber('WEBGL_MAX_TEXTURE_SIZE') ** 2 : Infinity;
+  const texels = device === 'webgl' ? tf.env().getNumber('WEBGL_MAX_TEXTURE_SIZE') ** 2 : Number.MAX_SAFE_INTEGER;
   const channels = Math.floor(Math.min(texels, (maxBufferBytes ?? Infinity) / 4) / voxels);
   if (channels < 1) throw new Error(`TF.js: one channel of ${voxels} voxels does not fit a texture or buffer here`);
   return channels;
