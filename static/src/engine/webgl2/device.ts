@@ -121,7 +121,7 @@ function compile(device: GlDevice, label: string, parts: readonly string[], defi
   const handle = gl.createProgram();
   for (const [type, source] of [[gl.VERTEX_SHADER, vertexSource], [gl.FRAGMENT_SHADER, fragment]] as const) {
     const shader = gl.createShader(type);
-    if (shader === null) throw new Error('WebGL2: the context was lost while compiling; run again');
+    if (shader === null) throw lostError();
     gl.shaderSource(shader, source);
     gl.compileShader(shader);
     gl.attachShader(handle, shader);
@@ -129,6 +129,7 @@ function compile(device: GlDevice, label: string, parts: readonly string[], defi
   }
   gl.linkProgram(handle);
   if (gl.getProgramParameter(handle, gl.LINK_STATUS) !== true) {
+    if (device.lost()) throw lostError();
     const logs = (gl.getAttachedShaders(handle) ?? []).map((shader) => gl.getShaderInfoLog(shader) ?? '');
     throw new Error(`WebGL2: ${label} did not compile: ${[gl.getProgramInfoLog(handle) ?? '', ...logs].join(' ').trim().slice(0, 600)}`);
   }
@@ -157,6 +158,7 @@ export function createLayers(device: GlDevice, format: GLenum, bytesPerTexel: nu
   const error = gl.getError();
   if (error === gl.NO_ERROR) return texture;
   gl.deleteTexture(texture);
+  if (device.lost()) throw lostError();
   const bytes = nx * ny * layers * bytesPerTexel;
   throw new OutOfMemory(`WebGL2: the device has no room for a texture of ${nx} × ${ny} × ${layers} (${bytes} bytes, error ${error})`);
 }
