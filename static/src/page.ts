@@ -1,5 +1,6 @@
 // What the page shows of a session: its state as a sentence, warnings, diagnostics, and the picture.
 import type { BackendChoice, RunReport, ScanSummary } from './engine/protocol';
+import { messageOf } from './engine/message';
 import type { ModelSpec } from './generated/model-spec';
 import { byTestId } from './ui/dom';
 import { diagnosticsText } from './ui/diagnostics';
@@ -122,8 +123,4 @@ export class Page {
   private canRun(): boolean {
     return this.held().scan !== null && this.picker.picked !== null && !this.isBusy;
   }
-}
-
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -2,6 +2,7 @@
 import { cpu } from './engine/cpu/index';
 import { crossCheck } from './engine/cross-check';
 import { macsPerVoxel } from './engine/graph';
+import { messageOf } from './engine/message';
 import { tfjs } from './engine/tfjs';
 import { runTrial, type Trial, type TrialReport } from './engine/trial';
 import type { Backend, BackendId, BackendModule, Dims, EngineInput, Graph, Layer, Probe } from './engine/types';
@@ -119,7 +120,3 @@ self.onmessage = (event: MessageEvent<{ id: number; name: keyof SelftestCalls; r
     (error: unknown) => { self.postMessage({ id, error: messageOf(error) }); },
   );
 };
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}

@@ -3,6 +3,7 @@
 //   list(): Promise<BackendId[]>          probe(id): Promise<Probe>
 //   run(id, trial): Promise<TrialReport>  with `trial` and the report as in engine/trial.ts; the input's buffer is
 //                                         handed over (copies of a whole head would count in the memory measured)
+import { messageOf } from './engine/message';
 import type { TrialReport } from './engine/trial';
 import type { BackendId } from './engine/types';
 import golden from './selftest-golden.json';
@@ -124,10 +125,6 @@ function decode(text: string): Uint8Array {
 
 function floats(text: string): Float32Array {
   return new Float32Array(decode(text).buffer);
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function setStatus(state: string, text: string): void {

@@ -2,8 +2,9 @@
 import { CallError } from './engine/client';
 import type { EngineClient } from './engine/client';
 import type { BackendChoice, BackendOptions, Calls, ModelSource, Outcome, RunReport, ScanSummary, Stage } from './engine/protocol';
+import { messageOf } from './engine/message';
 import type { ModelSpec } from './generated/model-spec';
-import { messageOf, Page } from './page';
+import { Page } from './page';
 import { unzipped } from './ui/archive';
 import { keepAwake } from './ui/awake';
 import { readCleaning } from './ui/cleaning';

@@ -6,11 +6,12 @@ import json
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, Route
+from playwright.sync_api import Page
 
 from meshnet.spec import Architecture, GroupNorm
 from tests.browser.conftest import WEBGL2, OpenPage
 from tests.browser.engine_page import run_in_page
+from tests.browser.faults import precede_worker
 from tests.engine_cases import Case, agreement, build
 
 
@@ -61,17 +62,7 @@ def limit(page: Page, renderer: str, draw_buffers: int, uniform_block_bytes: int
         MAX_DRAW_BUFFERS: draw_buffers,
         MAX_UNIFORM_BLOCK_SIZE: uniform_block_bytes,
     }
-    precede_worker(page, _LIMITED.format(limits=json.dumps(limits)))
-
-
-def precede_worker(page: Page, script: str) -> None:
-    def precede(route: Route) -> None:
-        answer = route.fetch()
-        # the server's headers stay: without them an isolated page may not start the worker
-        headers = {k: v for k, v in answer.headers.items() if k not in ("content-encoding", "content-length")}
-        route.fulfill(status=200, headers=headers, body=script + answer.text())
-
-    page.route("**/assets/selftest-worker-*.js", precede)
+    precede_worker(page, "selftest-worker", _LIMITED.format(limits=json.dumps(limits)))
     page.reload(wait_until="load")
 
 
@@ -135,7 +126,8 @@ def test_float16_storage_saturates_instead_of_overflowing(page: Page, norm: Grou
         architecture = architecture.model_copy(update={"norm": norm})
     built = build(Case("overflow", architecture, (9, 3, 8), gain=200 if norm is None else 1e5))
     assert norm is not None or np.abs(built.outputs[2]).max() > 65504
-    precede_worker(page, _FULL)
+    precede_worker(page, "selftest-worker", _FULL)
+    page.reload(wait_until="load")
 
     got = run_in_page(page, "webgl2", built, inspect=True)
 

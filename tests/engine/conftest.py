@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.browser import lavapipe_driver
+from bench.child import DENO, ENGINE, build_deno_engine
 from tests.conftest import REPO
 from tests.engine_cases import BuiltCase, write_case
-
-ENGINE = REPO / "static" / "dist-engine"
-DENO = REPO / "bench" / "node_modules" / "@deno" / "linux-x64-glibc" / "deno"
 
 Run = Callable[..., dict[str, Any]]
 
@@ -24,14 +23,10 @@ Run = Callable[..., dict[str, Any]]
 @pytest.fixture(scope="session")
 def engine() -> Path:
     """The engine as plain modules; Deno and the Vulkan driver must be there."""
-    drivers = sorted(Path("/usr/share/vulkan/icd.d").glob("lvp_icd*.json"))
-    if not DENO.exists() or not drivers:
-        pytest.fail("Deno or lavapipe is missing: run `make test`, which installs both")
-    os.environ["VK_ICD_FILENAMES"] = str(drivers[0])
-    command = ["npx", "vite", "build", "--config", "vite.engine.config.ts", "--logLevel", "error"]
-    done = subprocess.run(command, cwd=REPO / "static", capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.fail(f"building the engine failed:\n{done.stdout}\n{done.stderr}")
+    problem = build_deno_engine()
+    if problem is not None:
+        pytest.fail(problem)
+    os.environ["VK_ICD_FILENAMES"] = lavapipe_driver() or ""
     return ENGINE
 
 

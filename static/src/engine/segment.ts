@@ -1,5 +1,6 @@
 // Normalised volume → labels: chooses a backend, runs the graph on it, and says which ran and why a better one did not.
 import { crossCheck } from './cross-check';
+import { messageOf } from './message';
 import type { Backend, BackendId, BackendModule, EngineInput, Graph, Probe, RunOptions, RunResult } from './types';
 
 export const BACKEND_NAMES: Readonly<Record<BackendId, string>> = {
@@ -132,8 +133,4 @@ function checkLabels(labels: Uint8Array, classes: number): void {
 /** "WebGPU: no adapter", whether or not the reason says the name itself. */
 function named(id: BackendId, reason: string): string {
   return reason.startsWith(`${BACKEND_NAMES[id]}:`) ? reason : `${BACKEND_NAMES[id]}: ${reason}`;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
