@@ -31,7 +31,7 @@ test-long: $(VENV)/.full kernel static/dist/index.html .models/.stamp bench/node
 	$(VENV)/bin/python -m pytest -m long
 
 evaluate-models: $(VENV)/.full kernel .models/.stamp system ## our models on held-out cases, the table of the README (an hour or more; ARGS="--only tissue")
-	$(VENV)/bin/python -m meshnet.evaluate_models $(ARGS)
+	$(VENV)/bin/python -m meshnet.lab.evaluate_models $(ARGS)
 
 check: $(VENV)/.full static/node_modules/.stamp ## linters, formatters, types, and the units of the site
 	$(VENV)/bin/ruff check .
@@ -41,7 +41,7 @@ check: $(VENV)/.full static/node_modules/.stamp ## linters, formatters, types, a
 	cd static && npm run --silent test
 
 kernel: $(VENV)/.base ## the CPU kernel of meshnet-predict, anew where its C has changed
-	$(VENV)/bin/python meshnet/build_kernel.py
+	$(VENV)/bin/python -m meshnet.infer.kernel.build
 
 BENCH_NEEDS := $(VENV)/.full kernel static/dist/index.html .models/.stamp bench/node_modules/.stamp .bench-venv/.stamp system
 
@@ -52,7 +52,7 @@ bench-full: $(BENCH_NEEDS) ## the same without a cap, with the 25-layer and the 
 	$(VENV)/bin/python -m bench --full $(ARGS)
 
 bench-train: $(VENV)/.full ## seconds, memory and GFLOP/s of a training step of every network (ARGS="--size 128")
-	$(VENV)/bin/python -m meshnet.bench_train $(ARGS)
+	$(VENV)/bin/python -m meshnet.lab.bench_train $(ARGS)
 
 build: $(VENV)/.base ## wheel and source archive in dist/, with the built site and the models inside
 	$(PIP) build
@@ -63,7 +63,7 @@ wheels: $(VENV)/.base ## everything a machine without a network needs to install
 	$(VENV)/bin/python -m pip --disable-pip-version-check wheel --quiet --no-build-isolation -c constraints.txt -w dist/wheels .
 
 clean: ## remove what was built and installed (imported models included)
-	rm -rf $(VENV) meshnet/_kernel.* .bench-venv static/dist-engine static/node_modules static/dist bench/node_modules dist build .models .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) meshnet/infer/kernel/_kernel.* .bench-venv static/dist-engine static/node_modules static/dist bench/node_modules dist build .models .mypy_cache .ruff_cache .pytest_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -37,7 +37,7 @@ class MeshnetBuildHook(BuildHookInterface[Any]):
             return
         if kernel is not None:
             library, wheel_platform = kernel
-            build_data["force_include"][str(library)] = f"meshnet/{library.name}"
+            build_data["force_include"][str(library)] = f"meshnet/infer/kernel/{library.name}"
             build_data["pure_python"] = False
             build_data["tag"] = f"py3-none-{wheel_platform}"
         build_site(root / "static")
@@ -49,7 +49,7 @@ class MeshnetBuildHook(BuildHookInterface[Any]):
 def compile_kernel(root: Path) -> tuple[Path, str] | None:
     """The library for this machine and the platform of a wheel that has it; None where there is no kernel."""
     sys.path.insert(0, str(root))
-    from meshnet.build_kernel import build
+    from meshnet.infer.kernel.build import build
 
     made = build()
     return (made[0], made[1].wheel_platform) if made else None

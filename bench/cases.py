@@ -19,14 +19,14 @@ from safetensors.numpy import save_file
 from scipy.ndimage import gaussian_filter
 
 from bench.estimate import total_macs
-from export.graph import build_graph, stored_model
-from export.to_onnx import to_onnx
 from export.to_tfjs import write_tfjs
 from export.to_web import write_web
-from meshnet.checkpoint import Weights, load_checkpoint
-from meshnet.model import MeshNet, weights_of
-from meshnet.run_torch import run_torch
-from meshnet.spec import PAPER_DILATIONS, Architecture, BatchNorm, ModelSpec, WeightsFile, make_labels
+from meshnet.infer.run_torch import run_torch
+from meshnet.model.checkpoint import Weights, load_checkpoint
+from meshnet.model.graph import build_graph, stored_model
+from meshnet.model.network import MeshNet, weights_of
+from meshnet.model.onnx import to_onnx
+from meshnet.model.spec import PAPER_DILATIONS, Architecture, BatchNorm, ModelSpec, WeightsFile, make_labels
 
 #: Volume on which the random networks' BatchNorm statistics are taken.
 CALIBRATION_SIZE = 64

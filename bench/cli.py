@@ -25,7 +25,7 @@ from bench.runtimes import Runtime, all_runtimes
 from bench.server import BENCH, Server, serving
 from bench.targets import evaluate, must_finish
 from bench.visit import Job, Setting, Visit
-from meshnet.spec import SpecError
+from meshnet.model.spec import SpecError
 
 REPO = BENCH.parent
 SIZES = (64, 128, 256)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from meshnet.spec import Architecture
+from meshnet.model.spec import Architecture
 
 #: A cell expected to take more than so many caps isn't started: its smaller volume tells as much.
 HOPELESS_CAPS = 5.0

@@ -32,8 +32,8 @@ def main(path: Path) -> None:
 
 def open_predict(job: dict[str, Any], backend: str) -> Run:
     """The network as `meshnet-predict` runs it."""
-    from meshnet.checkpoint import load_checkpoint
-    from meshnet.predict import open_network
+    from meshnet.infer.predict import open_network
+    from meshnet.model.checkpoint import load_checkpoint
 
     network, _ = open_network(*load_checkpoint(Path(job["web"])), backend=backend, threads=job["threads"])
     return lambda image: network(image, lambda: None)
@@ -58,8 +58,8 @@ def open_torch(job: dict[str, Any]) -> Run:
     """The plain PyTorch module in the memory order that suits its CPU kernels."""
     import torch
 
-    from meshnet.checkpoint import load_checkpoint
-    from meshnet.model import model_from
+    from meshnet.model.checkpoint import load_checkpoint
+    from meshnet.model.network import model_from
 
     torch.set_num_threads(job["threads"])
     spec, weights = load_checkpoint(Path(job["web"]))

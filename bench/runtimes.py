@@ -98,7 +98,7 @@ PYTHON_PEERS: tuple[Runtime, ...] = (
 
 def predict_backends() -> tuple[tuple[str, ...], str]:
     """The backends that `meshnet-predict` offers, and its default."""
-    from meshnet.predict import _parser
+    from meshnet.infer.predict import _parser
 
     (action,) = [action for action in _parser()._actions if action.dest == "backend"]
     return tuple(action.choices or ()), str(action.default)

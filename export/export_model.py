@@ -7,14 +7,14 @@ from typing import Literal, get_args
 
 import onnx
 
-from export.graph import stored_model
 from export.runners import run_onnx, run_tfjs, run_web
-from export.to_onnx import to_onnx
 from export.to_tfjs import write_tfjs
 from export.to_web import write_web
 from export.verify import Run, compare, reference_logits, verification_inputs, verify
-from meshnet.checkpoint import Weights
-from meshnet.spec import ModelSpec
+from meshnet.model.checkpoint import Weights
+from meshnet.model.graph import stored_model
+from meshnet.model.onnx import to_onnx
+from meshnet.model.spec import ModelSpec
 
 Format = Literal["onnx", "tfjs", "web"]
 FORMATS: tuple[Format, ...] = get_args(Format)

@@ -13,8 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 from export.import_model import Answers, import_model
 from export.importers.labels import read_labels
 from export.output import file_in_the_way, system_error
-from meshnet.checkpoint import save_checkpoint
-from meshnet.spec import (
+from meshnet.model.checkpoint import save_checkpoint
+from meshnet.model.spec import (
     Activation,
     Label,
     MinMax,
@@ -151,7 +151,3 @@ def parse_normalization(text: str) -> Normalization:
         return TypeAdapter(Quantile).validate_python({"low": low, "high": high, "clip": clip})
     except (ValueError, ValidationError) as error:
         raise SpecError(f"--normalize {text}: expected minmax or quantile:LOW,HIGH, e.g. quantile:0.02,0.98") from error
-
-
-if __name__ == "__main__":
-    sys.exit(main())

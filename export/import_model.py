@@ -17,8 +17,8 @@ from export.importers.labels import read_json
 from export.importers.own import read_bundle, read_onnx
 from export.importers.source import Norm, Source, weights_of
 from export.importers.tfjs import is_tfjs, read_tfjs
-from meshnet.checkpoint import Weights, check_weights
-from meshnet.spec import (
+from meshnet.model.checkpoint import Weights, check_weights
+from meshnet.model.spec import (
     FORMAT,
     Activation,
     Architecture,
@@ -71,7 +71,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class Imported:
-    """A model ready for `meshnet.checkpoint.save_checkpoint`, and what there was to say while reading it."""
+    """A model ready for `meshnet.model.checkpoint.save_checkpoint`, and what there was to say while reading it."""
 
     spec: ModelSpec
     weights: Weights

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from export.import_model import Answers, import_model
 from export.importers.labels import read_labels
-from meshnet.checkpoint import save_checkpoint
-from meshnet.spec import MinMax, Quantile, make_labels
+from meshnet.model.checkpoint import save_checkpoint
+from meshnet.model.spec import MinMax, Quantile, make_labels
 
 _BRAINCHOP = {
     "source": "brainchop (github.com/neuroneural/brainchop)",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from export.to_site import MARKER, earlier_files
-from meshnet.spec import SpecError
+from meshnet.model.spec import SpecError
 
 
 def check_earlier(old: Path, new: Path, *, shown: Path) -> None:

@@ -9,13 +9,13 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from export.graph import build_graph, check_same_graph
 from export.import_model import Answers, import_model
 from export.importers.tfjs import NORM_EPS, NORM_SUFFIX
 from export.to_tfjs import quiet_tensorflow
 from export.verify import Float, Run, reference_logits
-from meshnet.checkpoint import Weights, load_checkpoint
-from meshnet.spec import ModelSpec
+from meshnet.model.checkpoint import Weights, load_checkpoint
+from meshnet.model.graph import build_graph, check_same_graph
+from meshnet.model.spec import ModelSpec
 
 
 def run_onnx(path: Path, with_logits: onnx.ModelProto) -> Run:

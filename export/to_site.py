@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from meshnet.shipped import default_models
-from meshnet.spec import SpecError
+from meshnet.model.shipped import default_models
+from meshnet.model.spec import SpecError
 from webapp.app import default_site, published_files
 from webapp.catalogue import arrange, read_model, read_models
 from webapp.offline import NOT_KEPT, WORKER, listed_files

@@ -26,10 +26,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.graph import Graph, Layer, build_graph, stored_model
 from export.importers.labels import colour_table
 from export.importers.tfjs import NORM_EPS, NORM_SUFFIX
-from meshnet.spec import ModelSpec, Quantile, SpecError
+from meshnet.model.graph import Graph, Layer, build_graph, stored_model
+from meshnet.model.spec import ModelSpec, Quantile, SpecError
 
 #: Voxels along each axis that brainchop's format is made for.
 SIZE = 256

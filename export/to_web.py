@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from export.graph import stored_model
-from meshnet.checkpoint import save_checkpoint
-from meshnet.spec import ModelSpec
+from meshnet.model.checkpoint import save_checkpoint
+from meshnet.model.graph import stored_model
+from meshnet.model.spec import ModelSpec
 
 #: Earliest time a zip can carry: the same model gives the same bytes on any day.
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)

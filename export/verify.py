@@ -1,6 +1,6 @@
 """Does a written file compute what PyTorch computes? Every export asks before it is kept.
 
-The reference is `meshnet.model.MeshNet` with the weights as given (BatchNorm not folded), or, for
+The reference is `meshnet.model.network.MeshNet` with the weights as given (BatchNorm not folded), or, for
 float16, with the rounded weights, so that a difference is the format's doing and not the rounding's.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from meshnet.spec import Architecture, ModelSpec, SpecError
+from meshnet.model.spec import Architecture, ModelSpec, SpecError
 
 Float = NDArray[np.float32]
 
@@ -87,7 +87,7 @@ def reference_logits(spec: ModelSpec, weights: Mapping[str, Float], image: Float
         import torch
     except ImportError as error:
         raise SpecError(f"{spec.id}: verifying an export needs torch: pip install 'meshnet[export]'") from error
-    from meshnet.model import model_from
+    from meshnet.model.network import model_from
 
     with torch.inference_mode():
         logits: Float = model_from(spec.architecture, weights)(torch.from_numpy(image)).numpy()

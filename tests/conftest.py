@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -13,6 +14,11 @@ SHARED_DATA = REPO.parent / "shared" / "data"
 
 #: The reason of every skip for missing data; `.ci/run` fails on it unless ALLOW_NO_DATA=1.
 NO_DATA = "needs ../shared/data (real scans and published weights), which is not here"
+
+
+def script(name: str) -> str:
+    """The installed command line `name`, as a user calls it."""
+    return str(Path(sys.executable).with_name(name))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Seven cases of six subjects, prepared at 20³ voxels of 9 mm. Shared by test files: nothing may write into it."""
-    from tests.make_arc import prepare_arc
+    from tests.helpers.make_arc import prepare_arc
 
     return prepare_arc(tmp_path_factory.mktemp("arc"), subjects=6, size=20, voxel_size_mm=9.0)
 

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from meshnet import __version__
-from meshnet.shipped import ROOT, default_models, in_checkout
+from meshnet.model.shipped import ROOT, default_models, in_checkout
 from webapp.catalogue import Model, catalogue_files, read_models
 from webapp.files import StoredFile, read_site, respond
 from webapp.headers import SecurityHeaders

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from export.graph import fold_spec, folded_weights
-from meshnet.checkpoint import load_checkpoint, pack_checkpoint
-from meshnet.spec import BatchNorm, ModelSpec, SpecError, dump_spec, parameter_count
+from meshnet.model.checkpoint import load_checkpoint, pack_checkpoint
+from meshnet.model.graph import fold_spec, folded_weights
+from meshnet.model.spec import BatchNorm, ModelSpec, SpecError, dump_spec, parameter_count
 from webapp.files import StoredFile, media_type
 
 #: The first of these that is usable is what a visitor gets without choosing.

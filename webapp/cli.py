@@ -96,7 +96,3 @@ def listen(host: str, port: int) -> socket.socket:
         else:
             remedy = "expected --host to be a name or an address of this machine, e.g. 127.0.0.1 or 0.0.0.0"
         raise OSError(f"cannot listen on {host}:{port} ({what}); {remedy}") from error
-
-
-if __name__ == "__main__":
-    sys.exit(main())

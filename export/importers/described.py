@@ -15,7 +15,7 @@ from typing import Any, cast, get_args
 from export.importers.labels import read_json
 from export.importers.source import Convolution, Norm, Source, chain_of_tensors
 from export.importers.tensors import read_tensors
-from meshnet.spec import Activation, BatchNorm, GroupNorm, NoNorm, SpecError
+from meshnet.model.spec import Activation, BatchNorm, GroupNorm, NoNorm, SpecError
 
 #: PyTorch's eps of BatchNorm and GroupNorm, which no file of tensors carries.
 TORCH_EPS = 1e-5

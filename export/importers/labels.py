@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from meshnet.spec import Label, SpecError, make_labels
+from meshnet.model.spec import Label, SpecError, make_labels
 
 
 def read_labels(path: Path) -> tuple[Label, ...]:

@@ -11,9 +11,9 @@ from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
 from export.importers.source import Array, Convolution, Source
-from export.to_onnx import METADATA_KEY
-from meshnet.checkpoint import check_weights, load_checkpoint
-from meshnet.spec import ModelSpec, SpecError, parse_spec
+from meshnet.model.checkpoint import check_weights, load_checkpoint
+from meshnet.model.onnx import METADATA_KEY
+from meshnet.model.spec import ModelSpec, SpecError, parse_spec
 
 
 def read_bundle(folder: Path) -> Source:

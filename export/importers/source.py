@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from meshnet.checkpoint import Weights
-from meshnet.spec import Activation, BatchNorm, GroupNorm, Label, ModelSpec, NoNorm, SpecError
+from meshnet.model.checkpoint import Weights
+from meshnet.model.spec import Activation, BatchNorm, GroupNorm, Label, ModelSpec, NoNorm, SpecError
 
 Array = NDArray[np.float32]
 Norm = NoNorm | BatchNorm | GroupNorm
@@ -104,7 +104,7 @@ def check_chain(where: str, convolutions: Sequence[Convolution]) -> None:
 
 
 def weights_of(source: Source) -> Weights:
-    """The tensors under the names of `meshnet.checkpoint`."""
+    """The tensors under the names of `meshnet.model.checkpoint`."""
     weights: Weights = {}
     for i, convolution in enumerate(source.convolutions[:-1]):
         weights[f"layers.{i}.conv.weight"] = convolution.weight

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as parse_safetensors
 
 from export.importers.source import Array
-from meshnet.spec import SpecError
+from meshnet.model.spec import SpecError
 
 #: Where training code keeps the network's weights inside a checkpoint.
 _STATE_DICTS = ("model_state_dict", "state_dict", "model")

@@ -12,7 +12,7 @@ import numpy as np
 from export.importers.labels import read_json, read_labels
 from export.importers.source import Array, Convolution, Norm, Source, check_chain
 from export.importers.tfjs_weights import read_weights
-from meshnet.spec import FORMAT, Activation, BatchNorm, GroupNorm, ModelSpec, NoNorm, SpecError, parse_spec
+from meshnet.model.spec import FORMAT, Activation, BatchNorm, GroupNorm, ModelSpec, NoNorm, SpecError, parse_spec
 
 #: Suffix by which brainchop marks a convolution that its runner follows by a per-channel norm.
 NORM_SUFFIX = "_gn"

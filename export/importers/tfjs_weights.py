@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from export.importers.source import Array
-from meshnet.spec import SpecError
+from meshnet.model.spec import SpecError
 
 
 def read_weights(path: Path, content: Any) -> dict[str, Array]:

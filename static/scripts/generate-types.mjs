@@ -1,4 +1,4 @@
-// ModelSpec as TypeScript, from the JSON Schema that `python -m meshnet.spec` prints.
+// ModelSpec as TypeScript, from the JSON Schema that `python -m meshnet.model.spec` prints.
 import { readFile, writeFile } from 'node:fs/promises';
 import { compile } from 'json-schema-to-typescript';
 

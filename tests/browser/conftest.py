@@ -11,7 +11,6 @@ import fcntl
 import os
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.error
@@ -24,6 +23,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, Request, sync_playwright
 
 from tests.browser.site import write_model
+from tests.conftest import script
 
 REPO = Path(__file__).resolve().parent.parent.parent
 STATIC = REPO / "static"
@@ -73,7 +73,7 @@ def serve(*arguments: str) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "webapp.cli", "--host", "127.0.0.1", "--port", str(port), *arguments]
+    command = [script("meshnet-serve"), "--host", "127.0.0.1", "--port", str(port), *arguments]
     with subprocess.Popen(command, cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
         url = f"http://127.0.0.1:{port}"
         try:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from playwright.sync_api import Page, Route
 
-from tests.engine_cases import BuiltCase
+from tests.helpers.engine_cases import BuiltCase
 
 RUN = """async ({backend, trial, weights, input}) => {
   const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));

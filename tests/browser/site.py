@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from playwright.sync_api import Locator, Page, expect
 
-from meshnet import predict
-from meshnet.checkpoint import load_checkpoint, save_checkpoint
-from meshnet.spec import InputSpec
+from meshnet.infer import predict
+from meshnet.model.checkpoint import load_checkpoint, save_checkpoint
+from meshnet.model.spec import InputSpec
 from tests.browser.visits import PATIENCE_MS
-from tests.export_models import small_model
-from tests.scan_files import affine_of
+from tests.helpers.export_models import small_model
+from tests.helpers.scan_files import affine_of
 
 #: What small models take: the whole head on a coarse grid, so that a run takes a fraction of a second.
 COARSE = {"size": (48, 48, 48), "voxel_size_mm": 5.0}

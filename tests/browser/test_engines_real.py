@@ -11,7 +11,7 @@ import pytest
 
 from tests.browser.conftest import NO_GPU, WEBGPU, OpenPage
 from tests.browser.engine_page import run_in_page
-from tests.engine_cases import agreement, published_case, smallest_dice
+from tests.helpers.engine_cases import agreement, published_case, smallest_dice
 
 FLAGS = {"webgpu": WEBGPU, "cpu": NO_GPU}
 SCANS = {"brainchop-model5-gw-ae": "t1_crop", "brainchop-t2-lesion": "M2265_T2w"}

@@ -10,8 +10,8 @@ import pytest
 from bench.runtimes import LLVMPIPE
 from tests.browser.conftest import NO_GPU, WEBGPU, OpenPage
 from tests.browser.engine_page import run_in_page
-from tests.engine_cases import agreement, smallest_dice
-from tests.whole_scans import SCAN_OF_MODEL, whole_case
+from tests.helpers.engine_cases import agreement, smallest_dice
+from tests.helpers.whole_scans import SCAN_OF_MODEL, whole_case
 
 #: Engine, how Chromium is started, and its most memory in activation volumes.
 ENGINES = {

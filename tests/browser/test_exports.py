@@ -19,15 +19,15 @@ import pytest
 from playwright.sync_api import Page
 
 from export.export_model import export_model
-from export.graph import stored_model
 from export.importers.tfjs import NORM_EPS, NORM_SUFFIX
 from export.published import import_published
-from export.to_onnx import to_onnx
 from export.verify import TOLERANCE, compare, reference_logits
-from meshnet.checkpoint import Weights, load_checkpoint
-from meshnet.spec import ModelSpec
+from meshnet.model.checkpoint import Weights, load_checkpoint
+from meshnet.model.graph import stored_model
+from meshnet.model.onnx import to_onnx
+from meshnet.model.spec import ModelSpec
 from tests.browser.conftest import NO_GPU, REPO, _Browsers
-from tests.export_models import KINDS, small_model
+from tests.helpers.export_models import KINDS, small_model
 
 PEERS = REPO / "bench" / "node_modules"
 SHAPE = (24, 20, 28)

@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from export.import_model import Answers, import_model
-from meshnet.checkpoint import load_checkpoint, save_checkpoint
-from meshnet.spec import MinMax, make_labels
+from meshnet.model.checkpoint import load_checkpoint, save_checkpoint
+from meshnet.model.spec import MinMax, make_labels
 from tests.browser.conftest import NO_GPU, OpenPage
 from tests.browser.site import (
     assert_same_labels,
@@ -27,7 +27,7 @@ from tests.browser.site import (
     write_scan,
 )
 from tests.browser.visits import PATIENCE_MS
-from tests.test_import_tfjs import network, write
+from tests.export.test_import_tfjs import network, write
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from scipy import ndimage
 
-from meshnet import predict
+from meshnet.infer import predict
 from tests.browser.conftest import NO_GPU, WEBGL2, OpenPage
 from tests.browser.site import drop, save, segment, status, wait_for, write_model, write_scan
 from tests.browser.visits import PATIENCE_MS

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 from tests.browser.conftest import NO_GPU, OpenPage, build_site
@@ -19,10 +18,11 @@ from tests.browser.visits import (
     write_models,
     write_scan,
 )
+from tests.conftest import script
 
 
 def export_site(out: Path, *models: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "export.cli", *map(str, models), "--format", "site", "-o", str(out)]
+    command = [script("meshnet-export"), *map(str, models), "--format", "site", "-o", str(out)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

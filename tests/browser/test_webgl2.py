@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page
 
-from meshnet.spec import Architecture, GroupNorm
+from meshnet.model.spec import Architecture, GroupNorm
 from tests.browser.conftest import WEBGL2, OpenPage
 from tests.browser.engine_page import run_in_page
 from tests.browser.faults import precede_worker
-from tests.engine_cases import Case, agreement, build
+from tests.helpers.engine_cases import Case, agreement, build
 
 
 @pytest.fixture

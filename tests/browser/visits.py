@@ -16,8 +16,8 @@ import nibabel as nib
 import numpy as np
 from playwright.sync_api import Page, expect
 
-from meshnet.checkpoint import save_checkpoint
-from tests.export_models import small_model
+from meshnet.model.checkpoint import save_checkpoint
+from tests.helpers.export_models import small_model
 
 #: Generous, because continuous integration shares two cores; nothing here takes a fifth of it when alone.
 PATIENCE_MS = 180_000

@@ -15,7 +15,7 @@ import pytest
 from bench.browser import lavapipe_driver
 from bench.child import DENO, ENGINE, build_deno_engine
 from tests.conftest import REPO
-from tests.engine_cases import BuiltCase, write_case
+from tests.helpers.engine_cases import BuiltCase, write_case
 
 Run = Callable[..., dict[str, Any]]
 

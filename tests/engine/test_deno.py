@@ -11,15 +11,15 @@ import pytest
 
 from bench.cli import main as bench
 from export.to_web import write_web
-from meshnet.checkpoint import load_checkpoint
-from meshnet.conform import conform
-from meshnet.model import model_from
-from meshnet.nifti import read_scan
-from meshnet.normalize import normalize
-from meshnet.spec import Architecture, GroupNorm
+from meshnet.model.checkpoint import load_checkpoint
+from meshnet.model.network import model_from
+from meshnet.model.spec import Architecture, GroupNorm
+from meshnet.scan.conform import conform
+from meshnet.scan.nifti import read_scan
+from meshnet.scan.normalize import normalize
 from tests.conftest import REPO
 from tests.engine.conftest import Run
-from tests.engine_cases import (
+from tests.helpers.engine_cases import (
     BuiltCase,
     Case,
     agreement,

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.engine.conftest import Run
-from tests.engine_cases import agreement, smallest_dice
-from tests.whole_scans import SCAN_OF_MODEL, whole_case
+from tests.helpers.engine_cases import agreement, smallest_dice
+from tests.helpers.whole_scans import SCAN_OF_MODEL, whole_case
 
 
 @pytest.fixture(scope="module")

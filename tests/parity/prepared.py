@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from meshnet.conform import Conformed, conform
-from meshnet.native import label_counts, resample_labels, volume_ml
-from meshnet.nifti import Scan, new_header, read_scan, save_labels, space_code
+from meshnet.scan.conform import Conformed, conform
+from meshnet.scan.nifti import Scan, new_header, read_scan, save_labels, space_code
+from meshnet.scan.scan_grid import label_counts, resample_labels, volume_ml
 
 #: Jobs of volume_cli.mjs to their results.
 Jobs = list[dict[str, Any]]

@@ -11,10 +11,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from meshnet.conform import conform
-from meshnet.nifti import ScanError, read_scan
+from meshnet.scan.conform import conform
+from meshnet.scan.nifti import ScanError, read_scan
+from tests.helpers.scan_files import affine_of, blob
 from tests.parity.prepared import Site, write_nifti
-from tests.scan_files import affine_of, blob
 
 
 def patched(content: bytes, offset: int, form: str, *values: float | bytes) -> bytes:

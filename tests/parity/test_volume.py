@@ -9,11 +9,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from meshnet.conform import conform
-from meshnet.nifti import ScanError, read_scan
-from meshnet.normalize import normalize
-from meshnet.orientation import reorient
-from meshnet.spec import MinMax, Quantile
+from meshnet.model.spec import MinMax, Quantile
+from meshnet.scan.conform import conform
+from meshnet.scan.nifti import ScanError, read_scan
+from meshnet.scan.normalize import normalize
+from meshnet.scan.orientation import reorient
+from tests.helpers.scan_files import GEOMETRIES, affine_of, blob
 from tests.parity.prepared import (
     SMALL_GRID,
     Site,
@@ -23,7 +24,6 @@ from tests.parity.prepared import (
     prepare_both,
     write_nifti,
 )
-from tests.scan_files import GEOMETRIES, affine_of, blob
 
 
 @pytest.mark.parametrize("name", GEOMETRIES)

@@ -96,7 +96,7 @@ function checkMeaning(spec: ModelSpec, where: string): void {
   }
 }
 
-/** Every tensor of the weights file with its shape; the twin of meshnet/checkpoint.py. */
+/** Every tensor of the weights file with its shape; the twin of meshnet/model/checkpoint.py. */
 export function expectedShapes(a: Architecture): Map<string, readonly number[]> {
   const shapes = new Map<string, readonly number[]>();
   const k = a.kernel_size;

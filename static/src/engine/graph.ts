@@ -1,4 +1,4 @@
-// Layer graph from a web bundle's model.json and its tensors; the twin of export/graph.py.
+// Layer graph from a web bundle's model.json and its tensors; the twin of meshnet/model/graph.py.
 import type { ModelSpec } from '../generated/model-spec';
 import type { Dims, EngineInput, Graph, InstanceNorm, Layer } from './types';
 

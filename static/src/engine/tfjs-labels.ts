@@ -41,7 +41,7 @@ const HUES: readonly (readonly [number, number, number])[] = [
   [60, 200, 200], [250, 130, 180], [160, 120, 80], [170, 220, 60], [110, 110, 240],
 ];
 
-/** Numbered labels in the palette of meshnet/spec.py: repeated, darker, beyond its length. */
+/** Numbered labels in the palette of meshnet/model/spec.py: repeated, darker, beyond its length. */
 export function numberedLabels(classes: number): Label[] {
   return Array.from({ length: classes }, (_, index) => {
     if (index === 0) return { index, name: 'background', color: [0, 0, 0], freesurfer_id: null };

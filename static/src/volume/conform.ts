@@ -1,5 +1,5 @@
 // Conform: any scan → 256³, 1 mm, LIA, uint8, as docs/conform.md sets it out (FreeSurfer's mri_convert --conform
-// as FastSurfer computes it). Twin of meshnet/conform.py; arithmetic in float64.
+// as FastSurfer computes it). Twin of meshnet/scan/conform.py; arithmetic in float64.
 import { apply, invert, multiply } from './affine';
 import { ScanError } from './errors';
 import { greyScale, type GreyScale } from './grey-scale';

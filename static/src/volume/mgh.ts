@@ -1,5 +1,5 @@
 // FreeSurfer's MGH header (.mgh, .mgz) as the NIfTI-1 header of the same grid, so that everything after it is shared.
-// The layout is that of FreeSurfer's load_mgh.m: big-endian, voxels from byte 284, frames last. meshnet/nifti.py reads
+// The layout is that of FreeSurfer's load_mgh.m: big-endian, voxels from byte 284, frames last. meshnet/scan/nifti.py reads
 // the same through nibabel.
 import { determinant } from './affine';
 import { ScanError } from './errors';

@@ -1,5 +1,5 @@
 // Bytes of a NIfTI (.nii, .nii.gz, or .hdr with its .img) or MGH file (.mgh, .mgz) → one 3-D volume of numbers with its header.
-// The rules, shared with meshnet/nifti.py, are in docs/conform.md. Raises ScanError for every file it refuses.
+// The rules, shared with meshnet/scan/nifti.py, are in docs/conform.md. Raises ScanError for every file it refuses.
 import { determinant } from './affine';
 import { FramesError, ScanError } from './errors';
 import { gunzip, isGzip } from './gzip';

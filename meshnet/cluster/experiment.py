@@ -1,0 +1,210 @@
+"""`meshnet-experiment --data FOLDER -o RUNS --models meshnet26,segresnet`: folds x restarts x models, on Ray.
+
+Every run is a `meshnet-train` of its own in `RUNS/MODEL/foldF-restartR`. Finished runs are skipped, half-done ones
+resumed; a run whose worker is lost is started again from where it was saved. `RUNS/experiment.csv` says how each
+went, and a failed run's folder holds the traceback in `error.txt`; the same command tries it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from meshnet.cluster.on_ray import Share, add_ray_options, start_ray
+from meshnet.cohort.bids import CohortError
+from meshnet.cohort.splits import OUTER_FOLDS
+from meshnet.train.config import ConfigError, TrainConfig, compose_config
+from meshnet.train.loop import train
+from meshnet.train.run_folder import check_same_run, is_finished
+from meshnet.train.sources import open_source
+
+_SET_BY_THE_EXPERIMENT = {
+    "model": "--models",
+    "data": "--data",
+    "fold": "--folds",
+    "restart": "--restarts",
+    "run": "-o",
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one run went. state: finished, skipped (finished before) or failed; seconds: of this command;
+    reason: of a failure, one line."""
+
+    model: str
+    fold: int
+    restart: int
+    folder: str
+    state: str = ""
+    seconds: float = 0.0
+    reason: str = ""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; 0 when every run is finished, 1 where some failed, 2 where nothing could be started."""
+    args = _parser().parse_args(arguments)
+    try:
+        folds, restarts = _numbers("--folds", args.folds), _numbers("--restarts", args.restarts)
+        if set(folds) - set(range(OUTER_FOLDS)):
+            raise ConfigError(f"--folds: expected some of 0..{OUTER_FOLDS - 1}, got {args.folds}")
+        planned = plan(args.models.split(","), folds, restarts, args.out.resolve())
+        configs = [_config(run, args.overrides, args.data, args.cpus_each) for run in planned]
+        before = [_state_before(run, config) for run, config in zip(planned, configs, strict=True)]
+        waiting = [(run, config) for run, config in zip(before, configs, strict=True) if not run.state]
+        outcomes = [run for run in before if run.state]
+        if waiting:
+            with start_ray(args) as share:
+                outcomes += run_all(waiting, share, args.retries)
+    except (ConfigError, CohortError, OSError) as error:
+        print(f"meshnet-experiment: {error}", file=sys.stderr)
+        return 2
+    return _finish(args.out, sorted(outcomes, key=lambda o: (o.model, o.fold, o.restart)))
+
+
+def plan(models: Sequence[str], folds: Sequence[int], restarts: Sequence[int], out: Path) -> list[Outcome]:
+    """The runs of an experiment: every model on every fold, restart by restart, so that a first full table is
+    there as early as possible."""
+    return [
+        Outcome(model, fold, restart, str(out / model / f"fold{fold}-restart{restart}"))
+        for restart in restarts
+        for model in models
+        for fold in folds
+    ]
+
+
+def run_all(runs: Sequence[tuple[Outcome, TrainConfig]], share: Share, retries: int) -> list[Outcome]:
+    """Train all on the Ray that was started. retries: how often a run whose worker is lost is tried again."""
+    import ray
+    from ray.exceptions import RayError
+
+    # max_calls: a process of its own for every run, so that none inherits the memory of another
+    remote: Any = ray.remote(num_cpus=share.cpus, num_gpus=share.gpus, max_retries=retries, max_calls=1)(_run)
+    pending = {remote.remote(run, config): run for run, config in runs}
+    outcomes: list[Outcome] = []
+    with tqdm(total=len(pending), desc="runs", unit="run", disable=None) as bar:
+        while pending:
+            ready, _ = ray.wait(list(pending), num_returns=1)
+            run = pending.pop(ready[0])
+            try:
+                outcome: Outcome = ray.get(ready[0])
+            except RayError as error:  # the worker was lost more often than it may be
+                outcome = replace(run, state="failed", reason=f"worker lost: {_last_line(str(error))}")
+            outcomes.append(outcome)
+            if outcome.state == "failed":
+                bar.write(f"failed: {outcome.folder}: {outcome.reason}", file=sys.stderr)
+            bar.update()
+    return outcomes
+
+
+def _run(run: Outcome, config: TrainConfig) -> Outcome:
+    """One run, in a Ray worker. Whatever goes wrong is this run's failure and not the experiment's."""
+    began = time.monotonic()
+    trace = Path(run.folder) / "error.txt"
+    try:
+        trace.unlink(missing_ok=True)
+        train(config, command=f"meshnet-experiment, {run.model} fold={run.fold} restart={run.restart}")
+    except Exception as error:
+        trace.parent.mkdir(parents=True, exist_ok=True)
+        trace.write_text(traceback.format_exc(), encoding="utf-8")
+        reason = f"{type(error).__name__}: {_first_line(str(error))}"
+        return replace(run, state="failed", seconds=round(time.monotonic() - began, 1), reason=reason)
+    return replace(run, state="finished", seconds=round(time.monotonic() - began, 1))
+
+
+def _config(run: Outcome, overrides: Sequence[str], data: Path, threads: int) -> TrainConfig:
+    """The configuration of a run; everything that can be checked beforehand is. Raises ConfigError, CohortError."""
+    for override in overrides:
+        key = override.lstrip("+~").partition("=")[0]
+        if key in _SET_BY_THE_EXPERIMENT:
+            raise ConfigError(f"{override}: meshnet-experiment sets this itself; see {_SET_BY_THE_EXPERIMENT[key]}")
+    own = [f"model={run.model}", f"data={data}", f"fold={run.fold}", f"restart={run.restart}", f"run='{run.folder}'"]
+    config = compose_config([*own, f"id={run.model}", f"trainer.threads={threads}", *overrides])
+    if config.trainer.devices != 1 or config.trainer.nodes != 1:
+        raise ConfigError(
+            "trainer.devices: a run of meshnet-experiment takes one device; train runs of several with meshnet-train"
+        )
+    open_source(config)
+    return config
+
+
+def _state_before(run: Outcome, config: TrainConfig) -> Outcome:
+    """`skipped` for a finished run, `failed` for a folder of other settings, no state for what is left to do."""
+    folder = Path(run.folder)
+    try:
+        check_same_run(folder, config)
+    except ConfigError as error:
+        return replace(run, state="failed", reason=str(error))
+    return replace(run, state="skipped") if is_finished(folder) else run
+
+
+def _finish(out: Path, outcomes: Sequence[Outcome]) -> int:
+    """Write `experiment.csv` (lines of other runs in it are kept), say how it went; the command's exit code."""
+    out.mkdir(parents=True, exist_ok=True)
+    table = out / "experiment.csv"
+    lines: list[dict[str, Any]] = [asdict(o) for o in outcomes]
+    if table.is_file():
+        with table.open(newline="", encoding="utf-8") as file:
+            lines += [line for line in csv.DictReader(file) if line["folder"] not in {o.folder for o in outcomes}]
+    with table.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [f.name for f in fields(Outcome)])
+        writer.writeheader()
+        writer.writerows(lines)
+    count = Counter(o.state for o in outcomes)
+    print(
+        f"{out / 'experiment.csv'}: {count['finished']} finished, {count['skipped']} were before, "
+        f"{count['failed']} failed"
+    )
+    for o in outcomes:
+        if o.state == "failed":
+            print(f"meshnet-experiment: {o.folder}: {o.reason}", file=sys.stderr)
+    return 1 if count["failed"] else 0
+
+
+def _numbers(option: str, text: str) -> list[int]:
+    """`0,2` or `0-9` to numbers."""
+    numbers: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        if not first.isdigit() or (last and not last.isdigit()):
+            raise ConfigError(f"{option}: expected numbers or ranges joined by commas (0,2 or 0-9), got {text!r}")
+        numbers += range(int(first), int(last or first) + 1)
+    return numbers
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "no message")
+
+
+def _last_line(text: str) -> str:
+    return _first_line("\n".join(reversed(text.splitlines())))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="meshnet-experiment",
+        description="Train models on every fold with several restarts. Starting the same command again skips what "
+        "is finished and resumes the rest.",
+        epilog="@FILE takes overrides from a file of meshnet-tune. Then: meshnet-evaluate RUNS --data FOLDER -o OUT.",
+    )
+    parser.add_argument("overrides", nargs="*", help="Hydra overrides that every run shares, as for meshnet-train")
+    parser.add_argument("--data", type=Path, required=True, help="folder of meshnet-prepare")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="folder for the runs and experiment.csv")
+    parser.add_argument(
+        "--models", default="meshnet5,meshnet16,meshnet26", help="choices of model=, by commas (default %(default)s)"
+    )
+    parser.add_argument("--folds", default="0-2", help="outer folds (default %(default)s)")
+    parser.add_argument("--restarts", default="0-9", help="restarts of each (default %(default)s, the paper's ten)")
+    parser.add_argument("--retries", type=int, default=3, help="of a run whose worker is lost (default %(default)s)")
+    add_ray_options(parser, "run")
+    return parser

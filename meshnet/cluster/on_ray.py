@@ -1,0 +1,111 @@
+"""Starting or joining Ray, the same way for every command that spreads work over it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from meshnet.train.config import ConfigError
+
+#: Read by Ray when it is imported or started: no telemetry, no metrics for a dashboard that does not run; workers
+#: keep the directory the command was started in, so that relative paths in overrides mean what they say, and its
+#: priority, so that training does not starve beside anything else (Ray's default is a niceness of 15).
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_enable_metrics_collection": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_worker_niceness": "0",
+}
+
+
+@dataclass(frozen=True)
+class Share:
+    """What each piece of work (a run, a trial) is given of Ray's resources. gpus: fractions share one."""
+
+    cpus: int
+    gpus: float
+
+
+def add_ray_options(parser: argparse.ArgumentParser, piece: str) -> None:
+    """The options that `start_ray` reads; piece: what the command spreads over Ray, `run` or `trial`."""
+    parser.set_defaults(piece=piece)
+    parser.add_argument(
+        f"--cpus-per-{piece}",
+        dest="cpus_each",
+        metavar="N",
+        type=int,
+        default=1,
+        help=f"cores and threads of a {piece} (default 1)",
+    )
+    parser.add_argument(
+        f"--gpus-per-{piece}",
+        dest="gpus_each",
+        metavar="N",
+        type=float,
+        help=f"GPUs of a {piece}, fractions share one (default: 1 where Ray has a GPU, else 0)",
+    )
+    parser.add_argument(
+        "--ray-address",
+        default="",
+        help="a running cluster, e.g. ray://HEAD:10001 or auto; folders must be on storage that all of its nodes "
+        "share (default: start Ray on this machine for the time of the command)",
+    )
+    parser.add_argument("--cpus", type=int, default=0, help="cores that a local Ray may use (default: all)")
+
+
+@contextmanager
+def start_ray(options: argparse.Namespace) -> Iterator[Share]:
+    """Join or start Ray as the options of `add_ray_options` say; left or stopped at the end.
+
+    Raises ConfigError where no cluster answers, or where no piece of work could ever be placed.
+    """
+    with _connected(options.ray_address, options.cpus):
+        gpus = _one_gpu_where_there_is_one() if options.gpus_each is None else options.gpus_each
+        share = Share(options.cpus_each, gpus)
+        _check_resources(share, options.piece)
+        yield share
+
+
+@contextmanager
+def _connected(address: str, cpus: int) -> Iterator[None]:
+    """cpus: cores that a local Ray may use, 0 for all."""
+    for key, value in _ENVIRONMENT.items():
+        os.environ.setdefault(key, value)
+    import ray
+
+    try:
+        with warnings.catch_warnings():
+            # a tip on what a later Ray will do with CUDA_VISIBLE_DEVICES
+            warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
+            if address:
+                ray.init(address=address, log_to_driver=False)
+            else:
+                ray.init(num_cpus=cpus or None, include_dashboard=False, log_to_driver=False, logging_level="warning")
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ConfigError(f"{f'--ray-address {address}' if address else 'starting Ray here'}: {error}") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _one_gpu_where_there_is_one() -> int:
+    """1 where the started Ray has a GPU, else 0."""
+    import ray
+
+    return int(ray.cluster_resources().get("GPU", 0) >= 1)
+
+
+def _check_resources(share: Share, piece: str) -> None:
+    """Raise ConfigError where no piece of work could ever be placed: Ray itself would wait for ever."""
+    import ray
+
+    have = ray.cluster_resources()
+    for name, wanted in (("CPU", share.cpus), ("GPU", share.gpus)):
+        if wanted > have.get(name, 0):
+            option = f"--{name.lower()}s-per-{piece}"
+            raise ConfigError(f"{option}: expected at most {have.get(name, 0):g}, what Ray has here, got {wanted:g}")

@@ -1,0 +1,282 @@
+"""`meshnet-prepare DATASET OUT`: a data set once conformed, indexed and split, ready for training.
+
+OUT holds `volumes/NAME_image.nii.gz` and `_labels.nii.gz` (uint8, one conformed grid each),
+`index.csv` (one row per case with its folds), `excluded.csv` (every case left out, with its reason)
+and `prepared.json` (the settings). Running it again does only what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from meshnet.cohort.bids import SPACE, Case, CohortError, Excluded, find_bids, find_pairs
+from meshnet.cohort.splits import OUTER_FOLDS, PAPER_QUARTILES, nested_folds, own_quartiles, quartile
+from meshnet.scan.conform import conform
+from meshnet.scan.label_files import AFFINE_TOLERANCE_MM, read_labels
+from meshnet.scan.nifti import MIN_DIM, Scan, ScanError, new_header, read_scan, save_labels, save_volume
+from meshnet.scan.scan_grid import resample_labels
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides the content of a prepared folder."""
+
+    size: int
+    voxel_size_mm: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """One case of `index.csv`. Files are relative to the folder; inner folds are -1 where it is tested."""
+
+    name: str
+    subject: str
+    session: str
+    acquisition: str
+    run: str
+    image: str
+    labels: str
+    lesion_voxels: int
+    quartile: int
+    outer_fold: int
+    inner_fold_0: int
+    inner_fold_1: int
+    inner_fold_2: int
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; 0 on success, 2 where the data set can't be used."""
+    parser = _parser()
+    args = parser.parse_args(arguments)
+    acquisitions = [] if args.acq == "all" else args.acq.split(",")
+    try:
+        cases, excluded = find_pairs(args.dataset) if args.format == "pairs" else find_bids(args.dataset, acquisitions)
+        settings = Settings(args.size, args.voxel_size_mm, args.seed)
+        bounds = PAPER_QUARTILES if args.quartiles == "paper" else None
+        rows, left_out = prepare(cases, args.out, settings, bounds=bounds, workers=args.workers)
+    except (CohortError, OSError, ValueError) as error:
+        print(f"meshnet-prepare: {error}", file=sys.stderr)
+        return 2
+    excluded += left_out
+    _write_csv(args.out / "excluded.csv", ["name", "reason"], [asdict(e) for e in excluded])
+    for item in excluded:
+        print(f"left out: {item.name}: {item.reason}")
+    print(f"{args.out}: {len(rows)} cases of {len({r.subject for r in rows})} subjects, {len(excluded)} left out")
+    return 0
+
+
+def prepare(
+    cases: Sequence[Case], out: Path, settings: Settings, *, bounds: Sequence[int] | None = None, workers: int = 1
+) -> tuple[list[Row], list[Excluded]]:
+    """Conform every case, deal folds, write the index; returns its rows and the cases that can't be used.
+
+    bounds: upper volumes of three lesion quartiles (voxels); None takes those of the data. Raises
+    CohortError where the folder was prepared with other settings, too few cases are left, or a case
+    that is indexed already would be tested in another outer fold than runs were trained for.
+    """
+    _check_settings(out, settings)
+    (out / "volumes").mkdir(parents=True, exist_ok=True)
+    jobs = [(case, out, settings) for case in cases]
+    with ProcessPoolExecutor(max_workers=max(1, workers)) as pool:
+        results = list(tqdm(pool.map(_prepare_case, jobs), total=len(jobs), desc="conform", unit="scan", disable=None))
+    voxels = {c.name: r for c, r in zip(cases, results, strict=True) if isinstance(r, int)}
+    excluded = [Excluded(c.name, r) for c, r in zip(cases, results, strict=True) if isinstance(r, str)]
+    used = [case for case in cases if case.name in voxels]
+    if len({case.subject for case in used}) < OUTER_FOLDS + 2:
+        reasons = "; ".join(f"{e.name}: {e.reason}" for e in excluded[:3])
+        raise CohortError(
+            f"{out}: {len(used)} usable cases, expected those of at least {OUTER_FOLDS + 2} subjects for nested folds"
+            + (f" (left out, among others: {reasons})" if reasons else "")
+        )
+    rows = _index(used, voxels, bounds or own_quartiles(list(voxels.values())), settings.seed)
+    _check_folds(out, rows)
+    _write_csv(out / "index.csv", [f.name for f in fields(Row)], [asdict(r) for r in rows])
+    return rows, excluded
+
+
+def read_index(folder: Path) -> list[Row]:
+    """Rows of a prepared folder. Raises CohortError where it isn't one."""
+    path = folder / "index.csv"
+    if not path.is_file():
+        raise CohortError(f"{folder}: no index.csv; expected a folder written by meshnet-prepare")
+    integers = {f.name for f in fields(Row) if f.type == "int"}
+    with path.open(newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    typed: list[dict[str, Any]] = [{k: int(v) if k in integers else v for k, v in line.items()} for line in lines]
+    return [Row(**line) for line in typed]
+
+
+def read_grid(folder: Path) -> tuple[int, float]:
+    """Voxels along each axis and voxel size in mm of a prepared folder. Raises CohortError where it says neither."""
+    path = folder / "prepared.json"
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        return int(settings["size"]), float(settings["voxel_size_mm"])
+    except (OSError, ValueError, KeyError) as error:
+        raise CohortError(f"{path}: cannot read the grid ({error}); expected a file of meshnet-prepare") from error
+
+
+def _index(cases: Sequence[Case], voxels: dict[str, int], bounds: Sequence[int], seed: int) -> list[Row]:
+    quartiles = [quartile(voxels[case.name], bounds) for case in cases]
+    strata = [f"{q} {case.acquisition}" for q, case in zip(quartiles, cases, strict=True)]
+    outer, inner = nested_folds([case.subject for case in cases], strata, seed)
+    return [
+        Row(
+            name=case.name,
+            subject=case.subject,
+            session=case.session,
+            acquisition=case.acquisition,
+            run=case.run,
+            image=f"volumes/{case.name}_image.nii.gz",
+            labels=f"volumes/{case.name}_labels.nii.gz",
+            lesion_voxels=voxels[case.name],
+            quartile=quartiles[i],
+            outer_fold=outer[i],
+            inner_fold_0=inner[0][i],
+            inner_fold_1=inner[1][i],
+            inner_fold_2=inner[2][i],
+        )
+        for i, case in enumerate(cases)
+    ]
+
+
+def _prepare_case(job: tuple[Case, Path, Settings]) -> int | str:
+    """Lesion voxels on the conformed grid, or the reason why the case can't be used."""
+    case, out, settings = job
+    done = out / "volumes" / f"{case.name}.json"
+    stamp = {"image": _stamp(case.image), "mask": _stamp(case.mask)}
+    if done.is_file():
+        stored = json.loads(done.read_text())
+        files = [out / "volumes" / f"{case.name}_{kind}.nii.gz" for kind in ("image", "labels")]
+        if stored["sources"] == stamp and all(file.is_file() for file in files):
+            return int(stored["lesion_voxels"])
+    try:
+        scan, lesion = _scan_and_lesion(case)
+        conformed = conform(scan, size=settings.size, voxel_size_mm=settings.voxel_size_mm)
+    except (ScanError, OSError) as error:
+        return str(error)
+    labels = resample_labels(lesion, scan.affine_vox2ras, conformed.affine_vox2ras, conformed.data.shape)
+    voxels = int(np.count_nonzero(labels))
+    if voxels == 0:
+        return f"no lesion voxel is left on the {settings.size}^3 grid of {settings.voxel_size_mm} mm"
+    _keep_settings(out, settings)
+    header = new_header(conformed.affine_vox2ras, conformed.data.shape, code=1)
+    save_volume(out / "volumes" / f"{case.name}_image.nii.gz", conformed.data, header)
+    save_labels(out / "volumes" / f"{case.name}_labels.nii.gz", labels, header)
+    partial = done.with_suffix(".partial")
+    partial.write_text(json.dumps({"sources": stamp, "lesion_voxels": voxels}))
+    os.replace(partial, done)
+    return voxels
+
+
+def _scan_and_lesion(case: Case) -> tuple[Scan, NDArray[np.uint8]]:
+    """The scan and its lesion {0, 1} on the same grid. Raises ScanError where they don't fit together."""
+    scan = read_scan(case.image)
+    mask, affine = read_labels(case.mask)
+    if scan.data.shape != mask.shape:
+        raise ScanError(f"{case.mask}: the mask's grid is {mask.shape}, the scan's {scan.data.shape}")
+    if np.abs(scan.affine_vox2ras - affine).max() > AFFINE_TOLERANCE_MM:
+        raise ScanError(f"{case.mask}: the affine differs from the scan's, the mask lies elsewhere")
+    lesion = (mask > 0).astype(np.uint8)
+    if not lesion.any():
+        raise ScanError(f"{case.mask}: the lesion mask is empty")
+    return scan, lesion
+
+
+def _stamp(path: Path) -> list[int]:
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns]
+
+
+def _check_settings(out: Path, settings: Settings) -> None:
+    """A folder belongs to one grid and one seed: mixing them would go unnoticed."""
+    path = out / "prepared.json"
+    wanted = asdict(settings)
+    if path.is_file() and (stored := json.loads(path.read_text())) != wanted:
+        raise CohortError(f"{out}: prepared before with {stored}, now asked for {wanted}; use another folder")
+
+
+def _keep_settings(out: Path, settings: Settings) -> None:
+    """Just before the first volume is written, by whichever process comes first: a call that fails binds nothing."""
+    path = out / "prepared.json"
+    if not path.is_file():
+        partial = path.with_suffix(f".partial{os.getpid()}")
+        partial.write_text(json.dumps(asdict(settings), indent=2) + "\n")
+        os.replace(partial, path)
+
+
+def _check_folds(out: Path, rows: Sequence[Row]) -> None:
+    """Runs trained on this folder are evaluated on the outer folds of its index: no case may change its own."""
+    if not (out / "index.csv").is_file():
+        return
+    before = {row.name: row.outer_fold for row in read_index(out)}
+    moved = [row.name for row in rows if before.get(row.name, row.outer_fold) != row.outer_fold]
+    if moved:
+        raise CohortError(
+            f"{out}: {len(moved)} of {len(before)} prepared cases would move to another outer fold (first {moved[0]}), "
+            f"and runs trained on this folder would be tested on cases they learned from; "
+            f"give the same cases, --seed and --quartiles as before, or use another folder"
+        )
+
+
+def _write_csv(path: Path, columns: list[str], rows: list[dict[str, object]]) -> None:
+    partial = path.with_suffix(".partial")
+    with partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(partial, path)
+
+
+def _size(text: str) -> int:
+    if not text.isdecimal() or int(text) < MIN_DIM:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least {MIN_DIM} voxels, got {text}")
+    return int(text)
+
+
+def _voxel_size_mm(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected millimetres above 0, got {text}")
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="meshnet-prepare", description="Conform, index and split a lesion data set for training."
+    )
+    parser.add_argument("dataset", type=Path, help="BIDS data set (e.g. ARC, ds004884), or a folder of pairs")
+    parser.add_argument("out", type=Path, help="folder to write; running again resumes")
+    parser.add_argument("--format", choices=("bids", "pairs"), default="bids", help="pairs: X.nii.gz and X_mask.nii.gz")
+    parser.add_argument(
+        "--acq", default=",".join(SPACE), help="BIDS acq labels to use, or 'all' (default: %(default)s, the paper's)"
+    )
+    parser.add_argument("--size", type=_size, default=256, help="voxels along each axis (default 256)")
+    parser.add_argument("--voxel-size-mm", type=_voxel_size_mm, default=1.0, help="voxel size in mm (default 1)")
+    parser.add_argument(
+        "--quartiles",
+        choices=("paper", "own"),
+        default="own",
+        help="lesion volumes that fold strata are cut at: the data's own quartiles, or those printed in the paper",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the folds (default 0)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
+    return parser

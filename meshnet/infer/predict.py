@@ -1,0 +1,293 @@
+"""`meshnet-predict`: scans in, label volumes on the scans' own grids out.
+
+Per scan: read, conform, reorder, normalise, network, argmax, back (docs/conform.md), save, measure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from meshnet.infer.kernel.library import KernelMissingError, load_kernel
+from meshnet.infer.kernel.run import run_native
+from meshnet.model.checkpoint import Weights, load_checkpoint
+from meshnet.model.graph import build_graph
+from meshnet.model.shipped import find_model
+from meshnet.model.spec import Label, ModelSpec, SpecError
+from meshnet.scan.conform import Conformed, conform, conformed_affine
+from meshnet.scan.label_files import check_replaceable
+from meshnet.scan.nifti import Scan, new_header, read_scan, save_labels, space_code
+from meshnet.scan.normalize import normalize
+from meshnet.scan.orientation import CONFORMED, reorient
+from meshnet.scan.scan_grid import label_counts, resample_labels, volume_ml
+from meshnet.scan.scan_paths import find_scans, location, output_names
+from meshnet.scan.scan_stream import ScanError
+
+#: A normalised image float32 [D, H, W] to labels uint8 [D, H, W]; calls its argument after each step.
+Network = Callable[[NDArray[np.float32], Callable[[], object]], NDArray[np.uint8]]
+
+CSV_COLUMNS = ("scan", "model", "label", "name", "voxels", "volume_ml", "output")
+
+#: Exit code of a batch that Ctrl-C ended, as shells have it.
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Labels of one scan on both grids; volumes are measured on the scan's own."""
+
+    labels_native: NDArray[np.uint8]
+    labels_conformed: NDArray[np.uint8]
+    conformed: Conformed
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point. Exit code 0; 1 where a scan failed; 2 where nothing could be started; 130 after Ctrl-C."""
+    args = _parser().parse_args(argv)
+    try:
+        spec, weights = load_checkpoint(find_model(args.model))
+        _check_input(spec)
+        scans, labels = find_scans(args.scans, out=args.out, model_id=spec.id)
+        outputs = _outputs(scans, spec.id, args)
+        backend = args.backend or fastest_backend()
+        network, steps = open_network(spec, weights, backend=backend, threads=args.threads)
+        if labels:
+            files = "label file" if len(labels) == 1 else "label files"
+            print(f"{len(labels)} {files} left out, the first is {labels[0]}; name one to have it segmented")
+        return _predict_all(args, spec, list(zip(scans, outputs, strict=True)), network, steps)
+    except (SpecError, ScanError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def open_network(spec: ModelSpec, weights: Weights, *, backend: str, threads: int) -> tuple[Network, int]:
+    """The model ready to run on `backend`, and how many steps of progress it reports.
+
+    Raises SpecError where the backend is not there.
+    """
+    graph = build_graph(spec, weights)
+    if backend == "native":
+        try:
+            kernel = load_kernel()
+        except KernelMissingError as error:
+            raise SpecError(f"--backend native: {error}; or use --backend onnx") from error
+        blocks = len(graph.layers) - 1  # the classifier is computed with the last
+        return lambda image, step: run_native(kernel, graph, image, threads=threads, on_layer=step), blocks
+    if backend == "torch":
+        try:
+            from meshnet.infer.run_torch import run_torch
+        except ModuleNotFoundError as error:
+            raise SpecError(
+                f"--backend torch: {error.name} is not installed; pip install 'meshnet[export]', or use --backend onnx"
+            ) from error
+        return lambda image, step: run_torch(graph, image, threads=threads, on_layer=step), len(graph.layers)
+    from meshnet.infer.run_onnx import open_session, run_onnx
+
+    session = open_session(spec, weights, threads=threads)
+
+    def run(image: NDArray[np.float32], step: Callable[[], object]) -> NDArray[np.uint8]:
+        labels = run_onnx(session, image)
+        step()
+        return labels
+
+    return run, 1
+
+
+def fastest_backend() -> str:
+    """`native` runs every model faster than the others do; where it can't run, `onnx`, with the reason printed."""
+    try:
+        print(f"backend: native, {load_kernel().cpu}")
+    except KernelMissingError as error:
+        print(f"backend: onnx; native is faster, but {error}")
+        return "onnx"
+    return "native"
+
+
+def predict(scan: Scan, spec: ModelSpec, network: Network, *, step: Callable[[], object] = lambda: None) -> Prediction:
+    """Segment one scan. Raises ScanError where it can't be conformed or normalised."""
+    conformed = conform(scan, size=spec.input.size[0], voxel_size_mm=spec.input.voxel_size_mm)
+    step()
+    try:
+        image = normalize(reorient(conformed.data, end=spec.input.orientation), spec.input.normalization)
+    except ValueError as error:
+        raise ScanError(f"{scan.where}: {error}") from error
+    labels = reorient(network(image, step), start=spec.input.orientation, end=CONFORMED)
+    native = resample_labels(labels, conformed.affine_vox2ras, scan.affine_vox2ras, scan.data.shape)
+    step()
+    return Prediction(native, labels, conformed)
+
+
+def _predict_all(
+    args: argparse.Namespace, spec: ModelSpec, jobs: list[tuple[Path, Path]], network: Network, steps: int
+) -> int:
+    """One scan after the other; a failing one is reported and doesn't stop the others, Ctrl-C does."""
+    done = failed = 0
+    steps_per_scan = steps + 3  # conform, network, back to native, save
+    with ExitStack() as stack:
+        bar = stack.enter_context(tqdm(total=len(jobs) * steps_per_scan, unit="step", disable=args.quiet))
+        table = _open_table(stack, args.csv) if args.csv else None
+        try:
+            for index, (path, output) in enumerate(jobs):
+                bar.set_description(path.name)
+                try:
+                    scan = read_scan(path, frame=args.frame)
+                    check_replaceable(output, *_grid(scan, spec, args.space))
+                    prediction = predict(scan, spec, network, step=bar.update)
+                    _save(output, scan, prediction, args.space)
+                except (ScanError, OSError, MemoryError) as error:
+                    failed += 1
+                    bar.write(f"error: {str(error) or f'{path}: not enough memory'}", file=sys.stderr)
+                except Exception as error:  # one scan's surprise must not cost the others their turn
+                    failed += 1
+                    bar.write(f"error: {path}: {type(error).__name__}: {error}; please report it", file=sys.stderr)
+                else:
+                    volumes = measure(spec, scan, prediction)
+                    if table is not None:
+                        rows = [(path, spec.id, x.index, x.name, n, f"{ml:.4f}", output) for x, n, ml in volumes]
+                        table.writerows(rows)  # in one go: an interrupted scan has all its rows or none
+                    done += 1
+                    bar.write(f"{path} -> {output}")
+                    for label, voxels, ml in volumes:
+                        bar.write(f"  {label.index:3d}  {label.name:<32s} {ml:10.2f} mL  {voxels:10d} voxels")
+                bar.update((index + 1) * steps_per_scan - bar.n)
+        except KeyboardInterrupt:
+            bar.write(f"interrupted; {done} of {len(jobs)} scans are done", file=sys.stderr)
+            return INTERRUPTED
+    if failed:
+        print(f"error: {failed} of {len(jobs)} scans failed, see above", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _grid(scan: Scan, spec: ModelSpec, space: str) -> tuple[NDArray[np.float64], tuple[int, ...]]:
+    """Affine [4, 4] (mm) and shape of the labels that will be saved."""
+    if space == "native":
+        return scan.affine_vox2ras, scan.data.shape
+    size, mm = spec.input.size, spec.input.voxel_size_mm
+    return conformed_affine(scan.affine_vox2ras, scan.data.shape, size=size[0], voxel_size_mm=mm), size
+
+
+def _save(output: Path, scan: Scan, prediction: Prediction, space: str) -> None:
+    if space == "native":
+        save_labels(output, prediction.labels_native, scan.header)
+        return
+    grid = prediction.conformed
+    header = new_header(grid.affine_vox2ras, grid.data.shape, code=space_code(scan.header))
+    save_labels(output, prediction.labels_conformed, header)
+
+
+def measure(spec: ModelSpec, scan: Scan, prediction: Prediction) -> list[tuple[Label, int, float]]:
+    """Each label with its voxels and its volume in mL, both on the scan's own grid."""
+    counts = label_counts(prediction.labels_native, spec.architecture.classes)
+    return [(label, n, volume_ml(n, scan.affine_vox2ras)) for label, n in zip(spec.labels, counts, strict=True)]
+
+
+def _open_table(stack: ExitStack, path: Path) -> Any:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Line-buffered: what is done stays, should a later scan be interrupted.
+    table = csv.writer(stack.enter_context(path.open("w", newline="", encoding="utf-8", buffering=1)))
+    table.writerow(CSV_COLUMNS)
+    return table
+
+
+def _outputs(scans: Sequence[Path], model_id: str, args: argparse.Namespace) -> list[Path]:
+    out, table = args.out, args.csv
+    if out.exists() and not out.is_dir():
+        raise ScanError(f"{out}: -o names a file that exists; expected a folder for the results")
+    names = output_names(scans, model_id, frame=args.frame, conformed=args.space == "conformed")
+    outputs: list[Path] = [out / name for name in names]
+    inputs = {location(scan) for scan in scans}
+    for output in outputs:
+        if location(output) in inputs:
+            raise ScanError(f"{output}: the result would overwrite this scan; choose another folder with -o")
+    if table is not None and location(table) in inputs | {location(output) for output in outputs}:
+        raise ScanError(f"{table}: the table would overwrite this scan or result; choose another file with --csv")
+    return outputs
+
+
+def _check_input(spec: ModelSpec) -> None:
+    if spec.architecture.in_channels != 1:
+        raise SpecError(
+            f"{spec.id}: expects {spec.architecture.in_channels} input channels; meshnet-predict gives it one scan"
+        )
+    if len(set(spec.input.size)) != 1:
+        raise SpecError(f"{spec.id}: input size {spec.input.size} is no cube; conform makes cubes only")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="meshnet-predict",
+        description="Segment brain scans with a MeshNet model. For research, not for diagnosis.",
+        epilog="Results are OUT/<scan>_<model id>.nii.gz (uint8 labels), with --frame N <scan>_frameN_<model id>, and "
+        "with --space conformed _conformed at the end; scans of the same name from different folders get the folders' "
+        "names in front. Results of an earlier run are replaced. Exit code: 0, or 1 where a scan failed (the others "
+        "are still done), or 2 where nothing could be started, or 130 where Ctrl-C ended the run.",
+    )
+    parser.add_argument(
+        "model", metavar="MODEL_DIR", type=Path, help="folder of model.json and weights, or a known id like t2-lesion"
+    )
+    parser.add_argument(
+        "scans",
+        metavar="SCAN",
+        type=Path,
+        nargs="+",
+        help="NIfTI (.nii, .nii.gz, .hdr/.img) or MGH/MGZ file, or a folder to search for them (not for labels)",
+    )
+    parser.add_argument("-o", "--out", metavar="OUT", type=Path, required=True, help="folder for the results")
+    parser.add_argument(
+        "--space",
+        choices=("native", "conformed"),
+        default="native",
+        help="grid of the saved labels: the scan's own, or 256^3 voxels of 1 mm in LIA order (default: native)",
+    )
+    parser.add_argument(
+        "--backend",
+        choices=("native", "onnx", "torch"),
+        help="what runs the network, on the CPU: the site's own kernel compiled for this machine, ONNX Runtime, or "
+        "PyTorch (default: native, and onnx where there is no kernel; which one, and why, is printed)",
+    )
+    parser.add_argument(
+        "--csv",
+        metavar="FILE",
+        type=Path,
+        help="also write one row per scan and label: "
+        + ", ".join(CSV_COLUMNS)
+        + "; voxels and volume (mL) on the scan's own grid",
+    )
+    parser.add_argument(
+        "--frame",
+        metavar="N",
+        type=int,
+        help="volume of a 4-D scan to segment, counted from 0 (default: 4-D is refused)",
+    )
+    parser.add_argument(
+        "--threads",
+        metavar="N",
+        type=_thread_count,
+        default=_cores(),
+        help="CPU threads (default: all cores, here %(default)s)",
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+    return parser
+
+
+def _thread_count(text: str) -> int:
+    """Far more threads than cores wait for each other longer than they compute."""
+    value, most = int(text), max(64, 2 * _cores())
+    if not 1 <= value <= most:
+        raise argparse.ArgumentTypeError(f"expected 1 to {most} threads (here are {_cores()} cores), got {value}")
+    return value
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,117 @@
+"""What our own models are measured on (`meshnet.lab.evaluate_models`): held-out synthetic subjects and real scans.
+
+Every case is a scan on the conformed grid (LIA, 1 mm) with the labels to compare with. Loading is put off until a
+case's turn comes, because rendering a whole head takes seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshnet.lab.held_out import HeldOut, held_out_subjects
+from meshnet.scan.conform import conform
+from meshnet.scan.nifti import read_scan
+from meshnet.synth.anatomy import CSF, EYE, GREY, MRICRON_TEMPLATES, WHITE, Anatomy
+from meshnet.synth.draw import SynthConfig
+from meshnet.synth.grid import Grid
+from meshnet.synth.render import Subject
+from meshnet.synth.subject import Synthesizer
+
+Group = Literal["synthetic lesion", "synthetic lesion-free", "Colin27, unseen contrast", "M2265", "t1_crop", "Colin27"]
+Kind = Literal["lesion", "tissue"]
+
+#: [i, j, k] of the LIA grid, 1 mm: a whole head. Air beyond it changes nothing.
+HEAD = Grid((176, 184, 208), 1.0, (0.0, 0.0, -2.0))
+_UNSEEN_FIRST_SEED, _UNSEEN_COUNT = 2_000_005_000, 12
+
+
+@dataclass(frozen=True)
+class Volumes:
+    """image: uint8 [i, j, k] as conform leaves it. labels: uint8 [i, j, k] to compare with (lesion: 0/1; tissue: 0
+    outside, 1 white, 2 grey, 3 other brain where the reference tells them apart, else 3 for the whole brain)."""
+
+    image: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Case:
+    """name is unique; kind says which models are asked."""
+
+    group: Group
+    name: str
+    kind: Kind
+    load: Callable[[], Volumes]
+
+
+def all_cases(
+    held_out: HeldOut, anatomies: Sequence[Anatomy], data: Path, cache: Path, templates: Path = MRICRON_TEMPLATES
+) -> Iterator[Case]:
+    """Real scans first, then the synthetic ones; what needs files of `data` is left out where they are missing."""
+    yield from real_lesion_cases(data)
+    yield from tissue_cases(data, templates)
+    lesions = data / "lesions" / "soop"
+    if lesions.is_dir():
+        for name, subject in held_out_subjects(held_out, anatomies, lesions, cache):
+            group: Group = "synthetic lesion" if subject.lesion is not None else "synthetic lesion-free"
+            yield Case(group, name, "lesion", lambda s=subject: rendered(s, HEAD))  # type: ignore[misc]
+    for subject in unseen_contrasts(anatomies[0]):
+        yield Case("Colin27, unseen contrast", f"colin-{subject.seed}", "lesion", lambda s=subject: rendered(s, HEAD))  # type: ignore[misc]
+
+
+def real_lesion_cases(data: Path) -> Iterator[Case]:
+    """M2265 as it is and resampled to an oblique grid, against the published ARC-trained model's lesion."""
+    for scan, expected in (
+        ("M2265_T2w", "M2265_T2w__brainchop_t2_lesion"),
+        ("M2265_T2w_regridded", "M2265_T2w_regridded__brainchop_t2_lesion_conformed"),
+    ):
+        paths = data / "scans" / f"{scan}.nii.gz", data / "expected" / f"{expected}.nii.gz"
+        if all(path.is_file() for path in paths):
+            yield Case("M2265", scan, "lesion", lambda p=paths: _real(*p))  # type: ignore[misc]
+
+
+def tissue_cases(data: Path, templates: Path) -> Iterator[Case]:
+    """brainchop's sample against its 11-channel model (1 white, 2 grey), and Colin27's head against its brain."""
+    crop = data / "scans" / "t1_crop.nii.gz", data / "expected" / "t1_crop__brainchop_model11_gw_ae.nii.gz"
+    if all(path.is_file() for path in crop):
+        yield Case("t1_crop", "t1_crop", "tissue", lambda: _real(*crop))
+    colin = templates / "ch2.nii.gz", templates / "ch2bet.nii.gz"
+    if all(path.is_file() for path in colin):
+        yield Case("Colin27", "ch2", "tissue", lambda: _colin(*colin))
+
+
+def unseen_contrasts(colin: Anatomy, first_seed: int = _UNSEEN_FIRST_SEED) -> Iterator[Subject]:
+    """Lesion-free T2-like renderings of Colin27 with grey and white matter brighter or darker than training draws
+    (`meshnet.synth.draw`: grey 0.28–0.72 of fluid, white 0.52–0.88 of grey)."""
+    config = SynthConfig(task="lesion", contrasts={"T2w": 1.0}, lesion_probability=0.0)
+    synthesizer = Synthesizer([colin], replace(config, task="tissue"))
+    for index in range(_UNSEEN_COUNT):
+        subject = synthesizer.subject(first_seed + index)
+        rng = np.random.default_rng(first_seed + index)
+        means = subject.contrast.means.copy()
+        means[GREY] = means[CSF] * (rng.uniform(0.2, 0.27) if index % 2 else rng.uniform(0.73, 0.8))
+        means[WHITE] = means[GREY] * (rng.uniform(0.44, 0.51) if index % 4 < 2 else rng.uniform(0.89, 0.94))
+        means[EYE] = means[CSF]
+        yield replace(subject, task="lesion", contrast=replace(subject.contrast, means=means))
+
+
+def rendered(subject: Subject, grid: Grid) -> Volumes:
+    """A synthetic subject's image and its labels (lesion: 0/1; tissue: `meshnet.synth.subject`'s classes) on `grid`."""
+    scan = subject.render(grid)
+    return Volumes(np.rint(scan.image * 255).astype(np.uint8), scan.labels)
+
+
+def _real(scan: Path, labels: Path) -> Volumes:
+    conformed = conform(read_scan(scan))
+    return Volumes(conformed.data, np.asarray(read_scan(labels).data).astype(np.uint8))
+
+
+def _colin(head: Path, brain: Path) -> Volumes:
+    inside = conform(read_scan(brain)).data > 0
+    return Volumes(conform(read_scan(head)).data, np.where(inside, 3, 0).astype(np.uint8))

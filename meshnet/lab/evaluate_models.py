@@ -1,0 +1,191 @@
+"""`python -m meshnet.lab.evaluate_models`: the table in the README and the model cards, from held-out cases.
+
+    python -m meshnet.lab.evaluate_models [--models models .models] [--data ../shared/data] [-o runs/evaluate-models]
+
+Scores are kept in OUT/scores.csv by the weights' SHA-256, so that a second call does what is left; OUT/table.md is
+the table, OUT/slices/ a picture of each case of our own models.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from meshnet.infer.predict import Network, fastest_backend, open_network
+from meshnet.lab.cases import Case, Kind, Volumes, all_cases
+from meshnet.lab.held_out import read_held_out
+from meshnet.lab.table import OWN, Row, table
+from meshnet.model.checkpoint import load_checkpoint
+from meshnet.model.spec import ModelSpec
+from meshnet.scan.normalize import normalize
+from meshnet.scan.orientation import CONFORMED, reorient
+from meshnet.score.metrics import dice
+from meshnet.synth.anatomy import cached_anatomies
+
+HELD_OUT = Path(__file__).parents[1] / "conf" / "t2-lesion-held-out.json"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model ready to run."""
+
+    spec: ModelSpec
+    network: Network
+
+
+#: Which tasks of a ModelSpec are asked which kind of case.
+KIND_OF_TASK: dict[str, Kind] = {"stroke lesion": "lesion", "tissue": "tissue", "brain tissue": "tissue"}
+#: Published models whose agreement is the consensus on M2265.
+_PUBLISHED_LESION = ("brainchop-t2-lesion", "arc-meshnet26")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m meshnet.lab.evaluate_models", description=__doc__)
+    parser.add_argument("--models", type=Path, nargs="+", default=[Path("models"), Path(".models")])
+    parser.add_argument("--only", nargs="+", default=[], help="ids of the models to run (default: all that fit)")
+    parser.add_argument("--groups", nargs="+", default=[], help="groups of cases to run (default: all)")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of real scans and lesions")
+    parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="where prepared templates are kept")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("-o", "--out", type=Path, default=Path("runs/evaluate-models"))
+    args = parser.parse_args(arguments)
+    models = open_models(args.models, args.only, args.threads)
+    cases = all_cases(read_held_out(HELD_OUT), cached_anatomies(args.cache), args.data, args.cache)
+    chosen = [c for c in cases if not args.groups or c.group in args.groups]
+    rows = evaluate(models, chosen, args.out)
+    text = table(rows)
+    (args.out / "table.md").write_text(text)
+    print(text, end="")
+
+
+def open_models(folders: Sequence[Path], only: Sequence[str], threads: int) -> list[Opened]:
+    """Lesion and tissue models of these folders; published ones first, because the consensus needs them."""
+    backend = fastest_backend()
+    found = []
+    for path in sorted(p.parent for folder in folders for p in folder.glob("*/model.json")):
+        spec, weights = load_checkpoint(path)
+        if spec.task in KIND_OF_TASK and (not only or spec.id in only):
+            found.append(Opened(spec, open_network(spec, weights, backend=backend, threads=threads)[0]))
+    return sorted(found, key=lambda m: (m.spec.id not in _PUBLISHED_LESION, m.spec.id))
+
+
+def evaluate(models: Sequence[Opened], cases: Sequence[Case], out: Path) -> list[Row]:
+    """Rows of every model on every case of its kind; those already in `out/scores.csv` are taken from there."""
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "scores.csv"
+    known = {(r.sha256, r.case): r for r in read_rows(path)}
+    rows: list[Row] = []
+    for case in tqdm(cases, unit="case", disable=None):
+        asked = [m for m in models if KIND_OF_TASK[m.spec.task] == case.kind]
+        if all((m.spec.weights.sha256, case.name) in known for m in asked):
+            rows.extend(known[m.spec.weights.sha256, case.name] for m in asked)
+            continue
+        volumes = case.load()
+        marked: dict[str, NDArray[np.uint8]] = {}
+        for model in asked:
+            predicted = marked[model.spec.id] = run(model, volumes.image)
+            row = score(model.spec, case, volumes, predicted, _consensus(case, marked))
+            rows.append(row)
+            if (row.sha256, row.case) not in known:
+                _append(path, row)
+            if model.spec.id in OWN:
+                _picture(out / "slices" / f"{model.spec.id}-{case.name}.png", volumes, predicted, row)
+    return rows
+
+
+def run(model: Opened, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Labels uint8 [i, j, k] of a conformed image uint8 [i, j, k]."""
+    orientation = model.spec.input.orientation
+    labels = model.network(normalize(reorient(image, end=orientation), model.spec.input.normalization), lambda: None)
+    return reorient(labels, start=orientation, end=CONFORMED)
+
+
+def score(
+    spec: ModelSpec,
+    case: Case,
+    volumes: Volumes,
+    predicted: NDArray[np.uint8],
+    consensus: NDArray[np.bool_] | None = None,
+) -> Row:
+    """Scores of one prediction (see `Row`). Tissue models are compared by their labels' names: brain is every label
+    but the background, or grey and white together where the reference has those alone."""
+    nan = float("nan")
+    about = (spec.id, spec.weights.sha256, case.group, case.name)
+    if case.kind == "lesion":
+        ours, true = predicted > 0, volumes.labels > 0
+        share = nan if consensus is None else float((ours & consensus).sum() / max(1, consensus.sum()))
+        return Row(*about, dice(ours, true), nan, nan, _ml(ours), _ml(true), share)
+    grey, white = (named(spec, predicted, word) for word in ("grey", "white"))
+    true_white, true_grey, rest = (volumes.labels == n for n in (1, 2, 3))
+    if rest.any():
+        brain = predicted > 0
+        return Row(*about, dice(brain, rest), nan, nan, _ml(brain), _ml(rest))
+    both, true = grey | white, true_grey | true_white
+    return Row(*about, dice(both, true), dice(grey, true_grey), dice(white, true_white), _ml(both), _ml(true))
+
+
+def named(spec: ModelSpec, predicted: NDArray[np.uint8], word: str) -> NDArray[np.bool_]:
+    """Where the labels are that have `word` in their name."""
+    return np.isin(predicted, [label.index for label in spec.labels if word in label.name.lower()])
+
+
+def _ml(mask: NDArray[np.bool_]) -> float:
+    """Volume of a mask of 1 mm³ voxels."""
+    return float(mask.sum()) / 1000
+
+
+def _consensus(case: Case, marked: dict[str, NDArray[np.uint8]]) -> NDArray[np.bool_] | None:
+    if case.group != "M2265" or not all(name in marked for name in _PUBLISHED_LESION):
+        return None
+    first, second = (marked[name] > 0 for name in _PUBLISHED_LESION)
+    return first & second
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Rows of an earlier call; none where there is no such file."""
+    if not path.is_file():
+        return []
+    text = {"model", "sha256", "group", "case"}
+    with path.open(newline="") as file:
+        return [Row(**{k: v if k in text else float(v) for k, v in row.items()}) for row in csv.DictReader(file)]  # type: ignore[arg-type]
+
+
+def _append(path: Path, row: Row) -> None:
+    new = not path.is_file()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, [f.name for f in fields(Row)])
+        if new:
+            writer.writeheader()
+        writer.writerow(asdict(row))
+
+
+def _picture(path: Path, volumes: Volumes, predicted: NDArray[np.uint8], row: Row) -> None:
+    """Three axial slices through what is marked: the reference's outline green, the model's red."""
+    true, ours = volumes.labels > 0, predicted > 0
+    per_slice = (true | ours).sum(axis=(0, 2)) + 2 * (true ^ ours).sum(axis=(0, 2))
+    middle = int(np.argmax(per_slice)) if per_slice.any() else true.shape[1] // 2
+    figure = Figure(figsize=(7.5, 2.9), layout="constrained")
+    for axes, plane in zip(figure.subplots(1, 3), (middle - 8, middle, middle + 8), strict=True):
+        j = int(np.clip(plane, 0, true.shape[1] - 1))
+        axes.imshow(volumes.image[:, j].T[::-1], cmap="gray", vmin=0, vmax=255)
+        for mask, color in ((true, "#30c050"), (ours, "#e04040")):
+            if mask[:, j].any():
+                axes.contour(mask[:, j].T[::-1], levels=[0.5], colors=color, linewidths=0.8)
+        axes.set_axis_off()
+    figure.suptitle(f"{row.case}: Dice {row.dice:.2f}, {row.volume_ml:.1f} of {row.true_ml:.1f} mL", fontsize=8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=80)
+
+
+if __name__ == "__main__":
+    main()

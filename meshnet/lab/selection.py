@@ -1,0 +1,200 @@
+"""Heads to choose a state of training by, or a threshold: neither held out nor seen in training.
+
+    meshnet-select runs/A/last runs/B/last models/t2-lesion [--thresholds 0.5 0.73]
+    meshnet-select --task tissue runs/C/last models/tissue
+
+A threshold comes on top of the one that a model may have in its biases (`meshnet-finish`). A choice made on held-out
+subjects would be no measure of the choice any more; so these have other seeds, and lesions of masks that training may
+draw, in heads that it never does. Lesion networks are asked on voxels of 2 mm, where most of them are trained (a
+refined one is taken back to its coarse form, exactly), tissue networks on voxels of 1 mm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from meshnet.infer.predict import fastest_backend, open_network
+from meshnet.lab.cases import HEAD, Volumes, rendered, unseen_contrasts
+from meshnet.lab.evaluate_models import HELD_OUT, KIND_OF_TASK, Opened, named, run
+from meshnet.lab.held_out import lesion_subjects, masks_of_all_sizes, read_held_out
+from meshnet.model.checkpoint import Weights, load_checkpoint
+from meshnet.model.finish import with_threshold
+from meshnet.model.refine import coarsened_weights
+from meshnet.model.spec import ModelSpec, SpecError
+from meshnet.score.metrics import dice
+from meshnet.synth.anatomy import Anatomy, cached_anatomies
+from meshnet.synth.draw import SynthConfig, Task
+from meshnet.synth.grid import Grid
+from meshnet.synth.lesion import LesionMasks, load_lesion_masks
+from meshnet.synth.render import Subject
+from meshnet.synth.subject import Synthesizer
+
+#: Between the seeds of validation subjects (10⁹) and of held-out ones (2 · 10⁹); a thousand for each kind of head.
+_FIRST_SEED = 1_700_000_000
+_DRAW_SEED = 77
+_PER_QUARTILE, _HEALTHY = 15, 60
+#: The head of `meshnet.lab.cases` on voxels of 2 mm.
+_COARSE = Grid((88, 92, 104), 2.0, (0.0, 0.0, -2.0))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One state on one head. dice: of lesions one value, of tissues those of the brain (grey and white together), grey
+    and white."""
+
+    kind: str
+    dice: tuple[float, ...]
+    marked_ml: float
+    true_ml: float
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; 2 for models that can't be asked."""
+    parser = argparse.ArgumentParser(prog="meshnet-select", description=__doc__)
+    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL_DIR", help="states to choose among")
+    parser.add_argument("--task", choices=("lesion", "tissue"), default="lesion", help="default: lesion")
+    parser.add_argument(
+        "--thresholds", type=float, nargs="+", default=[0.5], help="as of meshnet-finish (default: 0.5)"
+    )
+    parser.add_argument("--lesions", type=Path, default=Path("../shared/data/lesions/soop"), help="folder of masks")
+    parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="where prepared templates are kept")
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args(arguments)
+    try:
+        states = open_states(args.models, args.thresholds, task=args.task, threads=args.threads)
+        anatomies = cached_anatomies(args.cache)
+        if args.task == "tissue":
+            text = tissue_table(outcomes(states, tissue_heads(anatomies), HEAD))
+        else:
+            heads = lesion_heads(anatomies, not_held_out(args.lesions, args.cache))
+            text = lesion_table(outcomes(states, heads, _COARSE))
+    except (ValueError, SpecError, OSError) as error:
+        print(f"meshnet-select: {error}", file=sys.stderr)
+        return 2
+    print(text, end="")
+    return 0
+
+
+def open_states(folders: Sequence[Path], thresholds: Sequence[float], *, task: Task, threads: int) -> dict[str, Opened]:
+    """Every model with every threshold, by what the table calls them. Raises SpecError for a folder that is no model,
+    ValueError for a model of another task or a threshold that is not between 0 and 1."""
+    backend = fastest_backend()
+    states = {}
+    for folder in folders:
+        spec, weights = load_checkpoint(folder)
+        if KIND_OF_TASK.get(spec.task) != task:
+            wanted = " or ".join(repr(name) for name, kind in KIND_OF_TASK.items() if kind == task)
+            raise ValueError(f"{folder}: expected a model whose task is {wanted}, got {spec.task!r}; see --task")
+        if task == "lesion":
+            spec, weights = _coarse(folder, spec, weights)
+        for threshold in thresholds:
+            network, _ = open_network(spec, with_threshold(weights, threshold), backend=backend, threads=threads)
+            states[f"{folder}, {threshold:g}"] = Opened(spec, network)
+    return states
+
+
+def _coarse(folder: Path, spec: ModelSpec, weights: Weights) -> tuple[ModelSpec, Weights]:
+    """A refined lesion network as the one of 2 mm it was made from; any other as it is. Raises ValueError for one that
+    looks refined, as the paper's own networks do, and was not, or was trained since: it is not for 2 mm."""
+    first, *rest = spec.architecture.dilations
+    if first != 1 or any(d % 2 for d in rest):
+        return spec, weights
+    coarse = spec.architecture.model_copy(update={"dilations": tuple(d // 2 for d in rest)})
+    try:
+        return spec.model_copy(update={"architecture": coarse}), coarsened_weights(spec.architecture, weights, coarse)
+    except ValueError as error:
+        raise ValueError(f"{folder}: not to be asked on voxels of 2 mm: {error}") from error
+
+
+def not_held_out(lesions: Path, cache: Path) -> LesionMasks:
+    """The masks that training draws from. Raises FileNotFoundError where the folder has none."""
+    return load_lesion_masks(lesions, cache, skip=read_held_out(HELD_OUT).lesions)
+
+
+def lesion_heads(anatomies: Sequence[Anatomy], masks: LesionMasks) -> Iterator[tuple[str, Subject]]:
+    """`(kind, subject)`, T2w: 60 with a lesion, 15 of each of the paper's volume quartiles; 60 without; and 12 of
+    Colin27 without, of contrasts that training does not draw."""
+    names = masks_of_all_sizes(masks, _PER_QUARTILE, _DRAW_SEED)
+    seeds = {_FIRST_SEED + index: name for index, name in enumerate(names)}
+    lesion_free_seeds = range(_FIRST_SEED + 1000, _FIRST_SEED + 1000 + _HEALTHY)
+    for subject in lesion_subjects(anatomies, masks, seeds, lesion_free_seeds):
+        yield "healthy" if subject.lesion is None else "lesion", subject
+    for subject in unseen_contrasts(anatomies[0], _FIRST_SEED + 2000):
+        yield "unseen contrast", subject
+
+
+def tissue_heads(anatomies: Sequence[Anatomy]) -> Iterator[tuple[str, Subject]]:
+    """`(kind, subject)`: six T1w heads with sulci as open as those of real scans, and six of any other contrast."""
+    config = SynthConfig(task="tissue", contrasts={"T1w": 1.0}, sulci=4.0, sulci_probability=0.85)
+    synthesizer = Synthesizer(anatomies, config)
+    for index in range(6):
+        yield "T1w", synthesizer.subject(_FIRST_SEED + 3000 + index)
+    synthesizer.config = replace(config, contrasts={"T2w": 0.5, "any": 0.5})
+    for index in range(6):
+        yield "other", synthesizer.subject(_FIRST_SEED + 4000 + index)
+
+
+def outcomes(
+    states: Mapping[str, Opened], heads: Iterator[tuple[str, Subject]], grid: Grid
+) -> list[tuple[str, list[Outcome]]]:
+    """`(name, its outcomes)` of every state; every head is rendered once."""
+    found: list[tuple[str, list[Outcome]]] = [(name, []) for name in states]
+    for kind, subject in tqdm(heads, unit="head", disable=None):
+        volumes = rendered(subject, grid)
+        for name, own in found:
+            own.append(_compare(states[name], kind, volumes, grid.voxel_size_mm**3 / 1000))
+    return found
+
+
+def _compare(state: Opened, kind: str, volumes: Volumes, ml_per_voxel: float) -> Outcome:
+    marked, labels = run(state, volumes.image), volumes.labels
+    if KIND_OF_TASK[state.spec.task] == "lesion":
+        pairs = [(marked > 0, labels > 0)]
+    else:
+        grey, white = (named(state.spec, marked, word) for word in ("grey", "white"))
+        true_grey, true_white = labels == 2, labels == 3
+        pairs = [(grey | white, true_grey | true_white), (grey, true_grey), (white, true_white)]
+    values = tuple(dice(ours, true) for ours, true in pairs)
+    ours, true = pairs[0]
+    return Outcome(kind, values, float(ours.sum()) * ml_per_voxel, float(true.sum()) * ml_per_voxel)
+
+
+def lesion_table(found: Sequence[tuple[str, Sequence[Outcome]]]) -> str:
+    """Markdown, one line per state."""
+    lines = [
+        "| state, threshold | mean Dice | median | below 5 mL | volume, r | at most 1 mL in healthy heads "
+        "| most in one | beyond the edge; mL in all |",
+        "|---" * 8 + "|",
+    ]
+    for name, own in found:
+        lesions, healthy, beyond = ([o for o in own if o.kind == k] for k in ("lesion", "healthy", "unseen contrast"))
+        values = np.array([o.dice[0] for o in lesions])
+        small = np.array([o.true_ml < 5 for o in lesions])
+        volumes = np.array([(o.marked_ml, o.true_ml) for o in lesions]).T
+        r = np.corrcoef(volumes)[0, 1] if volumes.std(axis=1).all() else float("nan")
+        lines.append(
+            f"| {name} | {values.mean():.3f} | {np.median(values):.3f} "
+            f"| {values[small].mean() if small.any() else float('nan'):.2f} | {r:.2f} "
+            f"| {np.mean([o.marked_ml <= 1 for o in healthy]):.0%} | {max(o.marked_ml for o in healthy):.0f} mL "
+            f"| {sum(o.marked_ml <= 1 for o in beyond)} of {len(beyond)}; {sum(o.marked_ml for o in beyond):.0f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def tissue_table(found: Sequence[tuple[str, Sequence[Outcome]]]) -> str:
+    """Markdown, one line per state."""
+    lines = [
+        "| state, threshold | T1w brain | grey | white | other contrasts brain | grey | white |",
+        "|---" * 7 + "|",
+    ]
+    for name, own in found:
+        means = [np.mean([o.dice for o in own if o.kind == kind], axis=0) for kind in ("T1w", "other")]
+        lines.append(f"| {name} | " + " | ".join(f"{value:.3f}" for value in np.concatenate(means)) + " |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,46 @@
+"""Models that are there without being fetched: those that ship and, in a checkout, published ones in `.models/`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from meshnet.model.spec import SpecError
+
+#: The checkout, or the folder that the packages are installed in.
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def in_checkout() -> bool:
+    """Whether the software runs from its source tree, not from an installed package."""
+    return (ROOT / "static" / "package.json").is_file()
+
+
+def default_models() -> list[Path]:
+    """Folders of model folders: the models that ship and, in a checkout, published ones imported into `.models/`."""
+    if not in_checkout():
+        return [ROOT / "webapp" / "models"]
+    return [p for p in (ROOT / "models", ROOT / ".models") if p.is_dir()]
+
+
+def known_models() -> dict[str, Path]:
+    """Id to model folder. These folders have their models' ids as names."""
+    known: dict[str, Path] = {}
+    for parent in default_models():
+        for description in sorted(parent.glob("*/model.json")):
+            known.setdefault(description.parent.name, description.parent)
+    return known
+
+
+def find_model(given: Path) -> Path:
+    """The model folder that a command line means: `given`, or the known model of that id where no such file is there.
+
+    Raises SpecError, which lists the known ids, for a plain name that is neither. A longer path is returned as it is:
+    `load_checkpoint` says what is wrong with it.
+    """
+    if given.exists() or len(given.parts) != 1:
+        return given
+    known = known_models()
+    if given.name not in known:
+        ids = ", ".join(sorted(known)) or "none"
+        raise SpecError(f"{given}: no such folder and no known model; give a model folder, or one of these ids: {ids}")
+    return known[given.name]

@@ -1,0 +1,273 @@
+"""ModelSpec: the one description of a model, stored as `model.json` beside its weights.
+
+Everything that reads a model (torch, the exporters, the server, the browser) reads this and nothing
+else. A new variant is new data here, never a subclass or a flag elsewhere. The JSON Schema in
+`static/src/generated/` is generated from these classes (`python -m meshnet.model.spec`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+FORMAT = "meshnet-model"
+FORMAT_VERSION = 1
+
+#: Dilations of the nine 3x3x3 convolutions of MeshNet-5/-16/-26 in the stroke lesion paper.
+PAPER_DILATIONS = (1, 2, 4, 8, 16, 16, 8, 4, 2)
+
+Activation = Literal["relu", "elu", "gelu", "gelu_tanh"]
+"""`elu` has alpha 1; `gelu` is the exact erf form, `gelu_tanh` its tanh approximation."""
+
+
+class SpecError(ValueError):
+    """A model description that cannot be used; the message names file, field, value and remedy."""
+
+
+class _Strict(BaseModel):
+    """Unknown fields are errors: a misspelt field must not pass for a default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_serialization_defaults_required=True)
+
+
+class NoNorm(_Strict):
+    kind: Literal["none"] = "none"
+
+
+class BatchNorm(_Strict):
+    """BatchNorm3d after every 3x3x3 convolution; folded into it by every exporter."""
+
+    kind: Literal["batch"] = "batch"
+    eps: float = Field(default=1e-5, gt=0)
+
+
+class GroupNorm(_Strict):
+    """GroupNorm with one group per channel (instance norm), statistics over the whole volume."""
+
+    kind: Literal["group"] = "group"
+    affine: bool = False
+    eps: float = Field(default=1e-5, gt=0)
+
+
+class Architecture(_Strict):
+    """A chain of `len(dilations)` blocks [conv k^3 -> norm -> activation], then a 1x1x1 classifier.
+
+    Every convolution has stride 1 and zero padding `dilation * (kernel_size - 1) / 2`, so that the
+    output has the size of the input.
+    """
+
+    in_channels: int = Field(default=1, ge=1, le=16)
+    channels: int = Field(ge=1, le=512)
+    classes: int = Field(ge=2, le=256)
+    dilations: tuple[Annotated[int, Field(ge=1, le=64)], ...] = Field(min_length=1, max_length=64)
+    kernel_size: Literal[3] = 3
+    activation: Activation
+    norm: Annotated[NoNorm | BatchNorm | GroupNorm, Field(discriminator="kind")] = NoNorm()
+    conv_bias: bool = True
+    classifier_bias: bool = True
+
+
+class MinMax(_Strict):
+    """`(x - min) / (max - min)` over the whole conformed volume, to [0, 1]."""
+
+    kind: Literal["minmax"] = "minmax"
+
+
+class Quantile(_Strict):
+    """`(x - q_low) / (q_high - q_low)`, quantiles over all voxels (linear interpolation)."""
+
+    kind: Literal["quantile"] = "quantile"
+    low: float = Field(ge=0, lt=1)
+    high: float = Field(gt=0, le=1)
+    clip: bool = Field(default=True, description="clip the result to [0, 1]")
+
+    @model_validator(mode="after")
+    def _low_below_high(self) -> Quantile:
+        if self.low >= self.high:
+            raise ValueError(f"quantile low {self.low} must be below high {self.high}")
+        return self
+
+
+Normalization = Annotated[MinMax | Quantile, Field(discriminator="kind")]
+
+_AXIS_OF_LETTER = {"L": 0, "R": 0, "P": 1, "A": 1, "I": 2, "S": 2}
+
+
+#: Voxels along one axis of the grid.
+Edge = Annotated[int, Field(ge=1, le=1024)]
+
+
+class InputSpec(_Strict):
+    """What the network expects: the conformed grid, reordered to `orientation`, then normalised."""
+
+    size: tuple[Edge, Edge, Edge] = (256, 256, 256)
+    voxel_size_mm: float = Field(default=1.0, ge=0.01, le=100)
+    orientation: str = Field(
+        default="LIA",
+        pattern="^[LRPAIS]{3}$",
+        description="direction in which each of the network's axes D, H, W increases",
+    )
+    normalization: Normalization = MinMax()
+
+    @model_validator(mode="after")
+    def _three_distinct_axes(self) -> InputSpec:
+        if sorted(_AXIS_OF_LETTER[c] for c in self.orientation) != [0, 1, 2]:
+            raise ValueError(f"orientation {self.orientation!r} names an axis twice, e.g. use 'LIA' or 'RAS'")
+        return self
+
+
+Byte = Annotated[int, Field(ge=0, le=255)]
+
+
+class Label(_Strict):
+    index: int = Field(ge=0, le=255)
+    name: str = Field(min_length=1, max_length=100)
+    color: tuple[Byte, Byte, Byte] = Field(description="R, G, B")
+    freesurfer_id: int | None = Field(default=None, ge=0)
+
+
+class Provenance(_Strict):
+    """Where the weights come from. Unknown is said as such, never left to be guessed."""
+
+    source: str = "unknown"
+    data: str = "unknown"
+    command: str = "unknown"
+    commit: str = "unknown"
+    license: str = "unknown"
+    citation: str = ""
+
+
+class WeightsFile(_Strict):
+    file: str = Field(default="weights.safetensors", pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")
+    dtype: Literal["float32", "float16"] = "float32"
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class ModelSpec(_Strict):
+    """One model: architecture, input, labels, provenance, and the file that holds its weights."""
+
+    format: Literal["meshnet-model"] = "meshnet-model"
+    version: Literal[1] = 1
+    id: str = Field(pattern="^[a-z0-9][a-z0-9._-]{0,63}$")
+    name: str = Field(min_length=1, max_length=100)
+    description: str = ""
+    task: str = Field(default="segmentation", description="what is segmented, e.g. 'stroke lesion'")
+    modality: tuple[str, ...] = Field(default=(), description="BIDS suffixes the model was made for, e.g. T1w")
+    architecture: Architecture
+    input: InputSpec = InputSpec()
+    labels: tuple[Label, ...]
+    provenance: Provenance = Provenance()
+    metrics: dict[str, float] = Field(default_factory=dict)
+    weights: WeightsFile
+
+    @model_validator(mode="after")
+    def _one_label_per_class(self) -> ModelSpec:
+        indices = [label.index for label in self.labels]
+        if indices != list(range(self.architecture.classes)):
+            raise ValueError(
+                f"labels have indices {indices}, expected 0..{self.architecture.classes - 1} "
+                f"in order (one per class of the architecture)"
+            )
+        return self
+
+
+#: Colours for labels that come without any: background, then hues that stay apart on grey.
+PALETTE: tuple[tuple[int, int, int], ...] = (
+    (0, 0, 0), (230, 60, 60), (70, 160, 240), (245, 205, 70), (90, 200, 110), (190, 110, 220),
+    (255, 140, 50), (60, 200, 200), (250, 130, 180), (160, 120, 80), (170, 220, 60), (110, 110, 240),
+)  # fmt: skip
+
+
+def make_labels(names: Sequence[str]) -> tuple[Label, ...]:
+    """Labels 0..n-1 with colours of the fixed palette (repeated, darker, beyond its length)."""
+
+    def color(index: int) -> tuple[int, int, int]:
+        if index == 0:
+            return PALETTE[0]
+        turn, hue = divmod(index - 1, len(PALETTE) - 1)
+        r, g, b = (round(c * 0.75**turn) for c in PALETTE[1 + hue])
+        return r, g, b
+
+    return tuple(Label(index=i, name=name, color=color(i)) for i, name in enumerate(names))
+
+
+def parameter_count(architecture: Architecture) -> int:
+    """Number of trainable parameters; 5,682 / 56,194 / 147,474 for the paper's MeshNet-5/-16/-26."""
+    a = architecture
+    affine = isinstance(a.norm, BatchNorm) or (isinstance(a.norm, GroupNorm) and a.norm.affine)
+    per_channel = int(a.conv_bias) + 2 * int(affine)
+    total, width = 0, a.in_channels
+    for _ in a.dilations:
+        total += a.channels * (width * a.kernel_size**3 + per_channel)
+        width = a.channels
+    return total + a.classes * (width + int(a.classifier_bias))
+
+
+def parse_spec(text: str, *, where: str) -> ModelSpec:
+    """`model.json` text to ModelSpec. Raises SpecError that names `where` and each bad field."""
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise SpecError(f"{where}: not valid JSON ({error}); expected a {FORMAT} description") from error
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        got = data.get("format") if isinstance(data, dict) else type(data).__name__
+        raise SpecError(
+            f'{where}: expected "format": "{FORMAT}", got {got!r}; bring other models in with meshnet-import'
+        )
+    if data.get("version") != FORMAT_VERSION:
+        raise SpecError(
+            f"{where}: format version {data.get('version')!r}, this software reads {FORMAT_VERSION}; "
+            f"update the software or export the model again"
+        )
+    return _validated(text, where)
+
+
+def check_spec(spec: ModelSpec) -> None:
+    """Raise SpecError for a description that could be written but not read again: `model_copy` validates nothing."""
+    _validated(dump_spec(spec), spec.id)
+
+
+def _validated(text: str, where: str) -> ModelSpec:
+    try:
+        return ModelSpec.model_validate_json(text)
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(str(part) for part in e['loc']) or 'model'}: {e['msg']} (got {_short(e['input'])})"
+            for e in error.errors()
+        ]
+        raise SpecError(f"{where}: " + "; ".join(lines)) from error
+
+
+def read_spec(path: Path) -> ModelSpec:
+    """Read a `model.json` file."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise SpecError(f"{path}: no such file; a model folder holds model.json and its weights") from error
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{path}: not a text in UTF-8 ({error}); expected a {FORMAT} description") from error
+    return parse_spec(text, where=str(path))
+
+
+def dump_spec(spec: ModelSpec) -> str:
+    """ModelSpec to the text of `model.json` (stable order, two-space indent, final newline)."""
+    return spec.model_dump_json(indent=2) + "\n"
+
+
+def slug(text: str) -> str:
+    """A valid model id made from any text."""
+    return re.sub(r"[^a-z0-9.-]+", "-", text.lower()).strip("-.")[:64] or "model"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+if __name__ == "__main__":
+    print(json.dumps(ModelSpec.model_json_schema(mode="serialization"), indent=2))

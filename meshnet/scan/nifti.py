@@ -1,0 +1,292 @@
+"""Scans in, label volumes out: NIfTI-1/2 (.nii, .nii.gz, .hdr/.img pairs) and MGH/MGZ.
+
+Memory order, said once: arrays are `[i, j, k]` as nibabel gives them; in the file i runs fastest.
+The rules and the refusals are those of docs/conform.md; kinds are told by content, not by name.
+"""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import os
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.freesurfer.mghformat import MGHHeader
+from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
+from numpy.typing import NDArray
+
+from meshnet.scan.scan_stream import ScanError, ScanStream, pair_partner
+
+__all__ = ["Scan", "ScanError", "new_header", "read_header", "read_scan", "save_labels", "save_volume", "space_code"]
+
+MIN_DIM, MAX_DIM, MAX_VOXELS = 2, 2048, 2**28
+SMALLEST_VOXEL_MM3 = 1e-9
+
+#: NIFTI_INTENT_LABEL: voxels are labels. The site writes it too; viewers colour such files.
+LABEL_INTENT = 1002
+
+_MGH_VERSION, _MGH_HEADER_SIZE = b"\0\0\0\1", 284
+_UNUSABLE_DTYPES = {"V": "RGB24 or RGBA32", "c": "complex"}
+_quiet = logging.getLogger("meshnet.scan.nifti.header")
+_quiet.addHandler(logging.NullHandler())
+_quiet.propagate = False
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A 3-D scan on its own grid."""
+
+    where: str  #: the path, for messages
+    data: NDArray[Any]  #: [i, j, k], native byte order; the stored dtype, or float64 where the header scales it
+    affine_vox2ras: NDArray[np.float64]  #: [4, 4], mm
+    header: nib.Nifti1Header  #: single-file NIfTI header (1 or 2) of this grid, to save results with
+    stored_dtype: np.dtype[Any]  #: as in the file
+
+
+def read_scan(path: Path, *, frame: int | None = None) -> Scan:
+    """Read one scan. `frame` (0-based) picks a volume of a 4-D file.
+
+    Raises ScanError for anything docs/conform.md refuses, OSError where the file can't be opened.
+    """
+    where = str(path)
+    name = path.name.lower()
+    header_path = pair_partner(path, ".img", ".hdr") if name.endswith((".img", ".img.gz")) else path
+    # Damaged headers make NaN of anything; the checks below say so in words.
+    with closing(ScanStream(header_path)) as stream, np.errstate(all="ignore"):
+        head = stream.read(540)
+        if head[:4] == _MGH_VERSION:
+            raw, affine = _read_mgh(stream, head, frame, where)
+            data, header = raw, new_header(affine, raw.shape, code=1)
+        else:
+            header = _nifti_header(head, where)
+            affine = _best_affine(header, where)
+            raw = _read_nifti_voxels(stream, header, header_path, frame, where)
+            data = _scaled(raw, header, where)
+    _check_values(data, where)
+    return Scan(where, data, affine, _result_header(header, data.shape), raw.dtype)
+
+
+def read_header(path: Path) -> nib.Nifti1Header:
+    """The header (1 or 2) of a single NIfTI file or a .hdr; no voxels are read.
+
+    Raises ScanError where there is no NIfTI header, OSError where the file can't be opened.
+    """
+    with closing(ScanStream(path)) as stream, np.errstate(all="ignore"):
+        return _nifti_header(stream.read(540), str(path))
+
+
+def save_labels(path: Path, labels: NDArray[np.uint8], header: nib.Nifti1Header) -> None:
+    """`save_volume` of labels: the header says that they are labels, by its intent code."""
+    marked: nib.Nifti1Header = header.copy()
+    marked["intent_code"] = LABEL_INTENT
+    save_volume(path, labels, marked)
+
+
+def save_volume(path: Path, voxels: NDArray[np.uint8], header: nib.Nifti1Header) -> None:
+    """Write uint8 voxels [i, j, k] as a gzipped NIfTI with the given header (`Scan.header` or `new_header`).
+
+    The file is replaced atomically. Bytes depend on nothing but the arguments.
+    """
+    if voxels.dtype != np.uint8 or voxels.shape != header.get_data_shape():
+        raise ValueError(
+            f"{path}: expected uint8 voxels of shape {header.get_data_shape()}, got {voxels.dtype} {voxels.shape}"
+        )
+    offset = int(header["vox_offset"])
+    payload = header.binaryblock.ljust(offset, b"\0") + voxels.tobytes(order="F")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(gzip.compress(payload, 6, mtime=0))
+    os.replace(partial, path)
+
+
+def new_header(affine_vox2ras: NDArray[np.float64], shape: tuple[int, ...], *, code: int) -> nib.Nifti1Header:
+    """A NIfTI-1 header, mm, with the affine as sform and qform, both under `code`."""
+    header = nib.Nifti1Header()
+    header.set_data_shape(shape)
+    header.set_sform(affine_vox2ras, code)
+    header.set_qform(affine_vox2ras, code)
+    header.set_xyzt_units("mm")
+    return _result_header(header, shape)
+
+
+def space_code(header: nib.Nifti1Header) -> int:
+    """The NIfTI code of the form the affine comes from; 2 (aligned) where there is neither form."""
+    return int(header["sform_code"]) or int(header["qform_code"]) or 2
+
+
+def _nifti_header(head: bytes, where: str) -> nib.Nifti1Header:
+    size_le, size_be = (int.from_bytes(head[:4], order) for order in ("little", "big"))
+    endianness = "<" if size_le in (348, 540) else ">"
+    size = size_le if endianness == "<" else size_be
+    if size == 348 and head[344:348] in (b"n+1\0", b"ni1\0"):
+        kind: type[nib.Nifti1Header] = nib.Nifti1Header
+    elif size == 540 and head[4:8] in (b"n+2\0", b"ni2\0"):
+        kind = nib.Nifti2Header
+    elif size == 348:
+        raise ScanError(
+            f"{where}: an Analyze 7.5 header without NIfTI magic, which says nothing about left and right; "
+            f"convert the original images with dcm2niix"
+        )
+    else:
+        found = "a DICOM file" if head[128:132] == b"DICM" else f"it starts with {head[:8]!r}"
+        raise ScanError(
+            f"{where}: not a NIfTI or MGH file ({found}); expected .nii, .nii.gz, .hdr/.img, .mgh or .mgz"
+            + ("; convert the series with dcm2niix" if head[128:132] == b"DICM" else "")
+        )
+    if len(head) < size:
+        raise ScanError(f"{where}: the header ends after {len(head)} of {size} bytes; get the file again")
+    try:
+        header = kind(head[:size], endianness, check=False)
+        header.check_fix(logger=_quiet, error_level=40)
+    except HeaderDataError as error:
+        raise ScanError(f"{where}: damaged NIfTI header ({error}); convert or export the scan again") from error
+    return header
+
+
+def _read_nifti_voxels(
+    stream: ScanStream, header: nib.Nifti1Header, header_path: Path, frame: int | None, where: str
+) -> NDArray[Any]:
+    """The chosen frame [i, j, k], unscaled, in native byte order."""
+    dtype = header.get_data_dtype()
+    if dtype.kind in _UNUSABLE_DTYPES:
+        raise ScanError(
+            f"{where}: voxels are {_UNUSABLE_DTYPES[dtype.kind]} ({dtype}), expected one real number per voxel; "
+            f"choose the magnitude or grey-scale image of this scan"
+        )
+    _check_shape(header.get_data_shape(), frame, where)
+    single = header["magic"].item().startswith(b"n+")
+    offset = float(header["vox_offset"]) or float(header.single_vox_offset if single else 0)
+    if not 0 <= offset < 2**40:
+        raise ScanError(f"{where}: its voxels start at byte {offset}, which can't be; convert the scan again")
+    if single:
+        return _frame(stream, header, int(offset), frame, where)
+    with closing(ScanStream(pair_partner(header_path, ".hdr", ".img"))) as voxels:
+        return _frame(voxels, header, int(offset), frame, where)
+
+
+def _frame(stream: ScanStream, header: Any, offset: int, frame: int | None, where: str) -> NDArray[Any]:
+    """One frame of a file whose voxels start at `offset`; the rest is read too, to know that it is there.
+
+    `header` is nibabel's, of any of our kinds: it knows shape and dtype.
+    """
+    dtype: np.dtype[Any] = header.get_data_dtype()
+    shape, frames = _check_shape(header.get_data_shape(), frame, where)
+    frame = frame or 0
+    size = int(np.prod(shape)) * dtype.itemsize
+    stream.seek(offset + frame * size)
+    payload = stream.read(size)
+    missing = size - len(payload)
+    if not missing:
+        missing = (frames - frame - 1) * size - stream.skip((frames - frame - 1) * size)
+    if missing:
+        raise ScanError(
+            f"{where}: {missing} bytes of voxels are missing; the header promises {shape} x {frames} of {dtype}, "
+            f"so the file is cut short; get it again"
+        )
+    stream.read(1)  # reaches the end of a gzip stream, where its checksum is verified
+    stored: NDArray[Any] = np.frombuffer(payload, dtype).reshape(shape, order="F")
+    return stored.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _read_mgh(
+    stream: ScanStream, head: bytes, frame: int | None, where: str
+) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """The chosen frame [i, j, k] in native byte order, and the affine."""
+    try:
+        header = MGHHeader(head[:_MGH_HEADER_SIZE], check=False)
+        header.get_data_dtype()  # raises for a type that isn't one
+    except (WrapStructError, HeaderDataError, KeyError) as error:
+        raise ScanError(f"{where}: damaged MGH header ({error}); get the file again") from error
+    # nibabel would put FreeSurfer's default in its place, upside down.
+    if head[28:30] != b"\0\1":
+        raise ScanError(
+            f"{where}: its MGH header has no position in space (goodRASFlag is not 1), which says nothing about "
+            f"left and right; convert the original images again"
+        )
+    _check_shape(header.get_data_shape(), frame, where)
+    affine = _check_affine(np.asarray(header.get_affine(), np.float64), where)
+    return _frame(stream, header, _MGH_HEADER_SIZE, frame, where), affine
+
+
+def _check_shape(dims: tuple[int, ...], frame: int | None, where: str) -> tuple[tuple[int, ...], int]:
+    """(i, j, k) sizes and the number of frames; trailing dimensions of size 1 don't count."""
+    dims = tuple(int(n) for n in dims)
+    while len(dims) > 3 and dims[-1] == 1:
+        dims = dims[:-1]
+    if len(dims) not in (3, 4):
+        raise ScanError(f"{where}: expected a 3-D volume, got shape {dims}; convert it to one 3-D file")
+    shape, frames = dims[:3], dims[3] if len(dims) == 4 else 1
+    if min(dims) < 1 or min(shape) < MIN_DIM or max(shape) > MAX_DIM or np.prod(shape, dtype=float) > MAX_VOXELS:
+        raise ScanError(
+            f"{where}: shape {dims} is no 3-D head scan; expected {MIN_DIM} to {MAX_DIM} voxels per axis "
+            f"and at most {MAX_VOXELS} in all; check the conversion of this file"
+        )
+    if frame is None and frames > 1:
+        raise ScanError(
+            f"{where}: expected a 3-D volume, got shape {dims}; pick a frame with --frame 0 to --frame {frames - 1}"
+        )
+    if frame is not None and not 0 <= frame < frames:
+        raise ScanError(f"{where}: --frame {frame} is out of range; this scan has frames 0 to {frames - 1}")
+    return shape, frames
+
+
+def _scaled(raw: NDArray[Any], header: nib.Nifti1Header, where: str) -> NDArray[Any]:
+    """`raw * scl_slope + scl_inter` in float64, or `raw` itself where the header doesn't scale."""
+    try:
+        slope, inter = header.get_slope_inter()
+    except HeaderDataError as error:
+        raise ScanError(f"{where}: unusable intensity scaling ({error}); convert the scan again") from error
+    if slope is None or (slope == 1 and inter == 0):
+        return raw.astype(np.float64) if raw.dtype.itemsize > 8 else raw  # SciPy has no float128
+    scaled: NDArray[Any] = raw.astype(np.float64) * slope + inter
+    return scaled
+
+
+def _best_affine(header: nib.Nifti1Header, where: str) -> NDArray[np.float64]:
+    try:
+        affine = np.asarray(header.get_best_affine(), np.float64)
+    except (HeaderDataError, ValueError) as error:
+        raise ScanError(f"{where}: no affine can be made of its qform ({error}); convert the scan again") from error
+    return _check_affine(affine, where)
+
+
+def _check_affine(affine: NDArray[np.float64], where: str) -> NDArray[np.float64]:
+    voxel_volume_mm3 = abs(float(np.linalg.det(affine[:3, :3]))) if np.isfinite(affine).all() else 0.0
+    if voxel_volume_mm3 <= SMALLEST_VOXEL_MM3:
+        raise ScanError(
+            f"{where}: its affine is singular or non-finite (rows {affine[:3].tolist()}), so voxels have no place "
+            f"in space; repair the sform/qform or convert the scan again"
+        )
+    return affine
+
+
+def _check_values(data: NDArray[Any], where: str) -> None:
+    if data.dtype.kind == "f" and (bad := int(data.size - np.count_nonzero(np.isfinite(data)))):
+        raise ScanError(
+            f"{where}: {bad} of {data.size} voxels are NaN or infinite; replace them (for instance by 0) and try again"
+        )
+    low, high = float(data.min()), float(data.max())
+    if not np.isfinite(high - low):
+        raise ScanError(
+            f"{where}: values from {low:g} to {high:g} are too far apart to be a scan's; correct them and try again"
+        )
+    if low == high:
+        raise ScanError(f"{where}: every voxel has the value {data.flat[0]}; a constant image has nothing to segment")
+
+
+def _result_header(header: nib.Nifti1Header, shape: tuple[int, ...]) -> nib.Nifti1Header:
+    """The scan's header made ready for uint8 labels of the same grid, single file, little-endian."""
+    result: nib.Nifti1Header = header.as_byteswapped("<")
+    result.set_data_shape(shape)
+    result.set_data_dtype(np.uint8)
+    result["magic"] = result.single_magic
+    result["vox_offset"] = result.single_vox_offset
+    result["scl_slope"], result["scl_inter"] = 1, 0
+    result["cal_min"], result["cal_max"] = 0, 0
+    return result

@@ -1,0 +1,65 @@
+"""Intensity normalisation of a volume before the network, as its ModelSpec says.
+
+Computed in float64 and rounded once to float32, so that every language gets the same numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshnet.model.spec import MinMax, Quantile
+
+
+def normalize(volume: NDArray[Any], normalization: MinMax | Quantile) -> NDArray[np.float32]:
+    """`(x - low) / (high - low)` over the whole volume, float32 of the same shape.
+
+    `low`, `high` are the extremes (MinMax) or quantiles with linear interpolation (Quantile, then
+    clipped to [0, 1] where it says so). Raises ValueError where they are equal or not finite.
+    """
+    low, high = _range(volume, normalization)
+    if not np.isfinite(high - low):
+        raise ValueError(f"can't normalise a volume with NaN or infinite values ({low} to {high})")
+    if high <= low:
+        raise ValueError(
+            f"can't normalise: {_describe(normalization)} of the volume are both {low}; "
+            f"the image is constant, or nearly all of it is background"
+        )
+    if volume.dtype == np.uint8:
+        table = _rescale(np.arange(256), low, high, normalization)
+        return np.take(table, volume)
+    return _rescale(volume, low, high, normalization)
+
+
+def _range(volume: NDArray[Any], normalization: MinMax | Quantile) -> tuple[float, float]:
+    if isinstance(normalization, MinMax):
+        return float(volume.min()), float(volume.max())
+    if volume.dtype == np.uint8:
+        below = np.cumsum(np.bincount(volume.reshape(-1), minlength=256))
+        return _quantile_of_counts(below, normalization.low), _quantile_of_counts(below, normalization.high)
+    low, high = np.quantile(volume.astype(np.float64), (normalization.low, normalization.high))
+    return float(low), float(high)
+
+
+def _quantile_of_counts(below: NDArray[np.int64], q: float) -> float:
+    """Quantile of sorted grey levels, of which `below[g]` are at most g."""
+    position = (int(below[-1]) - 1) * q
+    index = int(position)
+    lower = int(np.searchsorted(below, index, side="right"))
+    upper = int(np.searchsorted(below, min(index + 1, int(below[-1]) - 1), side="right"))
+    return lower + (position - index) * (upper - lower)
+
+
+def _rescale(values: NDArray[Any], low: float, high: float, normalization: MinMax | Quantile) -> NDArray[np.float32]:
+    scaled = (values.astype(np.float64) - low) / (high - low)
+    if isinstance(normalization, Quantile) and normalization.clip:
+        scaled = np.clip(scaled, 0.0, 1.0)
+    return scaled.astype(np.float32)
+
+
+def _describe(normalization: MinMax | Quantile) -> str:
+    if isinstance(normalization, MinMax):
+        return "minimum and maximum"
+    return f"the quantiles {normalization.low} and {normalization.high}"

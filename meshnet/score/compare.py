@@ -1,0 +1,229 @@
+"""Compare label files with reference masks: `meshnet-compare RESULTS REFERENCES [--csv FILE] [--label L]`.
+
+Files are paired by name (label_pairs.py) and must lie on one grid; scores are those of meshnet/score/metrics.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, median
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshnet.model.shipped import known_models
+from meshnet.model.spec import SpecError, read_spec
+from meshnet.scan.label_files import AFFINE_TOLERANCE_MM, read_labels
+from meshnet.scan.scan_grid import volume_ml
+from meshnet.scan.scan_paths import location, stem_of
+from meshnet.scan.scan_stream import ScanError
+from meshnet.score.label_pairs import find_labels, pair_up
+from meshnet.score.metrics import Mask, lesion_scores
+
+#: What is printed and written of each pair -> (heading, decimals).
+COLUMNS = {
+    "dice_lesion": ("Dice", 3),
+    "dice_macro": ("DICE macro", 3),
+    "avd": ("AVD", 3),
+    "mcc": ("MCC", 3),
+    "hd95_mm": ("HD95 mm", 1),
+    "lesion_f1": ("lesion F1", 3),
+    "volume_error_ml": ("error mL", 2),
+    "result_ml": ("result mL", 2),
+    "reference_ml": ("reference mL", 2),
+}
+
+#: Labels are whole numbers to this: a scaled file may store 0.99999.
+_WHOLE = 1e-4
+
+#: Characters of the narrowest column.
+_NARROWEST = 7
+
+
+@dataclass(frozen=True)
+class Row:
+    """One pair that was compared, with a value for each of `COLUMNS`."""
+
+    result: Path
+    reference: Path
+    values: dict[str, float]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line. Exit code 0; 1 where a file has no partner or a pair failed; 2 where nothing was compared."""
+    args = _parser().parse_args(argv)
+    try:
+        pairs, problems = _pairs(args.results, args.references)
+        _check_table(args.csv, pairs)
+        for problem in problems:
+            print(f"error: {problem}", file=sys.stderr)
+        rows = _compare_all(pairs, args.label)
+        if args.csv is not None and rows:
+            _write_csv(args.csv, rows)
+    except (ScanError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if not rows:
+        print("error: nothing was compared, see above", file=sys.stderr)
+        return 2
+    return 1 if problems or len(rows) < len(pairs) else 0
+
+
+def compare(result: Path, reference: Path, *, label: str | None = None) -> dict[str, float]:
+    """A value for each of `COLUMNS`: everything above 0, or the one `label` (a number, or a name of the model's).
+
+    Raises ScanError where a file can't be read, is no label map, lies on another grid than its partner, or where the
+    result's model has no label of that name.
+    """
+    number = None if label is None else label_number(label, result)
+    predicted, affine = _mask(result, number)
+    true, affine_of_reference = _mask(reference, number)
+    if predicted.shape != true.shape:
+        raise ScanError(
+            f"{reference}: has {true.shape} voxels, its result {result} {predicted.shape}; expected one grid: "
+            f"draw or resample (nearest neighbour) the reference on the scan that was segmented"
+        )
+    apart_mm = float(np.abs(affine - affine_of_reference).max())
+    if not apart_mm <= AFFINE_TOLERANCE_MM:
+        raise ScanError(
+            f"{reference}: its affine differs from that of its result {result} by {apart_mm:.3g} mm; expected one "
+            f"grid: draw or resample (nearest neighbour) the reference on the scan that was segmented"
+        )
+    i_mm, j_mm, k_mm = (float(size) for size in np.sqrt((affine[:3, :3] ** 2).sum(axis=0)))
+    return {
+        **lesion_scores(predicted, true, (i_mm, j_mm, k_mm)),
+        "result_ml": volume_ml(int(np.count_nonzero(predicted)), affine),
+        "reference_ml": volume_ml(int(np.count_nonzero(true)), affine),
+    }
+
+
+def label_number(label: str, result: Path) -> int:
+    """The number of a label, given as such or by the name it has in the known model that `result` is named after.
+
+    Raises ScanError where there is no such model or it has no label of that name.
+    """
+    if label.isdecimal():
+        return int(label)
+    stem = re.sub(r"(_min[0-9.]+mL)?(_conformed)?$", "", stem_of(result))
+    folder = next((folder for model_id, folder in known_models().items() if stem.endswith(f"_{model_id}")), None)
+    if folder is None:
+        raise ScanError(f"{result}: its name ends with no known model's id, so --label {label} has to be a number")
+    try:
+        numbers = {x.name: x.index for x in read_spec(folder / "model.json").labels}
+    except SpecError as error:
+        raise ScanError(f"{result}: --label {label}: {error}") from error
+    if label not in numbers:
+        raise ScanError(f"{result}: its model has no label {label}; expected one of {', '.join(numbers)}, or a number")
+    return numbers[label]
+
+
+def _mask(path: Path, number: int | None) -> tuple[Mask, NDArray[np.float64]]:
+    """Where the labels are above 0, or `number`, and the affine. Raises ScanError for what is no label map."""
+    voxels, affine = read_labels(path)
+    if voxels.ndim != 3 or voxels.dtype.kind not in "buif":
+        raise ScanError(f"{path}: expected a 3-D map of labels, got shape {voxels.shape} of {voxels.dtype}")
+    whole = np.rint(voxels) if voxels.dtype.kind == "f" else voxels
+    with np.errstate(invalid="ignore"):  # infinite voxels are no labels either
+        is_whole = voxels.dtype.kind != "f" or bool((np.abs(voxels - whole) <= _WHOLE).all())
+    if not is_whole:
+        raise ScanError(f"{path}: has values that are no whole numbers; expected labels: threshold it and try again")
+    mask: Mask = whole > 0 if number is None else whole == number
+    return mask, affine
+
+
+def _pairs(results: Path, references: Path) -> tuple[list[tuple[Path, Path]], list[str]]:
+    if results.is_file() and references.is_file():
+        return [(results, references)], []
+    found: list[list[Path]] = []
+    for source in (results, references):
+        labels, others = find_labels(source)
+        if others:
+            print(f"{source}: {len(others)} of its volumes left out as no label files, the first is {others[0]}")
+        found.append(labels)
+    return pair_up(*found)
+
+
+def _compare_all(pairs: Sequence[tuple[Path, Path]], label: str | None) -> list[Row]:
+    """Compare pair by pair, printing as it goes; a failing pair doesn't stop the others."""
+    width = max([len("median"), *(len(stem_of(result)) for result, _ in pairs)])
+    rows: list[Row] = []
+    for result, reference in pairs:
+        try:
+            row = Row(result, reference, compare(result, reference, label=label))
+        except (ScanError, MemoryError) as error:
+            print(f"error: {str(error) or f'{result}: not enough memory'}", file=sys.stderr)
+            continue
+        if not rows:
+            print(_cells("scan", width, (heading for heading, _ in COLUMNS.values())))
+        rows.append(row)
+        print(_line(stem_of(result), width, row.values), flush=True)
+    if rows:
+        _summarize(rows, width)
+    if rows and label is not None and not any(r.values["result_ml"] or r.values["reference_ml"] for r in rows):
+        print(f"note: label {label} is in none of these files", file=sys.stderr)
+    return rows
+
+
+def _summarize(rows: Sequence[Row], width: int) -> None:
+    """Mean and median of each column over the pairs that have a finite value, and how many those are."""
+    finite = {c: [row.values[c] for row in rows if math.isfinite(row.values[c])] for c in COLUMNS}
+    print(_line("mean", width, {c: mean(values) if values else math.nan for c, values in finite.items()}))
+    print(_line("median", width, {c: median(values) if values else math.nan for c, values in finite.items()}))
+    for column, values in finite.items():
+        if len(values) < len(rows):
+            heading, _ = COLUMNS[column]
+            print(f"{heading}: mean and median of {len(values)} of {len(rows)}; the others have an empty mask")
+
+
+def _line(name: str, width: int, values: dict[str, float]) -> str:
+    texts = (
+        "n/a" if math.isnan(values[column]) else f"{values[column]:.{decimals}f}"
+        for column, (_, decimals) in COLUMNS.items()
+    )
+    return _cells(name, width, texts)
+
+
+def _cells(name: str, width: int, texts: Iterable[str]) -> str:
+    headings = (heading for heading, _ in COLUMNS.values())
+    columns = (text.rjust(max(_NARROWEST, len(heading))) for text, heading in zip(texts, headings, strict=True))
+    return "  ".join([name.ljust(width), *columns])
+
+
+def _check_table(table: Path | None, pairs: Sequence[tuple[Path, Path]]) -> None:
+    if table is not None and location(table) in {location(path) for pair in pairs for path in pair}:
+        raise ScanError(f"{table}: the table would overwrite this label file; choose another file with --csv")
+
+
+def _write_csv(path: Path, rows: Sequence[Row]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(("result", "reference", *COLUMNS))
+        table.writerows((row.result, row.reference, *(row.values[c] for c in COLUMNS)) for row in rows)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="meshnet-compare",
+        description="Compare segmentations with reference masks on the same grids.",
+        epilog="A result goes with the reference whose name it begins with (endings such as _mask don't count), else "
+        "with that of the same sub-... and session. Exit code: 0, or 1 where a file has no partner or a pair failed, "
+        "or 2 where nothing was compared.",
+    )
+    parser.add_argument("results", metavar="RESULTS", type=Path, help="label file, or a folder of meshnet-predict")
+    parser.add_argument("references", metavar="REFERENCES", type=Path, help="mask, or a folder of masks")
+    parser.add_argument("--csv", metavar="FILE", type=Path, help="also write one row per pair")
+    parser.add_argument(
+        "--label",
+        metavar="LABEL",
+        help="the label to compare: its number in both files, or its name in the known model that made the results "
+        "(default: everything above 0)",
+    )
+    return parser

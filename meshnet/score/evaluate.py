@@ -1,0 +1,166 @@
+"""`meshnet-evaluate RUN... --data FOLDER -o REPORT`: scores of trained models on their outer test folds.
+
+Every run's network segments the cases of the outer fold it has never seen. Masks and per-case scores
+are kept in the run's folder (`predictions-last/`, `scores-last.csv`), so that only new runs cost time; tables,
+figures and the HTML report are made from all of them. docs/training.md defines every number.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import cast
+
+import nibabel as nib
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from omegaconf import OmegaConf
+from safetensors.torch import load_file
+from torch import nn
+from tqdm import tqdm
+
+from meshnet.cohort.bids import CohortError
+from meshnet.cohort.prepare import Row, read_grid, read_index
+from meshnet.model.checkpoint import load_checkpoint
+from meshnet.model.network import model_from
+from meshnet.model.spec import SpecError
+from meshnet.scan.nifti import new_header, save_labels
+from meshnet.scan.orientation import CONFORMED, reorient
+from meshnet.score.metrics import lesion_scores
+from meshnet.score.scores import Score, data_of, read_scores, write_scores
+from meshnet.train.baselines import BASELINES, MESHNETS
+from meshnet.train.config import ConfigError, TrainConfig, resolve
+from meshnet.train.networks import build_network
+from meshnet.train.run_folder import is_finished, trained_cases
+from meshnet.train.sources import load_case
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; 0 on success, 2 where a run or the data can't be used."""
+    args = _parser().parse_args(arguments)
+    device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    try:
+        runs = find_runs(args.runs)
+        scores = [
+            s
+            for run in tqdm(runs, desc="runs", disable=None)
+            for s in score_run(run, args.data, args.checkpoint, device)
+        ]
+        from meshnet.score.report import write_report  # matplotlib takes seconds to load
+
+        write_report(scores, args.data, args.out, reference=args.reference)
+    except (ConfigError, CohortError, SpecError, OSError, ValueError) as error:
+        print(f"meshnet-evaluate: {error}", file=sys.stderr)
+        return 2
+    print(f"{args.out / 'report.html'}: {len(scores)} scores of {len(runs)} runs")
+    return 0
+
+
+def find_runs(paths: Iterable[Path]) -> list[Path]:
+    """Finished run folders at or under the paths; others are named. Raises ConfigError for none."""
+    found = sorted({c.parent for p in paths for c in [p / "config.yaml", *p.rglob("config.yaml")] if c.is_file()})
+    finished = [run for run in found if is_finished(run)]
+    for run in found:
+        if run not in finished:
+            print(f"left out: {run}: not trained to its end (no finished.json); resume it first", file=sys.stderr)
+    if not finished:
+        raise ConfigError(f"{', '.join(map(str, paths))}: no finished run; expected folders written by meshnet-train")
+    return finished
+
+
+def score_run(run: Path, data: Path, checkpoint: str, device: torch.device) -> list[Score]:
+    """Scores of a run on its outer test fold; kept ones where they are of these weights and this data. Raises
+    ConfigError where the data have been split anew, so that the run would be tested on what it has trained on."""
+    weights = run / checkpoint / "weights.safetensors"
+    table = run / f"scores-{checkpoint}.csv"
+    newest = max(path.stat().st_mtime_ns for path in (weights, data / "index.csv") if path.is_file())
+    if table.is_file() and table.stat().st_mtime_ns > newest and data_of(table) == str(data.resolve()):
+        return read_scores(table)
+    config = resolve(OmegaConf.load(run / "config.yaml"))  # type: ignore[arg-type]
+    rows = [r for r in read_index(data) if r.outer_fold == config.fold]
+    if not rows:
+        raise ConfigError(f"{run}: {data} has no test cases for fold {config.fold}")
+    seen = sorted({r.name for r in rows} & (trained_cases(run) or set()))
+    if seen:
+        raise ConfigError(
+            f"{run}: trained on {len(seen)} of the {len(rows)} cases that {data} has in test fold {config.fold} "
+            f"({', '.join(seen[:3])}…); expected the folds it was trained with: give that folder, or train again"
+        )
+    title, parameters = _title(config)
+    scores = []
+    network: nn.Module | None = None
+    for row in tqdm(rows, desc=run.name, unit="case", leave=False, disable=None):
+        item = load_case(data, row, config.data.orientation)
+        if network is None:
+            size = (item.image.shape[0], item.image.shape[1], item.image.shape[2])
+            network = load_network(run / checkpoint, config, size).to(device)
+        predicted = segment(network, item.image, device)
+        saved = _save_prediction(
+            run / f"predictions-{checkpoint}",
+            data,
+            row,
+            reorient(predicted, start=config.data.orientation, end=CONFORMED),
+        )
+        _, voxel_size_mm = read_grid(data)
+        values = lesion_scores(predicted > 0, item.labels > 0, (voxel_size_mm,) * 3)
+        scores.append(Score(title, parameters, config.fold, config.restart, row.subject, row.name, saved, values))
+    write_scores(table, scores, data)
+    return scores
+
+
+def load_network(folder: Path, config: TrainConfig, size: tuple[int, int, int]) -> nn.Module:
+    """The trained network of a run in evaluation mode."""
+    if config.model.kind == "meshnet":
+        spec, weights = load_checkpoint(folder)
+        return model_from(spec.architecture, weights)
+    network = build_network(config, size)
+    network.load_state_dict(load_file(folder / "weights.safetensors"))
+    return network.eval()
+
+
+@torch.inference_mode()
+def segment(network: nn.Module, image: NDArray[np.float32], device: torch.device) -> NDArray[np.uint8]:
+    """Labels uint8 [D, H, W] of a normalised image; half precision on CUDA, as in training."""
+    batch = torch.from_numpy(image)[None, None].to(device)
+    with torch.autocast(device.type, dtype=torch.float16, enabled=device.type == "cuda"):
+        labels = network(batch)[0].argmax(dim=0)
+    return cast(NDArray[np.uint8], labels.to("cpu", torch.uint8).numpy())
+
+
+def _save_prediction(folder: Path, data: Path, row: Row, labels: NDArray[np.uint8]) -> Path:
+    image = cast(nib.Nifti1Image, nib.load(data / row.labels))
+    header = new_header(np.asarray(image.affine, np.float64), labels.shape, code=1)
+    path = folder / f"{row.name}.nii.gz"
+    save_labels(path, labels, header)
+    return path
+
+
+def _title(config: TrainConfig) -> tuple[str, int]:
+    """Name and parameter count of the model as in the paper's table."""
+    if config.model.kind != "meshnet":
+        baseline = BASELINES[config.model.kind]
+        return baseline.title, baseline.parameters
+    network = build_network(config)
+    count = sum(p.numel() for p in network.parameters())
+    known = {parameters: title for title, parameters in MESHNETS.values()}
+    return known.get(count, f"MeshNet-{config.model.channels} ({config.model.activation})"), count
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="meshnet-evaluate", description="Score trained models on their outer test folds and write the report."
+    )
+    parser.add_argument("runs", type=Path, nargs="+", help="run folders of meshnet-train, or folders of them")
+    parser.add_argument("--data", type=Path, required=True, help="folder of meshnet-prepare the runs were trained on")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="folder for tables, figures and report.html")
+    parser.add_argument(
+        "--reference", default="MeshNet-26", help="model every other is tested against (default %(default)s)"
+    )
+    parser.add_argument(
+        "--checkpoint", choices=("last", "best"), default="last", help="which weights (default last, the paper's)"
+    )
+    parser.add_argument("--device", default="", help="cpu, cuda, cuda:1, ... (default: cuda where there is one)")
+    return parser

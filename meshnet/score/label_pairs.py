@@ -1,0 +1,99 @@
+"""Which label file of one folder belongs to which of another, by their names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from meshnet.scan.label_files import LABEL_ENDINGS
+from meshnet.scan.scan_paths import is_hidden, is_label_file, stem_of
+from meshnet.scan.scan_stream import ScanError
+
+SUFFIXES = (".nii", ".nii.gz", ".mgh", ".mgz")
+
+#: BIDS entities that tell scans apart, and those that only say what a derived file is.
+_OF_SCANS = re.compile(r"(?:^|_)(sub|ses|acq|run)-([A-Za-z0-9]+)")
+_OF_LABELS = re.compile(r"_(?:desc|label)-[A-Za-z0-9]+")
+
+
+def find_labels(source: Path) -> tuple[list[Path], list[Path]]:
+    """A file as given, or a folder's label files and what else was found there and left out.
+
+    Where nothing in a folder is a label file by name or header, all its volumes are taken for some. Raises
+    ScanError for a path that isn't there or a folder without volumes.
+    """
+    if not source.exists():
+        raise ScanError(f"{source}: no such file or folder; check the path")
+    if not source.is_dir():
+        return [source], []
+    volumes = sorted(p for p in source.rglob("*") if _is_volume(p, source))
+    if not volumes:
+        raise ScanError(f"{source}: no label files in this folder; expected files ending in {', '.join(SUFFIXES)}")
+    labels = [path for path in volumes if is_label_file(path)]
+    others = set(volumes) - set(labels)
+    return (labels, sorted(others)) if labels else (volumes, [])
+
+
+def pair_up(results: Sequence[Path], references: Sequence[Path]) -> tuple[list[tuple[Path, Path]], list[str]]:
+    """Pairs of a result and its reference, and a sentence for every file that has not exactly one partner.
+
+    Several results (of several models) may share a reference.
+    """
+    pairs: list[tuple[Path, Path]] = []
+    problems: list[str] = []
+    named: set[Path] = set()
+    for result in results:
+        fitting = references_of(result, references)
+        named.update(fitting)
+        if len(fitting) == 1:
+            pairs.append((result, fitting[0]))
+        elif fitting:
+            several = ", ".join(str(path) for path in fitting[:3])
+            problems.append(f"{result}: {len(fitting)} references fit it ({several}); give the two files by name")
+        else:
+            problems.append(
+                f"{result}: no reference fits it; expected a file whose name it begins with, or of the same sub-…"
+            )
+    problems += [f"{path}: no result for this reference" for path in references if path not in named]
+    return pairs, problems
+
+
+def references_of(result: Path, references: Sequence[Path]) -> list[Path]:
+    """The references with the longest name that the result's begins with; where there is none, of the same subject.
+
+    `sub-01_T2w_t2-lesion` begins with `sub-01_T2w_mask` and with `sub-01_T2w_desc-lesion_mask`: what says that a
+    file is a mask doesn't count. Of the same subject, those of the same session, acquisition and run come first;
+    a reference that names another one is none.
+    """
+    stem = stem_of(result)
+    names = {path: scan_name(path) for path in references}
+    beginning = [path for path, name in names.items() if f"{stem}_".startswith(f"{name}_")]
+    if beginning:
+        longest = max(len(names[path]) for path in beginning)
+        return [path for path in beginning if len(names[path]) == longest]
+    own = _entities(result)
+    if "sub" not in own:
+        return []
+    entities = {path: _entities(path) for path in references}
+    same = [path for path, theirs in entities.items() if theirs == own]
+    return same or [
+        path
+        for path, theirs in entities.items()
+        if "sub" in theirs and all(own[key] == theirs[key] for key in own.keys() & theirs.keys())
+    ]
+
+
+def scan_name(reference: Path) -> str:
+    """The reference's name without what says that it is a mask: that of the scan, in most data sets."""
+    name = _OF_LABELS.sub("", stem_of(reference))
+    ending = next((e for e in LABEL_ENDINGS if name.lower().endswith(e)), "")
+    return name[: len(name) - len(ending)]
+
+
+def _entities(path: Path) -> dict[str, str]:
+    return dict(_OF_SCANS.findall(stem_of(path)))
+
+
+def _is_volume(path: Path, folder: Path) -> bool:
+    return path.name.lower().endswith(SUFFIXES) and not path.is_dir() and not is_hidden(path, folder)

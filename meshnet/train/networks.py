@@ -1,0 +1,264 @@
+"""Configuration to network, and network to a folder on disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from pydantic import ValidationError
+from safetensors.torch import save_file
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from meshnet.model.checkpoint import load_checkpoint, save_checkpoint
+from meshnet.model.network import MeshNet, weights_of
+from meshnet.model.refine import coarsened_weights, is_finer, refined_weights
+from meshnet.model.spec import (
+    Architecture,
+    BatchNorm,
+    GroupNorm,
+    InputSpec,
+    ModelSpec,
+    NoNorm,
+    Provenance,
+    WeightsFile,
+    make_labels,
+)
+from meshnet.train.baselines import build_baseline
+from meshnet.train.config import ConfigError, TrainConfig
+
+_NORMS: dict[str, NoNorm | BatchNorm | GroupNorm] = {
+    "none": NoNorm(),
+    "batch": BatchNorm(),
+    "group": GroupNorm(affine=True),
+}
+
+
+def architecture_of(config: TrainConfig) -> Architecture:
+    """The MeshNet a configuration asks for. Raises ConfigError."""
+    m = config.model
+    if m.norm not in _NORMS:
+        raise ConfigError(f"model.norm: expected one of {', '.join(_NORMS)}, got {m.norm!r}")
+    try:
+        return Architecture(
+            channels=m.channels,
+            classes=len(config.data.labels),
+            dilations=tuple(m.dilations),
+            activation=cast(Literal["relu", "elu", "gelu", "gelu_tanh"], m.activation),
+            norm=_NORMS[m.norm],
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise ConfigError(f"model.{key}: {first['msg']}, got {first['input']!r}") from error
+
+
+def build_network(config: TrainConfig, size: tuple[int, int, int] = (256, 256, 256)) -> nn.Module:
+    """A freshly initialised network, or one that starts from `model.init_from` (a model folder).
+
+    size: of the volumes; only some baselines depend on it.
+    """
+    if config.model.kind != "meshnet":
+        return _baseline(config, size)
+    network = MeshNet(architecture_of(config))
+    for module in network.modules():
+        if isinstance(module, nn.Conv3d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    if config.model.init_from:
+        _start_from(network, Path(config.model.init_from))
+    return _Checkpointed(network) if config.trainer.checkpoint_activations else network
+
+
+def _baseline(config: TrainConfig, size: tuple[int, int, int]) -> nn.Module:
+    try:
+        network = build_baseline(config.model.kind, size, len(config.data.labels))
+    except ValueError as error:
+        raise ConfigError(f"model.kind: {error} (or meshnet)") from error
+    if config.trainer.checkpoint_activations:
+        for block in _blocks(network):
+            _checkpoint_block(block)
+    return network
+
+
+def _blocks(module: nn.Module) -> Iterator[nn.Module]:
+    """The parts of a network that have parameters, containers taken apart: stages, encoder and decoder blocks."""
+    for child in module.children():
+        if isinstance(child, nn.Sequential | nn.ModuleList) or type(child).__name__ == "SkipConnection":
+            yield from _blocks(child)
+        elif next(child.parameters(), None) is not None:
+            yield child
+
+
+def _checkpoint_block(block: nn.Module) -> None:
+    """In training, keep only the inputs of this block and compute the rest again in the backward pass. Its
+    `forward` is replaced rather than the block wrapped, so that names of weights stay as they are."""
+    plain = block.forward
+
+    def forward(*inputs: Any, **options: Any) -> Any:
+        if not (block.training and torch.is_grad_enabled()):
+            return plain(*inputs, **options)
+        return checkpoint(plain, *inputs, use_reentrant=False, context_fn=partial(_contexts, block), **options)
+
+    block.forward = forward
+
+
+def _start_from(network: MeshNet, folder: Path) -> None:
+    """Copy the body of another MeshNet of the same width; its classifier too where the classes agree. A network of
+    half the dilations (trained on voxels twice the size) becomes the start of this finer one, and a refined one that of
+    the coarse one it was made from."""
+    spec, weights = load_checkpoint(folder)
+    theirs, ours = spec.architecture, network.architecture
+    try:
+        if is_finer(theirs, ours):
+            weights = refined_weights(theirs, weights, ours)
+        elif is_finer(ours, theirs):
+            weights = coarsened_weights(theirs, weights, ours)
+    except ValueError as error:
+        raise ConfigError(f"model.init_from: {folder}: {error}") from error
+    state = network.state_dict()
+    body = {k: torch.from_numpy(v) for k, v in weights.items() if not k.startswith("classifier.")}
+    wrong = [k for k, v in body.items() if k not in state or state[k].shape != v.shape]
+    if wrong:
+        raise ConfigError(f"model.init_from: {folder} has another {wrong[0]}; expected the same channels and norm")
+    state.update(body)
+    if spec.architecture.classes == network.architecture.classes:
+        state.update({k: torch.from_numpy(v) for k, v in weights.items() if k.startswith("classifier.")})
+    network.load_state_dict(state)
+
+
+def _contexts(layer: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """Contexts of a block's forward pass and of its repetition in the backward pass."""
+    return nullcontext(), _no_running_statistics(layer)
+
+
+@contextmanager
+def _no_running_statistics(layer: nn.Module) -> Iterator[None]:
+    """The repetition must not count its batch once more in the running statistics of BatchNorm."""
+    norms = [m for m in layer.modules() if isinstance(m, nn.BatchNorm3d)]
+    momenta = [m.momentum for m in norms]
+    try:
+        for norm in norms:
+            norm.momentum = 0.0
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+
+
+class _Checkpointed(nn.Module):
+    """MeshNet that keeps only the blocks' inputs and computes the rest again in the backward pass."""
+
+    def __init__(self, network: MeshNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        x = image
+        for layer in self.network.layers:
+            if self.training:
+                x = checkpoint(layer, x, use_reentrant=False, context_fn=partial(_contexts, layer))
+            else:
+                x = layer(x)
+        logits: torch.Tensor = self.network.classifier(x)
+        return logits
+
+
+def bare(network: nn.Module) -> nn.Module:
+    """The network without the checkpointing wrapper."""
+    return network.network if isinstance(network, _Checkpointed) else network
+
+
+def freeze_norm(network: nn.Module) -> None:
+    """BatchNorm uses its running statistics from here on (its affine part still learns), so that
+    training on patches and inference on whole volumes compute the same function."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            module.eval()
+
+
+def bytes_needed(config: TrainConfig, shape: tuple[int, ...]) -> int:
+    """Lower bound on device memory of one training step of MeshNet: activations kept for the backward
+    pass (block inputs with checkpointing and one block's own; else four tensors a block), 2 bytes a
+    value in mixed precision."""
+    m = config.model
+    voxels = shape[0] * shape[1] * shape[2]
+    blocks = len(m.dilations)
+    kept = blocks + 5 if config.trainer.checkpoint_activations else 4 * blocks
+    width = 4 if config.trainer.precision == "32-true" else 2
+    return voxels * (m.channels * kept * width + 2 * 4 * len(config.data.labels))
+
+
+def check_memory(config: TrainConfig, shape: tuple[int, ...], device: torch.device) -> None:
+    """Raise MemoryError with the bytes needed where the GPU cannot hold one step."""
+    if device.type != "cuda" or config.model.kind != "meshnet":
+        return
+    needed, total = bytes_needed(config, shape), torch.cuda.get_device_properties(device).total_memory
+    if needed > total:
+        raise MemoryError(
+            f"{torch.cuda.get_device_name(device)} has {total:,} bytes, one step on {shape} needs at least {needed:,}; "
+            f"use trainer.checkpoint_activations=true, fewer model.channels, or a larger GPU"
+        )
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a saved network says of its training: data and their conformed grid (voxels along each axis, mm), command,
+    commit of the code, validation Dice (None where there was no validation)."""
+
+    data: str
+    size: int
+    voxel_size_mm: float
+    command: str
+    commit: str
+    validation_dice: float | None
+
+
+def save_network(folder: Path, network: nn.Module, config: TrainConfig, about: Trained) -> None:
+    """Write a model folder with full description and provenance."""
+    network = bare(network)
+    provenance = Provenance(
+        source="trained in this project",
+        data=about.data,
+        command=about.command,
+        commit=about.commit,
+        license=config.license,
+    )
+    if not isinstance(network, MeshNet):
+        _save_baseline(folder, network, config, provenance)
+        return
+    spec = ModelSpec(
+        id=config.id,
+        name=config.name,
+        description=config.description,
+        task="tissue" if config.data.task == "tissue" else "stroke lesion",
+        modality=tuple(config.data.modality),
+        architecture=network.architecture,
+        input=InputSpec(
+            size=(about.size, about.size, about.size),
+            voxel_size_mm=about.voxel_size_mm,
+            orientation=config.data.orientation,
+        ),
+        labels=make_labels(config.data.labels),
+        provenance=provenance,
+        metrics={} if about.validation_dice is None else {"validation_dice": round(about.validation_dice, 4)},
+        weights=WeightsFile(sha256="0" * 64),
+    )
+    save_checkpoint(folder, spec, weights_of(network))
+
+
+def _save_baseline(folder: Path, network: nn.Module, config: TrainConfig, provenance: Provenance) -> None:
+    """A baseline has no ModelSpec (no engine runs it): its weights, name and provenance for meshnet-evaluate."""
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / "weights.partial"
+    save_file({k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}, partial)
+    partial.replace(folder / "weights.safetensors")
+    about = {"baseline": config.model.kind, "provenance": provenance.model_dump()}
+    (folder / "baseline.json").write_text(json.dumps(about, indent=2) + "\n")

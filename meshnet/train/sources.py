@@ -1,0 +1,212 @@
+"""Where training volumes come from: prepared folders, or scans rendered on the fly.
+
+Both kinds answer "which item is step n?" by number alone, so that a resumed run sees exactly what an
+uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, cast, get_args
+
+import nibabel as nib
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from meshnet.cohort.prepare import Row, read_grid, read_index
+from meshnet.cohort.splits import OUTER_FOLDS
+from meshnet.model.spec import MinMax
+from meshnet.scan.normalize import normalize
+from meshnet.scan.orientation import reorient
+from meshnet.synth.anatomy import cached_anatomies
+from meshnet.synth.draw import Contrast, SynthConfig, Task
+from meshnet.synth.lesion import load_lesion_masks
+from meshnet.synth.subject import Synthesizer, training_patch
+from meshnet.train.config import ConfigError, DataConfig, Stage, TrainConfig
+
+
+@dataclass(frozen=True)
+class Item:
+    """image: float32 [D, H, W], normalised; labels: uint8 [D, H, W]; name of the subject."""
+
+    image: NDArray[np.float32]
+    labels: NDArray[np.uint8]
+    name: str
+
+
+class Source(Protocol):
+    """Training items by step, and a fixed list of validation items (may be empty). size, voxel_size_mm: the conformed
+    grid that the network is for (training items may be patches of it). cases: names of all that is trained on or
+    validated with, sorted; none where subjects are drawn."""
+
+    size: int
+    voxel_size_mm: float
+    steps: int
+    steps_per_epoch: int
+    description: str
+    cases: Sequence[str]
+
+    def item(self, step: int) -> Item: ...
+
+    def validation_count(self) -> int: ...
+
+    def validation_item(self, index: int) -> Item: ...
+
+
+class SynthSource:
+    """Rendered subjects; step n is the subject of seed (run's seed, n), in the stage n falls in."""
+
+    size = 256
+    voxel_size_mm = 1.0
+    cases: Sequence[str] = ()
+    #: Seeds of validation subjects lie far from those of training steps.
+    _VALIDATION_SEED = 10**9
+
+    def __init__(self, config: DataConfig, seed: int) -> None:
+        if not config.stages:
+            raise ConfigError("data.stages: synthetic training needs at least one stage {steps, size, voxel_size_mm}")
+        cache = Path(config.cache)
+        lesions = None
+        if config.task == "lesion":
+            held_out = json.loads(Path(config.held_out).read_text())["lesions"] if config.held_out else []
+            lesions = load_lesion_masks(Path(config.lesions), cache, skip=held_out, size_power=config.lesion_size_power)
+        synth = SynthConfig(
+            task=_task(config.task),
+            contrasts=_contrasts(config),
+            lesion_probability=config.lesion_probability,
+            sulci_probability=config.sulci_probability,
+            sulci=config.sulci,
+            outside_texture=config.outside_texture,
+        )
+        self._synthesizer = Synthesizer(cached_anatomies(cache, Path(config.templates)), synth, lesions)
+        self._stages = config.stages
+        self._margin_mm = config.margin_mm
+        self._seed = seed
+        self._validation_subjects = config.validation_subjects
+        self.steps = sum(stage.steps for stage in config.stages)
+        self.steps_per_epoch = self.steps
+        self.description = f"{self.steps} synthetic {config.task} patches from ICBM152 and Colin27" + (
+            f" and {len(lesions.masks)} real lesion masks" if lesions else ""
+        )
+
+    def item(self, step: int) -> Item:
+        stage = self._stage(step)
+        return self._render(self._seed * 10_000_019 + step, stage)
+
+    def validation_count(self) -> int:
+        return self._validation_subjects
+
+    def validation_item(self, index: int) -> Item:
+        return self._render(self._VALIDATION_SEED + index, self._stages[-1])
+
+    def _render(self, seed: int, stage: Stage) -> Item:
+        low, high = stage.voxel_size_mm
+        voxel_size_mm = float(np.random.default_rng((seed, 2)).uniform(low, high))
+        size = (stage.size[0], stage.size[1], stage.size[2])
+        scan = training_patch(self._synthesizer, seed, size, voxel_size_mm, self._margin_mm)
+        return Item(scan.image, scan.labels, f"synthetic-{seed}")
+
+    def _stage(self, step: int) -> Stage:
+        for stage in self._stages:
+            if step < stage.steps:
+                return stage
+            step -= stage.steps
+        return self._stages[-1]
+
+
+class PreparedSource:
+    """A folder of meshnet-prepare: the training cases of one fold, shuffled anew every epoch.
+
+    With `data.inner_fold` the validation cases are that inner fold of the outer fold's training set;
+    without it, the whole training set is trained on and there is no validation (as for the final models:
+    the outer test fold is never looked at before meshnet-evaluate).
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        folder = Path(config.data.folder)
+        rows = [r for r in read_index(folder) if r.outer_fold != config.fold]
+        inner = config.data.inner_fold
+        inner_of = [(r.inner_fold_0, r.inner_fold_1, r.inner_fold_2)[config.fold] for r in rows]
+        self._train = [r for r, i in zip(rows, inner_of, strict=True) if inner is None or i != inner]
+        self._validation = [r for r, i in zip(rows, inner_of, strict=True) if inner is not None and i == inner]
+        if not self._train:
+            raise ConfigError(f"{folder}: no training cases for fold={config.fold} data.inner_fold={inner}")
+        self.cases: Sequence[str] = sorted(r.name for r in rows)
+        self.size, self.voxel_size_mm = read_grid(folder)
+        self._folder = folder
+        self._seed = config.seed + 1000 * config.restart
+        self._orientation = config.data.orientation
+        self.steps_per_epoch = len(self._train)
+        self.steps = config.trainer.epochs * self.steps_per_epoch
+        self.description = f"{len(self._train)} prepared cases of {folder.name}, all but outer fold {config.fold}"
+
+    def item(self, step: int) -> Item:
+        epoch, position = divmod(step, len(self._train))
+        order = np.random.default_rng((self._seed, epoch)).permutation(len(self._train))
+        return self._load(self._train[order[position]])
+
+    def validation_count(self) -> int:
+        return len(self._validation)
+
+    def validation_item(self, index: int) -> Item:
+        return self._load(self._validation[index])
+
+    def _load(self, row: Row) -> Item:
+        return load_case(self._folder, row, self._orientation)
+
+
+def load_case(folder: Path, row: Row, orientation: str) -> Item:
+    """One prepared case as the network sees it: axes in `orientation`, min-max to [0, 1]."""
+    image, labels = (
+        np.asarray(cast(nib.Nifti1Image, nib.load(folder / name)).dataobj) for name in (row.image, row.labels)
+    )
+    normalized = normalize(reorient(image, end=orientation), MinMax())
+    return Item(normalized, reorient(labels.astype(np.uint8), end=orientation), row.name)
+
+
+def _task(name: str) -> Task:
+    if name not in get_args(Task):
+        raise ConfigError(f"data.task: expected tissue or lesion, got {name!r}")
+    return cast(Task, name)
+
+
+def _contrasts(config: DataConfig) -> dict[Contrast, float]:
+    if not config.contrasts or set(config.contrasts) - set(get_args(Contrast)):
+        known = ", ".join(get_args(Contrast))
+        raise ConfigError(f"data.contrasts: expected weights for {known}, got {dict(config.contrasts)}")
+    return {cast(Contrast, kind): weight for kind, weight in config.contrasts.items()}
+
+
+class Steps(Dataset[tuple[Tensor, Tensor]]):
+    """Training steps `start..stop` of a source as (image [1, D, H, W], labels int64 [D, H, W])."""
+
+    def __init__(self, source: Source, start: int, stop: int) -> None:
+        self._source, self._start, self._stop = source, start, stop
+
+    def __len__(self) -> int:
+        return self._stop - self._start
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return as_tensors(self._source.item(self._start + index))
+
+
+def as_tensors(item: Item) -> tuple[Tensor, Tensor]:
+    """(image float32 [1, D, H, W], labels int64 [D, H, W])."""
+    return torch.from_numpy(item.image)[None], torch.from_numpy(item.labels.astype(np.int64))
+
+
+def open_source(config: TrainConfig) -> Source:
+    """The data source a configuration asks for. Raises ConfigError."""
+    if config.data.source == "synth":
+        return SynthSource(config.data, config.seed + 1000 * config.restart)
+    if config.data.source == "prepared":
+        if not 0 <= config.fold < OUTER_FOLDS:
+            raise ConfigError(f"fold: expected 0..{OUTER_FOLDS - 1}, got {config.fold}")
+        return PreparedSource(config)
+    raise ConfigError(f"data.source: expected prepared or synth, got {config.data.source!r}")

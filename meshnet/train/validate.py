@@ -1,0 +1,30 @@
+"""Validation during training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+
+from meshnet.train.sources import Source, as_tensors
+
+
+@torch.inference_mode()
+def validate(fabric: Fabric, model: nn.Module, source: Source) -> float | None:
+    """Mean over validation subjects and foreground classes present in them of Dice; None without any."""
+    model.eval()
+    scores: list[float] = []
+    for index in range(source.validation_count()):
+        image, labels = (t.to(fabric.device) for t in as_tensors(source.validation_item(index)))
+        predicted = model(image[None])[0].argmax(dim=0)
+        scores.extend(_foreground_dice(predicted, labels))
+    return sum(scores) / len(scores) if scores else None
+
+
+def _foreground_dice(predicted: Tensor, labels: Tensor) -> Iterator[float]:
+    for index in range(1, int(max(labels.max(), predicted.max())) + 1):
+        p, t = predicted == index, labels == index
+        if t.any():
+            yield float(2 * (p & t).sum() / (p.sum() + t.sum()))

@@ -1,0 +1,203 @@
+"""meshnet-prepare on a data set in ARC's layout."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from meshnet.cohort.bids import CohortError, find_bids, find_pairs
+from meshnet.cohort.prepare import main, read_index
+from meshnet.cohort.splits import PAPER_QUARTILES, deal_folds, nested_folds, quartile
+from meshnet.scan.nifti import LABEL_INTENT
+from meshnet.score.metrics import dice
+from tests.helpers.make_arc import EMPTY_LESION, MISSING_MASK, OTHER_ACQUISITION, WRONG_GRID, make_arc
+
+SMALL = ["--size", "64", "--voxel-size-mm", "3", "--workers", "1"]
+
+
+@pytest.fixture(scope="module")
+def arc(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("arc")
+    make_arc(root, subjects=9)
+    return root
+
+
+@pytest.fixture(scope="module")
+def prepared(arc: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("prepared")
+    assert main([str(arc), str(out), *SMALL]) == 0
+    return out
+
+
+def test_every_usable_scan_is_indexed_once(arc: Path, prepared: Path) -> None:
+    rows = read_index(prepared)
+    broken = (WRONG_GRID, EMPTY_LESION)
+    usable = [c.name for c in find_bids(arc, ["spc3", "spc3p2"])[0] if c.subject not in broken]
+    assert sorted(r.name for r in rows) == sorted(usable)
+    assert len(rows) == 10
+    assert Counter(r.acquisition for r in rows) == {"spc3p2": 6, "spc3": 4}
+
+
+def test_every_other_scan_is_listed_with_its_reason(prepared: Path) -> None:
+    with (prepared / "excluded.csv").open() as file:
+        reasons = {line["name"].split("_")[0]: line["reason"] for line in csv.DictReader(file)}
+    assert "no lesion mask" in reasons[f"sub-{MISSING_MASK}"]
+    assert "grid" in reasons[f"sub-{WRONG_GRID}"]
+    assert "empty" in reasons[f"sub-{EMPTY_LESION}"]
+    assert "'tse3' is not in the cohort" in reasons[f"sub-{OTHER_ACQUISITION}"]
+
+
+def test_image_and_labels_share_the_conformed_grid(prepared: Path) -> None:
+    for row in read_index(prepared):
+        image, labels = nib.load(prepared / row.image), nib.load(prepared / row.labels)
+        assert image.shape == labels.shape == (64, 64, 64)
+        assert nib.aff2axcodes(image.affine) == ("L", "I", "A")
+        np.testing.assert_array_equal(image.affine, labels.affine)
+        assert (image.header["intent_code"], labels.header["intent_code"]) == (0, LABEL_INTENT)
+        assert np.count_nonzero(labels.dataobj) == row.lesion_voxels
+
+
+def test_the_lesion_stays_on_the_bright_voxels_on_every_geometry(prepared: Path) -> None:
+    for row in read_index(prepared):
+        image, labels = (np.asarray(nib.load(prepared / name).dataobj) for name in (row.image, row.labels))
+        assert dice(image > 0.62 * image.max(), labels > 0) > 0.85, row.name
+
+
+def test_a_second_run_does_nothing_new(arc: Path, prepared: Path) -> None:
+    before = {p: p.stat().st_mtime_ns for p in (prepared / "volumes").iterdir()}
+    assert main([str(arc), str(prepared), *SMALL]) == 0
+    assert {p: p.stat().st_mtime_ns for p in (prepared / "volumes").iterdir()} == before
+
+
+def test_a_volume_that_was_lost_is_made_again(arc: Path, prepared: Path) -> None:
+    lost = prepared / read_index(prepared)[0].labels
+    content = np.asarray(nib.load(lost).dataobj)
+    lost.unlink()
+    assert main([str(arc), str(prepared), *SMALL]) == 0
+    np.testing.assert_array_equal(np.asarray(nib.load(lost).dataobj), content)
+
+
+def test_a_folder_of_another_grid_is_refused(arc: Path, prepared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(arc), str(prepared), "--size", "32", "--voxel-size-mm", "6"]) == 2
+    assert "use another folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [("--size", "0"), ("--size", "1"), ("--size", "-8"), ("--voxel-size-mm", "-4"), ("--voxel-size-mm", "0")]
+    + [("--voxel-size-mm", text) for text in ("nan", "inf", "two")],
+)
+def test_a_grid_that_cannot_be_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: str, value: str
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([str(tmp_path), str(tmp_path / "out"), f"{flag}={value}"])
+    assert f"got {value}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("damage", ["cut in the voxels", "cut in the header", "flipped bits", "no image"])
+def test_an_unreadable_mask_leaves_out_its_case_by_name(tmp_path: Path, damage: str) -> None:
+    names = make_arc(tmp_path / "bids", subjects=6, broken=False)
+    case = next(c for c in find_bids(tmp_path / "bids", [])[0] if c.name == names[0])
+    content = case.mask.read_bytes()
+    case.mask.write_bytes(
+        {
+            "cut in the voxels": content[: len(content) // 2],
+            "cut in the header": content[:40],
+            "flipped bits": content[:200] + bytes(255 - b for b in content[200:]),
+            "no image": b"not an image",
+        }[damage]
+    )
+    assert main([str(tmp_path / "bids"), str(tmp_path / "out"), *SMALL]) == 0
+    assert names[0] not in {row.name for row in read_index(tmp_path / "out")}
+    with (tmp_path / "out" / "excluded.csv").open() as file:
+        (left_out,) = csv.DictReader(file)
+    assert left_out["name"] == names[0]
+    assert str(case.mask) in left_out["reason"]
+    assert "get the file again" in left_out["reason"]
+
+
+def test_a_call_without_any_usable_case_does_not_bind_the_folder_to_its_settings(tmp_path: Path) -> None:
+    make_arc(tmp_path / "bids", subjects=5, broken=False)
+    far = [str(tmp_path / "bids"), str(tmp_path / "out"), "--size", "2", "--voxel-size-mm", "0.001", "--workers", "1"]
+    assert main(far) == 2
+    assert not (tmp_path / "out" / "prepared.json").exists()
+    assert main([str(tmp_path / "bids"), str(tmp_path / "out"), *SMALL]) == 0
+    assert (tmp_path / "out" / "prepared.json").is_file()
+
+
+def test_cases_that_would_move_to_another_outer_fold_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [str(tmp_path / "bids"), str(tmp_path / "out"), *SMALL]
+    make_arc(tmp_path / "bids", subjects=6, broken=False)
+    assert main(command) == 0
+    index = (tmp_path / "out" / "index.csv").read_bytes()
+    before = {row.name: row.outer_fold for row in read_index(tmp_path / "out")}
+    assert main(command) == 0
+    make_arc(tmp_path / "bids", subjects=9, broken=False)
+    assert main([str(tmp_path / "bids"), str(tmp_path / "fresh"), *SMALL]) == 0
+    moved = sum(before.get(r.name, r.outer_fold) != r.outer_fold for r in read_index(tmp_path / "fresh"))
+    assert moved > 0
+    capsys.readouterr()
+    assert main(command) == 2
+    assert f"{moved} of {len(before)} prepared cases would move to another outer fold" in capsys.readouterr().err
+    assert (tmp_path / "out" / "index.csv").read_bytes() == index
+
+
+def test_sessions_of_one_subject_share_their_folds(prepared: Path) -> None:
+    rows = [r for r in read_index(prepared) if r.subject == "M2002"]
+    assert len(rows) == 2
+    assert rows[0].outer_fold == rows[1].outer_fold
+
+
+def test_pairs_in_a_plain_folder_are_found(arc: Path, tmp_path: Path) -> None:
+    case = find_bids(arc, [])[0][0]
+    (tmp_path / "a.nii.gz").write_bytes(case.image.read_bytes())
+    (tmp_path / "a_mask.nii.gz").write_bytes(case.mask.read_bytes())
+    (tmp_path / "b.nii.gz").write_bytes(case.image.read_bytes())
+    cases, excluded = find_pairs(tmp_path)
+    assert [c.name for c in cases] == ["a"]
+    assert excluded[0].reason == "no b_mask.nii.gz beside it"
+
+
+def test_a_folder_without_scans_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CohortError, match="expected a BIDS data set"):
+        find_bids(tmp_path, [])
+
+
+def test_folds_are_balanced_within_every_stratum() -> None:
+    subjects = [f"s{i}" for i in range(97)]
+    strata = [f"{i % 4} {'ab'[i % 3 == 0]}" for i in range(97)]
+    folds = deal_folds(subjects, strata, 3, seed=4)
+    assert max(Counter(folds).values()) - min(Counter(folds).values()) <= 1
+    for stratum in set(strata):
+        counts = Counter(f for f, s in zip(folds, strata, strict=True) if s == stratum)
+        assert max(counts.values()) - min(counts.values()) <= 1
+
+
+def test_inner_folds_partition_the_training_set_of_each_outer_fold() -> None:
+    subjects = [f"s{i}" for i in range(30)]
+    outer, inner = nested_folds(subjects, ["x"] * 30, seed=0)
+    for fold in range(3):
+        tested = [i for i in range(30) if outer[i] == fold]
+        assert [i for i in range(30) if inner[fold][i] == -1] == tested
+        assert set(inner[fold]) == {-1, 0, 1, 2}
+
+
+def test_the_same_seed_deals_the_same_folds_whatever_the_order_of_rows() -> None:
+    subjects = [f"s{i}" for i in range(20)]
+    forward = dict(zip(subjects, deal_folds(subjects, ["x"] * 20, 3, 1), strict=True))
+    backward = dict(zip(subjects[::-1], deal_folds(subjects[::-1], ["x"] * 20, 3, 1), strict=True))
+    assert forward == backward
+    assert deal_folds(subjects, ["x"] * 20, 3, 2) != list(forward.values())
+
+
+def test_quartiles_of_the_paper_include_their_upper_bound() -> None:
+    assert [quartile(v, PAPER_QUARTILES) for v in (204, 33619, 33620, 67891, 128314, 363885)] == [0, 0, 1, 1, 2, 3]

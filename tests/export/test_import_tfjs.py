@@ -1,0 +1,290 @@
+"""TF.js layers folders: brainchop's conventions, and every refusal by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from export.import_model import Answers, import_model
+from meshnet.model.spec import BatchNorm, GroupNorm, MinMax, NoNorm, SpecError, make_labels
+
+INPUT = Answers(normalization=MinMax(), orientation="LIA")
+WITH_LABELS = Answers(**{**vars(INPUT), "labels": make_labels(["background", "brain"])})
+
+Layer = dict[str, Any]
+Model = dict[str, Any]
+
+
+def conv(name: str, inbound: str, filters: int, **config: Any) -> Layer:
+    kernel = config.pop("kernel", 3)
+    defaults = {"name": name, "filters": filters, "kernel_size": [kernel] * 3, "strides": [1, 1, 1], "padding": "same"}
+    defaults |= {"dilation_rate": [1, 1, 1], "data_format": "channels_last", "activation": "linear", "use_bias": True}
+    return layer("Conv3D", inbound, {**defaults, **config})
+
+
+def layer(kind: str, inbound: str, config: dict[str, Any]) -> Layer:
+    return {"class_name": kind, "config": config, "inbound_nodes": [[[inbound, 0, 0, {}]]]}
+
+
+def network(suffix: str = "", activation: str = "relu", bias: bool = True) -> list[Layer]:
+    """Input, two layers of 4 channels with dilations 1 and 2, a classifier of two classes."""
+    first, second = f"conv3d_0{suffix}", f"conv3d_1{suffix}"
+    return [
+        {
+            "class_name": "InputLayer",
+            "config": {"name": "input", "batch_input_shape": [None, 256, 256, 256, 1]},
+            "inbound_nodes": [],
+        },
+        conv(first, "input", 4, use_bias=bias),
+        layer("Activation", first, {"name": "activation_0", "activation": activation}),
+        conv(second, "activation_0", 4, dilation_rate=[2, 2, 2], use_bias=bias),
+        layer("Activation", second, {"name": "activation_1", "activation": activation}),
+        conv("output", "activation_1", 2, kernel=1),
+    ]
+
+
+def shapes(layers: list[Layer]) -> dict[str, list[int]]:
+    width, found = 1, {}
+    for entry in layers:
+        config = entry["config"]
+        if entry["class_name"] == "Conv3D":
+            found[f"{config['name']}/kernel"] = [*config["kernel_size"], width, config["filters"]]
+            if config["use_bias"]:
+                found[f"{config['name']}/bias"] = [config["filters"]]
+            width = config["filters"]
+        elif entry["class_name"] == "BatchNormalization":
+            for part in ("gamma", "beta", "moving_mean", "moving_variance"):
+                found[f"{config['name']}/{part}"] = [width]
+    return found
+
+
+def write(
+    folder: Path, layers: list[Layer], edit: Callable[[Model], object] = lambda model: None, shards: int = 1
+) -> dict[str, np.ndarray]:
+    """A TF.js folder with random positive weights; returns them by name."""
+    rng = np.random.default_rng(0)
+    arrays = {name: rng.uniform(0.1, 1, shape).astype(np.float32) for name, shape in shapes(layers).items()}
+    payload = b"".join(array.tobytes() for array in arrays.values())
+    names = [f"group1-shard{i + 1}of{shards}.bin" for i in range(shards)]
+    cuts = np.linspace(0, len(payload), shards + 1).astype(int)
+    for name, start, end in zip(names, cuts[:-1], cuts[1:], strict=True):
+        (folder / name).write_bytes(payload[start:end])
+    model: Model = {
+        "format": "layers-model",
+        "modelTopology": {
+            "model_config": {
+                "class_name": "Functional",
+                "config": {"name": "m", "layers": layers, "output_layers": [[layers[-1]["config"]["name"], 0, 0]]},
+            }
+        },
+        "weightsManifest": [
+            {
+                "paths": names,
+                "weights": [{"name": n, "shape": list(a.shape), "dtype": "float32"} for n, a in arrays.items()],
+            }
+        ],
+    }
+    edit(model)
+    (folder / "model.json").write_text(json.dumps(model))
+    return arrays
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_what_the_folder_says_is_read(tmp_path: Path, shards: int) -> None:
+    arrays = write(tmp_path, network(), shards=shards)
+    (tmp_path / "colormap.json").write_text(
+        '{"R": [0, 1], "G": [0, 2], "B": [0, 3], "labels": ["background", "brain"]}'
+    )
+    imported = import_model(tmp_path, INPUT)
+    a = imported.spec.architecture
+    assert (a.dilations, a.activation, a.norm, a.conv_bias) == ((1, 2), "relu", NoNorm(), True)
+    assert [(label.name, label.color) for label in imported.spec.labels] == [
+        ("background", (0, 0, 0)),
+        ("brain", (1, 2, 3)),
+    ]
+    kernel = imported.weights["layers.1.conv.weight"]
+    for o, i, d, h, w in ((0, 1, 2, 0, 1), (3, 2, 0, 1, 2)):
+        assert kernel[o, i, d, h, w] == arrays["conv3d_1/kernel"][d, h, w, i, o]
+
+
+def test_normalisation_orientation_and_missing_labels_are_asked_for(tmp_path: Path) -> None:
+    write(tmp_path, network())
+    with pytest.raises(SpecError, match=r"does not say the labels, normalization, orientation; say it with --labels"):
+        import_model(tmp_path, Answers())
+
+
+def test_the_suffix_gn_is_a_norm_per_channel(tmp_path: Path) -> None:
+    write(tmp_path, network("_gn", "gelu", bias=False))
+    a = import_model(tmp_path, WITH_LABELS).spec.architecture
+    assert (a.norm, a.activation, a.conv_bias) == (GroupNorm(affine=False, eps=1e-5), "gelu", False)
+    with pytest.raises(SpecError, match="--norm contradicts the source, which says group, not none"):
+        import_model(tmp_path, Answers(**{**vars(WITH_LABELS), "norm": "none"}))
+
+
+def test_batch_normalization_after_each_convolution_is_read_with_its_eps(tmp_path: Path) -> None:
+    layers = network()
+    for i in (1, 0):
+        norm = layer("BatchNormalization", f"conv3d_{i}", {"name": f"bn_{i}", "epsilon": 1e-3, "axis": [4]})
+        layers[2 * i + 2]["inbound_nodes"] = [[[f"bn_{i}", 0, 0, {}]]]
+        layers.insert(2 * i + 2, norm)
+    arrays = write(tmp_path, layers)
+    imported = import_model(tmp_path, WITH_LABELS)
+    assert imported.spec.architecture.norm == BatchNorm(eps=1e-3)
+    assert np.array_equal(imported.weights["layers.1.norm.running_var"], arrays["bn_1/moving_variance"])
+
+
+def test_an_activation_inside_the_convolution_counts(tmp_path: Path) -> None:
+    first = conv("a", "input", 4, activation="elu")
+    write(tmp_path, [network()[0], first, conv("b", "a", 4, activation="elu"), conv("c", "b", 2, kernel=1)])
+    assert import_model(tmp_path, WITH_LABELS).spec.architecture.activation == "elu"
+
+
+def test_dropout_is_left_out_and_said(tmp_path: Path) -> None:
+    layers = network()
+    layers.insert(3, layer("Dropout", "activation_0", {"name": "drop", "rate": 0.5}))
+    layers[4]["inbound_nodes"] = [[["drop", 0, 0, {}]]]
+    write(tmp_path, layers)
+    assert any("Dropout" in note for note in import_model(tmp_path, WITH_LABELS).notes)
+
+
+def test_weights_stored_as_float16_are_widened(tmp_path: Path) -> None:
+    def quantize(model: Model) -> None:
+        for entry in model["weightsManifest"][0]["weights"]:
+            entry["quantization"] = {"dtype": "float16", "original_dtype": "float32"}
+        file = tmp_path / "group1-shard1of1.bin"
+        file.write_bytes(np.frombuffer(file.read_bytes(), np.float32).astype(np.float16).tobytes())
+
+    arrays = write(tmp_path, network(), quantize)
+    kernel = import_model(tmp_path, WITH_LABELS).weights["classifier.weight"]
+    assert np.array_equal(kernel[:, :, 0, 0, 0].T, arrays["output/kernel"][0, 0, 0].astype(np.float16))
+
+
+def test_a_colour_table_of_another_class_count_is_refused_unless_labels_are_given(tmp_path: Path) -> None:
+    write(tmp_path, network())
+    (tmp_path / "colormap.json").write_text('{"R": [0], "G": [0], "B": [0], "labels": ["background"]}')
+    with pytest.raises(SpecError, match=r"colormap.json has 1 labels, the model has 2 classes; .*--labels"):
+        import_model(tmp_path, INPUT)
+    assert any("colormap.json" in note for note in import_model(tmp_path, WITH_LABELS).notes)
+
+
+def test_labels_that_contradict_the_colour_table_are_an_error(tmp_path: Path) -> None:
+    write(tmp_path, network())
+    (tmp_path / "colormap.json").write_text('{"R": [0, 9], "G": [0, 9], "B": [0, 9], "labels": ["background", "head"]}')
+    with pytest.raises(SpecError, match="--labels contradicts the source"):
+        import_model(tmp_path, WITH_LABELS)
+
+
+Edit = Callable[[list[Layer]], object]
+
+REFUSED_LAYERS: dict[str, tuple[Edit, str]] = {
+    "stride": (lambda n: n[1]["config"].update(strides=[2, 2, 2]), "layer 'conv3d_0': stride 2"),
+    "padding": (lambda n: n[1]["config"].update(padding="valid"), "layer 'conv3d_0': padding 'valid'"),
+    "groups": (lambda n: n[3]["config"].update(groups=4), "layer 'conv3d_1': groups 4"),
+    "mixed dilation": (lambda n: n[1]["config"].update(dilation_rate=[1, 2, 2]), "mixed dilation_rate"),
+    "mixed kernel": (lambda n: n[1]["config"].update(kernel_size=[3, 3, 1]), "mixed kernel_size"),
+    "kernel": (lambda n: n[1]["config"].update(kernel_size=[5, 5, 5]), r"kernel \(5, 5, 5\)"),
+    "channels first": (lambda n: n[1]["config"].update(data_format="channels_first"), "channels_first"),
+    "unknown activation": (
+        lambda n: [n[i]["config"].update(activation="mish") for i in (2, 4)],
+        "unknown activation 'mish' after 'conv3d_0'",
+    ),
+    "no activation": (lambda n: n[4]["config"].update(activation="linear"), "unknown activation 'linear'"),
+    "mixed activations": (lambda n: n[4]["config"].update(activation="elu"), "mixed activations"),
+    "softmax": (lambda n: n[5]["config"].update(activation="softmax"), "'softmax' after the classifier"),
+    "second activation": (lambda n: n[3]["config"].update(activation="relu"), "a second activation"),
+    "mixed widths": (lambda n: n[3]["config"].update(filters=6), "mixed widths"),
+    "two inputs": (
+        lambda n: n[5].update(inbound_nodes=[[["activation_0", 0, 0, {}], ["activation_1", 0, 0, {}]]]),
+        "not a plain chain",
+    ),
+    "skip": (lambda n: n[5].update(inbound_nodes=[[["activation_0", 0, 0, {}]]]), "not a plain chain"),
+    "other layer": (lambda n: n[2].update(class_name="LeakyReLU"), "LeakyReLU is not part of a MeshNet"),
+    "norm on classifier": (lambda n: n[5]["config"].update(name="output_gn"), "the classifier 'output_gn' has a norm"),
+    "input size": (
+        lambda n: n[0]["config"].update(batch_input_shape=[None, 95, 256, 256, 1]),
+        r"input shape \[None, 95, 256, 256, 1\]",
+    ),
+    "norm first": (
+        lambda n: (
+            n.insert(1, layer("BatchNormalization", "input", {"name": "bn"})),
+            n[2].update(inbound_nodes=[[["bn", 0, 0, {}]]]),
+        ),
+        "BatchNormalization comes before any convolution",
+    ),
+    "norm after activation": (
+        lambda n: (
+            n.insert(3, layer("BatchNormalization", "activation_0", {"name": "bn"})),
+            n[4].update(inbound_nodes=[[["bn", 0, 0, {}]]]),
+        ),
+        "BatchNormalization does not follow a convolution directly",
+    ),
+    "norm on one layer": (
+        lambda n: (
+            n.insert(2, layer("BatchNormalization", "conv3d_0", {"name": "bn"})),
+            n[3].update(inbound_nodes=[[["bn", 0, 0, {}]]]),
+        ),
+        "some layers have norm tensors",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED_LAYERS)
+def test_a_layer_a_meshnet_cannot_have_is_refused_by_name(tmp_path: Path, case: str) -> None:
+    change, says = REFUSED_LAYERS[case]
+    layers = network()
+    change(layers)
+    write(tmp_path, layers)
+    with pytest.raises(SpecError, match=says):
+        import_model(tmp_path, WITH_LABELS)
+
+
+def test_the_norm_suffix_on_some_layers_only_is_refused(tmp_path: Path) -> None:
+    layers = network()
+    layers[1]["config"]["name"] = "conv3d_0_gn"
+    layers[2]["inbound_nodes"] = [[["conv3d_0_gn", 0, 0, {}]]]
+    write(tmp_path, layers)
+    with pytest.raises(SpecError, match="mixed norms: 'conv3d_0_gn' and 'conv3d_1' differ"):
+        import_model(tmp_path, WITH_LABELS)
+
+
+REFUSED_FILES: dict[str, tuple[Callable[[Path, Model], object], str]] = {
+    "missing shard": (lambda f, m: (f / "group1-shard1of1.bin").unlink(), "group1-shard1of1.bin: missing"),
+    "truncated bin": (
+        lambda f, m: (f / "group1-shard1of1.bin").write_bytes((f / "group1-shard1of1.bin").read_bytes()[:-4]),
+        "truncated",
+    ),
+    "bin too long": (
+        lambda f, m: (f / "group1-shard1of1.bin").write_bytes((f / "group1-shard1of1.bin").read_bytes() + b"1234"),
+        "belong to different models",
+    ),
+    "shard elsewhere": (lambda f, m: m["weightsManifest"][0].update(paths=["../x.bin"]), "outside the model's folder"),
+    "integers": (
+        lambda f, m: m["weightsManifest"][0]["weights"][0].update(quantization={"dtype": "uint8"}),
+        "stored as uint8",
+    ),
+    "no manifest": (lambda f, m: m.pop("weightsManifest"), "malformed weightsManifest"),
+    "renamed weight": (
+        lambda f, m: m["weightsManifest"][0]["weights"][0].update(name="other/kernel"),
+        "weight 'conv3d_0/kernel' is missing",
+    ),
+    "no layers": (lambda f, m: m["modelTopology"].pop("model_config"), "not a TF.js layers model"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED_FILES)
+def test_damaged_files_are_refused_by_name(tmp_path: Path, case: str) -> None:
+    change, says = REFUSED_FILES[case]
+    write(tmp_path, network(), lambda model: change(tmp_path, model))
+    with pytest.raises(SpecError, match=says):
+        import_model(tmp_path, WITH_LABELS)
+
+
+def test_a_json_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text('{"layers": "none"}')
+    with pytest.raises(SpecError, match=r"neither a TF.js layers model nor"):
+        import_model(tmp_path / "model.json", INPUT)

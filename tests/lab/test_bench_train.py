@@ -1,0 +1,41 @@
+"""The training benchmark measures what it says, each case in a process of its own."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from meshnet.lab import bench_train
+from meshnet.lab.bench_train import Case, cases
+
+
+def test_it_prints_time_memory_and_rate_with_and_without_checkpointing(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--size", "16", "--threads", "1", "--steps", "0", "--device", "cpu"]
+    assert bench_train.main(["--models", "meshnet5", *options]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    found = [re.search(r"([\d.]+) s/step +([\d.]+) GiB peak +([\d.]+) GFLOP +([\d.]+) GFLOP/s", line) for line in lines]
+    assert all(found)
+    operations = [float(match[3]) for match in found if match]
+    # 27 taps, 1 to 5 and eight times 5 to 5 channels, the classifier; 4 or 3 passes; a multiply-add is two
+    forward = 2 * 16**3 * (27 * (5 + 8 * 25) + 5 * 2) / 1e9
+    assert operations == pytest.approx([4 * forward, 4 * forward, 3 * forward, 3 * forward], abs=0.06)
+
+
+def test_a_case_that_cannot_run_is_named_and_the_exit_code_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench_train.main(["--models", "resunet", "--baseline-size", "20", "--device", "cpu"]) == 1
+    assert "not measured: meshnet.train.config.ConfigError: model.kind: resunet: volume" in capsys.readouterr().out
+    assert bench_train.main(["--models", "meshnet7"]) == 2
+
+
+def test_every_network_is_measured_meshnets_in_both_layouts() -> None:
+    planned = list(cases(["meshnet16", "unetr"], 256, 64))
+    assert planned == [
+        Case("meshnet16", 256, True, True),
+        Case("meshnet16", 256, False, True),
+        Case("meshnet16", 256, True, False),
+        Case("meshnet16", 256, False, False),
+        Case("unetr", 64, True, True),
+        Case("unetr", 64, True, False),
+    ]

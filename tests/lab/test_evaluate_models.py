@@ -1,0 +1,123 @@
+"""Our own models measured: scores by label names, the consensus, what was scored is not scored again, the table."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from meshnet.lab.cases import Case, Volumes, unseen_contrasts
+from meshnet.lab.evaluate_models import Opened, evaluate, read_rows, score
+from meshnet.lab.table import MEASURES, Row, table
+from meshnet.model.spec import ModelSpec, make_labels
+from tests.helpers.export_models import small_model
+from tests.synth.test_subject import ball_head
+
+SHAPE = (12, 14, 16)
+
+
+def spec_with(*labels: str) -> ModelSpec:
+    return small_model(classes=len(labels))[0].model_copy(update={"labels": make_labels(labels)})
+
+
+def _boxes(**boxes: tuple[slice, int]) -> NDArray[np.uint8]:
+    """Labels with a value in a range of planes each."""
+    labels = np.zeros(SHAPE, np.uint8)
+    for planes, value in boxes.values():
+        labels[planes] = value
+    return labels
+
+
+def _case(labels: NDArray[np.uint8], *, kind: str = "lesion", group: str = "M2265", name: str = "one") -> Case:
+    volumes = Volumes(np.arange(np.prod(SHAPE)).reshape(SHAPE).astype(np.uint8), labels)
+    return Case(group, name, kind, lambda: volumes)  # type: ignore[arg-type]
+
+
+def test_a_tissue_model_is_compared_by_the_names_of_its_labels() -> None:
+    spec = spec_with("background", "csf", "grey", "white")
+    reference = _boxes(white=(slice(0, 4), 1), grey=(slice(4, 8), 2))
+    predicted = _boxes(white=(slice(0, 4), 3), grey=(slice(4, 10), 2), csf=(slice(10, 12), 1))
+    row = score(spec, _case(reference, kind="tissue"), _case(reference).load(), predicted)
+    assert row.dice_white == 1
+    assert row.dice_grey == pytest.approx(2 * 4 / (4 + 6))
+    assert row.dice == pytest.approx(2 * 8 / (8 + 10)), "fluid is no part of a brain of grey and white matter"
+
+
+def test_where_the_reference_is_one_brain_fluid_belongs_to_it() -> None:
+    spec = spec_with("background", "csf", "grey", "white")
+    reference = _boxes(brain=(slice(0, 9), 3))
+    predicted = _boxes(white=(slice(0, 4), 3), csf=(slice(4, 9), 1))
+    assert score(spec, _case(reference, kind="tissue"), _case(reference).load(), predicted).dice == 1
+
+
+class _Marks:
+    """A network that marks the planes it was made with, and counts its runs."""
+
+    def __init__(self, planes: slice) -> None:
+        self.planes, self.runs = planes, 0
+
+    def __call__(self, image: NDArray[np.float32], _step: object) -> NDArray[np.uint8]:
+        self.runs += 1
+        labels = np.zeros(image.shape, np.uint8)
+        labels[self.planes] = 1
+        return labels
+
+
+def _opened(model: str, network: _Marks, sha256: str = "") -> Opened:
+    spec = spec_with("background", "lesion")
+    weights = spec.weights.model_copy(update={"sha256": sha256 or f"{len(model):064d}"})
+    return Opened(spec.model_copy(update={"id": model, "task": "stroke lesion", "weights": weights}), network)
+
+
+def test_the_consensus_is_what_both_published_models_mark(tmp_path: Path) -> None:
+    models = [
+        _opened("brainchop-t2-lesion", _Marks(slice(0, 6))),
+        _opened("arc-meshnet26", _Marks(slice(2, 8))),
+        _opened("t2-lesion", _Marks(slice(4, 12))),
+    ]
+    rows = evaluate(models, [_case(_boxes(lesion=(slice(0, 6), 1)))], tmp_path)
+    ours = next(r for r in rows if r.model == "t2-lesion")
+    assert ours.consensus == pytest.approx(2 / 4)
+    assert (tmp_path / "slices" / "t2-lesion-one.png").is_file()
+
+
+def test_what_was_scored_is_not_scored_again_but_new_weights_are(tmp_path: Path) -> None:
+    case = _case(_boxes(lesion=(slice(0, 6), 1)), group="synthetic lesion")
+    network = _Marks(slice(0, 6))
+    first = evaluate([_opened("t2-lesion", network)], [case], tmp_path)
+    again = evaluate([_opened("t2-lesion", network)], [case], tmp_path)
+    assert network.runs == 1
+    assert [r.dice for r in again] == [r.dice for r in first] == [1.0]
+    evaluate([_opened("t2-lesion", network, sha256="f" * 64)], [case], tmp_path)
+    assert network.runs == 2
+    assert len(read_rows(tmp_path / "scores.csv")) == 2
+
+
+def test_the_table_says_where_our_models_miss_and_leaves_others_alone() -> None:
+    rows = [
+        Row("t2-lesion", "a", "synthetic lesion", "one", 0.9, math.nan, math.nan, 10, 11),
+        Row("t2-lesion", "a", "synthetic lesion", "two", 0.7, math.nan, math.nan, 20, 18),
+        Row("t2-lesion", "a", "synthetic lesion", "three", 0.5, math.nan, math.nan, 5, 6),
+        Row("arc-meshnet26", "b", "synthetic lesion", "one", 0.1, math.nan, math.nan, 10, 11),
+    ]
+    lines = table(rows).splitlines()
+    assert "| `t2-lesion` | `arc-meshnet26` |" in lines[0]
+    assert "| synthetic lesion (3) | lesion Dice, mean | ≥ 0.75 | 0.700 (missed) | 0.100 |" in lines
+    assert "| synthetic lesion (3) | volume, Pearson's r | ≥ 0.95 | 0.996 | - |" in lines
+
+
+def test_every_measure_has_a_target() -> None:
+    assert all(measure.least is not None for measure in MEASURES)
+
+
+def test_unseen_contrasts_lie_outside_what_training_draws() -> None:
+    subjects = list(unseen_contrasts(ball_head("colin27")))
+    assert len(subjects) >= 10
+    for subject in subjects:
+        csf, grey, white = subject.contrast.means[:3]
+        assert not 0.28 <= grey / csf <= 0.72
+        assert not 0.52 <= white / grey <= 0.88
+        assert subject.lesion is None

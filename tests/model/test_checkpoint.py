@@ -1,0 +1,162 @@
+"""A model folder is read back exactly as written, and every kind of damage is named."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save as serialize
+from safetensors.torch import save as serialize_torch
+
+from meshnet.model.checkpoint import Weights, expected_shapes, load_checkpoint, save_checkpoint
+from meshnet.model.graph import build_graph, check_same_graph, fold_spec, folded_weights
+from meshnet.model.network import MeshNet, model_from, weights_of
+from meshnet.model.spec import Architecture, BatchNorm, GroupNorm, ModelSpec, NoNorm, SpecError, WeightsFile
+from tests.model.test_spec import a_spec
+
+NORMS = (NoNorm(), BatchNorm(), GroupNorm(), GroupNorm(affine=True))
+
+
+def a_model(norm: NoNorm | BatchNorm | GroupNorm = NoNorm(), **changes: object) -> tuple[ModelSpec, Weights]:  # noqa: B008
+    architecture = Architecture(channels=3, classes=2, dilations=(1, 4, 2), activation="elu", norm=norm)
+    architecture = architecture.model_copy(update=changes)
+    rng = np.random.default_rng(0)
+    weights = {
+        name: rng.uniform(0.2, 1.0, shape).astype(np.float32) for name, shape in expected_shapes(architecture).items()
+    }
+    return a_spec(architecture=architecture), weights
+
+
+@pytest.mark.parametrize("norm", NORMS, ids=str)
+def test_a_checkpoint_survives_being_written_and_read(tmp_path: Path, norm: BatchNorm) -> None:
+    spec, weights = a_model(norm)
+    written = save_checkpoint(tmp_path / "m", spec, weights)
+    read, arrays = load_checkpoint(tmp_path / "m")
+    assert read == written
+    assert list(arrays) == list(expected_shapes(spec.architecture))
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(array, weights[name])
+
+
+@pytest.mark.parametrize("norm", NORMS, ids=str)
+def test_the_torch_network_has_exactly_the_tensors_of_the_file(norm: BatchNorm) -> None:
+    spec, weights = a_model(norm)
+    shapes = {name: array.shape for name, array in weights_of(MeshNet(spec.architecture)).items()}
+    assert shapes == expected_shapes(spec.architecture)
+    back = weights_of(model_from(spec.architecture, weights))
+    for name, array in back.items():
+        np.testing.assert_array_equal(array, weights[name])
+
+
+def test_half_precision_weights_are_read_back_as_float32(tmp_path: Path) -> None:
+    spec, weights = a_model()
+    half = spec.model_copy(update={"weights": WeightsFile(dtype="float16", sha256="0" * 64)})
+    save_checkpoint(tmp_path, half, weights)
+    _, arrays = load_checkpoint(tmp_path)
+    for name, array in arrays.items():
+        assert array.dtype == np.float32
+        np.testing.assert_array_equal(array, weights[name].astype(np.float16))
+
+
+def test_weights_too_large_for_half_precision_are_refused_not_made_infinite(tmp_path: Path) -> None:
+    spec, weights = a_model()
+    half = spec.model_copy(update={"weights": WeightsFile(dtype="float16", sha256="0" * 64)})
+    weights["classifier.bias"][0] = 1e6
+    with np.errstate(over="ignore"), pytest.raises(SpecError, match=r"classifier\.bias has non-finite"):
+        save_checkpoint(tmp_path, half, weights)
+    assert not (tmp_path / "model.json").exists()
+
+
+def _truncate(folder: Path) -> None:
+    path = folder / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:-4])
+
+
+def _rewrite(folder: Path, weights: Weights | None, payload: bytes | None = None) -> None:
+    """Replace the weights file and make the hash agree, so that the next check is the one that speaks."""
+    payload = serialize(weights) if weights is not None else payload
+    assert payload is not None
+    (folder / "weights.safetensors").write_bytes(payload)
+    description = json.loads((folder / "model.json").read_text())
+    description["weights"]["sha256"] = hashlib.sha256(payload).hexdigest()
+    (folder / "model.json").write_text(json.dumps(description))
+
+
+def _with(name: str, array: np.ndarray) -> Callable[[Path], None]:
+    return lambda folder: _rewrite(folder, a_model()[1] | {name: array})
+
+
+def _without(name: str) -> Callable[[Path], None]:
+    return lambda folder: _rewrite(folder, {k: v for k, v in a_model()[1].items() if k != name})
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (_truncate, "SHA-256"),
+        (lambda folder: (folder / "weights.safetensors").unlink(), "missing, though model.json names it"),
+        (lambda folder: (folder / "model.json").unlink(), "no such file"),
+        (lambda folder: _rewrite(folder, None, b"PK\x03\x04 not safetensors"), "not a safetensors file"),
+        (_without("layers.1.conv.bias"), "layers.1.conv.bias"),
+        (_with("layers.9.conv.bias", np.ones(3, np.float32)), "layers.9.conv.bias"),
+        (_with("classifier.bias", np.ones(3, np.float32)), "shape (3,), model.json asks for (2,)"),
+        (_with("classifier.bias", np.array([1, np.nan], np.float32)), "non-finite"),
+        (_with("classifier.bias", np.ones(2, np.float16)), "model.json says float32"),
+    ],
+)
+def test_each_kind_of_damage_is_named(tmp_path: Path, damage: Callable[[Path], None], says: str) -> None:
+    save_checkpoint(tmp_path, *a_model())
+    damage(tmp_path)
+    with pytest.raises(SpecError) as refusal:
+        load_checkpoint(tmp_path)
+    assert says in str(refusal.value)
+    assert str(tmp_path) in str(refusal.value)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="no such folder"):
+        load_checkpoint(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("conv_bias", [True, False])
+def test_the_folded_graph_computes_what_batch_norm_computes(conv_bias: bool) -> None:
+    spec, weights = a_model(BatchNorm(), conv_bias=conv_bias)
+    folded = fold_spec(spec)
+    image = torch.rand(1, 1, 9, 11, 7) * 10
+    with torch.inference_mode():
+        expected = model_from(spec.architecture, weights)(image)
+        actual = model_from(folded.architecture, folded_weights(spec, weights))(image)
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("norm", NORMS, ids=str)
+def test_folding_twice_changes_nothing(norm: BatchNorm) -> None:
+    spec, weights = a_model(norm)
+    graph = build_graph(spec, weights)
+    again = build_graph(fold_spec(spec), folded_weights(spec, weights))
+    check_same_graph(graph, again, what="folding")
+
+
+def test_a_changed_graph_is_told_apart() -> None:
+    spec, weights = a_model()
+    graph = build_graph(spec, weights)
+    weights["layers.2.conv.bias"] = weights["layers.2.conv.bias"] + 1
+    with pytest.raises(SpecError, match=r"layers\.2 changed its weights"):
+        check_same_graph(graph, build_graph(spec, weights), what="round trip")
+
+
+def test_weights_of_a_type_that_numpy_lacks_are_refused(tmp_path: Path) -> None:
+    spec, weights = a_model()
+    save_checkpoint(tmp_path, spec, weights)
+    payload = serialize_torch({name: torch.from_numpy(array).bfloat16() for name, array in weights.items()})
+    (tmp_path / "weights.safetensors").write_bytes(payload)
+    described = json.loads((tmp_path / "model.json").read_text())
+    described["weights"]["sha256"] = hashlib.sha256(payload).hexdigest()
+    (tmp_path / "model.json").write_text(json.dumps(described))
+    with pytest.raises(SpecError, match="not a safetensors file of float32"):
+        load_checkpoint(tmp_path)

@@ -1,0 +1,55 @@
+"""The models that ship: whole, with their cards, and as good as their cards say. Whole scans: half a minute."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from meshnet.infer.predict import Prediction, fastest_backend, open_network, predict
+from meshnet.model.checkpoint import load_checkpoint
+from meshnet.scan.nifti import read_scan
+from meshnet.score.metrics import dice
+from tests.conftest import REPO
+
+SHIPPED = sorted(path.parent.name for path in (REPO / "models").glob("*/model.json"))
+SAMPLES = REPO / "static" / "public" / "sample"
+
+
+def _segment(model: str, scan: Path) -> Prediction:
+    spec, weights = load_checkpoint(REPO / "models" / model)
+    network, _ = open_network(spec, weights, backend=fastest_backend(), threads=2)
+    return predict(read_scan(scan), spec, network)
+
+
+def test_a_lesion_model_and_a_tissue_model_ship() -> None:
+    assert SHIPPED == ["t2-lesion", "tissue"]
+
+
+@pytest.mark.parametrize("model", SHIPPED)
+def test_a_card_names_the_weights_it_speaks_of_and_its_pictures_exist(model: str) -> None:
+    folder = REPO / "models" / model
+    card = (folder / "README.md").read_text()
+    spec, _ = load_checkpoint(folder)
+    assert spec.weights.sha256[:12] in card
+    assert "not for diagnosis" in card
+    for picture in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", card):
+        assert (folder / picture).is_file(), picture
+
+
+def test_the_samples_lesion_is_found_where_it_is() -> None:
+    """The T2w sample holds one lesion, in the frontal and insular cortex on the right (`meshnet.lab.make_sample`)."""
+    labels = _segment("t2-lesion", SAMPLES / "sample_T2w.nii.gz").labels_native
+    affine = read_scan(SAMPLES / "sample_T2w.nii.gz").affine_vox2ras
+    right_mm, _, superior_mm = affine[:3, :3] @ np.argwhere(labels > 0).mean(axis=0) + affine[:3, 3]
+    assert 15_000 < np.count_nonzero(labels) < 60_000
+    assert 25 < right_mm < 60
+    assert -15 < superior_mm < 30
+
+
+def test_the_lesion_model_finds_the_lesion_of_a_real_scan(shared_data: Path) -> None:
+    found = _segment("t2-lesion", shared_data / "scans" / "M2265_T2w.nii.gz").labels_conformed > 0
+    expected = np.asarray(read_scan(shared_data / "expected" / "M2265_T2w__brainchop_t2_lesion.nii.gz").data) > 0
+    assert dice(found, expected) >= 0.65
