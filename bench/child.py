@@ -106,7 +106,7 @@ def _run(command: Sequence[str], folder: Path, environment: Mapping[str, str], j
 
 
 def _from_trial(trial: dict[str, Any]) -> dict[str, Any]:
-    """The fields of an engine's trial report (static/src/engine/trial.ts) that a visit is made of."""
+    """The fields of an engine's trial report (static/src/worker/trial.ts) that a visit is made of."""
     error: str | None = trial["error"]
     return {
         **trial,

@@ -7,6 +7,6 @@ export default defineConfig({
     target: 'es2022',
     outDir: 'dist-engine',
     minify: false,
-    lib: { entry: { webgpu: 'src/engine/webgpu/index.ts', trial: 'src/engine/trial.ts' }, formats: ['es'] },
+    lib: { entry: { webgpu: 'src/engine/webgpu/index.ts', trial: 'src/worker/trial.ts' }, formats: ['es'] },
   },
 });

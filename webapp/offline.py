@@ -1,4 +1,4 @@
-"""What the service worker (`static/src/offline/sw.ts`) is told: every file of this version, with its hash.
+"""What the service worker (`static/src/page/offline/sw.ts`) is told: every file of this version, with its hash.
 
 The list is written in front of the built `sw.js`. Browsers compare that file byte by byte, so that any
 change of the site, of a model or of a header is a new version, fetched whole before it is used.

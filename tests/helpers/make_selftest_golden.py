@@ -1,4 +1,4 @@
-"""Writes `static/src/selftest-golden.json`: tiny networks with PyTorch's activations, for the page /selftest.
+"""Writes `static/src/worker/selftest-golden.json`: tiny networks with PyTorch's activations, for the page /selftest.
 
 python -m tests.helpers.make_selftest_golden
 """
@@ -14,7 +14,7 @@ import numpy as np
 from meshnet.model.spec import Architecture, GroupNorm
 from tests.helpers.engine_cases import BuiltCase, Case, build
 
-GOLDEN = Path(__file__).resolve().parents[2] / "static" / "src" / "selftest-golden.json"
+GOLDEN = Path(__file__).resolve().parents[2] / "static" / "src" / "worker" / "selftest-golden.json"
 
 CASES = (
     Case(

@@ -135,7 +135,7 @@ def test_results_have_different_names(scans: list[str], names: list[str]) -> Non
 
 
 def test_names_say_the_frame_and_the_conformed_grid_as_those_of_the_site_do() -> None:
-    """The same names as in static/src/ui/ui.test.ts."""
+    """The same names as in static/src/page/ui/ui.test.ts."""
     scan = [Path("/d/bold.nii")]
     assert output_names(scan, "t2-lesion", frame=3) == ["bold_frame3_t2-lesion.nii.gz"]
     assert output_names(scan, "t2-lesion", conformed=True) == ["bold_t2-lesion_conformed.nii.gz"]

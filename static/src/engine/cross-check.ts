@@ -1,6 +1,7 @@
 // Does a graphics device compute what the CPU does? Asked of a piece of the very input, once for each model and
 // device, before anyone sees a label: a driver that compiles a kernel wrongly gives plausible labels and no error.
-import type { Backend, BackendModule, Dims, EngineInput, Graph, RunOptions, RunResult } from './types';
+import type { Backend, BackendModule, EngineInput, Graph, RunOptions, RunResult } from './types';
+import type { Dims } from '../volume/volume';
 
 /**
  * The piece along x and z; along y it is whole, because kernels are cut by that. Dilations of up to 16 have neighbours in

@@ -1,6 +1,7 @@
 // Layer graph from a web bundle's model.json and its tensors; the twin of meshnet/model/graph.py.
 import type { ModelSpec } from '../generated/model-spec';
-import type { Dims, EngineInput, Graph, InstanceNorm, Layer } from './types';
+import type { EngineInput, Graph, InstanceNorm, Layer } from './types';
+import type { Dims } from '../volume/volume';
 
 /** Tensors of `weights.safetensors` by name, already widened to float32. */
 export type Tensors = ReadonlyMap<string, Float32Array>;

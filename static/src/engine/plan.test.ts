@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { batches, makePlan, type Plan, type PlaneRef } from './plan';
-import type { Dims, Graph, Layer } from './types';
+import type { Graph, Layer } from './types';
+import type { Dims } from '../volume/volume';
 
 const MiB = 2 ** 20;
 

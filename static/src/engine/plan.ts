@@ -6,7 +6,8 @@
 // later output needs it: the peak is about 1 + (d + P)/nz activation volumes instead of two.
 import { checkDims } from './graph';
 import { Slots } from './slots';
-import type { Dims, Graph, Layer } from './types';
+import type { Graph, Layer } from './types';
+import type { Dims } from '../volume/volume';
 
 /** Chunks longer than this save nothing and make the streaming coarser. */
 const MAX_PLANES_PER_CHUNK = 16;

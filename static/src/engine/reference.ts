@@ -1,6 +1,7 @@
 // Naive reference of every engine: plain loops in float64, layer by layer, the whole volume at once.
 // For tests on small volumes only.
-import type { Activation, Dims, EngineInput, Graph, Layer } from './types';
+import type { Activation, EngineInput, Graph, Layer } from './types';
+import type { Dims } from '../volume/volume';
 
 export interface ReferenceResult {
   readonly labels: Uint8Array;

@@ -2,8 +2,7 @@
 //
 // Memory order, said once: every volume is in NIfTI order, x (= i) fastest, then y (= j), then z (= k).
 // The network's axes D, H, W are i, j, k, so a kernel tap [d][h][w] reads voxel (x + d, y + h, z + w).
-
-export type Dims = readonly [nx: number, ny: number, nz: number];
+import type { Dims } from '../volume/volume';
 
 export type Activation = 'relu' | 'elu' | 'gelu' | 'gelu_tanh' | 'none';
 

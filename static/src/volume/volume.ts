@@ -1,7 +1,6 @@
 // A volume in memory, the common currency of src/volume. Order: x (= i) fastest, then y, then z.
-import type { Dims } from '../engine/types';
 
-export type { Dims };
+export type Dims = readonly [nx: number, ny: number, nz: number];
 
 export type VoxelArray =
   | Int8Array | Uint8Array | Int16Array | Uint16Array | Int32Array | Uint32Array | Float32Array | Float64Array;

@@ -4,7 +4,8 @@
 // let every layer overwrite its input plane by plane (kernel.c): one activation volume and a small ring.
 import { macsPerVoxel } from '../graph';
 import { checkedBlocks, fuses } from '../plan';
-import type { Activation, Dims, Graph, Layer } from '../types';
+import type { Activation, Graph, Layer } from '../types';
+import type { Dims } from '../../volume/volume';
 import { MAX_BLOCK, packClassifier, packConvolution } from './weights';
 
 /** Members of `Job` in job.h, in order, four bytes each. */

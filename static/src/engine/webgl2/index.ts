@@ -1,6 +1,7 @@
 // WebGL2 backend: our own GLSL, for devices without WebGPU.
 import { machineMemoryGiB, savesMemory } from '../storage';
-import type { Backend, BackendModule, Dims, EngineInput, Graph, RunOptions, RunResult } from '../types';
+import type { Backend, BackendModule, EngineInput, Graph, RunOptions, RunResult } from '../types';
+import type { Dims } from '../../volume/volume';
 import { groupsOf } from './layout';
 import { loseContext, openContext, OutOfMemory, probeContext } from './device';
 import { runGraph } from './run';

@@ -1,5 +1,6 @@
 // How a layer is laid out for WebGL2: which planes and channels a draw computes, and where its weights lie. Pure.
-import type { Dims, Graph, Layer } from '../types';
+import type { Graph, Layer } from '../types';
+import type { Dims } from '../../volume/volume';
 
 /** Four channels make one texel. */
 export const groupsOf = (channels: number): number => Math.ceil(channels / 4);

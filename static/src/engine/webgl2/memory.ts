@@ -1,5 +1,6 @@
 // The textures of one run: one per plane of the plan's pools, and the few beside them.
-import type { Dims, Graph } from '../types';
+import type { Graph } from '../types';
+import type { Dims } from '../../volume/volume';
 import { createLayers, createTable, type GlDevice } from './device';
 import { groupsOf, packClassifier } from './layout';
 import type { Plan } from './plan';

@@ -1,7 +1,8 @@
 // One run on a GPU device: plan, pipelines, buffers, then the steps, and everything freed at the end.
 import { checkInput, macsPerVoxel } from '../graph';
 import { checkedBlocks, fuses, makePlan, type Plan, type PlaneRef, type Step } from '../plan';
-import type { Dims, EngineInput, Graph, Layer, LayerTiming, RunOptions, RunResult } from '../types';
+import type { EngineInput, Graph, Layer, LayerTiming, RunOptions, RunResult } from '../types';
+import type { Dims } from '../../volume/volume';
 import type { OpenDevice } from './device';
 import type { Kernels, Variant } from './kernels';
 import { allocating, Memory } from './memory';

@@ -1,0 +1,50 @@
+// The server's list of models, as docs/server.md describes it.
+import type { ModelSource } from '../../model/source';
+import type { KioskSettings } from '../kiosk/kiosk';
+
+export interface UsableModel {
+  readonly id: string;
+  readonly name: string;
+  readonly task: string;
+  readonly description: string;
+  readonly modality: readonly string[];
+  readonly parameters: number;
+  readonly license: string;
+  readonly bytes: number;
+  readonly url: string;
+  readonly files: readonly [string, string];
+  readonly card: string | null;
+  readonly default: boolean;
+  readonly broken: null;
+}
+
+export interface BrokenModel {
+  readonly id: string;
+  readonly name: string;
+  readonly default: false;
+  readonly broken: string;
+}
+
+export interface Catalogue {
+  readonly version: string;
+  /** Null on a page for one visitor. */
+  readonly kiosk: KioskSettings | null;
+  readonly models: readonly (UsableModel | BrokenModel)[];
+}
+
+/** Throws an Error with a sentence for the visitor. */
+export async function fetchCatalogue(): Promise<Catalogue> {
+  let response: Response;
+  try {
+    response = await fetch('api/models');
+  } catch {
+    throw new Error('The list of models could not be loaded: the server does not answer. Start it again, then reload this page; a model of your own can still be dropped.');
+  }
+  if (!response.ok) throw new Error(`The list of models could not be loaded (the server answered ${response.status}); a model of your own can still be dropped.`);
+  return (await response.json()) as Catalogue;
+}
+
+export function sourceOf(model: UsableModel): ModelSource {
+  const at = (file: string): string => new URL(model.url + file, document.baseURI).href;
+  return { kind: 'url', name: model.name, modelUrl: at(model.files[0]), weightsUrl: at(model.files[1]) };
+}

@@ -1,0 +1,16 @@
+// Options in the page's address, for tests and for reports of what runs where.
+import type { BackendOptions } from '../../worker/protocol';
+import type { BackendId } from '../../engine/types';
+
+const BACKENDS: readonly BackendId[] = ['webgpu', 'webgl2', 'cpu', 'tfjs'];
+
+/** `?backend=webgpu|webgl2|cpu|tfjs` and `?maxBufferMB=N`. Throws an Error that says what they take. */
+export function readOptions(search: string): BackendOptions {
+  const query = new URLSearchParams(search);
+  const backend = query.get('backend');
+  const forced = BACKENDS.find((id) => id === backend) ?? null;
+  if (backend !== null && forced === null) throw new Error(`?backend=${backend}: no such backend; expected ${BACKENDS.join(', ')}`);
+  const megabytes = query.get('maxBufferMB');
+  if (megabytes !== null && !(Number(megabytes) > 0)) throw new Error(`?maxBufferMB=${megabytes}: expected a number of megabytes above 0`);
+  return { forced, maxBufferBytes: megabytes === null ? null : Number(megabytes) * 2 ** 20 };
+}

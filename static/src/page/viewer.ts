@@ -1,0 +1,243 @@
+// The viewer, the only module that knows NiiVue. It gets plain arrays on the scan's own grid; reading files is the
+// worker's business, so that what is shown is what is segmented.
+import { DRAG_MODE, MULTIPLANAR_TYPE, Niivue, NVImage, SHOW_RENDER, SLICE_TYPE } from '@niivue/niivue';
+import type { DisplayVolume } from '../worker/protocol';
+import type { Label } from '../generated/model-spec';
+import { apply, invert } from '../volume/affine';
+
+export type View = 'both' | 'slices' | 'axial' | 'coronal' | 'sagittal' | 'render';
+
+/** Where the crosshair is. */
+export interface Location {
+  /** RAS+ millimetres. */
+  readonly positionMm: Triple;
+  readonly voxel: Triple;
+  readonly intensity: number;
+  readonly label: Label | null;
+}
+
+type Triple = readonly [number, number, number];
+
+const SLICE_TYPES: Readonly<Record<View, SLICE_TYPE>> = {
+  both: SLICE_TYPE.MULTIPLANAR,
+  slices: SLICE_TYPE.MULTIPLANAR,
+  axial: SLICE_TYPE.AXIAL,
+  coronal: SLICE_TYPE.CORONAL,
+  sagittal: SLICE_TYPE.SAGITTAL,
+  render: SLICE_TYPE.RENDER,
+};
+
+/** Key → steps to the right, up, and through the slices. */
+const KEYS: Readonly<Record<string, Triple>> = {
+  ArrowLeft: [-1, 0, 0],
+  ArrowRight: [1, 0, 0],
+  ArrowDown: [0, -1, 0],
+  ArrowUp: [0, 1, 0],
+  PageDown: [0, 0, -1],
+  PageUp: [0, 0, 1],
+};
+
+export class Viewer {
+  private labels: readonly Label[] = [];
+  private opacity = 0.6;
+  private view: View = 'slices';
+  private affineVox2ras: DisplayVolume['affineVox2ras'] = [];
+  onLocation: (location: Location) => void = () => undefined;
+
+  /** The picture could not be brought back after the graphics device was lost. */
+  onLost: (error: unknown) => void = () => undefined;
+
+  private constructor(
+    private nv: Niivue,
+    canvas: HTMLCanvasElement,
+    /** Ray casting takes seconds a frame on a software WebGL, so the page then starts without it. */
+    readonly firstView: View,
+  ) {
+    this.connect(nv, canvas);
+    this.setView(firstView);
+  }
+
+  /** Rejects where the browser has no WebGL2. */
+  static async open(canvas: HTMLCanvasElement): Promise<Viewer> {
+    let viewer: Viewer | null = null;
+    const nv = await attach(canvas, (key) => viewer?.pressKey(key) === true);
+    viewer = new Viewer(nv, canvas, isSoftware(nv.gl) ? 'slices' : 'both');
+    return viewer;
+  }
+
+  private connect(nv: Niivue, canvas: HTMLCanvasElement): void {
+    this.nv = nv;
+    nv.onLocationChange = (): void => {
+      this.reportLocation();
+    };
+    canvas.addEventListener('webglcontextlost', () => {
+      this.reopen(canvas).catch((error: unknown) => { this.onLost(error); });
+    });
+  }
+
+  /** After the graphics device was lost, say with a driver's reset: the same picture on a canvas of its own. */
+  private async reopen(lost: HTMLCanvasElement): Promise<void> {
+    const { volumes, scene, opts } = this.nv;
+    const canvas = lost.cloneNode() as HTMLCanvasElement;
+    lost.replaceWith(canvas);
+    this.connect(await attach(canvas, (key) => this.pressKey(key)), canvas);
+    this.setRadiological(opts.isRadiologicalConvention);
+    this.setView(this.view);
+    for (const volume of volumes) this.nv.addVolume(volume);
+    this.nv.scene.crosshairPos = scene.crosshairPos;
+    this.redraw();
+  }
+
+  /** Shows a scan, with contrast between its 2 % and 98 % quantiles; labels of the one before are gone. */
+  async showScan(scan: DisplayVolume): Promise<void> {
+    this.labels = [];
+    const image = await toImage(scan, 'scan', 'gray', 1);
+    for (const volume of [...this.nv.volumes].reverse()) this.nv.removeVolume(volume);
+    this.nv.addVolume(image);
+    this.affineVox2ras = scan.affineVox2ras;
+    this.nv.scene.crosshairPos = [0.5, 0.5, 0.5];
+    this.nv.setScale(1);
+    this.redraw();
+  }
+
+  /** Overlays labels in the model's own colours; label 0 is transparent. */
+  async showLabels(overlay: DisplayVolume<Uint8Array>, labels: readonly Label[]): Promise<void> {
+    const image = await toImage(overlay, 'labels', 'gray', this.opacity);
+    this.clearLabels();
+    this.labels = labels;
+    image.setColormapLabel({
+      R: labels.map(({ color }) => color[0]),
+      G: labels.map(({ color }) => color[1]),
+      B: labels.map(({ color }) => color[2]),
+      A: labels.map(({ index }) => (index === 0 ? 0 : 255)),
+      I: labels.map(({ index }) => index),
+      labels: labels.map(({ name }) => name),
+    });
+    this.nv.addVolume(image);
+    this.redraw();
+  }
+
+  clearLabels(): void {
+    this.labels = [];
+    for (const volume of this.nv.volumes.slice(1).reverse()) this.nv.removeVolume(volume);
+    this.redraw();
+  }
+
+  /** 0 (labels hidden) … 1. */
+  setOpacity(opacity: number): void {
+    this.opacity = opacity;
+    if (this.nv.volumes.length > 1) this.nv.setOpacity(1, opacity);
+  }
+
+  setView(view: View): void {
+    this.view = view;
+    this.nv.opts.multiplanarShowRender = view === 'both' ? SHOW_RENDER.ALWAYS : SHOW_RENDER.NEVER;
+    this.nv.setSliceType(SLICE_TYPES[view]);
+  }
+
+  /** True: the patient's right on the left of the picture. */
+  setRadiological(isRadiological: boolean): void {
+    this.nv.setRadiologicalConvention(isRadiological);
+  }
+
+  /**
+   * Moves the crosshair by a voxel (turns the head in 3-D); false for a key without a meaning here. Arrow keys go the way they
+   * point on the slice; with several slices in view that is the axial one.
+   */
+  pressKey(key: string): boolean {
+    const step = KEYS[key];
+    if (step === undefined || this.nv.volumes.length === 0) return false;
+    const [right, up, through] = step;
+    const { scene } = this.nv;
+    const across = this.nv.opts.isRadiologicalConvention ? -right : right;
+    if (this.view === 'render') this.nv.setRenderAzimuthElevation(scene.renderAzimuth + 10 * right, scene.renderElevation + 10 * up);
+    else if (this.view === 'coronal') this.nv.moveCrosshairInVox(across, through, up);
+    else if (this.view === 'sagittal') this.nv.moveCrosshairInVox(through, right, up);
+    else this.nv.moveCrosshairInVox(across, up, through);
+    this.redraw();
+    return true;
+  }
+
+  /** Moves the crosshair to a voxel of the scan. */
+  goTo(voxel: Triple): void {
+    // By millimetres: NiiVue's own voxel indices count along its reoriented copy.
+    this.nv.scene.crosshairPos = this.nv.mm2frac(apply(this.affineVox2ras, voxel), 0, true);
+    this.redraw();
+  }
+
+  private redraw(): void {
+    this.nv.drawScene();
+    this.reportLocation();
+  }
+
+  private reportLocation(): void {
+    const [scan, overlay] = this.nv.volumes;
+    if (scan === undefined) return;
+    const mm = this.nv.frac2mm(this.nv.scene.crosshairPos, 0, true);
+    const valueAt = (image: NVImage): number => {
+      const [i, j, k] = image.mm2vox([...mm]) as Triple;
+      return image.getValue(i, j, k);
+    };
+    const index = overlay === undefined ? null : valueAt(overlay);
+    const positionMm = Array.from(mm).slice(0, 3) as unknown as Triple;
+    this.onLocation({
+      positionMm,
+      voxel: apply(invert(this.affineVox2ras), positionMm).map(Math.round) as unknown as Triple,
+      intensity: valueAt(scan),
+      label: this.labels.find((label) => label.index === index) ?? null,
+    });
+  }
+}
+
+/** A NiiVue that leaves dropping to the page, and the keyboard to `pressKey` (true: this key was taken). Rejects where the browser has no WebGL2. */
+async function attach(canvas: HTMLCanvasElement, pressKey: (key: string) => boolean): Promise<Niivue> {
+  const nv = new Niivue({
+    dragAndDropEnabled: false,
+    logLevel: 'error',
+    loadingText: '',
+    backColor: [0.04, 0.05, 0.07, 1],
+    crosshairColor: [0.35, 0.75, 1, 0.8],
+    crosshairWidth: 1,
+    crosshairWidthUnit: 'mm',
+    multiplanarLayout: MULTIPLANAR_TYPE.AUTO,
+    multiplanarPadPixels: 4,
+    dragMode: DRAG_MODE.contrast,
+    isColorbar: false,
+    show3Dcrosshair: true,
+    isNearestInterpolation: false,
+    showAllOrientationMarkers: true,
+    fontColor: [0.95, 0.97, 1, 1],
+    scrollRequiresFocus: false,
+  });
+  // First of the canvas's listeners: NiiVue's letters would change view and clipping behind the page's own buttons.
+  for (const type of ['keydown', 'keyup'] as const) {
+    canvas.addEventListener(type, (event) => {
+      event.stopImmediatePropagation();
+      if (type === 'keydown' && !event.ctrlKey && !event.altKey && !event.metaKey && pressKey(event.key)) event.preventDefault();
+    });
+  }
+  await nv.attachToCanvas(canvas);
+  return nv;
+}
+
+function isSoftware(gl: WebGL2RenderingContext): boolean {
+  const info = gl.getExtension('WEBGL_debug_renderer_info');
+  return info !== null && /swiftshader|llvmpipe|softpipe|basic render/i.test(String(gl.getParameter(info.UNMASKED_RENDERER_WEBGL)));
+}
+
+/** NIfTI datatype codes. */
+const DATATYPES = [
+  [Uint8Array, 2],
+  [Int16Array, 4],
+  [Uint16Array, 512],
+  [Float32Array, 16],
+] as const;
+
+function toImage(volume: DisplayVolume, name: string, colormap: string, opacity: number): Promise<NVImage> {
+  const datatype: number = DATATYPES.find(([type]) => volume.data instanceof type)![1];
+  const affine = [...volume.affineVox2ras];
+  const sizeMm = [0, 1, 2].map((column) => Math.hypot(affine[column]!, affine[4 + column]!, affine[8 + column]!));
+  // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- NiiVue does not export its enum of these codes
+  const bytes = NVImage.createNiftiArray([...volume.dims], sizeMm, affine, datatype, volume.data);
+  return NVImage.loadFromUrl({ url: bytes.buffer as ArrayBuffer, name: `${name}.nii`, colormap, opacity });
+}
