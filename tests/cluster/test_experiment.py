@@ -48,7 +48,7 @@ def test_an_experiment_survives_a_lost_worker_and_names_what_failed(
     train(configs[1], command="half", until_epoch=20)  # an earlier experiment was stopped here
     assert not is_finished(out / "meshnet5" / "fold1-restart3")
 
-    with begun("meshnet.cluster.experiment", *arguments, log=tmp_path / "log") as driver:
+    with begun("meshnet-experiment", *arguments, log=tmp_path / "log") as driver:
         state = out / "meshnet5" / "fold0-restart3" / "state.pt"
         deadline = time.monotonic() + 600
         while not state.is_file():

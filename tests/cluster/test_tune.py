@@ -92,7 +92,7 @@ def test_a_killed_search_goes_on_to_its_winner(
     size = ["--trials", "4", "--min-epochs", "1", "--max-epochs", "4", "--inner-folds", "0,1", "--cpus", "1"]
     arguments = ["--data", str(prepared), "-o", str(out), *size, *FIXED]
     command = [script("meshnet-tune"), *arguments]
-    with begun("meshnet.cluster.tune", *arguments, log=tmp_path / "log") as process:
+    with begun("meshnet-tune", *arguments, log=tmp_path / "log") as process:
         deadline = time.monotonic() + 600
         while len(list(out.glob("trials/*/inner1/state.pt"))) < 2:  # the first trial is over
             assert process.poll() is None, (tmp_path / "log").read_text()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from meshnet.model.checkpoint import load_checkpoint
 from meshnet.score import evaluate
 from meshnet.score.metrics import dice
 from meshnet.train.run_folder import is_finished
+from tests.conftest import script
 from tests.helpers.make_arc import make_arc
 from tests.helpers.processes import begun
 
@@ -55,7 +55,7 @@ def best(prepared: Path) -> Path:
     """A search of a few trials: overrides for meshnet-train."""
     out = prepared.parent / "search"
     size = ["--trials", "4", "--min-epochs", "3", "--max-epochs", "9", "--inner-folds", "0", "--cpus", "2"]
-    run_module("meshnet.cluster.tune", "--data", str(prepared), "-o", str(out), *size, *RECIPE)
+    run("meshnet-tune", "--data", str(prepared), "-o", str(out), *size, *RECIPE)
     return out / "best.txt"
 
 
@@ -65,7 +65,7 @@ def runs(prepared: Path, best: Path) -> Path:
     out = prepared.parent / "runs"
     which = ["--models", "meshnet5", "--folds", "0,1", "--restarts", "0,1", "--cpus", "2"]
     recipe = [f"@{best}", "trainer.epochs=60", "trainer.save_every_s=2"]
-    command = ["meshnet.cluster.experiment", "--data", str(prepared), "-o", str(out), *which, *recipe]
+    command = ["meshnet-experiment", "--data", str(prepared), "-o", str(out), *which, *recipe]
     with begun(*command, log=out.parent / "killed.log") as process:
         deadline = time.monotonic() + 600
         while not list(out.glob("*/*/state.pt")):
@@ -73,7 +73,7 @@ def runs(prepared: Path, best: Path) -> Path:
             assert time.monotonic() < deadline
             time.sleep(0.05)
     assert not any(is_finished(run) for run in out.glob("*/*"))
-    run_module(*command)
+    run(*command)
     return out
 
 
@@ -85,10 +85,9 @@ def report(prepared: Path, runs: Path) -> Path:
     return out
 
 
-def run_module(module: str, *arguments: str) -> None:
+def run(command: str, *arguments: str) -> None:
     """A command in a process of its own, as Ray leaves threads and files open in the one that started it."""
-    command = [sys.executable, "-m", module, *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = subprocess.run([script(command), *arguments], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
 
 
