@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from meshnet.infer.predict import BACKENDS
+
 Host = Literal["site", "peer", "deno", "python"]
 #: `cancel`: stops at the cap and says how far it came; `prefix`: one call that can't be stopped, so that a
 #: network of its first layers is run instead.
@@ -96,26 +98,22 @@ PYTHON_PEERS: tuple[Runtime, ...] = (
 )
 
 
-def predict_backends() -> tuple[tuple[str, ...], str]:
-    """The backends that `meshnet-predict` offers, and its default."""
-    from meshnet.infer.predict import _parser
+#: Backends of `meshnet-predict` under the ids that earlier results use.
+PREDICT_IDS = {"cpu": "predict-native", "onnx": "predict-onnx", "torch": "predict-torch"}
 
-    (action,) = [action for action in _parser()._actions if action.dest == "backend"]
-    return tuple(action.choices or ()), str(action.default)
+PREDICT: tuple[Runtime, ...] = tuple(
+    Runtime(
+        PREDICT_IDS[backend],
+        f"meshnet-predict --backend {backend}",
+        "python",
+        f"predict:{backend}",
+        ours=True,
+        capping="prefix",
+    )
+    for backend in BACKENDS
+)
 
 
 def all_runtimes() -> tuple[Runtime, ...]:
-    """Every runtime in the table's order; `predict-…` rows follow what `meshnet-predict` offers."""
-    backends, default = predict_backends()
-    predict = tuple(
-        Runtime(
-            f"predict-{backend}",
-            f"meshnet-predict --backend {backend}{' (default)' if backend == default else ''}",
-            "python",
-            f"predict:{backend}",
-            ours=True,
-            capping="prefix",
-        )
-        for backend in backends
-    )
-    return (*BROWSER, *DENO, *predict, *PYTHON_PEERS)
+    """Every runtime in the table's order."""
+    return (*BROWSER, *DENO, *PREDICT, *PYTHON_PEERS)

@@ -60,7 +60,7 @@ def random_model(norm: NoNorm | BatchNorm | GroupNorm, activation: str = "relu")
     return a_spec(architecture=architecture, labels=labels, input=INPUT), weights
 
 
-@pytest.mark.parametrize("backend", ["native", "onnx", "torch"])
+@pytest.mark.parametrize("backend", ["cpu", "onnx", "torch"])
 def test_labels_volumes_and_table_of_an_oblique_scan(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], backend: str
 ) -> None:
@@ -133,7 +133,7 @@ def test_a_model_of_another_orientation_labels_the_same_place(tmp_path: Path) ->
     for orientation in ("RAS", "LIA"):
         inputs = InputSpec(size=(16, 16, 16), orientation=orientation)
         oriented = spec.model_copy(update={"input": inputs})
-        network, _ = open_network(oriented, weights, backend="native", threads=1)
+        network, _ = open_network(oriented, weights, backend="cpu", threads=1)
         places[orientation] = np.argwhere(predict(scan, oriented, network).labels_native).tolist()
     assert places == {"RAS": [[5, 3, 2]], "LIA": [[3, 3, 2]]}
 
@@ -157,7 +157,7 @@ def test_every_backend_labels_as_the_plain_network_does(norm: NoNorm, activation
     two = logits.topk(2, dim=0).values
     clear = (two[0] - two[1] > 1e-5 * logits.abs().max()).numpy()  # elsewhere rounding may decide
     assert clear.mean() > 0.98
-    for backend in ("torch", "onnx", "native"):
+    for backend in ("torch", "onnx", "cpu"):
         network, steps = open_network(spec, weights, backend=backend, threads=1)
         called: list[int] = []
         labels = network(image, lambda called=called: called.append(1))
@@ -378,12 +378,12 @@ def test_without_a_kernel_onnx_runs_and_the_reason_is_printed(
     scan = write_scan(tmp_path / "a.nii", blob((9, 9, 9)).astype(np.float32))
     command = [str(tmp_path / "model"), str(scan), "-o", str(tmp_path / "out")]
     assert main(command) == 0
-    assert capsys.readouterr().out.startswith("backend: native, ")
+    assert capsys.readouterr().out.startswith("backend: cpu, ")
     monkeypatch.setattr("meshnet.infer.predict.load_kernel", load_kernel)
-    message = refused(capsys, *command, "--backend", "native")
-    assert "--backend native: this CPU lacks AVX2 or FMA, which the kernel needs; or use --backend onnx" in message
+    message = refused(capsys, *command, "--backend", "cpu")
+    assert "--backend cpu: this CPU lacks AVX2 or FMA, which the kernel needs; or use --backend onnx" in message
     assert main(command) == 0
-    expected = "backend: onnx; native is faster, but this CPU lacks AVX2 or FMA, which the kernel needs\n"
+    expected = "backend: onnx; cpu is faster, but this CPU lacks AVX2 or FMA, which the kernel needs\n"
     assert capsys.readouterr().out.startswith(expected)
 
 
