@@ -1,4 +1,4 @@
-"""What is measured: one row of data per runtime. A new engine is a new row, never new code."""
+"""The table of runtimes. A new runtime is a new row, never new code."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Literal
 from meshnet.infer.predict import BACKENDS
 
 Host = Literal["site", "peer", "deno", "python"]
-#: `cancel`: stops at the cap and says how far it came; `prefix`: one call that can't be stopped, so that a
-#: network of its first layers is run instead.
+#: `cancel`: the runtime stops at the cap and reports its progress. `prefix`: its one call can't be stopped, so that a
+#: network cut after its first layers is run instead.
 Capping = Literal["cancel", "prefix"]
 
-#: WebGPU and WebGL2 on Chromium's software rasteriser. Runtimes that use no GPU get the same browser.
+#: WebGPU and WebGL2 on Chromium's software rasteriser. Runtimes without a GPU use the same flags.
 SWIFTSHADER = (
     "--enable-unsafe-webgpu",
     "--use-webgpu-adapter=swiftshader",
@@ -20,13 +20,13 @@ SWIFTSHADER = (
     "--enable-unsafe-swiftshader",
     "--use-angle=swiftshader",
 )
-#: WebGL2 on Mesa's llvmpipe, through EGL; as a Vulkan driver Chromium passes it over for its own rasteriser.
+#: WebGL2 on Mesa's llvmpipe through EGL. Through Vulkan, Chromium would take SwiftShader instead.
 LLVMPIPE = ("--use-angle=gl-egl", "--ignore-gpu-blocklist")
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """One way to run a model. `engine` is the host's own name for it."""
+    """One way to run a model. engine: its name within the host (an engine of the site, or library:backend)."""
 
     id: str
     title: str
@@ -35,7 +35,7 @@ class Runtime:
     ours: bool = False
     capping: Capping = "cancel"
     flags: tuple[str, ...] = ()
-    lavapipe: bool = False  # the Vulkan driver is Mesa's
+    lavapipe: bool = False  # use Mesa's software Vulkan driver
     one_thread: bool = False
     f16: bool = False  # activations stored as float16
 

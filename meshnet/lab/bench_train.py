@@ -156,15 +156,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--models",
         default=",".join([*_MESHNETS, *BASELINES]),
-        help="values of model= of meshnet-train, separated by commas (default: MeshNet-5, MeshNet-16 and every baseline)",
+        help="values of model= of meshnet-train, by commas (default: MeshNet-5, MeshNet-16 and every baseline)",
     )
     parser.add_argument("--size", type=int, default=256, help="voxels along each axis for MeshNets (default 256)")
-    parser.add_argument(
-        "--baseline-size", type=int, default=64, help="voxels along each axis for baselines (default 64)"
-    )
-    parser.add_argument(
-        "--steps", type=int, default=1, help="steps timed after the first; 0: time the first (default 1)"
-    )
+    parser.add_argument("--baseline-size", type=int, default=64, help="the same for the baselines (default 64)")
+    parser.add_argument("--steps", type=int, default=1, help="steps timed after the first; 0: time that (default 1)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: all cores)")
     parser.add_argument("--device", default="", help="cpu, cuda, cuda:1, ... (default: cuda if there is one)")
     parser.add_argument("--one", default="", help=argparse.SUPPRESS)
