@@ -33,7 +33,7 @@ def main(path: Path) -> None:
 
 def open_predict(job: dict[str, Any], backend: str) -> Run:
     """The network of `meshnet-predict` on this backend."""
-    from meshnet.infer.predict import open_network
+    from meshnet.infer.backends import open_network
     from meshnet.model.checkpoint import load_checkpoint
 
     network, _ = open_network(*load_checkpoint(Path(job["web"])), backend=backend, threads=job["threads"])

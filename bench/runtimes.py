@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from meshnet.infer.predict import BACKENDS
+from meshnet.infer.backends import BACKENDS
 
 Host = Literal["site", "peer", "deno", "python"]
 #: `cancel`: the runtime stops at the cap and reports its progress. `prefix`: its one call can't be stopped, so that a

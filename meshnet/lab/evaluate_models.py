@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from meshnet.infer.predict import Network, fastest_backend, open_network
+from meshnet.infer.backends import Network, fastest_backend, open_network
 from meshnet.lab.cases import Case, Kind, Tissue, Volumes, all_cases
 from meshnet.lab.held_out import read_held_out
 from meshnet.lab.table import OWN, Row, table

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from meshnet.infer.predict import fastest_backend, open_network
+from meshnet.infer.backends import fastest_backend, open_network
 from meshnet.lab.cases import HEAD, Tissue, Volumes, rendered, unseen_contrasts
 from meshnet.lab.evaluate_models import HELD_OUT, KIND_OF_TASK, Opened, named, run
 from meshnet.lab.held_out import lesion_subjects, masks_of_all_sizes, read_held_out

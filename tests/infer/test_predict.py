@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
+from meshnet.infer.backends import open_network
 from meshnet.infer.kernel.library import Kernel, KernelMissingError
-from meshnet.infer.predict import CSV_COLUMNS, Prediction, main, open_network, predict
+from meshnet.infer.predict import CSV_COLUMNS, Prediction, main, predict
 from meshnet.infer.run_torch import run_torch
 from meshnet.model.checkpoint import Weights, expected_shapes, save_checkpoint
 from meshnet.model.graph import build_graph
@@ -379,7 +380,7 @@ def test_without_a_kernel_onnx_runs_and_the_reason_is_printed(
     command = [str(tmp_path / "model"), str(scan), "-o", str(tmp_path / "out")]
     assert main(command) == 0
     assert capsys.readouterr().out.startswith("backend: cpu, ")
-    monkeypatch.setattr("meshnet.infer.predict.load_kernel", load_kernel)
+    monkeypatch.setattr("meshnet.infer.backends.load_kernel", load_kernel)
     message = refused(capsys, *command, "--backend", "cpu")
     assert "--backend cpu: this CPU lacks AVX2 or FMA, which the kernel needs; or use --backend onnx" in message
     assert main(command) == 0
