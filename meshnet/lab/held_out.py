@@ -23,7 +23,7 @@ from meshnet.synth.subject import Synthesizer
 
 _PER_QUARTILE = 15
 _LESION_FREE = 60
-#: Above the seeds of training and of validation subjects.
+#: Training with seed 0 takes its seeds from 0 on, validation from 10⁹ on.
 _FIRST_SEED = 2_000_000_000
 _DRAW_SEED = 20_240_517
 

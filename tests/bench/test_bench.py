@@ -214,7 +214,7 @@ def test_an_interrupted_group_keeps_what_it_has(model: Model, tmp_path: Path, mo
     assert [(each.runtime, each.status) for each in bench.cells] == [("a", "measured"), ("b", "not run")]
 
 
-def test_a_run_told_to_stop_keeps_the_visit_under_way_and_ends(
+def test_a_stopped_run_keeps_the_current_visit_and_ends(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bench.cli.reference", lambda *_: None)

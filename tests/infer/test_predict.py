@@ -1,4 +1,4 @@
-"""`meshnet-predict` from scans to label files, volumes and a table; failures are told and contained."""
+"""`meshnet-predict`: label files, volumes and table; a failing scan is reported and does not stop the others."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ INPUT = InputSpec(size=(24, 24, 24), voxel_size_mm=2.0)
 
 
 def threshold_model(folder: Path, **changes: Any) -> ModelSpec:
-    """A network by hand: label 1 where the normalised intensity is above 0.5, whatever the neighbours."""
+    """A network with chosen weights: label 1 where the normalised intensity of the voxel is above 0.5."""
     architecture = Architecture(channels=1, classes=2, dilations=(1,), activation="relu")
     kernel = np.zeros((1, 1, 3, 3, 3), np.float32)
     kernel[0, 0, 1, 1, 1] = 1
@@ -117,7 +117,7 @@ def test_conformed_labels_are_saved_on_the_conformed_grid_but_measured_on_the_sc
 
 
 def test_a_model_of_another_orientation_labels_the_same_place(tmp_path: Path) -> None:
-    """A network that looks one voxel along its axis D: RAS and LIA models look to opposite sides."""
+    """A network that reads voxel d - 1 of its axis D, which lies on opposite sides for RAS and LIA."""
     kernel = np.zeros((1, 1, 3, 3, 3), np.float32)
     kernel[0, 0, 0, 1, 1] = 1  # reads voxel d - 1
     spec = a_spec(architecture=Architecture(channels=1, classes=2, dilations=(1,), activation="relu"))
@@ -284,7 +284,7 @@ def test_label_files_of_a_folder_are_left_out_and_said_to_be(
     command = [str(tmp_path / "model"), str(scans), "-o", str(scans), "-q"]
     assert main(command) == 0
     assert "left out" not in capsys.readouterr().out
-    # The result of another model is told by its header.
+    # The result of another model is recognised by its header.
     assert main([str(tmp_path / "other"), *command[1:]]) == 0
     assert f"1 label file left out, the first is {scans / 'a_half.nii.gz'}" in capsys.readouterr().out
     assert main(command) == 0
@@ -329,7 +329,7 @@ def test_a_scan_that_nearly_is_all_background_is_refused_by_a_quantile_model(
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """What a run that can't start says."""
+    """The error message of a run that can't start."""
     assert main([str(argument) for argument in arguments]) == 2
     return capsys.readouterr().err
 

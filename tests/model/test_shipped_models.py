@@ -1,4 +1,4 @@
-"""The models that ship: whole, with their cards, and as good as their cards say. Whole scans: half a minute."""
+"""The models that ship are complete, have cards, and segment real scans. Whole scans: half a minute."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_lesion_model_and_a_tissue_model_ship() -> None:
 
 
 @pytest.mark.parametrize("model", SHIPPED)
-def test_a_card_names_the_weights_it_speaks_of_and_its_pictures_exist(model: str) -> None:
+def test_a_card_names_its_weights_and_its_pictures_exist(model: str) -> None:
     folder = REPO / "models" / model
     card = (folder / "README.md").read_text()
     spec, _ = load_checkpoint(folder)

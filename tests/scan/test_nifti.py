@@ -1,4 +1,4 @@
-"""Every readable kind of scan reads as nibabel reads it, every unusable one is refused by name, headers are kept."""
+"""Readable scans are read as by nibabel, unusable ones are refused by name, results keep the scan's header."""
 
 from __future__ import annotations
 
