@@ -31,7 +31,7 @@ test-long: $(VENV)/.full kernel static/dist/index.html .models/.stamp bench/node
 	$(VENV)/bin/python -m pytest -m long
 
 evaluate-models: $(VENV)/.full kernel .models/.stamp system ## our models on held-out cases, the table of the README (an hour or more; ARGS="--only tissue")
-	$(VENV)/bin/python -m meshnet.lab.evaluate_models $(ARGS)
+	$(VENV)/bin/python -m meshnet.lab.evaluate_models --data $(DATA) $(ARGS)
 
 check: $(VENV)/.full static/node_modules/.stamp ## linters, formatters, types, and the units of the site
 	$(VENV)/bin/ruff check .

@@ -1,4 +1,4 @@
-"""Exports verify themselves, leave nothing behind when wrong, and come back in as the same graph."""
+"""Exports are verified, leave nothing behind if they differ, and are imported as the same graph."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from export.cli import main
 from export.import_model import Answers, import_model
 from export.published import PUBLISHED, import_published
 from export.to_tfjs import brainchop_entry, write_tfjs
-from export.verify import VerificationError, compare, reference_logits, verification_inputs, verify
+from export.verify import VerificationError, difference, reference_logits, verification_inputs, verify
 from meshnet.model.checkpoint import Weights, load_checkpoint, save_checkpoint
 from meshnet.model.graph import build_graph, check_same_graph
 from meshnet.model.onnx import METADATA_KEY, to_onnx
@@ -112,13 +112,13 @@ def test_published_models_have_the_descriptions_known_of_them(shared_data: Path,
         assert spec.modality
 
 
-def test_without_torch_the_checkpoint_is_skipped_with_a_sentence(
+def test_without_torch_the_pytorch_file_is_skipped_with_a_message(
     shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else find(name))
     assert "arc-meshnet26" not in import_published(shared_data / "models", tmp_path)
-    assert "arc-meshnet26: skipped, it is a PyTorch checkpoint and torch is not installed" in capsys.readouterr().out
+    assert "arc-meshnet26: skipped, it is a PyTorch file and torch is not installed" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("format", ["onnx", "web", "tfjs", "all"])
@@ -161,7 +161,7 @@ def test_values_that_are_not_finite_never_verify() -> None:
     with pytest.raises(VerificationError):
         verify("small", spec, weights, lambda x: (np.zeros((1, *x.shape[2:]), np.uint8), np.full_like(x, np.nan)))
     reference = reference_logits(spec, weights, verification_inputs(spec.architecture)["random"])
-    result = compare("nan", reference, np.full_like(reference, np.nan), reference.argmax(axis=1).astype(np.uint8))
+    result = difference("nan", reference, np.full_like(reference, np.nan), reference.argmax(axis=1).astype(np.uint8))
     assert not result.worst_relative <= 1
 
 
@@ -221,7 +221,7 @@ def test_an_earlier_export_is_replaced_on_request_and_no_other_folder_is(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model", "out"]
 
 
-def test_a_checkpoint_or_an_export_of_another_model_is_not_taken_for_an_earlier_export(
+def test_a_model_folder_or_an_export_of_another_model_is_not_taken_for_an_earlier_export(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     save_checkpoint(tmp_path / "model", *small_model())
@@ -261,7 +261,7 @@ def test_a_copy_of_the_site_is_known_by_what_its_own_worker_lists(
     assert main([str(tmp_path / "small"), *arguments]) == 2
     assert f"{copy / 'CNAME'}: not a file of this export" in capsys.readouterr().err
     assert sorted(p.name for p in (copy / "models").iterdir()) == ["tiny"]
-    # What is there without a worker that lists it was never a copy.
+    # A folder without a service worker that lists its files is no copy of the site.
     (copy / "CNAME").unlink()
     (copy / "sw.js").write_text("self.addEventListener('fetch', () => {});")
     assert main([str(tmp_path / "small"), *arguments]) == 2
@@ -300,8 +300,8 @@ def test_a_known_model_is_exported_by_its_id(tmp_path: Path, monkeypatch: pytest
         ("model", "is or contains the source"),
         ("models/../model", "is or contains the source"),
         ("work", "is or contains the source"),
-        (".", "the folder you are in"),
-        ("..", "the folder you are in"),
+        (".", "is or contains the current folder"),
+        ("..", "is or contains the current folder"),
         ("afile", "expected a folder to create, got the file"),
         ("afile/x", "expected a folder to create, got the file"),
     ],
@@ -444,7 +444,7 @@ def test_an_import_of_our_own_file_takes_a_new_id_but_no_other_answers(tmp_path:
     assert renamed == spec.model_copy(
         update={"id": "other", "provenance": replace_license(spec), "weights": renamed.weights}
     )
-    with pytest.raises(SpecError, match="--orientation contradicts the source, which says LIA, not RAS"):
+    with pytest.raises(SpecError, match="--orientation contradicts the source, which states LIA, not RAS"):
         import_model(tmp_path / "model", replace(Answers(), orientation="RAS"))
 
 

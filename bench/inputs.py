@@ -1,7 +1,7 @@
-"""Models, volumes and PyTorch's labels: what every runtime is given, made once and kept in the work folder.
+"""The inputs of every runtime: models, volumes, and PyTorch's labels. Made once and kept in the work folder.
 
-Memory order, said once: `.ijk` files are C order of [D, H, W] = [i, j, k] (ONNX, TF.js, PyTorch), `.zyx` files
-have i fastest (this project's engines in the browser).
+Memory order: `.ijk` files are [D, H, W] = [i, j, k] in C order (ONNX, TF.js, PyTorch); in `.zyx` files i runs fastest
+(this project's engines in the browser).
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from meshnet.model.network import MeshNet, weights_of
 from meshnet.model.onnx import to_onnx
 from meshnet.model.spec import PAPER_DILATIONS, Architecture, BatchNorm, ModelSpec, WeightsFile, make_labels
 
-#: Volume on which the random networks' BatchNorm statistics are taken.
+#: Edge, in voxels, of the volume that sets the random networks' BatchNorm statistics.
 CALIBRATION_SIZE = 64
-#: Share of voxels that the random networks give the second label.
+#: Share of voxels to which the random networks give label 1.
 FOREGROUND = 0.3
 
 
 @dataclass(frozen=True)
 class Model:
-    """A folded network and where its files are kept."""
+    """A network with BatchNorm folded, and the folder of its files."""
 
     name: str
     spec: ModelSpec
@@ -51,7 +51,7 @@ class Model:
         return total_macs(self.architecture, size)
 
     def first_layers(self, layers: int | None) -> Model:
-        """The network cut after so many blocks, the classifier behind them; itself for None."""
+        """The first `layers` layers followed by the classifier; the network itself for None."""
         if layers is None:
             return self
         dilations = self.architecture.dilations[:layers]
@@ -69,8 +69,8 @@ class Model:
 def paper_model(channels: int, work: Path) -> Model:
     """MeshNet-X of the stroke lesion paper with random weights and BatchNorm folded.
 
-    Statistics are those of a volume like the measured ones, so that activations have variance about 1 in every
-    layer: neither vanishing nor saturating, as in a trained network.
+    The BatchNorm statistics come from a volume like the measured ones, so that activations have a variance of about 1
+    in every layer, as in a trained network, and neither vanish nor saturate.
     """
     name = f"meshnet-{channels}"
     torch.manual_seed(channels)
@@ -80,7 +80,7 @@ def paper_model(channels: int, work: Path) -> Model:
     with torch.no_grad():
         for module in network.modules():
             if isinstance(module, torch.nn.BatchNorm3d):
-                module.momentum = 1.0  # the running statistics become those of this one volume
+                module.momentum = 1.0  # the running statistics become those of this volume
                 torch.nn.init.uniform_(module.weight, 0.5, 1.5)
                 torch.nn.init.normal_(module.bias, 0, 0.3)
         image = torch.from_numpy(volume(CALIBRATION_SIZE))[None, None]
@@ -99,13 +99,13 @@ def paper_model(channels: int, work: Path) -> Model:
 
 
 def published_model(name: str, imported: Path, work: Path) -> Model:
-    """An imported model of the folder `.models`. Raises SpecError where it isn't there."""
+    """An imported model of the folder `.models`. Raises SpecError if it is missing."""
     spec, weights = load_checkpoint(imported / f"brainchop-{name}")
     return Model(name, *stored_model(spec, weights, "float32"), work / "models" / name)
 
 
 def volume(size: int) -> NDArray[np.float32]:
-    """[size, size, size] float32 in 0..1: smooth structures of several scales, and some noise."""
+    """[size, size, size] float32 in 0..1: smooth structures at several scales, with noise."""
     rng = np.random.default_rng(size)
     field = np.zeros((size, size, size), np.float32)
     for sigma, weight in ((8, 1.0), (3, 0.5), (1, 0.2)):
@@ -116,7 +116,7 @@ def volume(size: int) -> NDArray[np.float32]:
 
 
 def volume_files(size: int, work: Path) -> tuple[Path, Path]:
-    """The volume as float32 in `.ijk` and in `.zyx` order, written where it isn't there yet."""
+    """Files of the volume, float32, in `.ijk` and in `.zyx` order; written if missing."""
     ijk, zyx = (work / "volumes" / f"{size}.{order}.f32" for order in ("ijk", "zyx"))
     if not zyx.exists():
         ijk.parent.mkdir(parents=True, exist_ok=True)
@@ -127,7 +127,7 @@ def volume_files(size: int, work: Path) -> tuple[Path, Path]:
 
 
 def reference(model: Model, size: int, work: Path, threads: int) -> NDArray[np.uint8]:
-    """PyTorch's labels [i, j, k]."""
+    """PyTorch's labels uint8 [i, j, k]; computed if missing."""
     path = work / "reference" / f"{model.name}-{size}.u8"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -136,7 +136,7 @@ def reference(model: Model, size: int, work: Path, threads: int) -> NDArray[np.u
 
 
 def web_bundle(model: Model) -> Path:
-    """Folder with model.json and weights.safetensors."""
+    """Web bundle (model.json and weights.safetensors); written if missing."""
     folder = model.folder / "web"
     if not (folder / "model.json").exists():
         write_web(folder, model.spec, model.weights)
@@ -152,7 +152,8 @@ def onnx_file(model: Model) -> Path:
 
 
 def tfjs_folder(model: Model, size: int) -> Path:
-    """TF.js layers model; the exported description says 256, each size gets a copy that says its own."""
+    """TF.js layers model for one size: a copy of the exported model.json, which states 256³, with another input
+    shape."""
     folder = model.folder / "tfjs"
     if not (folder / "model.json").exists():
         write_tfjs(folder, model.spec, model.weights)
@@ -173,22 +174,22 @@ def _layers(content: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def brainchop_files(model: Model) -> tuple[Path, Path]:
-    """Configuration and weights as `brainchop.tiny_meshnet.load_meshnet` reads them."""
+    """Configuration and weights in the form that `brainchop.tiny_meshnet.load_meshnet` reads."""
     folder = model.folder / "brainchop"
     config, weights = folder / "model.json", folder / "model.safetensors"
     if not config.exists():
         folder.mkdir(parents=True, exist_ok=True)
         a = model.architecture
         graph = build_graph(model.spec, model.weights)
-        per_block = 2 + (a.norm.kind == "group")  # convolution, norm, activation: its list of layers is flat
+        per_layer = 2 + (a.norm.kind == "group")  # brainchop numbers convolution, norm and activation separately
         tensors: dict[str, NDArray[np.float32]] = {}
         layers = []
         for i, layer in enumerate(graph.layers):
             last = layer is graph.layers[-1]
             bias = a.classifier_bias if last else a.conv_bias
-            tensors[f"model.{per_block * i}.weight"] = layer.weight
+            tensors[f"model.{per_layer * i}.weight"] = layer.weight
             if bias:
-                tensors[f"model.{per_block * i}.bias"] = layer.bias
+                tensors[f"model.{per_layer * i}.bias"] = layer.bias
             layers.append(
                 {
                     "in_channels": layer.weight.shape[1],
