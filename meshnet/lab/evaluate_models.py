@@ -1,6 +1,6 @@
 """`python -m meshnet.lab.evaluate_models`: the table in the README and the model cards, from held-out cases.
 
-    python -m meshnet.lab.evaluate_models [--models models .models] [--data ../shared/data] [-o runs/evaluate-models]
+    python -m meshnet.lab.evaluate_models --data FOLDER [--models models .models] [-o runs/evaluate-models]
 
 Scores are kept in OUT/scores.csv by the weights' SHA-256, so that a second call does what is left; OUT/table.md is
 the table, OUT/slices/ a picture of each case of our own models.
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--models", type=Path, nargs="+", default=[Path("models"), Path(".models")])
     parser.add_argument("--only", nargs="+", default=[], help="ids of the models to run (default: all that fit)")
     parser.add_argument("--groups", nargs="+", default=[], help="groups of cases to run (default: all)")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of real scans and lesions")
+    parser.add_argument("--data", type=Path, required=True, help="folder of real scans and lesions")
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="where prepared templates are kept")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("-o", "--out", type=Path, default=Path("runs/evaluate-models"))

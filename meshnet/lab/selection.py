@@ -1,6 +1,6 @@
 """Heads to choose a state of training by, or a threshold: neither held out nor seen in training.
 
-    meshnet-select runs/A/last runs/B/last models/t2-lesion [--thresholds 0.5 0.73]
+    meshnet-select runs/A/last runs/B/last models/t2-lesion --lesions FOLDER [--thresholds 0.5 0.73]
     meshnet-select --task tissue runs/C/last models/tissue
 
 A threshold comes on top of the one that a model may have in its biases (`meshnet-finish`). A choice made on held-out
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--thresholds", type=float, nargs="+", default=[0.5], help="as of meshnet-finish (default: 0.5)"
     )
-    parser.add_argument("--lesions", type=Path, default=Path("../shared/data/lesions/soop"), help="folder of masks")
+    parser.add_argument("--lesions", type=Path, help="folder of lesion masks in MNI space; required for --task lesion")
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="where prepared templates are kept")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args(arguments)
@@ -72,6 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         anatomies = cached_anatomies(args.cache)
         if args.task == "tissue":
             text = tissue_table(outcomes(states, tissue_heads(anatomies), HEAD))
+        elif args.lesions is None:
+            raise ValueError("--lesions: required for --task lesion; pass the folder of lesion masks in MNI space")
         else:
             heads = lesion_heads(anatomies, not_held_out(args.lesions, args.cache))
             text = lesion_table(outcomes(states, heads, _COARSE))

@@ -20,8 +20,9 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from meshnet.model.checkpoint import load_checkpoint
+from meshnet.train.cli import main
 from meshnet.train.config import ConfigError, compose_config
-from meshnet.train.loop import Run, _step, main, train
+from meshnet.train.loop import Run, _step, train
 from meshnet.train.networks import build_network, bytes_needed, check_memory
 from meshnet.train.run_folder import is_finished
 from meshnet.train.sources import open_source
@@ -92,8 +93,8 @@ def test_a_run_killed_at_any_moment_and_started_again_ends_with_the_same_weights
     # each step is slowed, so that the kill falls in the middle of the run
     arguments = command(prepared, run, "data.inner_fold=0", "trainer.save_every_s=0")
     slow = (
-        "import sys, time; from meshnet.train import loop as train; step = train._step;"
-        "train._step = lambda *a: (time.sleep(0.3), step(*a))[1]; sys.exit(train.main(sys.argv[1:]))"
+        "import sys, time; from meshnet.train import cli, loop; step = loop._step;"
+        "loop._step = lambda *a: (time.sleep(0.3), step(*a))[1]; sys.exit(cli.main(sys.argv[1:]))"
     )
     process = subprocess.Popen([sys.executable, "-c", slow, *arguments], stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60
