@@ -124,7 +124,9 @@ def compose_recipe(overrides: Sequence[str]) -> ComposedRecipe:
     recipe = _checked(where, _with_overrides(where, tree, of_phases))
     groups = recipe.groups | {key: given.pop(key) for key in _GROUPS if key in given}
     shared = {key: value for key, value in given.items() if key not in of_phases}
-    configs = {phase: _configs(recipe, phase, groups, shared, run) for phase in recipe.phases}
+    composed_groups = compose_groups([f"{group}={choice}" for group, choice in groups.items()])
+    OmegaConf.set_struct(composed_groups, False)  # for new keys of data.contrasts; `resolve` checks the others
+    configs = {phase: _configs(recipe, phase, composed_groups, shared, run) for phase in recipe.phases}
     composed = ComposedRecipe(name, recipe, run, out, int(jobs), configs)
     _check_pinned_starts(composed)
     return composed
@@ -219,7 +221,7 @@ def _check_phase(where: str, name: str, phase: Phase, earlier: Sequence[str]) ->
             raise ConfigError(f"{where}.average: expected shares that add up to 1, got {total:g}")
 
 
-def _configs(recipe: Recipe, name: str, groups: dict[str, str], shared: dict[str, str], run: Path) -> list[TrainConfig]:
+def _configs(recipe: Recipe, name: str, groups: DictConfig, shared: dict[str, str], run: Path) -> list[TrainConfig]:
     """The settings of each run of a phase: groups, then those of all phases, of the phase, of the command line."""
     phase = recipe.phases[name]
     for key in [*shared, *_keys(recipe.settings), *_keys(phase.settings())]:
@@ -227,10 +229,8 @@ def _configs(recipe: Recipe, name: str, groups: dict[str, str], shared: dict[str
             raise ConfigError(f"{key}: the recipe sets this itself; see {_SET_BY_THE_RECIPE[key]}")
         if key.split(".")[0] not in _SETTINGS:
             raise ConfigError(f"{key}: expected a setting of {', '.join(_SETTINGS)}, or recipe, run, out, jobs, id")
-    composed = compose_groups([f"{group}={choice}" for group, choice in groups.items()])
-    OmegaConf.set_struct(composed, False)  # for new keys of data.contrasts; `resolve` checks the others
     with config_errors(f"phases.{name}"):
-        merged = OmegaConf.merge(composed, recipe.settings, phase.settings(), _dotted(shared))
+        merged = OmegaConf.merge(groups, recipe.settings, phase.settings(), _dotted(shared))
         configs = []
         for seed in phase.seeds:
             folder = run / name if len(phase.seeds) == 1 else run / name / f"seed{seed}"

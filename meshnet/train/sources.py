@@ -137,7 +137,8 @@ def _lesion_masks(config: DataConfig, cache: Path) -> LesionMasks:
             path = _PACKAGES / path
         if not path.is_file():
             raise ConfigError(
-                f"data.held_out: {config.held_out}: no such file; pass the list of held-out masks (JSON), as data.held_out=FILE"
+                f"data.held_out: {config.held_out}: no such file; pass the JSON file that lists the held-out masks, "
+                f"as data.held_out=FILE"
             )
         held_out = json.loads(path.read_text())["lesions"]
     return load_lesion_masks(Path(config.lesions), cache, skip=held_out, size_power=config.lesion_size_power)

@@ -52,7 +52,7 @@ def test_the_command_writes_a_model_for_whole_scans(tmp_path: Path) -> None:
     assert fine.architecture == FINE
     assert (fine.input.size, fine.input.voxel_size_mm) == ((256, 256, 256), 1.0)
     assert fine.input.normalization == spec.input.normalization
-    assert "meshnet.model.refine" in fine.provenance.command
+    assert "; meshnet-refine " in fine.provenance.command
     assert weights.keys() == weights_of(MeshNet(FINE)).keys()
 
 
