@@ -111,7 +111,7 @@ def coarsened_weights(fine: Architecture, weights: Weights, coarse: Architecture
         if not np.array_equal(array[read], weights[name][read]):
             raise ValueError(
                 f"expected a network as meshnet-refine writes it, whose first layer smooths, but {name} was "
-                f"trained since; go on at its own dilations {fine.dilations}"
+                f"trained since; continue at its dilations {fine.dilations}"
             )
     return out
 

@@ -25,7 +25,7 @@ from meshnet.train.run_folder import check_same_run, is_finished
 
 
 def run_recipe(composed: ComposedRecipe, command: str) -> Path:
-    """Train what is left of the recipe and write the model folder; returns that folder.
+    """Train the runs of the recipe that are not finished, and write the model folder; returns that folder.
 
     command: for the provenance. Raises the errors of `meshnet.train.loop.train`; ConfigError where a folder holds a run
     with other settings, also where an earlier phase gave other weights than those that a later run started from.
@@ -63,7 +63,7 @@ def _is_done(config: TrainConfig) -> bool:
 
 
 def _train_all(configs: Sequence[TrainConfig], command: str, jobs: int) -> None:
-    """Train all, `jobs` of them at the same time, each in a process of its own where there are several."""
+    """Train all runs, `jobs` of them at the same time; with several jobs, each in a separate process."""
     if jobs == 1 or len(configs) < 2:
         for config in configs:
             train(config, command=command)
@@ -94,19 +94,26 @@ def _result(composed: ComposedRecipe, name: str, results: dict[str, Path]) -> Pa
 
 def _write_model(composed: ComposedRecipe, result: Path, command: str) -> Path:
     """Write the model folder of the recipe, with the provenance of all phases."""
-    runs = {
-        name: read_spec(Path(configs[-1].run) / "last" / "model.json").provenance
-        for name, configs in composed.configs.items()
-    }
+    configs = [config for of_phase in composed.configs.values() for config in of_phase]
+    runs = [read_spec(Path(config.run) / "last" / "model.json").provenance for config in configs]
     spec, weights = load_checkpoint(result)
     provenance = Provenance(
         source=f"trained in this project by the recipe {composed.name}",
-        data="; ".join(f"{name}: {about.data}" for name, about in runs.items()),
+        data=_in_one([about.data for about in runs]),
         command=command,
-        commit=", ".join(dict.fromkeys(about.commit for about in runs.values())),
+        commit=", ".join(dict.fromkeys(about.commit for about in runs)),
         license=spec.provenance.license,
         citation=spec.provenance.citation,
     )
     written = save_checkpoint(composed.out, spec.model_copy(update={"provenance": provenance}), weights)
     print(f"{composed.out}: model {written.id}, SHA-256 of its weights {written.weights.sha256}", file=sys.stderr)
     return composed.out
+
+
+def _in_one(descriptions: Sequence[str]) -> str:
+    """Descriptions of data as one: `7000 patches`, `3000 patches` to `7000, 3000 patches`."""
+    counts: dict[str, list[str]] = {}
+    for description in descriptions:
+        count, _, what = description.partition(" ")
+        counts.setdefault(what, []).append(count)
+    return "; ".join(f"{', '.join(numbers)} {what}" for what, numbers in counts.items())

@@ -67,7 +67,7 @@ class Source(Protocol):
 
 class SynthSource:
     """Rendered subjects. The seed of a subject follows from the seed of the run and the step's number; the stage of
-    the step sets patch and voxel size."""
+    the step sets patch and voxel size. stop_at_step: as of TrainerConfig, for the description."""
 
     size = 256
     voxel_size_mm = 1.0
@@ -75,7 +75,7 @@ class SynthSource:
     #: First seed of the validation subjects, far from the seeds of training steps.
     _VALIDATION_SEED = 10**9
 
-    def __init__(self, config: DataConfig, seed: int) -> None:
+    def __init__(self, config: DataConfig, seed: int, *, stop_at_step: int = 0) -> None:
         if not config.stages:
             raise ConfigError("data.stages: synthetic training needs at least one stage {steps, size, voxel_size_mm}")
         cache = Path(config.cache)
@@ -95,8 +95,9 @@ class SynthSource:
         self._validation_subjects = config.validation_subjects
         self.steps = sum(stage.steps for stage in config.stages)
         self.steps_per_epoch = self.steps
-        self.description = f"{self.steps} synthetic {config.task} patches from ICBM152 and Colin27" + (
-            f" and {len(lesions.masks)} real lesion masks" if lesions else ""
+        self.description = (
+            f"{min(self.steps, stop_at_step or self.steps)} synthetic {config.task} patches from ICBM152 and Colin27"
+            + (f" and {len(lesions.masks)} real lesion masks" if lesions else "")
         )
 
     def item(self, step: int) -> Item:
@@ -229,7 +230,8 @@ def as_tensors(item: Item) -> tuple[Tensor, Tensor]:
 def open_source(config: TrainConfig) -> Source:
     """The data source that the settings name. Raises ConfigError, or FileNotFoundError for missing files."""
     if config.data.source == "synth":
-        return SynthSource(config.data, config.seed + 1000 * config.restart)
+        seed = config.seed + 1000 * config.restart
+        return SynthSource(config.data, seed, stop_at_step=config.trainer.stop_at_step)
     if config.data.source == "prepared":
         if not 0 <= config.fold < OUTER_FOLDS:
             raise ConfigError(f"fold: expected 0..{OUTER_FOLDS - 1}, got {config.fold}")

@@ -61,7 +61,7 @@ def weights_file(folder: Path) -> bytes:
 
 @pytest.fixture(scope="module")
 def whole(recipe: Path, prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a recipe that nothing interrupted."""
+    """The folder of an uninterrupted recipe."""
     run = tmp_path_factory.mktemp("runs") / "whole"
     assert main(command(recipe, prepared, run)) == 0
     return run
@@ -103,8 +103,12 @@ def test_the_model_is_averaged_and_refined_and_names_recipe_commit_and_command(
     assert spec.provenance.source == "trained in this project by the recipe tiny"
     assert spec.provenance.command == "meshnet-train " + " ".join(command(recipe, prepared, whole))
     assert spec.provenance.commit == load_checkpoint(whole / "first" / "last")[0].provenance.commit
-    assert "first: " in spec.provenance.data
-    assert "third: " in spec.provenance.data
+    cases = load_checkpoint(whole / "first" / "last")[0].provenance.data.removesuffix(
+        " prepared cases of prepared, all but outer fold 0"
+    )
+    assert (
+        spec.provenance.data == f"{cases}, {cases}, {cases}, {cases} prepared cases of prepared, all but outer fold 0"
+    )
     states = [whole / "second" / "finished", whole / "third" / "last"]
     second, third = (load_checkpoint(state)[1]["classifier.weight"] for state in states)
     assert load_checkpoint(whole / "model")[1]["classifier.weight"] == pytest.approx(0.25 * second + 0.75 * third)
@@ -169,7 +173,7 @@ def test_another_result_of_an_earlier_phase_is_not_mixed_with_finished_runs(
     assert main(command(recipe, prepared, whole, "optimizer.eps=1e-6")) == 2
     assert "first: cannot be resumed: optimizer.eps was 0.0001, now 1e-06" in capsys.readouterr().err
     assert weights_file(whole / "model") == before
-    assert main(command(recipe, prepared, whole)) == 0  # what the refused threshold left is replaced
+    assert main(command(recipe, prepared, whole)) == 0  # the averaged state of the refused threshold is replaced
 
 
 def test_the_command_line_overrides_all_phases_or_one(recipe: Path) -> None:
