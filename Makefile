@@ -8,6 +8,7 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 VENV := .venv
 DATA := ../shared/data
+RECIPE := t2-lesion
 # What is installed in the environment (Node included, where the machine has none) comes first.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
@@ -16,7 +17,7 @@ NPM_CI := npm ci --no-audit --no-fund --loglevel=error
 SITE_SOURCES := $(shell find static/src static/scripts static/public -type f 2>/dev/null) \
 	$(wildcard static/*.html static/*.json static/vite.config.ts)
 
-.PHONY: help serve test test-long evaluate-models check kernel bench bench-full bench-train build wheels clean system
+.PHONY: help serve test test-long evaluate-models train-recipe check kernel bench bench-full bench-train build wheels clean system
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-16s %s\n", $$1, $$2 }'
@@ -32,6 +33,9 @@ test-long: $(VENV)/.full kernel static/dist/index.html .models/.stamp bench/node
 
 evaluate-models: $(VENV)/.full kernel .models/.stamp system ## our models on held-out cases, the table of the README (an hour or more; ARGS="--only tissue")
 	$(VENV)/bin/python -m meshnet.lab.evaluate_models --data $(DATA) $(ARGS)
+
+train-recipe: $(VENV)/.full system ## a shipped model from nothing, or what is left of it (hours; RECIPE=tissue, ARGS="jobs=2 out=models/tissue")
+	$(VENV)/bin/meshnet-train recipe=$(RECIPE) data.lesions=$(DATA)/lesions/soop $(ARGS)
 
 check: $(VENV)/.full static/node_modules/.stamp ## linters, formatters, types, and the units of the site
 	$(VENV)/bin/ruff check .

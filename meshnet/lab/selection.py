@@ -75,6 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         anatomies = cached_anatomies(args.cache)
         if args.task == "tissue":
             text = tissue_table(outcomes(states, tissue_heads(anatomies), HEAD))
+        elif args.lesions is None:
+            raise ValueError("--lesions: required for --task lesion; pass the folder of lesion masks in MNI space")
         else:
             heads = lesion_heads(anatomies, not_held_out(args.lesions, args.cache))
             text = lesion_table(outcomes(states, heads, _COARSE))

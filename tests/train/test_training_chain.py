@@ -1,9 +1,9 @@
 """The whole way on a small data set in ARC's layout: prepare, tune, train, evaluate, report, export, predict.
 
-Minutes on two cores. MeshNet-5 is the paper's (ReLU, BatchNorm, 5,682 parameters); the volumes are small, 24^3 voxels
-of 7 mm. In the five hundred steps there is time for, the paper's learning rate of 1e-3 leaves the network at
-background: rate and warm-up are from the upper end of the paper's search space, and soft Dice is added to the
-loss. Weight decay and class weights are left to the search.
+Takes minutes on two cores. MeshNet-5 is the paper's (ReLU, BatchNorm, 5,682 parameters); the volumes are small, 24^3
+voxels of 7 mm. In five hundred steps at the paper's learning rate of 1e-3 the network predicts background only, so rate
+and warm-up are from the upper end of the paper's search space, and soft Dice is added to the loss. The search draws
+weight decay and class weights.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ from tests.conftest import script
 from tests.helpers.make_arc import make_arc
 from tests.helpers.processes import begun
 
-pytestmark = pytest.mark.timeout(2400)  # the first test waits for all of the training; a busy machine takes long
+pytestmark = pytest.mark.timeout(
+    2400
+)  # the first test waits for the whole training, which takes long on a busy machine
 
 SIZE, VOXEL_SIZE_MM = 24, 7.0
 RECIPE = ["trainer=cpu", "model.channels=5", "loss.dice=1", "optimizer.lr=0.02", "schedule.warmup=0.2"]
@@ -61,7 +63,7 @@ def best(prepared: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def runs(prepared: Path, best: Path) -> Path:
-    """Two folds with two restarts each; killed on the way, and started again."""
+    """Two folds with two restarts each, killed once and started again."""
     out = prepared.parent / "runs"
     which = ["--models", "meshnet5", "--folds", "0,1", "--restarts", "0,1", "--cpus", "2"]
     recipe = [f"@{best}", "trainer.epochs=60", "trainer.save_every_s=2"]
@@ -86,7 +88,7 @@ def report(prepared: Path, runs: Path) -> Path:
 
 
 def run(command: str, *arguments: str) -> None:
-    """A command in a process of its own, as Ray leaves threads and files open in the one that started it."""
+    """Run a command in a separate process: Ray leaves threads and files open in the process that starts it."""
     result = subprocess.run([script(command), *arguments], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
 
