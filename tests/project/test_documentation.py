@@ -16,6 +16,7 @@ REPO = Path(__file__).resolve().parents[2]
 COMMANDS: dict[str, str] = {
     **tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["scripts"],
     "python -m bench": "bench.cli:main",  # a tool of the checkout, not of the installed package
+    "meshnet-compare": "meshnet.score.compare:main",
 }
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPO
-
+REPO = Path(__file__).resolve().parents[2]
 README = REPO / "README.md"
 ARCHITECTURE = REPO / "docs" / "architecture.md"
 PAGES = [
