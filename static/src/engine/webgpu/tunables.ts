@@ -1,4 +1,4 @@
-// What an adapter's kind decides, measured on the software adapters and derived for hardware: docs/webgpu.md.
+// What an adapter's kind decides, measured on the software adapters and derived for hardware: docs/engine.md.
 import type { Costs } from './pack';
 
 /** Hardware, a phone's, or a CPU pretending to be a GPU: Mesa's llvmpipe, SwiftShader with subgroups, or any other. */
