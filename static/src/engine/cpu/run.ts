@@ -9,10 +9,10 @@ import { STEPS_DONE } from './work';
 export interface Crew {
   readonly threads: number;
   readonly memory: RunMemory;
-  readonly heapBase: number;
+  readonly module: WebAssembly.Module;
   setup(program: Program, memory: WebAssembly.Memory): void;
   stage(passes: readonly Pass[], tick: () => void, signal: AbortSignal | undefined): Promise<readonly number[]>;
-  /** Lets go of a memory of so many bytes. */
+  /** Releases the run's memory of `bytes` bytes. */
   release(bytes: number): void;
 }
 
@@ -20,8 +20,9 @@ export async function runGraph(crew: Crew, graph: Graph, input: EngineInput, opt
   options.signal?.throwIfAborted();
   checkInput(graph, input);
   const program = makeProgram(graph, input.dims, {
+    module: crew.module,
+    shared: crew.memory.shared,
     threads: crew.threads,
-    heapBase: crew.heapBase,
     margin: options.margin ?? false,
     inspect: options.inspect !== undefined,
   });
@@ -29,10 +30,7 @@ export async function runGraph(crew: Crew, graph: Graph, input: EngineInput, opt
   const bytes = memory.buffer.byteLength;
   const timings = graph.layers.map((layer) => ({ name: layer.name, milliseconds: 0 }));
   try {
-    for (const { address, values } of program.data) {
-      const target = values instanceof Float32Array ? Float32Array : Int32Array;
-      new target(memory.buffer, address, values.length).set(values);
-    }
+    program.load(memory);
     upload(program, memory, input, graph.inChannels);
     crew.setup(program, memory);
     await runStages(crew, program, memory, graph, input, options, timings);
@@ -89,7 +87,7 @@ async function runStages(
   options.onProgress?.({ layer: graph.layers.length - 1, layers: graph.layers.length, fraction: 1 });
 }
 
-/** The layer being computed after so many steps, and the multiply-adds done. */
+/** The layer being computed after `steps` steps, and the multiply-adds done. */
 function position(passes: readonly Pass[], steps: number): { layer: number; macs: number } {
   let macs = 0;
   for (const pass of passes) {
