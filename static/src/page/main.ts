@@ -1,5 +1,5 @@
 // Wiring only: connects index.html to the session.
-import { EngineClient } from '../worker/client';
+import { EngineClient } from '../worker/engine-client';
 import { startKiosk } from './kiosk/kiosk';
 import { keepOffline } from './offline/register';
 import { showOffline } from './offline/status';

@@ -1,6 +1,6 @@
 // The page's state (scan, model, result) and what a visitor can do with it.
 import { CallError } from '../worker/client';
-import type { EngineClient } from '../worker/client';
+import type { EngineClient } from '../worker/engine-client';
 import type { ModelSource } from '../model/source';
 import type { BackendChoice, BackendOptions, Calls, Outcome, RunReport, ScanSummary, Stage } from '../worker/protocol';
 import { messageOf } from '../engine/message';

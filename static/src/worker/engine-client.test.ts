@@ -1,15 +1,17 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { CallError, EngineClient } from './client';
-import type { Request, ToWorker } from './protocol';
+import { CallError } from './client';
+import type { ToWorker } from './calls';
+import { EngineClient } from './engine-client';
+import type { CallName, Calls } from './protocol';
 
-/** A worker that answers only when told to. */
+/** A worker whose answers the test gives. */
 class StubWorker {
   onmessage: ((event: { data: unknown }) => void) | null = null;
   onerror: ((event: { message: string; preventDefault: () => void }) => void) | null = null;
   terminated = false;
-  readonly received: ToWorker[] = [];
+  readonly received: ToWorker<Calls>[] = [];
 
-  postMessage(message: ToWorker): void {
+  postMessage(message: ToWorker<Calls>): void {
     this.received.push(message);
   }
 
@@ -17,8 +19,13 @@ class StubWorker {
     this.terminated = true;
   }
 
-  answer(call: Request['call'], message: object): void {
-    const { id } = this.received.findLast((request): request is Request => request.call === call)!;
+  /** Names of the calls received so far. */
+  get calls(): CallName[] {
+    return this.received.flatMap((message) => (message.kind === 'call' ? [message.call] : []));
+  }
+
+  answer(call: CallName, message: object): void {
+    const { id } = this.received.findLast((request) => request.kind === 'call' && request.call === call)!;
     this.onmessage?.({ data: { id, ...message } });
   }
 }
@@ -59,7 +66,7 @@ test('a call resolves with the worker’s reply and passes its stages on', async
   const reply = client.call('run', RUN, (stage) => stages.push(stage));
   await vi.advanceTimersByTimeAsync(0);
 
-  workers[0]!.answer('run', { kind: 'stage', stage: { stage: 'preparing' } });
+  workers[0]!.answer('run', { kind: 'progress', progress: { stage: 'preparing' } });
   workers[0]!.answer('run', { kind: 'reply', value: 'done' });
 
   expect(await reply).toBe('done');
@@ -94,7 +101,7 @@ test('a backend that does not stop is ended within a second, and a new worker ge
 
   expect((outcome.error as CallError).cancelled).toBe(true);
   expect(workers.map(({ terminated }) => terminated)).toEqual([true, false]);
-  expect(workers[1]!.received).toMatchObject([{ call: 'load', files: SCAN.files, frame: 0 }]);
+  expect(workers[1]!.received).toMatchObject([{ call: 'load', request: SCAN }]);
 });
 
 test('calls wait until the new worker holds the scan', async () => {
@@ -104,11 +111,11 @@ test('calls wait until the new worker holds the scan', async () => {
   await vi.advanceTimersByTimeAsync(999);
 
   const again = await start();
-  expect(workers[1]!.received.map(({ call }) => call)).toEqual(['load']);
+  expect(workers[1]!.calls).toEqual(['load']);
   workers[1]!.answer('load', { kind: 'reply', value: {} });
   await vi.advanceTimersByTimeAsync(0);
 
-  expect(workers[1]!.received.map(({ call }) => call)).toEqual(['load', 'run']);
+  expect(workers[1]!.calls).toEqual(['load', 'run']);
   expect(again.error).toBeNull();
 });
 
@@ -123,7 +130,7 @@ test('a run that still waits for the new worker can be cancelled at once', async
   await vi.advanceTimersByTimeAsync(0);
 
   expect((waiting.error as CallError).cancelled).toBe(true);
-  expect(workers[1]!.received.map(({ call }) => call)).toEqual(['load']);
+  expect(workers[1]!.calls).toEqual(['load']);
 });
 
 test('a worker that dies fails its call with a sentence and is replaced', async () => {
@@ -147,7 +154,7 @@ test('a worker that cannot even start is not started again and again, but once w
 
   await start();
   expect(workers).toHaveLength(2);
-  expect(workers[1]!.received.map(({ call }) => call)).toEqual(['run']);
+  expect(workers[1]!.calls).toEqual(['run']);
 });
 
 test('a scan whose reading kills the new worker too is read again with the next call only', async () => {
@@ -159,7 +166,7 @@ test('a scan whose reading kills the new worker too is read again with the next 
   expect(workers).toHaveLength(2);
 
   await start();
-  expect(workers[2]!.received.map(({ call }) => call)).toEqual(['load']);
+  expect(workers[2]!.calls).toEqual(['load']);
 });
 
 test('a run that waits for a scan whose reading ends the worker fails with the sentence, and leaves nothing behind', async () => {
@@ -190,11 +197,11 @@ test('a scan that can no longer be read is said at the next run', async () => {
   await vi.advanceTimersByTimeAsync(0);
 
   const again = await start();
-  expect(workers[1]!.received.map(({ call }) => call)).toEqual(['load', 'load']);
+  expect(workers[1]!.calls).toEqual(['load', 'load']);
   workers[1]!.answer('load', { kind: 'failure', failure: { name: 'NotReadableError', message: 'scan.nii has changed', frames: null } });
   await vi.advanceTimersByTimeAsync(0);
   expect((again.error as CallError).message).toBe('scan.nii has changed');
-  expect(workers[1]!.received.map(({ call }) => call)).toEqual(['load', 'load']);
+  expect(workers[1]!.calls).toEqual(['load', 'load']);
 });
 
 test('another scan is opened by a new worker without reading the one before again', async () => {
@@ -208,7 +215,7 @@ test('another scan is opened by a new worker without reading the one before agai
   await vi.advanceTimersByTimeAsync(0);
   workers[2]!.answer('load', { kind: 'reply', value: 'read' });
   expect(await loaded).toBe('read');
-  expect(workers[2]!.received.map(({ call }) => call)).toEqual(['load']);
+  expect(workers[2]!.calls).toEqual(['load']);
 });
 
 test('cancel without a run does nothing', async () => {

@@ -1,146 +1,99 @@
-// The page's side of the worker: calls as promises, cancel within a second, and a new worker where the old one
-// cannot be stopped or died, with the scan read again from the visitor's own files.
-import type { Calls, CallName, Failure, FromWorker, Stage } from './protocol';
-
-/** A failed call; `message` is a sentence for the visitor. */
-export class CallError extends Error {
-  override readonly name = 'CallError';
-  readonly frames: number | null;
-  readonly cancelled: boolean;
-
-  constructor(failure: Failure) {
-    super(failure.message);
-    this.frames = failure.frames;
-    this.cancelled = failure.name === 'AbortError';
-  }
-}
-
-interface Pending {
-  readonly call: CallName;
-  readonly resolve: (value: never) => void;
-  readonly reject: (error: Error) => void;
-  readonly onStage: ((stage: Stage) => void) | undefined;
-}
+// The page's side of worker.ts. A run can be cancelled within a second, and where the worker had to be ended for that,
+// or ended by itself, the new one reads the scan again from the visitor's own files.
+import type { Failure } from './calls';
+import { CallError, WorkerClient } from './client';
+import type { Stop } from './client';
+import type { Calls, CallName, Stage } from './protocol';
 
 /** How long a backend may take to stop by itself before its worker is ended. */
 const CANCEL_GRACE_MS = 500;
 
-/** What is about the scan that the worker holds. */
+/** Calls that need a loaded scan. */
 const NEEDS_SCAN: ReadonlySet<CallName> = new Set(['run', 'outcome', 'save']);
 
 const CANCELLED: Failure = { name: 'AbortError', message: 'Cancelled.', frames: null };
 
 export class EngineClient {
-  /** Null after one that could not even start, until the next call. */
-  private worker: Worker | null = null;
-  private readonly pending = new Map<number, Pending>();
-  private nextId = 1;
+  private readonly client: WorkerClient<Calls, Stage>;
+  /** The scan that was loaded last. */
   private scan: Calls['load']['request'] | null = null;
-  /** Whether the worker has read that, or is reading it. */
+  /** Whether the worker has read that scan, or is reading it. */
   private holdsScan = true;
-  /** Settled once it has; rejects where it can't (the file is gone, the worker ended over it). */
+  /** Settled when a new worker has read the scan; rejects where it can't (the file is gone, the worker ended over it). */
   private restored: Promise<unknown> = Promise.resolve();
-  /** Rejects a run that still waits for that. */
-  private cancelQueued: () => void = () => undefined;
+  /** Cancels the run under way. */
+  private run: AbortController | null = null;
 
-  constructor(private readonly spawn: () => Worker) {
-    this.revive();
+  constructor(spawn: () => Worker) {
+    this.client = new WorkerClient(spawn, (stop) => this.sentence(stop), (stop) => {
+      this.holdsScan = false;
+      // A worker that ended before its first message would do so again at once, for ever.
+      if (stop.answered) this.renew();
+    });
+    this.client.start();
   }
 
   /** Rejects with CallError. */
-  async call<N extends CallName>(name: N, request: Calls[N]['request'], onStage?: (stage: Stage) => void): Promise<Calls[N]['reply']> {
-    this.revive();
+  async call<N extends CallName>(name: N, request: Calls[N]['request'], onProgress?: (stage: Stage) => void): Promise<Calls[N]['reply']> {
+    this.client.start();
     if (name !== 'load') this.restore();
-    const cancelled = new Promise<never>((_, reject) => {
-      if (name === 'run') this.cancelQueued = (): void => { reject(new CallError(CANCELLED)); };
-    });
-    await Promise.race([NEEDS_SCAN.has(name) ? this.restored : this.restored.catch(() => undefined), cancelled]);
-    this.revive(); // it may have ended over the scan
-    const reply = await this.post(name, request, onStage);
-    if (name === 'load') {
-      this.scan = request as Calls['load']['request'];
-      this.holdsScan = true;
+    const run = new AbortController();
+    if (name === 'run') this.run = run;
+    try {
+      await Promise.race([NEEDS_SCAN.has(name) ? this.restored : this.restored.catch(() => undefined), cancelled(run.signal)]);
+      const reply = await this.client.call(name, request, { onProgress, signal: run.signal });
+      if (name === 'load') {
+        this.scan = request as Calls['load']['request'];
+        this.holdsScan = true;
+      }
+      return reply;
+    } finally {
+      if (this.run === run) this.run = null;
     }
-    return reply;
   }
 
   /** Stops the run under way, if any; its call rejects with `cancelled` set, within a second. */
   cancel(): void {
-    this.cancelQueued();
-    const running = [...this.pending].find(([, { call }]) => call === 'run');
-    if (running === undefined) return;
-    this.worker?.postMessage({ call: 'cancel' });
+    const { run } = this;
+    if (run === null) return;
+    run.abort();
     setTimeout(() => {
-      if (!this.pending.has(running[0])) return;
-      this.end(CANCELLED);
-      this.revive();
-      this.restore();
+      if (this.run !== run) return;
+      this.client.end(CANCELLED);
+      this.holdsScan = false;
+      this.renew();
     }, CANCEL_GRACE_MS);
   }
 
-  private post<N extends CallName>(call: N, request: Calls[N]['request'], onStage?: (stage: Stage) => void): Promise<Calls[N]['reply']> {
-    const id = this.nextId++;
-    return new Promise((resolve, reject) => {
-      this.worker!.postMessage({ id, call, ...request });
-      this.pending.set(id, { call, resolve, reject, onStage });
-    });
-  }
-
-  /** A worker where there is none. */
-  private revive(): void {
-    this.worker ??= this.start();
+  /** Starts a new worker and has it read the scan. */
+  private renew(): void {
+    this.client.start();
+    this.restore();
   }
 
   /** Has a new worker read the scan that the viewer still shows. */
   private restore(): void {
     if (this.scan === null || this.holdsScan) return;
     this.holdsScan = true;
-    const reading: Promise<unknown> = this.post('load', this.scan).catch((error: unknown) => {
+    const reading: Promise<unknown> = this.client.call('load', this.scan).catch((error: unknown) => {
       if (this.restored === reading) this.holdsScan = false;
       throw error;
     });
-    reading.catch(() => undefined); // who needs it is told
+    reading.catch(() => undefined); // the calls that need the scan await `restored` and fail with this error
     this.restored = reading;
   }
 
-  private start(): Worker {
-    const worker = this.spawn();
-    let heard = false;
-    worker.onmessage = ({ data }: MessageEvent<FromWorker>): void => {
-      heard = true;
-      const pending = this.pending.get(data.id);
-      if (data.kind === 'stage') {
-        pending?.onStage?.(data.stage);
-        return;
-      }
-      this.pending.delete(data.id);
-      if (data.kind === 'reply') pending?.resolve(data.value as never);
-      else pending?.reject(new CallError(data.failure));
-    };
-    worker.onerror = (event): void => {
-      event.preventDefault();
-      if (worker !== this.worker) return;
-      const stopped = `The computation stopped unexpectedly (${event.message || 'the browser ended it, probably for lack of memory'}).`;
-      const message =
-        this.scan !== null ? `${stopped} The scan is still loaded; try again.`
-        : heard ? `${stopped} Try again.`
-        : 'The part of the page that computes could not be loaded; check the connection and reload the page.';
-      this.end({ name: 'Error', message, frames: null });
-      // One that ended before its first word would do so again at once, for ever.
-      if (!heard) return;
-      this.revive();
-      this.restore();
-    };
-    return worker;
+  private sentence({ answered, reason }: Stop): string {
+    const stopped = `The computation stopped unexpectedly (${reason || 'the browser ended it, probably for lack of memory'}).`;
+    if (this.scan !== null) return `${stopped} The scan is still loaded; try again.`;
+    if (answered) return `${stopped} Try again.`;
+    return 'The part of the page that computes could not be loaded; check the connection and reload the page.';
   }
+}
 
-  /** Ends the worker and fails its calls. */
-  private end(failure: Failure): void {
-    this.worker?.terminate();
-    this.worker = null;
-    this.holdsScan = false;
-    const lost = [...this.pending.values()];
-    this.pending.clear();
-    for (const { reject } of lost) reject(new CallError(failure));
-  }
+/** Rejects when the signal aborts. */
+function cancelled(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener('abort', () => { reject(new CallError(CANCELLED)); });
+  });
 }
