@@ -1,4 +1,4 @@
-// The model picker: the catalogue's usable models, those a visitor dropped, and why others are broken.
+// The list of models: those of the server's catalogue, those a visitor dropped, and why others are broken.
 import type { ModelSource } from '../../model/source';
 import type { ModelSpec } from '../../generated/model-spec';
 import { sourceOf } from './catalogue';
@@ -7,7 +7,7 @@ import { byId, byTestId, element } from './dom';
 import { formatBytes, formatCount } from './format';
 
 /** A model that can be run, wherever it comes from. */
-export interface PickedModel {
+export interface ListedModel {
   readonly key: string;
   readonly name: string;
   readonly modality: readonly string[];
@@ -16,81 +16,44 @@ export interface PickedModel {
   readonly source: ModelSource;
 }
 
-export class ModelPicker {
-  private readonly select = byTestId('model', HTMLSelectElement);
-  private models: PickedModel[] = [];
-  onChange: () => void = () => undefined;
-
-  constructor() {
-    this.select.addEventListener('change', () => {
-      this.showFacts();
-      this.onChange();
-    });
-  }
-
-  get picked(): PickedModel | null {
-    return this.models.find(({ key }) => key === this.select.value) ?? null;
-  }
-
-  showCatalogue({ models }: Catalogue): void {
-    const usable = models.filter((model): model is UsableModel => model.broken === null);
-    const broken = models.filter((model): model is BrokenModel => model.broken !== null);
-    this.models = [...this.models, ...usable.map(fromCatalogue)];
-    this.render(this.picked?.key ?? usable.find((model) => model.default)?.id ?? usable[0]?.id ?? null);
-    this.showBroken(broken);
-  }
-
-  /** Adds a visitor's own model and picks it. */
-  add(spec: ModelSpec, source: ModelSource, notes: readonly string[]): void {
-    const key = `dropped ${spec.weights.sha256}`;
-    const dropped: PickedModel = {
-      key,
-      name: `${spec.name} (dropped)`,
-      modality: spec.modality,
-      facts: [spec.description, `${spec.task}; ${spec.labels.length} labels; yours, not checked by anyone here`, ...notes],
-      card: null,
-      source,
-    };
-    this.models = [dropped, ...this.models.filter((model) => model.key !== key)];
-    this.render(key);
-  }
-
-  /** Says in the picker itself why there is nothing to pick. */
-  showEmpty(reason: string): void {
-    if (this.models.length === 0) this.select.replaceChildren(new Option(reason, ''));
-  }
-
-  private render(picked: string | null): void {
-    this.select.replaceChildren(...this.models.map(({ key, name }) => new Option(name, key, false, key === picked)));
-    this.select.disabled = this.models.length === 0;
-    if (this.models.length === 0) this.showEmpty('No usable model; drop one here');
-    this.showFacts();
-    this.onChange();
-  }
-
-  private showFacts(): void {
-    const box = byId('model-facts', HTMLDivElement);
-    const model = this.picked;
-    box.replaceChildren(...(model?.facts ?? []).filter((fact) => fact !== '').map((fact) => element('p', fact)));
-    if (model?.card == null) return;
-    const line = element('p');
-    const link = element('a', 'Model card');
-    link.href = model.card;
-    link.target = '_blank';
-    link.rel = 'noopener';
-    line.append(link);
-    box.append(line);
-  }
-
-  private showBroken(broken: readonly BrokenModel[]): void {
-    const box = byId('broken', HTMLDetailsElement);
-    box.hidden = broken.length === 0;
-    box.querySelector('summary')!.textContent = `${broken.length === 1 ? 'One model' : `${broken.length} models`} could not be loaded`;
-    box.querySelector('ul')!.replaceChildren(...broken.map(({ name, broken: reason }) => element('li', `${name}: ${reason}`)));
-  }
+export interface ModelList {
+  readonly usable: readonly ListedModel[];
+  readonly broken: readonly BrokenModel[];
+  /** Shown in the list while no model is usable. */
+  readonly placeholder: string;
 }
 
-function fromCatalogue(model: UsableModel): PickedModel {
+/** The list and the key picked from it. */
+export interface Picked {
+  readonly models: ModelList;
+  readonly pickedKey: string | null;
+}
+
+/** The list with the models of the catalogue; the default one is picked unless another is. */
+export function withCatalogue({ models, pickedKey }: Picked, catalogue: Catalogue): Picked {
+  const usable = catalogue.models.filter((model): model is UsableModel => model.broken === null);
+  const broken = catalogue.models.filter((model): model is BrokenModel => model.broken !== null);
+  return {
+    models: { usable: [...models.usable, ...usable.map(fromCatalogue)], broken, placeholder: 'No usable model; drop one here' },
+    pickedKey: pickedKey ?? usable.find((model) => model.default)?.id ?? usable[0]?.id ?? null,
+  };
+}
+
+/** The list with a visitor's own model, which is picked. */
+export function withDropped({ models }: Picked, spec: ModelSpec, source: ModelSource, notes: readonly string[]): Picked {
+  const key = `dropped ${spec.weights.sha256}`;
+  const dropped: ListedModel = {
+    key,
+    name: `${spec.name} (dropped)`,
+    modality: spec.modality,
+    facts: [spec.description, `${spec.task}; ${spec.labels.length} labels; your own model, not checked by this site`, ...notes],
+    card: null,
+    source,
+  };
+  return { models: { ...models, usable: [dropped, ...models.usable.filter((model) => model.key !== key)] }, pickedKey: key };
+}
+
+function fromCatalogue(model: UsableModel): ListedModel {
   const modality = model.modality.length > 0 ? `for ${model.modality.join(' or ')} scans` : 'for any scan';
   return {
     key: model.id,
@@ -103,4 +66,29 @@ function fromCatalogue(model: UsableModel): PickedModel {
     card: model.card,
     source: sourceOf(model),
   };
+}
+
+export function showModelList({ usable, broken, placeholder }: ModelList): void {
+  const select = byTestId('model', HTMLSelectElement);
+  select.replaceChildren(...(usable.length === 0 ? [new Option(placeholder, '')] : usable.map(({ key, name }) => new Option(name, key))));
+  select.disabled = usable.length === 0;
+  const box = byId('broken', HTMLDetailsElement);
+  box.hidden = broken.length === 0;
+  box.querySelector('summary')!.textContent = `${broken.length === 1 ? 'One model' : `${broken.length} models`} could not be loaded`;
+  box.querySelector('ul')!.replaceChildren(...broken.map(({ name, broken: reason }) => element('li', `${name}: ${reason}`)));
+}
+
+/** Marks the picked model in the list and shows its facts. */
+export function showPickedModel(model: ListedModel | null): void {
+  byTestId('model', HTMLSelectElement).value = model?.key ?? '';
+  const box = byId('model-facts', HTMLDivElement);
+  box.replaceChildren(...(model?.facts ?? []).filter((fact) => fact !== '').map((fact) => element('p', fact)));
+  if (model?.card == null) return;
+  const line = element('p');
+  const link = element('a', 'Model card');
+  link.href = model.card;
+  link.target = '_blank';
+  link.rel = 'noopener';
+  line.append(link);
+  box.append(line);
 }
