@@ -13,7 +13,7 @@ from meshnet.model.shipped import default_models
 from meshnet.model.spec import SpecError
 from webapp.app import default_site, published_files
 from webapp.catalogue import arrange, read_model, read_models
-from webapp.offline import NOT_KEPT, WORKER, listed_files
+from webapp.offline import WORKER, listed_files
 
 #: Without this file GitHub Pages omits names with a leading underscore, which a content hash may have.
 MARKER = ".nojekyll"
@@ -43,5 +43,5 @@ def earlier_files(copy: Path) -> set[str]:
     """Existing files of an earlier copy: those in its service worker's list, and names that every copy may have."""
     worker = copy / WORKER
     listed = listed_files(worker.read_bytes()) if worker.is_file() else set()
-    possible = {*listed, *(f"{path}.map" for path in listed), *NOT_KEPT, WORKER, MARKER}
+    possible = {*listed, *(f"{path}.map" for path in listed), "selftest.html", WORKER, MARKER}
     return {path for path in possible if (copy / path).is_file()}

@@ -81,23 +81,7 @@ export interface Calls {
 
 export type CallName = keyof Calls;
 
-export type Request = { [N in CallName]: { readonly id: number; readonly call: N } & Calls[N]['request'] }[CallName];
-
-/** What went wrong, as a sentence. `frames` is set where a 4-D file needs one frame chosen. */
-export interface Failure {
-  readonly name: string;
-  readonly message: string;
-  readonly frames: number | null;
-}
-
 export type Stage =
   | { readonly stage: 'preparing' }
   | ({ readonly stage: 'backend' } & BackendChoice)
   | ({ readonly stage: 'layers' } & Progress);
-
-export type FromWorker =
-  | { readonly id: number; readonly kind: 'reply'; readonly value: Calls[CallName]['reply'] }
-  | { readonly id: number; readonly kind: 'failure'; readonly failure: Failure }
-  | { readonly id: number; readonly kind: 'stage'; readonly stage: Stage };
-
-export type ToWorker = Request | { readonly call: 'cancel' };
