@@ -5,7 +5,7 @@
 With every dilation doubled, a MeshNet computes on each of the eight residue classes of every second voxel the function
 that it computed on the coarse grid (à trous algorithm). A new first layer smooths the fine image to the resolution of
 the coarse one. The refined network is the same function, with a result for every voxel instead of every second one.
-Training on coarse voxels is cheaper: a patch holds eight times the anatomy for the same work (docs/own-models.md).
+Training on coarse voxels is cheaper: a patch holds eight times the anatomy for the same work (docs/lab/own-models.md).
 """
 
 from __future__ import annotations
