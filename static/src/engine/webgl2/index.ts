@@ -4,7 +4,7 @@ import type { Backend, BackendModule, EngineInput, Graph, RunOptions, RunResult 
 import type { Dims } from '../../volume/volume';
 import { groupsOf } from './layout';
 import { loseContext, openContext, OutOfMemory, probeContext } from './device';
-import { runGraph } from './run';
+import { runGraph } from './steps';
 
 export const webgl2: BackendModule = {
   id: 'webgl2',

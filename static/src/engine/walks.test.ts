@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { Graph, Layer } from '../types';
-import { blocksOf, makePlan, type Step } from './plan';
+import type { Graph, Layer } from './types';
+import { blocksOf, makePlan, type Step } from './webgl2/plan';
 
 function graphOf(dilations: readonly number[], norm = false): Graph {
   const block = (dilation: number, i: number): Layer => ({
