@@ -1,83 +1,23 @@
-import { describe, expect, it } from 'vitest';
-import type { Graph, Layer } from './types';
-import { blocksOf, makePlan, type Step } from './webgl2/plan';
+import { expect, it } from 'vitest';
+import { ascendingChunks, residueClasses, windowCuts } from './walks';
 
-function graphOf(dilations: readonly number[], norm = false): Graph {
-  const block = (dilation: number, i: number): Layer => ({
-    name: `layers.${i}`, inChannels: i === 0 ? 1 : 5, outChannels: 5, kernelSize: 3, dilation, weight: new Float32Array(), bias: new Float32Array(5),
-    norm: norm ? { eps: 1e-5, weight: null, bias: null } : null, activation: 'relu',
-  });
-  const classifier: Layer = { ...block(1, 1), name: 'classifier', kernelSize: 1, outChannels: 3, norm: null, activation: 'none' };
-  return { layers: [...dilations.map(block), classifier], inChannels: 1, classes: 3 };
-}
-
-/** Carries the steps out on names instead of values: what each slot holds, so that a recycled plane is noticed. */
-function checked(steps: readonly Step[], dilations: readonly number[], nz: number): Map<string, number> {
-  const input = new Map<number, string>();
-  const activation = new Map<number, string>();
-  const done = new Map<string, number>();
-  const count = (what: string) => done.set(what, (done.get(what) ?? 0) + 1);
-  for (const step of steps) {
-    if (step.kind === 'upload') input.set(step.slot, `-1/${step.z}`);
-    if (step.kind === 'conv') {
-      const source = step.layer === 0 ? input : activation;
-      for (const [t, { z }] of step.outs.entries()) {
-        for (const [kz, shift] of [-1, 0, 1].entries()) {
-          const wanted = z + shift * dilations[step.layer]!;
-          const slot = step.inputs[t + kz] ?? null;
-          expect(slot === null ? null : source.get(slot)).toBe(wanted < 0 || wanted >= nz ? null : `${step.layer - 1}/${wanted}`);
-        }
-        count(`conv ${step.layer}`);
-      }
-      for (const { z, slot } of step.outs) activation.set(slot, `${step.layer}/${z}`);
-    }
-    if (step.kind === 'classify' || step.kind === 'output' || step.kind === 'normalize' || step.kind === 'statistics') {
-      expect(activation.get(step.slot)).toBe(`${step.layer}/${step.z}`);
-      count(`${step.kind} ${step.layer}`);
-    }
-  }
-  return done;
-}
-
-describe('makePlan', () => {
-  it.each([[1, [1, 2, 4]], [8, [1, 2, 4, 8, 16]], [3, [16, 2]], [4, [3, 5]]] as const)('computes every plane once from live planes, %i at once', (planes, dilations) => {
-    for (const nz of [1, 2, 7, 21, 32]) {
-      const { steps } = makePlan(graphOf(dilations), nz, { planesOf: () => planes, inspect: false });
-      const done = checked(steps, dilations, nz);
-      for (const layer of dilations.keys()) expect(done.get(`conv ${layer}`)).toBe(nz);
-      expect(done.get(`classify ${dilations.length - 1}`)).toBe(nz);
-    }
-  });
-
-  it('holds one activation volume and a few planes, whatever the dilation', () => {
-    const { slots } = makePlan(graphOf([1, 2, 4, 8, 16, 8, 4, 2, 1]), 256, { planesOf: () => 8, inspect: false });
-    expect(slots.activation).toBeLessThanOrEqual(256 + 9);
-    expect(slots.input).toBeLessThanOrEqual(11);
-  });
-
-  it('normalises every plane after all statistics, and leaves the last layer to the classifier', () => {
-    const { steps } = makePlan(graphOf([1, 2], true), 9, { planesOf: () => 4, inspect: false });
-    const done = checked(steps, [1, 2], 9);
-    expect([done.get('statistics 0'), done.get('normalize 0'), done.get('statistics 1'), done.get('normalize 1')]).toEqual([9, 9, 9, undefined]);
-    expect(steps.filter((step) => step.kind === 'classify').every((step) => step.raw)).toBe(true);
-    const kinds = steps.map((step) => step.kind);
-    expect(kinds.indexOf('merge')).toBeGreaterThan(kinds.indexOf('statistics'));
-    expect(kinds.indexOf('normalize')).toBeGreaterThan(kinds.indexOf('merge'));
-  });
-
-  it('hands out every layer for inspection, the last one normalised', () => {
-    const { steps } = makePlan(graphOf([1, 2], true), 5, { planesOf: () => 2, inspect: true });
-    const done = checked(steps, [1, 2], 5);
-    expect([done.get('output 0'), done.get('output 1'), done.get('normalize 1')]).toEqual([5, 5, 5]);
-    expect(steps.filter((step) => step.kind === 'classify').some((step) => step.raw)).toBe(false);
-  });
+it('ascending chunks are cut where a shifted window enters another chunk or leaves the volume', () => {
+  expect(windowCuts(16, 32, 4, 64, 16)).toEqual([[16, 20], [20, 28], [28, 32]]);
+  expect(windowCuts(16, 32, 16, 64, 16)).toEqual([[16, 32]]);
+  expect(windowCuts(0, 16, 20, 30, 16)).toEqual([[0, 4], [4, 10], [10, 12], [12, 16]]);
 });
 
-it('visits planes by residue class, and says which nothing reads any more', () => {
-  expect(blocksOf(7, 3, 2)).toEqual([
-    { zs: [0, 3], doneBefore: 3 },
-    { zs: [6], doneBefore: 7 },
-    { zs: [1, 4], doneBefore: 7 },
-    { zs: [2, 5], doneBefore: 7 },
+it('ascending chunks release an input chunk with the last output that reads it', () => {
+  const visits = ascendingChunks({ index: 0, dilation: 2 }, 7, 2);
+  expect(visits.map(({ chunks, released }) => [chunks, released])).toEqual([[[0], []], [[1], [0]], [[2], [1]], [[3], [2, 3]]]);
+});
+
+it('residue classes visit planes at the distance of the dilation, and release those that nothing reads any more', () => {
+  const conv = (z: number, runs: number) => [{ z, planes: 1, runs }];
+  expect(residueClasses(() => 2)({ index: 0, dilation: 3 }, 7, 1)).toEqual([
+    { convs: conv(0, 2), chunks: [0, 3], released: [0] },
+    { convs: conv(6, 1), chunks: [6], released: [3, 6] },
+    { convs: conv(1, 2), chunks: [1, 4], released: [1, 4] },
+    { convs: conv(2, 2), chunks: [2, 5], released: [2, 5] },
   ]);
 });

@@ -1,9 +1,8 @@
 // Graph + volume → what the threads compute, in order, and where it lies in memory. Pure.
 //
-// The planner's rule for what is fused (plan.ts) holds here too; its slots are not needed, because staged planes
+// The rule for what is fused (graph.ts) holds here too; its slots are not needed, because staged planes
 // let every layer overwrite its input plane by plane (kernel.c): one activation volume and a small ring.
-import { macsPerVoxel } from '../graph';
-import { checkedBlocks, fuses } from '../plan';
+import { convolutionsOf, fusesClassifier, macsPerVoxel } from '../graph';
 import type { Activation, Graph, Layer } from '../types';
 import type { Dims } from '../../volume/volume';
 import { MAX_BLOCK, packClassifier, packConvolution } from './weights';
@@ -70,7 +69,7 @@ export interface ProgramOptions {
 
 /** Throws an Error with the bytes needed where the volume does not fit WebAssembly's 4 GiB. */
 export function makeProgram(graph: Graph, dims: Dims, options: ProgramOptions): Program {
-  const blocks = checkedBlocks(graph);
+  const blocks = convolutionsOf(graph);
   const classifier = graph.layers.at(-1)!;
   const voxels = dims[0] * dims[1] * dims[2];
   const memory = new Layout(options.heapBase);
@@ -112,7 +111,7 @@ export function makeProgram(graph: Graph, dims: Dims, options: ProgramOptions): 
   });
 
   const output = { volume: 0, labels: 0, margin: 0, logits: 0 };
-  const fused = fuses(blocks, blocks.length - 1, options.inspect);
+  const fused = fusesClassifier(graph, options.inspect);
   const draft: { passes: (Omit<Pass, 'job'> & { job: Job })[]; output: Stage['output'] }[] = [{ passes: [], output: null }];
   const add = (fn: Pass['fn'], layer: number, job: Job, steps: number, items: number, macs = 0) => {
     draft.at(-1)!.passes.push({ fn, layer, job, steps, items, macs });

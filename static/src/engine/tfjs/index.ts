@@ -1,5 +1,5 @@
-// TF.js backend: the widest-running fallback, and a peer to check against. TensorFlow.js itself
-// (1 MB) is only loaded by `open`; probing looks at WebGL2 with nothing but a canvas.
+// TF.js backend: the fallback that runs in most browsers, and a peer to check against. Only `open` loads TensorFlow.js
+// (1 MB); `probe` needs nothing but a canvas.
 import { SOFTWARE_RENDERER } from '../renderers';
 import type { BackendModule, Probe } from '../types';
 
