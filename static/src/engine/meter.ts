@@ -90,16 +90,20 @@ export class Usage {
   private bytes = 0;
 
   take(bytes: number): void {
-    this.bytes += bytes;
-    this.peakBytes = Math.max(this.peakBytes, this.bytes);
+    this.takeConstants(bytes);
     this.largestBufferBytes = Math.max(this.largestBufferBytes, bytes);
+  }
+
+  /** Weights, whose size does not depend on the volume: they are no candidate for the largest buffer. */
+  takeConstants(bytes: number): void {
+    this.holds(this.bytes + bytes);
   }
 
   free(bytes: number): void {
     this.bytes -= bytes;
   }
 
-  /** For an engine whose library counts its memory: all of it now. */
+  /** All that is allocated now; for an engine whose library counts its memory. */
   holds(bytes: number): void {
     this.bytes = bytes;
     this.peakBytes = Math.max(this.peakBytes, bytes);

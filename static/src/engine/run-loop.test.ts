@@ -117,9 +117,11 @@ describe('memory', () => {
       usage.take(30);
       usage.free(30);
       usage.take(15);
+      usage.takeConstants(60);
+      usage.free(60);
       return [];
     }));
-    expect([peakBytes, largestBufferBytes]).toEqual([40, 30]);
+    expect([peakBytes, largestBufferBytes]).toEqual([85, 30]);
   });
 });
 

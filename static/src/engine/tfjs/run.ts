@@ -1,8 +1,8 @@
 // The layer graph run with TensorFlow.js, one layer at a time, disposing each.
 //
-// Activations are a list of channel groups, each a tensor [1][z][y][x][channel], because a tensor is
-// one texture: 256³ × 16 channels only just fits the largest WebGL texture there is. TF.js' spatial axes
-// are z, y, x here, so kernels become [kz][ky][kx][in][out].
+// Activations are a list of channel groups, each a tensor [1][z][y][x][channel], because a tensor is one texture:
+// 256³ × 16 channels only just fit the largest WebGL texture. TF.js' spatial axes are z, y, x here, so kernels become
+// [kz][ky][kx][in][out].
 import * as tf from '@tensorflow/tfjs-core';
 import { macsPerVoxel } from '../graph';
 import { messageOf } from '../message';
@@ -12,8 +12,9 @@ import type { Backend, EngineInput, InstanceNorm, Layer } from '../types';
 /** Activations of all channels, in groups of at most `groupSize`. */
 type Groups = tf.Tensor5D[];
 
-interface Job {
-  readonly run: Run;
+/** A run on TF.js. */
+interface TfRun extends Run {
+  /** Most channels of one tensor. */
   readonly groupSize: number;
   /** Call after each finished piece of a layer with its multiply-adds per voxel; throws when cancelled. */
   readonly done: (layer: number, macs: number) => void;
@@ -54,11 +55,11 @@ export async function openTfjs(device: 'webgl' | 'cpu'): Promise<Backend> {
 /** Rejects with an Error where one channel does not fit a texture or buffer. */
 function prepare(run: Run, device: 'webgl' | 'cpu'): Prepared {
   const { graph, input, options, labels, outputs, meter, usage } = run;
-  // Layers await, so `tidy` is no help: this scope frees what a failed layer leaves.
+  // `tidy` can't span the awaits of a layer; this scope frees the tensors that a failed layer leaves.
   tf.engine().startScope();
   run.atEnd(() => { tf.engine().endScope(); });
-  const job: Job = {
-    run,
+  const tfRun: TfRun = {
+    ...run,
     groupSize: groupSize(labels.length, options.maxBufferBytes, device),
     done: (layer, macs) => {
       usage.holds(tf.memory().numBytes);
@@ -67,13 +68,13 @@ function prepare(run: Run, device: 'webgl' | 'cpu'): Prepared {
     },
   };
   const classifier = graph.layers.length - 1;
-  let groups = inputGroups(input, job);
+  let groups = inputGroups(input, tfRun);
   return {
     tasks: graph.layers.map((layer, i) => ({
       layer: i,
       carryOut: () => rethrowing(async () => {
-        if (i === classifier) return classify(layer, groups, job, i);
-        const next = await runLayer(layer, groups, job, i);
+        if (i === classifier) return classify(layer, groups, tfRun, i);
+        const next = await runLayer(layer, groups, tfRun, i);
         tf.dispose(groups);
         groups = next;
         if (outputs !== null) outputs.add(i, await channelsFirst(groups, labels.length));
@@ -100,11 +101,11 @@ function groupSize(voxels: number, maxBufferBytes: number | undefined, device: '
 }
 
 /** [channel][z][y][x] → groups of interleaved channels. */
-function inputGroups(input: EngineInput, job: Job): Groups {
+function inputGroups(input: EngineInput, run: TfRun): Groups {
   const [nx, ny, nz] = input.dims;
   const voxels = nx * ny * nz;
   const channels = input.data.length / voxels;
-  return ranges(channels, job.groupSize).map(([begin, end]) => {
+  return ranges(channels, run.groupSize).map(([begin, end]) => {
     const width = end - begin;
     const interleaved = width === 1 ? input.data.subarray(begin * voxels, end * voxels) : new Float32Array(width * voxels);
     for (let c = 0; width > 1 && c < width; c++) {
@@ -114,18 +115,18 @@ function inputGroups(input: EngineInput, job: Job): Groups {
   });
 }
 
-async function runLayer(layer: Layer, inputs: Groups, job: Job, index: number): Promise<Groups> {
+async function runLayer(layer: Layer, inputs: Groups, run: TfRun, index: number): Promise<Groups> {
   const outputs: Groups = [];
-  for (const [begin, end] of ranges(layer.outChannels, job.groupSize)) {
+  for (const [begin, end] of ranges(layer.outChannels, run.groupSize)) {
     const output = tf.tidy(() => {
       const sum = convolve(layer, inputs, begin, end);
       const normed = layer.norm === null ? sum : instanceNorm(sum, layer.norm, begin, end);
       return activate(normed, layer.activation);
     });
     outputs.push(output);
-    job.run.usage.largestBufferBytes = Math.max(job.run.usage.largestBufferBytes, output.size * 4);
+    run.usage.largestBufferBytes = Math.max(run.usage.largestBufferBytes, output.size * 4);
     await finished(output);
-    job.done(index, (macsPerVoxel(layer) * (end - begin)) / layer.outChannels);
+    run.done(index, (macsPerVoxel(layer) * (end - begin)) / layer.outChannels);
   }
   return outputs;
 }
@@ -197,8 +198,8 @@ interface Best {
 }
 
 /** Classifier and argmax, one class at a time, so that all logits never exist together. */
-async function classify(layer: Layer, inputs: Groups, job: Job, index: number): Promise<void> {
-  const { labels, margin, outputs } = job.run;
+async function classify(layer: Layer, inputs: Groups, run: TfRun, index: number): Promise<void> {
+  const { labels, margin, outputs } = run;
   const wantsMargin = margin !== null;
   const logits = outputs === null ? null : new Float32Array(layer.outChannels * labels.length);
   let best = null as Best | null;
@@ -209,7 +210,7 @@ async function classify(layer: Layer, inputs: Groups, job: Job, index: number): 
     best = tidyBest(() => (before === null ? firstClass(logit, wantsMargin) : better(before, logit, c)));
     await finished(best.index);
     tf.dispose([logit, ...tensorsOf(before)]);
-    job.done(index, macsPerVoxel(layer) / layer.outChannels);
+    run.done(index, macsPerVoxel(layer) / layer.outChannels);
   }
   if (logits !== null) outputs?.add(index, logits);
   labels.set(await best!.index.data<'float32'>());

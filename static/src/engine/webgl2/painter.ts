@@ -134,7 +134,7 @@ export class Painter {
   private uploadWeights(groups: readonly Float32Array[], asTexels: boolean): Weights {
     const { gl } = this;
     const bytes = groups.reduce((sum, { byteLength }) => sum + byteLength, 0);
-    this.usage.take(bytes);
+    this.usage.takeConstants(bytes);
     if (asTexels) {
       const rows = new Float32Array(bytes / 4);
       for (const [g, group] of groups.entries()) rows.set(group, g * group.length);

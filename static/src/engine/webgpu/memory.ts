@@ -37,7 +37,7 @@ export class Memory {
     padded.set(data);
     const texture = this.device.createTexture({ label, size: [width, height], format: 'rgba32float', usage: GPUTextureUsage.TEXTURE_BINDING | GPUTextureUsage.COPY_DST });
     this.textures.push(texture);
-    this.usage.take(padded.byteLength);
+    this.usage.takeConstants(padded.byteLength);
     this.device.queue.writeTexture({ texture }, padded, { bytesPerRow: width * 16 }, [width, height]);
     return texture.createView({ label });
   }
