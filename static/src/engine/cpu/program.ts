@@ -1,8 +1,8 @@
 // A graph and a volume as a plan that the threads carry out: plan.h makes it, this module gives it memory and weights.
 //
-// The page's volumes have x (= D) fastest: X_FASTEST of axes.h. The planner's rule for fused layers (plan.ts) holds in
+// The page's volumes have x (= D) fastest: X_FASTEST of axes.h. The rule for what is fused (graph.ts) holds in
 // plan.c too; its slots are not needed, because every layer overwrites its input plane by plane.
-import { checkedBlocks } from '../plan';
+import { convolutionsOf } from '../graph';
 import type { Activation, Graph, Layer } from '../types';
 import type { Dims } from '../../volume/volume';
 import { instantiate, type Kernel } from './kernel';
@@ -64,7 +64,7 @@ export interface ProgramOptions {
 
 /** Throws an Error with the bytes needed where the volume does not fit WebAssembly's 4 GiB. */
 export function makeProgram(graph: Graph, dims: Dims, options: ProgramOptions): Program {
-  const blocks = checkedBlocks(graph);
+  const blocks = convolutionsOf(graph);
   const { kernel, memory, plan } = planMemory(options, graph.layers.length);
   describe(kernel, plan, graph, dims, options);
   const base = plan + kernel.plan_size(graph.layers.length);
