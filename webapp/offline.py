@@ -1,7 +1,8 @@
 """The list of files that the service worker keeps for use without a network, each with its hash.
 
-The service worker is `static/src/page/offline/sw.ts`. The list is written in front of the built `sw.js`. Browsers compare that file byte by byte, so any change of the
-site, of a model or of a header is a new version, fetched whole before it is used.
+The service worker is `static/src/page/offline/sw.ts`. The list is written in front of the built `sw.js`. Browsers
+compare that file byte by byte, so any change of the site, of a model or of a header is a new version, fetched whole
+before it is used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-// Wiring only: connects the elements of index.html to the actions, and the session's changes to what is shown.
+// Wiring only: connects the elements of index.html to the actions, and the session's state to `show`.
 import { EngineClient } from '../worker/engine-client';
 import { missCatalogue, pickModel, useCatalogue } from './actions/models';
 import { answerFrame, answerInput, answerSeries, open, openSample } from './actions/open';
@@ -79,7 +79,7 @@ fetchCatalogue().then(
   (error: unknown) => { missCatalogue(session, error); },
 );
 
-// The development server has no list of what makes up a version.
+// The development server writes no list of files for the service worker.
 if (import.meta.env.PROD) {
   const line = byTestId('offline', HTMLParagraphElement);
   void keepOffline({ show: (state) => { showOffline(line, state); }, mayReload: () => isEmpty(session.state) });

@@ -1,4 +1,4 @@
-// What the page shows of its state.
+// Renders the page's state.
 import type { PageState } from './state';
 import { backendLine, canRun, pickedModel, warnings } from './state';
 import { byId, byTestId } from './ui/dom';

@@ -12,7 +12,7 @@ export interface Failure {
   readonly name: string;
   /** A sentence for the visitor. */
   readonly message: string;
-  /** How many volumes a 4-D file holds, where one has to be chosen; null otherwise. */
+  /** Number of volumes of a 4-D file of which one must be chosen; null for other failures. */
   readonly frames: number | null;
 }
 
@@ -25,7 +25,7 @@ export type FromWorker<T extends CallTable<T>, Progress> =
   | { readonly kind: 'failure'; readonly id: number; readonly failure: Failure }
   | { readonly kind: 'progress'; readonly id: number; readonly progress: Progress };
 
-/** What a handler may use besides its request. */
+/** Passed to a handler beside its request. */
 export interface CallContext<Progress> {
   readonly tell: (progress: Progress) => void;
   /** Aborted when the page cancels this call. */

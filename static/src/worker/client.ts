@@ -16,7 +16,7 @@ export class CallError extends Error {
 
 /** A worker that ended by itself. */
 export interface Stop {
-  /** Whether it had sent anything before. */
+  /** Whether it had sent a message before. */
   readonly answered: boolean;
   /** The browser's words; may be empty. */
   readonly reason: string;

@@ -17,7 +17,7 @@ export class EngineClient {
   private readonly client: WorkerClient<Calls, Stage>;
   /** The scan that was loaded last. */
   private scan: Calls['load']['request'] | null = null;
-  /** Whether the worker has read that scan, or is reading it. */
+  /** Whether the worker has read `scan`, or is reading it. */
   private holdsScan = true;
   /** Settled when a new worker has read the scan; rejects where it can't (the file is gone, the worker ended over it). */
   private restored: Promise<unknown> = Promise.resolve();

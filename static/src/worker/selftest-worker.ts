@@ -1,4 +1,4 @@
-// The worker behind /selftest: probes, trials and timings, on the engines as the site runs them.
+// The worker of /selftest: probes, trials and timings on the engines of the site.
 import { cpu } from '../engine/cpu/index';
 import { crossCheck } from '../engine/cross-check';
 import { macsPerVoxel } from '../engine/graph';
@@ -18,7 +18,7 @@ const BACKENDS: readonly BackendModule[] = [webgpu, webgl2, cpu, tfjs];
 const SIZES = [32, 64, 128, 256];
 /** The part of a whole brain that the page compares with the CPU (cross-check.ts), so that the same kernels run. */
 const MIDDLE: Dims = [18, 256, 34];
-/** Beyond this its textures grow past what most devices allow. */
+/** Largest cube for TF.js: larger ones need textures that most devices do not allow. */
 const TFJS_LARGEST = 128;
 /** No larger size is tried after one that took longer. */
 const PATIENCE_MS = 1500;

@@ -135,7 +135,7 @@ async function runModel({ spec, graph }: LoadedModel, options: BackendOptions, {
   return { spec, report: { backend, device, details, whyNot, milliseconds, timings, peakBytes, largestBufferBytes } };
 }
 
-/** By the weights' SHA-256, because a model that did not fit says nothing about a smaller one (ids may repeat). */
+/** Per model, by the weights' SHA-256: a backend without memory for one model may run a smaller one, and ids may repeat. */
 const experience = new Map<string, Experience>();
 
 function experienceOf(sha256: string): Experience {

@@ -5,7 +5,7 @@ import type { Result } from '../state';
 import { byId, byTestId, element } from './dom';
 import { formatCount, formatMl } from './format';
 
-/** From this many on, labels that were not found are counted instead of listed. */
+/** In tables of this length or more, labels that were not found are counted instead of listed. */
 const LONG_TABLE = 12;
 
 type Voxel = readonly [number, number, number];

@@ -22,7 +22,7 @@ export function showButtons(running: boolean, canRun: boolean): void {
   run.disabled = !canRun;
   run.hidden = running;
   cancel.hidden = !running;
-  // The button that was pressed is gone; the keyboard goes on from the one in its place, once that can be pressed.
+  // The button that was pressed is hidden; the focus moves to the one in its place, once that can be pressed.
   if (focused === run && running) cancel.focus();
   if (focused === cancel && !running) focusIsDue = true;
   if (focusIsDue && !run.disabled) {
@@ -69,7 +69,7 @@ export function showBackend(line: BackendLine | null): void {
 
 export function showWarnings(warnings: readonly string[]): void {
   const list = byId('warnings', HTMLUListElement);
-  // Said again, a warning would be read out again.
+  // A screen reader would read out unchanged warnings again.
   if (warnings.join('\n') === Array.from(list.children, (item) => item.textContent).join('\n')) return;
   list.replaceChildren(...warnings.map((warning) => element('li', warning)));
 }
