@@ -6,13 +6,17 @@ import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from torch import Tensor
 
 from meshnet.model.checkpoint import load_checkpoint, save_checkpoint
+from meshnet.model.network import weights_of
 from meshnet.train import loop
 from meshnet.train.cli import compose_all, main
 from meshnet.train.config import ConfigError
+from meshnet.train.networks import bare
 from meshnet.train.recipe import compose_recipe, known_recipes
 from tests.helpers.export_models import small_model
 
@@ -330,3 +334,28 @@ def test_a_decay_outside_its_range_is_refused(prepared: Path, tmp_path: Path) ->
     config = compose_all([f"data={prepared}", "trainer=cpu", f"run='{tmp_path}/run'", "trainer.ema_decay=1"])[0]
     with pytest.raises(ConfigError, match=r"trainer\.ema_decay: expected a decay below 1 such as 0\.999"):
         loop.train(config, command="test")
+
+
+def test_the_moving_average_of_the_weights_is_what_a_run_saves(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states: list[dict[str, NDArray[np.float32]]] = []
+    plain = loop._step
+
+    def step(run: loop.Run, image: Tensor, labels: Tensor) -> float:
+        value = plain(run, image, labels)
+        states.append({name: array.copy() for name, array in weights_of(bare(run.network)).items()})
+        return value
+
+    monkeypatch.setattr("meshnet.train.loop._step", step)
+    network = ["model.channels=3", "model.dilations=[1,2,1]", "trainer=cpu", "trainer.checkpoint_activations=true"]
+    settings = [f"data={prepared}", f"run='{tmp_path}/run'", "trainer.epochs=2", "trainer.ema_decay=0.75", *network]
+    loop.train(compose_all(settings)[0], command="test")
+    average = states[0]
+    for state in states[1:]:
+        average = {name: 0.75 * array + 0.25 * state[name] for name, array in average.items()}
+    saved = load_checkpoint(tmp_path / "run" / "last")[1]
+    assert len(states) > 4
+    for name, array in average.items():
+        np.testing.assert_allclose(saved[name], array, rtol=1e-5, atol=1e-7, err_msg=name)
+    assert np.abs(saved["classifier.weight"] - states[-1]["classifier.weight"]).max() > 1e-5
