@@ -46,7 +46,7 @@ typedef struct {
   float *logits;
 } Plan;
 
-/** Layers before the classifier. */
+/** Number of layers before the classifier. */
 static inline int blocks_of(const Plan *plan) { return plan->layerCount - 1; }
 static inline int has_norm(const Plan *plan, int layer) { return plan->layers[layer].hasNorm; }
 
