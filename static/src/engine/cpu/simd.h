@@ -1,5 +1,5 @@
 // Vectors of float32 in the compiler's own vector types (Clang's ext_vector_type): one source for WebAssembly and for
-// native CPUs. An operator works lane by lane, a cast of a number fills all lanes, a cast of a vector keeps its bits.
+// the CPUs of the library. An operator works lane by lane, a cast of a number fills all lanes, a cast of a vector keeps its bits.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
