@@ -15,6 +15,8 @@ export interface Done {
 export class Meter {
   private readonly totalMacs: number;
   private macs = 0;
+  /** The layer of the newest report. */
+  private layer = 0;
   private prepareMs = 0;
   private since = performance.now();
   private readonly spent: Record<'milliseconds' | 'gpuMilliseconds', number>[];
@@ -51,11 +53,13 @@ export class Meter {
   /** `macs` multiply-adds are done since the start of the run, the newest in `layer`. */
   reached(layer: number, macs: number): void {
     this.macs = Math.max(this.macs, macs);
+    this.layer = layer;
     this.report(layer, Math.min(this.macs / this.totalMacs, 1));
   }
 
-  /** Reports the end of the run; returns its timings. */
+  /** Reports the end of the run; returns its timings. The time since the last report counts to that report's layer. */
   finish(): readonly LayerTiming[] {
+    this.spent[this.layer]!.milliseconds += this.lap();
     this.report(this.graph.layers.length - 1, 1);
     const layers = this.graph.layers.map(({ name }, i) => {
       const { milliseconds, gpuMilliseconds } = this.spent[i]!;

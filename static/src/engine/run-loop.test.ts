@@ -51,12 +51,13 @@ describe('progress and timings', () => {
       await vi.advanceTimersByTimeAsync(5);
       return { tasks: computing(given) };
     };
-    const { timings } = await run(engineOf(nothing, { prepare }));
+    const finish = async () => { await vi.advanceTimersByTimeAsync(3); };
+    const { timings } = await run(engineOf(nothing, { prepare: async (given) => ({ ...await prepare(given), finish }) }));
     expect(timings).toEqual([
       { name: 'prepare', milliseconds: 5 },
       { name: 'layers.0', milliseconds: 10, gpuMilliseconds: 0 },
       { name: 'layers.1', milliseconds: 20, gpuMilliseconds: 1 },
-      { name: 'classifier', milliseconds: 30, gpuMilliseconds: 2 },
+      { name: 'classifier', milliseconds: 33, gpuMilliseconds: 2 },
     ]);
   });
 
