@@ -12,7 +12,7 @@ export interface ConformedGrid {
   readonly voxelSizeMm: number;
 }
 
-/** FreeSurfer's. */
+/** FreeSurfer's conformed grid. */
 export const CONFORMED_GRID: ConformedGrid = { size: 256, voxelSizeMm: 1 };
 
 /** Tolerance in voxels: of the field of view's edge, of entries that count as integers, of an equal affine. */
@@ -49,7 +49,7 @@ export function conform(scan: Scan, grid: ConformedGrid = CONFORMED_GRID): Volum
   return { data: grey, dims: [grid.size, grid.size, grid.size], affineVox2ras: affine };
 }
 
-/** Conformed voxel → source voxel; within tolerance of integers it is them, so that flips and shifts copy voxels. */
+/** Conformed voxel → source voxel; entries within tolerance of integers are rounded, so that flips and shifts copy voxels. */
 function sourceFromConformed(source: Affine, conformed: Affine): number[] {
   const m = multiply(invert(source), conformed);
   return m.every((value) => Math.abs(value - Math.round(value)) <= TOLERANCE) ? m.map(Math.round) : m;

@@ -29,7 +29,7 @@ interface Box {
   max: [number, number, number];
 }
 
-/** Of every label but 0. */
+/** Bounding box of every label but 0. */
 function boundingBoxes(labels: Uint8Array, [nx, ny, nz]: Dims): Map<number, Box> {
   const boxes = new Map<number, Box>();
   let n = 0;

@@ -114,7 +114,7 @@ function free(buffer: ArrayBufferLike & { transfer?: (bytes: number) => unknown 
   buffer.transfer?.(0);
 }
 
-/** Only whole layers count, because layers differ in pace; before the end of the first one there is nothing better than its share. */
+/** Counts whole layers, because layers differ in pace; before the end of the first layer, its share of the work. */
 function reachedBy(graph: Graph, { layer, fraction }: Progress, milliseconds: number, before: Reached | null): Reached {
   if (layer === 0) return { layers: 0, share: fraction, milliseconds };
   if (before?.layers === layer) return before;

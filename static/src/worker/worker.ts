@@ -1,4 +1,4 @@
-// The worker behind the page: decode, conform, normalise, run, clean, back to native, encode. See protocol.ts.
+// The page's worker: decode, conform, normalise, run, clean, back to native, encode. The calls are in protocol.ts.
 import { apply, voxelSizeMm } from '../volume/affine';
 import { conform } from '../volume/conform';
 import { encodeConformed, encodeNative, fromNetworkLabels, labelVolumes, prepare, toNative, toNetworkInput } from '../volume/prepare';

@@ -71,7 +71,7 @@ function fullScreenButton(): HTMLButtonElement {
   button.type = 'button';
   button.dataset['testid'] = 'full-screen';
   const update = (): void => {
-    // `--kiosk` of the browser fills the screen without the page having asked for it.
+    // A browser with `--kiosk` fills the screen without a request of the page.
     button.hidden = document.fullscreenElement !== null || matchMedia('(display-mode: fullscreen)').matches;
   };
   button.addEventListener('click', () => void document.documentElement.requestFullscreen());

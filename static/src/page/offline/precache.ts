@@ -4,7 +4,7 @@
 export interface PrecachedFile {
   /** Relative to the folder that sw.js lies in. */
   readonly path: string;
-  /** Of the file's bytes, hexadecimal. */
+  /** SHA-256 of the file's bytes, hexadecimal. */
   readonly sha256: string;
   readonly bytes: number;
   readonly type: string;

@@ -1,4 +1,5 @@
 // Service worker: keeps one whole version of site, models and kernels, and answers from it, with or without a network.
+// Files that are rarely used, such as TensorFlow.js, are not kept (NOT_KEPT in webapp/offline.py).
 //
 // Written here rather than taken from Workbox: the list of files comes from the running server (its models
 // are not known when the site is built), each download is checked against its hash, and the answers carry
@@ -63,7 +64,7 @@ async function copyOfUnchanged(file: PrecachedFile): Promise<Response | null> {
   return null;
 }
 
-/** Fetches a file of this very version; throws where the server is away or already has another one. */
+/** Fetches a file of this version; throws where the server is away or already has another version. */
 async function download(file: PrecachedFile): Promise<Response> {
   const response = await fetch(scope + file.path, { cache: 'no-cache' });
   if (!response.ok) throw new Error(`${file.path}: the server answered ${response.status}`);

@@ -76,7 +76,7 @@ describe('a zip', () => {
   });
 });
 
-/** A zip with one byte turned. */
+/** A zip with one byte changed. */
 function changed(zip: Uint8Array<ArrayBuffer>, at: number, by: number): Uint8Array<ArrayBuffer> {
   zip[at]! ^= by;
   return zip;

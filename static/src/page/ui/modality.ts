@@ -16,7 +16,7 @@ export function guessModality(fileName: string, headerText: string): string | nu
   return null;
 }
 
-/** Sentence for the visitor, or null where nothing speaks against the model. */
+/** Sentence for the visitor, or null where the contrast is unknown or fits the model. */
 export function modalityWarning(guess: string | null, modelName: string, wanted: readonly string[]): string | null {
   if (guess === null || wanted.length === 0 || wanted.some((w) => w.toLowerCase() === guess.toLowerCase())) return null;
   return `This looks like a ${guess} scan, but ${modelName} was made for ${wanted.join(' or ')}. It will run; do not trust the result without looking at it.`;

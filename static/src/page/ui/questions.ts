@@ -55,7 +55,7 @@ function seriesQuestion(series: readonly File[], onAnswer: (file: File) => void)
   return [element('p', `These files hold ${series.length} images; choose the head scan to segment.`), ...buttons];
 }
 
-/** The preparation of a TF.js model's input, which its folder does not say. */
+/** The preparation of a TF.js model's input, which its folder does not describe. */
 function inputQuestion(onAnswer: (answers: TfjsAnswers) => void): HTMLElement[] {
   const normalization = choice('Intensities', NORMALIZATIONS.map(({ text }) => text), 'normalization');
   const orientation = choice('Axis order', ORIENTATIONS.map(({ text }) => text), 'orientation');

@@ -20,7 +20,7 @@ export const saveAsDownload: Saver = (name) =>
 
 /** The file lies where the visitor chose (a memory stick) and in no list of downloads. */
 export const saveInFolder: Saver = async (name) => {
-  // Not every browser has it, whatever the types say.
+  // Some browsers lack it, although the types promise it.
   const pick = (window as { showDirectoryPicker?: (options: { mode: 'readwrite' }) => Promise<FileSystemDirectoryHandle> }).showDirectoryPicker;
   if (pick === undefined) throw new Error('This browser has no folder picker: nothing can be saved here. Chromium has one.');
   let folder: FileSystemDirectoryHandle;
@@ -40,7 +40,7 @@ export const saveInFolder: Saver = async (name) => {
   };
 };
 
-/** The name, or with a number as downloads have it where the folder holds such a file: it may be another patient's. */
+/** The name, with a number added where the folder holds a file of that name: it may be another patient's. */
 async function freeName(folder: FileSystemDirectoryHandle, name: string): Promise<string> {
   const [, stem, extension] = /^(.*?)(\.nii\.gz|\.csv)$/.exec(name)!;
   for (let n = 1; ; n++) {
