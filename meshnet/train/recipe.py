@@ -126,7 +126,12 @@ def compose_recipe(overrides: Sequence[str]) -> ComposedRecipe:
     shared = {key: value for key, value in given.items() if key not in of_phases}
     composed_groups = compose_groups([f"{group}={choice}" for group, choice in groups.items()])
     OmegaConf.set_struct(composed_groups, False)  # for new keys of data.contrasts; `resolve` checks the others
-    configs = {phase: _configs(recipe, phase, composed_groups, shared, run) for phase in recipe.phases}
+    configs = {}
+    for phase in recipe.phases:
+        prefix = f"phases.{phase}."
+        own = {key.removeprefix(prefix): value for key, value in of_phases.items() if key.startswith(prefix)}
+        own = {key: value for key, value in own.items() if key.split(".")[0] in _SECTIONS}
+        configs[phase] = _configs(recipe, phase, composed_groups, shared | own, run)
     composed = ComposedRecipe(name, recipe, run, out, int(jobs), configs)
     _check_pinned_starts(composed)
     return composed
@@ -221,16 +226,19 @@ def _check_phase(where: str, name: str, phase: Phase, earlier: Sequence[str]) ->
             raise ConfigError(f"{where}.average: expected shares that add up to 1, got {total:g}")
 
 
-def _configs(recipe: Recipe, name: str, groups: DictConfig, shared: dict[str, str], run: Path) -> list[TrainConfig]:
-    """The settings of each run of a phase: groups, then those of all phases, of the phase, of the command line."""
+def _configs(recipe: Recipe, name: str, groups: DictConfig, given: dict[str, str], run: Path) -> list[TrainConfig]:
+    """The settings of each run of a phase: groups, then those of all phases, of the phase, of the command line.
+
+    given: of the command line, for all phases and then for this one.
+    """
     phase = recipe.phases[name]
-    for key in [*shared, *_keys(recipe.settings), *_keys(phase.settings())]:
+    for key in [*given, *_keys(recipe.settings), *_keys(phase.settings())]:
         if key in _SET_BY_THE_RECIPE:
             raise ConfigError(f"{key}: the recipe sets this itself; see {_SET_BY_THE_RECIPE[key]}")
         if key.split(".")[0] not in _SETTINGS:
             raise ConfigError(f"{key}: expected a setting of {', '.join(_SETTINGS)}, or recipe, run, out, jobs, id")
     with config_errors(f"phases.{name}"):
-        merged = OmegaConf.merge(groups, recipe.settings, phase.settings(), _dotted(shared))
+        merged = OmegaConf.merge(groups, recipe.settings, phase.settings(), _dotted(given))
         configs = []
         for seed in phase.seeds:
             folder = run / name if len(phase.seeds) == 1 else run / name / f"seed{seed}"

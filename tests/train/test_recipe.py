@@ -184,7 +184,7 @@ def test_the_command_line_overrides_all_phases_or_one(recipe: Path) -> None:
     given = [f"recipe={recipe}", "trainer.epochs=7", "phases.third.trainer.epochs=2", "phases.second.seeds=[1]"]
     composed = compose_recipe([*given, "optimizer=muon", "id=other"])
     epochs = {name: [config.trainer.epochs for config in configs] for name, configs in composed.configs.items()}
-    assert epochs == {"first": [7], "second": [7], "third": [7]}  # the shared override is the stronger one
+    assert epochs == {"first": [7], "second": [7], "third": [2]}
     assert [config.seed for config in composed.configs["second"]] == [1]
     assert composed.configs["third"][0].optimizer.kind == "muon"
     assert composed.configs["third"][0].optimizer.lr == 0.002
