@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
-REPO = Path(__file__).resolve().parent.parent
-SHARED_DATA = REPO.parent / "shared" / "data"
-
-#: The reason of every skip for missing data; `.ci/run` fails on it unless ALLOW_NO_DATA=1.
-NO_DATA = "needs ../shared/data (real scans and published weights), which is not here"
-
-
-def script(name: str) -> str:
-    """The installed command line `name`, as a user calls it."""
-    return str(Path(sys.executable).with_name(name))
+from tests.helpers.paths import NO_DATA, SHARED_DATA
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -48,6 +38,14 @@ def threads_restored() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def one_thread(threads_restored: None) -> None:
+    """Work this small is done faster by one thread than by several that wait for each other."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

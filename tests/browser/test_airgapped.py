@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-REPO = Path(__file__).resolve().parents[2]
+from tests.helpers.paths import REPO
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,8 @@ def test_what_serving_needs_has_neither_torch_nor_tensorflow(wheels: Path) -> No
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="needs root, for a network namespace")
 def test_without_any_route_wheels_install_serve_and_segment(wheels: Path, tmp_path: Path) -> None:
-    command = ["unshare", "--net", sys.executable, "-m", "tests.browser.airgapped_visit", str(wheels), str(tmp_path)]
+    visit = ["-m", "tests.helpers.browser.airgapped_visit", str(wheels), str(tmp_path)]
+    command = ["unshare", "--net", sys.executable, *visit]
     done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     rows = json.loads(done.stdout)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli import main
-from tests.browser.conftest import DIST, build_site
+from tests.helpers.browser.serving import DIST, build_site
 
 
 def test_two_runtimes_give_a_table_with_equal_labels(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import WEBGL2, WEBGPU, OpenPage
-from tests.browser.faults import open_with_fault
-from tests.browser.site import (
+from tests.helpers.browser.chromium import WEBGL2, WEBGPU, OpenPage
+from tests.helpers.browser.faults import open_with_fault
+from tests.helpers.browser.site import (
     assert_same_labels,
     drop,
     predicted,
@@ -22,7 +22,7 @@ from tests.browser.site import (
     wait_until_listed,
     write_model,
 )
-from tests.browser.site import write_scan as write_head
+from tests.helpers.browser.site import write_scan as write_head
 
 _WEBGPU_AS_HARDWARE = """
 Object.defineProperty(GPUAdapter.prototype, 'info', {get: () => (

@@ -18,10 +18,11 @@ import pytest
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, Playwright, expect
 
-from tests.browser.conftest import WEBGL2, OpenPage, build_site, serve
-from tests.browser.visits import PATIENCE_MS, open_scan, read_labels, segment, write_models, write_scan
+from tests.helpers.browser.chromium import WEBGL2, OpenPage
+from tests.helpers.browser.serving import build_site, serve
+from tests.helpers.browser.visits import PATIENCE_MS, open_scan, read_labels, segment, write_models, write_scan
+from tests.helpers.paths import REPO
 
-REPO = Path(__file__).resolve().parents[2]
 KIOSK = REPO / "deploy" / "kiosk"
 
 #: No other text in the browser's memory looks like this.
@@ -136,7 +137,7 @@ FILES_OF_FOLDER = """(async () => {
 
 
 @pytest.fixture
-def launched(tmp_path: Path, models: Path, _playwright: Playwright) -> Iterator[tuple[Page, str, Path]]:
+def launched(tmp_path: Path, models: Path, playwright: Playwright) -> Iterator[tuple[Page, str, Path]]:
     """The shipped launcher with the shipped policy (for this server's port), in a file system view of its own."""
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         pytest.skip("needs root, to put the browser policy in place for this process alone")
@@ -159,7 +160,7 @@ def launched(tmp_path: Path, models: Path, _playwright: Playwright) -> Iterator[
             subprocess.Popen(command, env=environment, stderr=stderr, start_new_session=True) as launcher,
         ):
             try:
-                browser = _playwright.chromium.connect_over_cdp(wait_for_page(log, url))
+                browser = playwright.chromium.connect_over_cdp(wait_for_page(log, url))
                 # Remote control takes over downloads; the browser shall treat them as it does without.
                 browser.new_browser_cdp_session().send("Browser.setDownloadBehavior", {"behavior": "default"})
                 context = browser.contexts[0]

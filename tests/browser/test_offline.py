@@ -18,11 +18,10 @@ import pytest
 from playwright.sync_api import expect
 
 from export.published import import_published
-from tests.browser.conftest import DIST, NO_GPU, WEBGL2, OpenPage, build_site, serve
-from tests.browser.visits import (
+from tests.helpers.browser.chromium import NO_GPU, WEBGL2, OpenPage
+from tests.helpers.browser.serving import DIST, build_site, free_port, plain_server, serve
+from tests.helpers.browser.visits import (
     PATIENCE_MS,
-    free_port,
-    plain_server,
     save_native,
     segment,
     wait_for_offline,

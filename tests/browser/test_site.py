@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import NO_GPU, WEBGL2, OpenPage
-from tests.browser.site import (
+from tests.helpers.browser.chromium import NO_GPU, WEBGL2, OpenPage
+from tests.helpers.browser.site import (
     COARSE,
     assert_same_labels,
     counts,
@@ -27,7 +27,7 @@ from tests.browser.site import (
     write_model,
     write_scan,
 )
-from tests.browser.visits import PATIENCE_MS, wait_for_offline
+from tests.helpers.browser.visits import PATIENCE_MS, wait_for_offline
 
 #: Enough work that a run can be watched and stopped, on any backend.
 LONG = {"dilations": (1, 2, 4, 8) * 12, "channels": 48}

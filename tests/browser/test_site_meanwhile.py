@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import NO_GPU, OpenPage
-from tests.browser.faults import open_with_fault
-from tests.browser.site import (
+from tests.helpers.browser.chromium import NO_GPU, OpenPage
+from tests.helpers.browser.faults import open_with_fault
+from tests.helpers.browser.site import (
     assert_same_labels,
     counts,
     drop,
@@ -22,7 +22,7 @@ from tests.browser.site import (
     wait_until_listed,
     write_scan,
 )
-from tests.browser.visits import PATIENCE_MS
+from tests.helpers.browser.visits import PATIENCE_MS
 
 #: The page hears of a finished network three seconds late.
 _SLOW_RUNS = """

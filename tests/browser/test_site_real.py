@@ -13,9 +13,11 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from export.published import import_published
-from tests.browser.conftest import NO_GPU, REPO, WEBGL2, WEBGPU, OpenPage, build_site, serve
-from tests.browser.site import assert_same_labels, at_size, counts, drop, predicted, save, segment, wait_for
-from tests.browser.visits import PATIENCE_MS
+from tests.helpers.browser.chromium import NO_GPU, WEBGL2, WEBGPU, OpenPage
+from tests.helpers.browser.serving import build_site, serve
+from tests.helpers.browser.site import assert_same_labels, at_size, counts, drop, predicted, save, segment, wait_for
+from tests.helpers.browser.visits import PATIENCE_MS
+from tests.helpers.paths import REPO
 
 LESION = "brainchop-t2-lesion"
 SCREENSHOT = REPO / "docs" / "screenshot.png"

@@ -13,7 +13,7 @@ from meshnet.cluster import tune
 from meshnet.cluster.search import Search, Trial, drawn_overrides, ranked, write_best
 from meshnet.cohort.prepare import read_index
 from meshnet.train.config import compose_config
-from tests.conftest import script
+from tests.helpers.paths import script
 from tests.helpers.processes import begun
 
 FIXED = ["trainer=cpu", "model.channels=5", "model.dilations=[1,2,1]", "trainer.save_every_s=0"]

@@ -17,8 +17,7 @@ from meshnet.model.spec import Architecture, GroupNorm
 from meshnet.scan.conform import conform
 from meshnet.scan.nifti import read_scan
 from meshnet.scan.normalize import normalize
-from tests.conftest import REPO
-from tests.engine.conftest import Run
+from tests.helpers.deno import Run
 from tests.helpers.engine_cases import (
     BuiltCase,
     Case,
@@ -30,6 +29,7 @@ from tests.helpers.engine_cases import (
     smallest_dice,
     with_result,
 )
+from tests.helpers.paths import REPO
 
 
 def test_lavapipe_is_known_as_software(run: Run) -> None:

@@ -24,8 +24,8 @@ from meshnet.model.checkpoint import Weights, load_checkpoint, save_checkpoint
 from meshnet.model.graph import build_graph, check_same_graph
 from meshnet.model.onnx import METADATA_KEY, to_onnx
 from meshnet.model.spec import MinMax, ModelSpec, Quantile, SpecError
-from tests.conftest import REPO
 from tests.helpers.export_models import KINDS, small_model
+from tests.helpers.paths import REPO
 
 #: Why a kind has no TF.js form.
 NO_TFJS = {

@@ -13,8 +13,8 @@ from meshnet.lab.cases import Case, Volumes, unseen_contrasts
 from meshnet.lab.evaluate_models import Opened, evaluate, read_rows, score
 from meshnet.lab.table import MEASURES, Row, table
 from meshnet.model.spec import ModelSpec, make_labels
+from tests.helpers.ball_head import ball_head
 from tests.helpers.export_models import small_model
-from tests.synth.test_subject import ball_head
 
 SHAPE = (12, 14, 16)
 

@@ -17,7 +17,7 @@ from meshnet.model.checkpoint import Weights, expected_shapes, load_checkpoint, 
 from meshnet.model.graph import build_graph, check_same_graph, fold_spec, folded_weights
 from meshnet.model.network import MeshNet, model_from, weights_of
 from meshnet.model.spec import Architecture, BatchNorm, GroupNorm, ModelSpec, NoNorm, SpecError, WeightsFile
-from tests.model.test_spec import a_spec
+from tests.helpers.specs import a_spec
 
 NORMS = (NoNorm(), BatchNorm(), GroupNorm(), GroupNorm(affine=True))
 

@@ -12,7 +12,7 @@ from meshnet.infer.predict import Prediction, fastest_backend, open_network, pre
 from meshnet.model.checkpoint import load_checkpoint
 from meshnet.scan.nifti import read_scan
 from meshnet.score.metrics import dice
-from tests.conftest import REPO
+from tests.helpers.paths import REPO
 
 SHIPPED = sorted(path.parent.name for path in (REPO / "models").glob("*/model.json"))
 SAMPLES = REPO / "static" / "public" / "sample"

@@ -11,17 +11,18 @@ from pathlib import Path
 
 import pytest
 
-REPO = Path(__file__).resolve().parents[2]
+from tests.helpers.paths import REPO
 
 USES_DATA = "def test_needs_the_scans(shared_data):\n    assert shared_data.is_dir()\n"
 
 
 @pytest.fixture
 def project_without_data(tmp_path: Path) -> Path:
-    """A project in miniature with the real conftest, and no data folder beside it."""
+    """A small project with the real conftest, and no data folder beside it."""
     tests = tmp_path / "project" / "tests"
-    tests.mkdir(parents=True)
-    shutil.copy(REPO / "tests" / "conftest.py", tests / "conftest.py")
+    for name in ("__init__.py", "conftest.py", "helpers/__init__.py", "helpers/paths.py", "helpers/locks.py"):
+        (tests / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(REPO / "tests" / name, tests / name)
     (tests / "test_scans.py").write_text(USES_DATA)
     return tmp_path / "project"
 

@@ -25,7 +25,7 @@ from meshnet.train.loop import Run, _step, main, train
 from meshnet.train.networks import build_network, bytes_needed, check_memory
 from meshnet.train.run_folder import is_finished
 from meshnet.train.sources import open_source
-from tests.conftest import script
+from tests.helpers.paths import script
 
 pytestmark = pytest.mark.usefixtures("threads_restored")
 
