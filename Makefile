@@ -16,7 +16,7 @@ NPM_CI := npm ci --no-audit --no-fund --loglevel=error
 SITE_SOURCES := $(shell find static/src static/scripts static/public -type f 2>/dev/null) \
 	$(wildcard static/*.html static/*.json static/vite.config.ts)
 
-.PHONY: help serve test test-long evaluate-models check kernel bench bench-full bench-train build wheels clean system
+.PHONY: help serve test test-long evaluate-models check kernel bench bench-full bench-train screenshot build wheels clean system
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-16s %s\n", $$1, $$2 }'
@@ -53,6 +53,9 @@ bench-full: $(BENCH_NEEDS) ## the same without a cap, with the 25-layer and the 
 
 bench-train: $(VENV)/.full ## seconds, memory and GFLOP/s of a training step of every network (ARGS="--size 128")
 	$(VENV)/bin/python -m meshnet.lab.bench_train $(ARGS)
+
+screenshot: $(VENV)/.full static/dist/index.html system ## take docs/screenshot.png again, of a scan in ../shared/data (a minute)
+	$(VENV)/bin/python -m tests.helpers.browser.screenshot --data $(DATA) $(ARGS)
 
 build: $(VENV)/.base ## wheel and source archive in dist/, with the built site and the models inside
 	$(PIP) build

@@ -8,10 +8,34 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.paths import NO_DATA, SHARED_DATA
+from tests.helpers.locks import shared_machine
+from tests.helpers.paths import NO_DATA, REPO, SHARED_DATA
+
+#: Test files that take longest, in their order: workers start with them, so that none is left with a long file at
+#: the end while the others have nothing to do.
+LONGEST_FIRST = (
+    "browser/test_engines.py",
+    "engine/test_deno.py",
+    "browser/test_site_real.py",
+    "browser/test_device_faults.py",
+    "browser/test_webgl2.py",
+    "train/test_training_chain.py",
+    "browser/test_engines_real.py",
+    "browser/test_selftest.py",
+    "browser/test_offline.py",
+    "browser/test_kiosk.py",
+    "browser/test_site.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sorts long files to the front, and skips tests that need a CUDA device where there is none."""
+    ranks = {REPO / "tests" / name: rank for rank, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+    _skip_without_cuda(items)
+
+
+def _skip_without_cuda(items: list[pytest.Item]) -> None:
     """Tests marked `gpu` are reported as skipped, with the reason, where there is no CUDA device."""
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if marked:
@@ -20,6 +44,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not torch.cuda.is_available():
             for item in marked:
                 item.add_marker(pytest.mark.skip(reason="not run: needs a CUDA device"))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool | None, bool | None]:
+    """Where several workers run tests side by side, one marked `alone` waits until no other runs, and holds them up."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return (yield)
+    with shared_machine(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @pytest.fixture(scope="session")

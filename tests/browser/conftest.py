@@ -11,11 +11,12 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 import pytest
-from playwright.sync_api import ConsoleMessage, Page, Playwright, Request, sync_playwright
+from playwright.sync_api import ConsoleMessage, Page, Playwright, Request, expect, sync_playwright
 
-from tests.helpers.browser.chromium import CHROMIUM, WEBGPU, Browsers, OpenPage
+from tests.helpers.browser.chromium import CHROMIUM, VIEWPORT, WEBGPU, Browsers, OpenPage
 from tests.helpers.browser.serving import build_site, serve
 from tests.helpers.browser.site import write_model
+from tests.helpers.browser.visits import PATIENCE_MS
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +39,8 @@ def tissue_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def playwright() -> Iterator[Playwright]:
+    # A busy machine answers late: only a page that never answers fails.
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as started:
         yield started
 
@@ -65,7 +68,8 @@ def open_page(site_url: str, browsers: Browsers) -> Iterator[OpenPage]:
         path: str = "/", *, flags: Sequence[str] = WEBGPU, url: str | None = None, expected: Sequence[str] = ()
     ) -> Page:
         base = url or site_url
-        context = browsers.launch(flags).new_context(accept_downloads=True, viewport={"width": 1280, "height": 800})
+        context = browsers.launch(flags).new_context(accept_downloads=True, viewport=VIEWPORT)
+        context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
         page = context.new_page()
 

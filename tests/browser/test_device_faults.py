@@ -262,7 +262,7 @@ def test_a_lost_device_without_another_is_told_and_the_scan_stays_for_the_next_t
     assert "the device was closed" in run(page, scan, "error")
 
     page.get_by_test_id("run").click()
-    expect(page.get_by_test_id("status")).to_have_attribute("data-state", "done", timeout=60_000)
+    expect(page.get_by_test_id("status")).to_have_attribute("data-state", "done", timeout=PATIENCE_MS)
     assert_same_labels(save(page, "native", tmp_path), predicted(models / "tissue", scan, tmp_path))
 
 

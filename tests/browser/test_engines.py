@@ -198,6 +198,7 @@ def test_instance_norm_survives_a_mean_far_from_zero(page: Page, engine: Engine)
     assert_outputs_equal(got["outputs"], built.outputs, relative=2e-3)
 
 
+@pytest.mark.alone
 def test_cancel_takes_effect_within_a_second_and_the_next_run_is_right(page: Page, engine: Engine) -> None:
     long = build_without_result(engine.long)
 

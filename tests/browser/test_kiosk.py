@@ -48,6 +48,7 @@ def heap_text(page: Page) -> str:
     return "".join(chunks)
 
 
+@pytest.mark.alone
 def test_an_idle_kiosk_forgets_its_visitor(open_page: OpenPage, tmp_path: Path, models: Path) -> None:
     with serve("--models", str(models), "--kiosk", "--idle", str(IDLE_SECONDS)) as url:
         page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
@@ -172,7 +173,7 @@ def launched(tmp_path: Path, models: Path, playwright: Playwright) -> Iterator[t
                 expect(kiosk).to_be_attached(timeout=PATIENCE_MS)
                 yield page, url, session
                 browser.new_browser_cdp_session().send("Browser.close")
-                launcher.wait(timeout=60)
+                launcher.wait(timeout=180)
                 assert list(session.glob("meshnet-kiosk*")) == [], "the browser's profile is still there"
             finally:
                 launcher.kill()

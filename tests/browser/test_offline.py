@@ -48,7 +48,7 @@ def server(models: Path, site: Path, port: int) -> Iterator[None]:
     command = [sys.executable, "-c", SERVER, str(models), str(site), str(port)]
     with subprocess.Popen(command) as process:
         try:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 180
             while True:
                 with (
                     contextlib.suppress(OSError),

@@ -45,6 +45,7 @@ def page(open_page: OpenPage, tissue_url: str, tmp_path: Path) -> Page:
     return opened
 
 
+@pytest.mark.alone
 def test_a_question_about_another_scan_is_gone_once_this_one_is_segmented(page: Page, tmp_path: Path) -> None:
     drop(page, write_scan(tmp_path / "series.nii.gz", np.stack([head(), head()[::-1]], axis=3)))
     expect(page.get_by_test_id("use-frame")).to_be_visible(timeout=PATIENCE_MS)
@@ -56,6 +57,7 @@ def test_a_question_about_another_scan_is_gone_once_this_one_is_segmented(page: 
     expect(page.locator("#scan-summary")).to_contain_text("good.nii.gz")
 
 
+@pytest.mark.alone
 def test_a_file_dropped_during_a_run_is_refused_in_a_sentence_and_the_run_goes_on(page: Page, tmp_path: Path) -> None:
     segment(page)
     alone = counts(page)

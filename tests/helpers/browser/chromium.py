@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, Playwright
+from playwright.sync_api import Browser, Page, Playwright, ViewportSize
 
 #: WebGPU on Chromium's software adapter.
 WEBGPU = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan")
@@ -16,6 +16,9 @@ WEBGL2 = ("--enable-unsafe-swiftshader", "--use-angle=swiftshader", "--disable-f
 NO_GPU = ("--disable-gpu", "--disable-3d-apis", "--disable-software-rasterizer", "--disable-features=WebGPU")
 
 CHROMIUM = Path(os.environ.get("MESHNET_CHROMIUM", "/usr/bin/chromium"))
+
+#: Size of a page in pixels, in tests and in the picture of the README.
+VIEWPORT: ViewportSize = {"width": 1280, "height": 800}
 
 #: The fixture `open_page` of `tests/browser/conftest.py`.
 OpenPage = Callable[..., Page]
@@ -27,21 +30,20 @@ def launch(playwright: Playwright, flags: Sequence[str]) -> Browser:
 
 
 class Browsers:
-    """At most one running browser: a call with other flags closes the one before."""
+    """One running browser for each set of flags."""
 
     def __init__(self, playwright: Playwright) -> None:
         self._playwright = playwright
-        self._flags: tuple[str, ...] | None = None
-        self._browser: Browser | None = None
+        self._running: dict[tuple[str, ...], Browser] = {}
 
     def launch(self, flags: Sequence[str]) -> Browser:
-        if self._browser is None or not self._browser.is_connected() or self._flags != tuple(flags):
-            self.close()
-            self._browser = launch(self._playwright, flags)
-            self._flags = tuple(flags)
-        return self._browser
+        """The browser with these flags, started where it does not run yet or has crashed."""
+        browser = self._running.get(tuple(flags))
+        if browser is None or not browser.is_connected():
+            browser = self._running[tuple(flags)] = launch(self._playwright, flags)
+        return browser
 
     def close(self) -> None:
-        if self._browser is not None:
-            self._browser.close()
-        self._browser = None
+        for browser in self._running.values():
+            browser.close()
+        self._running.clear()

@@ -62,7 +62,7 @@ def serve(*arguments: str) -> Iterator[str]:
 
 
 def _wait_until_up(server: subprocess.Popen[str], url: str) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
         if server.poll() is not None:
             output = server.stdout.read() if server.stdout else ""
@@ -72,7 +72,7 @@ def _wait_until_up(server: subprocess.Popen[str], url: str) -> None:
                 return
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             time.sleep(0.1)
-    pytest.fail(f"meshnet-serve did not answer on {url}/healthz within 60 s")
+    pytest.fail(f"meshnet-serve did not answer on {url}/healthz within 180 s")
 
 
 def free_port() -> int:
