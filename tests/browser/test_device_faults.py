@@ -23,6 +23,7 @@ from tests.helpers.browser.site import (
     write_model,
 )
 from tests.helpers.browser.site import write_scan as write_head
+from tests.helpers.browser.visits import PATIENCE_MS
 
 _WEBGPU_AS_HARDWARE = """
 Object.defineProperty(GPUAdapter.prototype, 'info', {get: () => (
