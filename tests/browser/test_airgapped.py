@@ -32,7 +32,9 @@ def test_the_wheel_contains_the_built_site_and_the_models(wheels: Path) -> None:
     names = set(zipfile.ZipFile(own).namelist())
     assert {"webapp/site/index.html", "webapp/site/sw.js", "webapp/site/manifest.webmanifest"} <= names
     assert any(name.startswith("webapp/site/assets/") and name.endswith(".wasm") for name in names)
-    for model in (path.parent.name for path in (REPO / "models").glob("*/model.json")):
+    models = sorted(path.parent.name for path in (REPO / "models").glob("*/model.json"))
+    assert models
+    for model in models:
         assert f"webapp/models/{model}/model.json" in names
 
 

@@ -270,7 +270,7 @@ def test_the_cpu_times_every_layer(open_page: OpenPage) -> None:
     got = run_in_page(open_page("/selftest.html", flags=NO_GPU), "cpu", build(SMALL))
 
     assert [timing["name"] for timing in got["timings"]] == [f"layers.{i}" for i in range(4)] + ["classifier"]
-    assert all(timing["milliseconds"] >= 0 for timing in got["timings"])
+    assert 0 < sum(timing["milliseconds"] for timing in got["timings"]) < np.inf
 
 
 def test_threads_are_used_where_the_page_is_isolated(open_page: OpenPage) -> None:

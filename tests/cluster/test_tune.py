@@ -115,6 +115,7 @@ def test_a_killed_search_goes_on_to_its_winner(
 
     # no case of the outer test fold was trained on or validated with
     runs = list((out / "trials").glob("*/inner*/config.yaml"))
+    assert runs
     assert all("fold: 0\n" in run.read_text() for run in runs)
     assert any(row.outer_fold == 0 for row in read_index(prepared))
 

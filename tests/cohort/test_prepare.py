@@ -53,7 +53,9 @@ def test_every_other_scan_is_listed_with_its_reason(prepared: Path) -> None:
 
 
 def test_image_and_labels_share_the_conformed_grid(prepared: Path) -> None:
-    for row in read_index(prepared):
+    rows = read_index(prepared)
+    assert len(rows) == 10
+    for row in rows:
         image, labels = nib.load(prepared / row.image), nib.load(prepared / row.labels)
         assert image.shape == labels.shape == (64, 64, 64)
         assert nib.aff2axcodes(image.affine) == ("L", "I", "A")
@@ -63,7 +65,9 @@ def test_image_and_labels_share_the_conformed_grid(prepared: Path) -> None:
 
 
 def test_the_lesion_stays_on_the_bright_voxels_on_every_geometry(prepared: Path) -> None:
-    for row in read_index(prepared):
+    rows = read_index(prepared)
+    assert len(rows) == 10
+    for row in rows:
         image, labels = (np.asarray(nib.load(prepared / name).dataobj) for name in (row.image, row.labels))
         assert dice(image > 0.62 * image.max(), labels > 0) > 0.85, row.name
 

@@ -99,7 +99,8 @@ def test_the_kernel_of_hardware_adapters_gives_pytorchs_layers(run: Run) -> None
     assert agreement(fused["labels"][decided], built.labels[decided]) == 1
     assert fused["details"] == {"storage": "float32"}
     # lavapipe has a clock
-    assert all(timing["gpuMilliseconds"] >= 0 for timing in fused["timings"][1:])
+    assert len(fused["timings"]) > 1
+    assert 0 < sum(timing["gpuMilliseconds"] for timing in fused["timings"][1:]) < np.inf
 
 
 def test_the_tiles_of_large_volumes_on_lavapipe_give_pytorchs_layers(run: Run) -> None:

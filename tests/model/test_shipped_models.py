@@ -35,7 +35,9 @@ def test_a_card_names_the_weights_it_speaks_of_and_its_pictures_exist(model: str
     spec, _ = load_checkpoint(folder)
     assert spec.weights.sha256[:12] in card
     assert "not for diagnosis" in card
-    for picture in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", card):
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", card)
+    assert pictures
+    for picture in pictures:
         assert (folder / picture).is_file(), picture
 
 
