@@ -95,7 +95,7 @@ def test_an_idle_kiosk_forgets_its_visitor(open_page: OpenPage, tmp_path: Path, 
         expect(page.locator("body")).not_to_contain_text(FIRST_VISITOR)
         assert FIRST_VISITOR not in heap_text(page)
         kept = page.evaluate(ADDRESSES_IN_CACHES)
-        assert f"{url}/" in kept, "the site itself is kept for use without a network"
+        assert f"{url}/index.html" in kept, "the site itself is kept for use without a network"
         assert [address for address in kept if not is_a_file_of(url, address)] == []
 
 
