@@ -16,7 +16,7 @@ NPM_CI := npm ci --no-audit --no-fund --loglevel=error
 SITE_SOURCES := $(shell find static/src static/scripts static/public -type f 2>/dev/null) \
 	$(wildcard static/*.html static/*.json static/vite.config.ts)
 
-.PHONY: help serve test test-long evaluate-models check kernel bench bench-full bench-train screenshot build wheels clean system
+.PHONY: help serve test test-long evaluate-models check check-python check-site kernel bench bench-full bench-train screenshot build wheels clean system
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-16s %s\n", $$1, $$2 }'
@@ -24,8 +24,13 @@ help: ## this list
 serve: $(VENV)/.base static/dist/index.html .models/.stamp ## set up, build and serve the site on http://127.0.0.1:8000 (ARGS="--port 9000")
 	$(VENV)/bin/meshnet-serve $(ARGS)
 
+# Test files run on two workers; a file stays on one worker, so that its fixtures are made once. The order is that of
+# tests/conftest.py. Each worker takes about 4 GB of memory; WORKERS=0 runs everything in one process.
+WORKERS ?= 2
+SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
 test: check kernel static/dist/index.html .models/.stamp bench/node_modules/.stamp system ## every check and test (minutes; installs Chromium where apt is there)
-	$(VENV)/bin/python -m pytest -m "not long" --timeout 900 --durations 15
+	$(VENV)/bin/python -m pytest -m "not long" $(SIDE_BY_SIDE) --timeout 900 --durations 15
 
 test-long: $(VENV)/.full kernel static/dist/index.html .models/.stamp bench/node_modules/.stamp system ## the tests marked long (minutes to hours)
 	$(VENV)/bin/python -m pytest -m long
@@ -34,9 +39,14 @@ evaluate-models: $(VENV)/.full kernel .models/.stamp system ## our models on hel
 	$(VENV)/bin/python -m meshnet.lab.evaluate_models $(ARGS)
 
 check: $(VENV)/.full static/node_modules/.stamp ## linters, formatters, types, and the units of the site
+	$(MAKE) --no-print-directory --jobs 2 --output-sync=target check-python check-site
+
+check-python:
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+check-site:
 	cd static && npm run --silent check
 	cd static && npm run --silent test
 

@@ -9,23 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.locks import shared_machine
+from tests.helpers.order import LONGEST_FIRST
 from tests.helpers.paths import NO_DATA, REPO, SHARED_DATA
 
-#: Test files that take longest, in their order: workers start with them, so that none is left with a long file at
-#: the end while the others have nothing to do.
-LONGEST_FIRST = (
-    "browser/test_engines.py",
-    "engine/test_deno.py",
-    "browser/test_site_real.py",
-    "browser/test_device_faults.py",
-    "browser/test_webgl2.py",
-    "train/test_training_chain.py",
-    "browser/test_engines_real.py",
-    "browser/test_selftest.py",
-    "browser/test_offline.py",
-    "browser/test_kiosk.py",
-    "browser/test_site.py",
-)
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Before PyTorch and NumPy are loaded: workers, and the commands they start, share the cores instead of each
+    # taking all of them.
+    share = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, share)))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -27,12 +27,12 @@ def one_process_at_a_time(name: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def shared_machine(*, alone: bool) -> Iterator[None]:
+def shared_machine(*, alone: bool, name: str = "machine") -> Iterator[None]:
     """Lets tests run side by side, but a test with `alone` only while no other test runs.
 
-    A test that waits to be alone holds the gate, so that no further test starts before it.
+    A test that waits to be alone holds the gate, so that no further test starts before it. `name` tells locks apart.
     """
-    with lock_file("gate").open("w") as gate, lock_file("machine").open("w") as machine:
+    with lock_file(f"{name}-gate").open("w") as gate, lock_file(name).open("w") as machine:
         fcntl.flock(gate, fcntl.LOCK_EX)
         fcntl.flock(machine, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         fcntl.flock(gate, fcntl.LOCK_UN)

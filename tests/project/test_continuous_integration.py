@@ -20,7 +20,8 @@ USES_DATA = "def test_needs_the_scans(shared_data):\n    assert shared_data.is_d
 def project_without_data(tmp_path: Path) -> Path:
     """A small project with the real conftest, and no data folder beside it."""
     tests = tmp_path / "project" / "tests"
-    for name in ("__init__.py", "conftest.py", "helpers/__init__.py", "helpers/paths.py", "helpers/locks.py"):
+    helpers = [f"helpers/{name}.py" for name in ("__init__", "paths", "locks", "order")]
+    for name in ("__init__.py", "conftest.py", *helpers):
         (tests / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(REPO / "tests" / name, tests / name)
     (tests / "test_scans.py").write_text(USES_DATA)
@@ -58,7 +59,7 @@ def test_the_ci_log_ends_with_pytests_summary_whatever_the_outcome(
 ) -> None:
     (project_without_data / ".ci").mkdir()
     shutil.copy(REPO / ".ci" / "run", project_without_data / ".ci" / "run")
-    pytest_command = f"{sys.executable} -m pytest -p no:cacheprovider tests"
+    pytest_command = f"{sys.executable} -m pytest -p no:cacheprovider -n 2 --dist loadfile tests"
     (project_without_data / "Makefile").write_text(f"test:\n\t@{pytest_command}\n")
     environment = {k: v for k, v in os.environ.items() if k != "REQUIRE_DATA"}
     done = subprocess.run(
