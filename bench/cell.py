@@ -1,4 +1,4 @@
-"""A cell of the table: what its visits measured, or what stands in for that."""
+"""A cell of the table: measured by visits, or estimated."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.cases import Model
 from bench.estimate import HOPELESS_CAPS, Known, gflops, longest_prefix, predict, whole_from_part
+from bench.inputs import Model
 from bench.runtimes import Runtime
 from bench.visit import Visit
 
-#: measured: ran whole. extrapolated: from its own layers, by work. predicted: from a smaller cell, not started.
+#: measured: ran to the end. extrapolated: scaled from its first layers by multiply-adds. predicted: not started, scaled
+#: from another cell of the same runtime.
 Status = Literal["measured", "extrapolated", "predicted", "failed", "not run"]
 
 
 @dataclass
 class Cell:
-    """One runtime, model and size. Seconds, bytes; `agreement` and `dice_min` against PyTorch's labels."""
+    """One runtime, model and size. agreement: share of voxels with PyTorch's label; dice_min: Dice of the worst
+    label."""
 
     runtime: str
     model: str
@@ -28,7 +30,7 @@ class Cell:
     size: int
     status: Status = "not run"
     seconds: float | None = None
-    warm: bool = False  # there were warm runs; else `seconds` is of the first, compiling included
+    warm: bool = False  # False: no warm run; `seconds` is that of the first run and includes compiling
     first_s: float | None = None
     setup_s: float | None = None
     gflops: float | None = None
@@ -39,36 +41,36 @@ class Cell:
     dice_min: float | None = None
     device: str = ""
     note: str = ""
-    runs_s: list[list[float]] = field(default_factory=list)  # per visit: first, then warm
+    runs_s: list[list[float]] = field(default_factory=list)  # per visit: the first run, then the warm ones
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How a cell is to be run: whole, cut after `layers` blocks, or not at all (then `cell` is its result)."""
+class Schedule:
+    """How to run a cell: cut after `layers` layers, whole (None), or not at all (then `cell` is the result)."""
 
     layers: int | None = None
     cell: Cell | None = None
 
 
-def plan_cell(runtime: Runtime, model: Model, size: int, known: Sequence[Known], cap_s: float | None) -> Plan:
-    """Decides by what the same runtime took before. Without a cap everything is run whole."""
+def schedule_cell(runtime: Runtime, model: Model, size: int, known: Sequence[Known], cap_s: float | None) -> Schedule:
+    """Decide from the times of the same runtime's finished cells. Without a cap every cell is run whole."""
     macs = model.macs(size)
     guess = predict(known, model.name, size, macs)
     if guess is None or cap_s is None:
-        return Plan()
+        return Schedule()
     expected_s, source = guess
     if expected_s > HOPELESS_CAPS * cap_s:
         cell = blank(runtime, model, size)
         cell.status, cell.seconds = "predicted", expected_s
         cell.gflops = gflops(model.architecture, size, expected_s)
         cell.note = f"not started: scaled by work from {source.model} at {source.size}³"
-        return Plan(cell=cell)
+        return Schedule(cell=cell)
     if runtime.capping == "prefix":
-        return Plan(layers=longest_prefix(model.architecture, expected_s, cap_s))
-    return Plan()
+        return Schedule(layers=longest_prefix(model.architecture, expected_s, cap_s))
+    return Schedule()
 
 
 def blank(runtime: Runtime, model: Model, size: int, note: str = "") -> Cell:
@@ -78,7 +80,7 @@ def blank(runtime: Runtime, model: Model, size: int, note: str = "") -> Cell:
 def cell_from_visits(
     runtime: Runtime, model: Model, size: int, visits: Sequence[Visit], wanted: NDArray[np.uint8] | None
 ) -> Cell:
-    """The fastest run of all visits, else an estimate or an error."""
+    """The cell of these visits: its fastest run, extrapolated if partial, or the error of a failed one."""
     cell = blank(runtime, model, size)
     good = [visit for visit in visits if visit.error is None and visit.first_s is not None]
     cell.allocated_bytes = _most(visit.allocated_bytes for visit in visits)
@@ -117,14 +119,14 @@ def cell_from_visits(
 
 
 def known_from(cell: Cell, macs: float) -> Known | None:
-    """What a finished cell tells about later ones."""
+    """The time that predicts later cells; None if the cell has none."""
     if cell.status not in ("measured", "extrapolated") or cell.seconds is None:
         return None
     return Known(cell.model, cell.size, macs, cell.seconds)
 
 
 def agreement(got: NDArray[np.uint8], wanted: NDArray[np.uint8]) -> tuple[float, float]:
-    """Share of voxels with the same label, and the Dice of the label that agrees worst."""
+    """Share of voxels with the same label, 0 to 1, and the lowest Dice of any label."""
     labels = np.union1d(np.unique(got), np.unique(wanted))
     dice = [2 * np.sum((got == k) & (wanted == k)) / (np.sum(got == k) + np.sum(wanted == k)) for k in labels]
     return float(np.mean(got == wanted)), float(min(dice))

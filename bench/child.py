@@ -1,4 +1,4 @@
-"""Visits in a process of their own: Deno, and Python."""
+"""Visits in a child process: Deno and Python."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from bench.browser import lavapipe_driver
-from bench.cases import brainchop_files, onnx_file, volume_files, web_bundle
+from bench.inputs import brainchop_files, onnx_file, volume_files, web_bundle
 from bench.memory import sampled
 from bench.runtimes import Runtime
 from bench.server import BENCH
@@ -28,7 +28,7 @@ BRAINCHOP_PYTHON = REPO / ".bench-venv" / "bin" / "python"
 
 
 def visit_deno(job: Job, setting: Setting) -> Visit:
-    """The WebGPU engine as plain modules under Deno, on Mesa's software Vulkan driver."""
+    """Run the WebGPU engine as plain modules under Deno, on Mesa's software Vulkan driver."""
     _, zyx = volume_files(job.size, setting.work)
     folder = Path(tempfile.mkdtemp(prefix="meshnet-bench-"))
     try:
@@ -54,7 +54,7 @@ def visit_deno(job: Job, setting: Setting) -> Visit:
 
 
 def visit_python(job: Job, setting: Setting) -> Visit:
-    """A runtime in a Python of its own, so that its memory is its alone."""
+    """Run a runtime in a new Python process, so that its memory is that of one runtime."""
     ijk, _ = volume_files(job.size, setting.work)
     folder = Path(tempfile.mkdtemp(prefix="meshnet-bench-"))
     part = job.part
@@ -85,7 +85,7 @@ def visit_python(job: Job, setting: Setting) -> Visit:
 
 
 def _run(command: Sequence[str], folder: Path, environment: Mapping[str, str], job: Job) -> dict[str, Any]:
-    """The child's report, its peak memory added; an error where it left none."""
+    """Run the child; returns its report with its peak memory, or an error if it wrote none."""
     with (
         (folder / "stderr.txt").open("wb") as errors,
         subprocess.Popen(command, cwd=REPO, stdout=subprocess.DEVNULL, stderr=errors, env=environment) as child,
@@ -99,14 +99,14 @@ def _run(command: Sequence[str], folder: Path, environment: Mapping[str, str], j
     path = folder / "report.json"
     if not path.exists():
         lines = (folder / "stderr.txt").read_text(errors="replace").strip().splitlines()
-        why = lines[-1] if lines else "it said nothing"
+        why = lines[-1] if lines else "no output on stderr"
         return {"error": f"ended with code {child.returncode}: {why}", "peakBytes": peak.bytes}
     report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return {**report, "enginePeakBytes": report.get("peakBytes"), "peakBytes": peak.bytes}
 
 
 def _from_trial(trial: dict[str, Any]) -> dict[str, Any]:
-    """The fields of an engine's trial report (static/src/worker/trial.ts) that a visit is made of."""
+    """Convert an engine's trial report (static/src/worker/trial.ts) to the report of a visit."""
     error: str | None = trial["error"]
     return {
         **trial,
@@ -127,9 +127,9 @@ def _labels(folder: Path, job: Job, *, transposed: bool) -> Any:
 
 
 def build_deno_engine() -> str | None:
-    """Builds the engine as plain modules; why it can't be, or None."""
+    """Build the engine as plain modules. Returns the reason if that is impossible, else None."""
     if not DENO.exists():
-        return "Deno is not there; run `make bench`, which installs it (Linux on x64 only)"
+        return "Deno is missing; run `make bench`, which installs it (Linux on x64 only)"
     if lavapipe_driver() is None:
         return "Mesa's Vulkan driver is not installed (mesa-vulkan-drivers)"
     command = ["npx", "vite", "build", "--config", "vite.engine.config.ts", "--logLevel", "error"]
@@ -138,9 +138,9 @@ def build_deno_engine() -> str | None:
 
 
 def missing_python(runtime: Runtime) -> str | None:
-    """Why a Python runtime can't be measured here, or None."""
+    """Why a Python runtime can't be measured on this machine; None if it can."""
     if runtime.engine != "brainchop":
         return None
     if not BRAINCHOP_PYTHON.exists():
-        return "its environment .bench-venv is not there: `make bench` makes it, and says why where it can't"
+        return "the environment .bench-venv is missing; run `make bench`, which makes it or prints why it can't"
     return None

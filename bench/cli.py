@@ -1,4 +1,4 @@
-"""`python -m bench`: measures, prints one table, writes bench-results/bench.json and bench.md."""
+"""`python -m bench`: measures every runtime, prints one table, writes bench-results/bench.json and bench.md."""
 
 from __future__ import annotations
 
@@ -16,31 +16,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import browser, child
-from bench.cases import Model, paper_model, published_model, reference
-from bench.cell import Cell, Plan, blank, cell_from_visits, known_from, plan_cell
+from bench.cell import Cell, Schedule, blank, cell_from_visits, known_from, schedule_cell
 from bench.estimate import SHORTEST_PREFIX, Known
+from bench.inputs import Model, paper_model, published_model, reference
 from bench.machine import cores, describe
 from bench.report import markdown
 from bench.runtimes import Runtime, all_runtimes
 from bench.server import BENCH, Server, serving
-from bench.targets import evaluate, must_finish
+from bench.targets import check_targets, must_finish
 from bench.visit import Job, Setting, Visit
 from meshnet.model.spec import SpecError
 
 REPO = BENCH.parent
 SIZES = (64, 128, 256)
 CHANNELS = (5, 11, 16, 26)
-#: The 25-layer and the 30-channel model, imported from the data folder: part of `--full`.
+#: Names of imported models that `--full` adds: the one of 25 layers and the one of 30 channels.
 PUBLISHED = ("mindgrab", "model30chan18cls")
 CAP_S = 120.0
-#: A cell that a target wants run to its end gets so many caps.
+#: Caps that a cell gets if a target needs it to finish.
 FINISHING_CAPS = 5.0
 
 Measure = Callable[[Job], Visit]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point. Exit code 0 (missed targets and failed cells are results), 2 without models, 130 interrupted."""
+    """Command line. Exit code 0 (missed targets and failed cells are results too); 2 without models; 130 after
+    Ctrl-C."""
     runtimes = all_runtimes()
     args = _parser(runtimes).parse_args(argv)
     if args.list:
@@ -53,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     machine = describe()
     if not machine["idle"]:
         busy = f"{100 * machine['busy_before']:.0f} %"
-        print(f"bench: warning: other work keeps the processors {busy} busy; ratios will be rough", file=sys.stderr)
+        print(f"bench: warning: other processes use {busy} of the CPU time; ratios will be rough", file=sys.stderr)
     try:
         models = _models(args, work)
     except SpecError as error:
@@ -79,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     bench.group(model, size)
                     _write(args.out, machine, settings, bench.cells, runtimes)
     except KeyboardInterrupt:
-        print("bench: interrupted; what was measured until then:", file=sys.stderr)
+        print("bench: interrupted; the results so far:", file=sys.stderr)
         code = 130
     print(_write(args.out, machine, settings, bench.cells, runtimes))
     print(f"written: {args.out / 'bench.json'}, {args.out / 'bench.md'}")
@@ -87,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class Bench:
-    """The cells of a run so far, and what they tell about the next ones."""
+    """A run of the bench: the finished cells, and the times that predict the next ones."""
 
     def __init__(self, setting: Setting, runtimes: Sequence[Runtime], rounds: int) -> None:
         self.setting = setting
@@ -100,53 +101,59 @@ class Bench:
         self._absent = {runtime.id: _missing(runtime, setting) for runtime in runtimes}
 
     def stop(self) -> None:
-        """Ends the run after the visit under way: Playwright swallows exceptions in one. The second time at once."""
+        """End the run after the current visit, because Playwright swallows exceptions within one. A second call ends it
+        at once."""
         if self._stopping:
             raise KeyboardInterrupt
         self._stopping = True
-        print("bench: ends after this visit; interrupt again to end at once", file=sys.stderr)
+        print("bench: stopping after this visit; interrupt again to stop at once", file=sys.stderr)
 
     def group(self, model: Model, size: int) -> None:
-        """Every runtime on one model and size, in turns: A B C, A B C. Raises KeyboardInterrupt after `stop`."""
+        """Visit every runtime with one model and size, interleaved: A B C, A B C. Raises KeyboardInterrupt after
+        `stop`."""
         wanted = reference(model, size, self.setting.work, self.setting.threads)
         caps = {runtime.id: self._cap_s(runtime, model, size) for runtime in self.runtimes}
-        plans = {
-            runtime.id: plan_cell(runtime, model, size, self._known.get(runtime.id, []), caps[runtime.id])
+        schedules = {
+            runtime.id: schedule_cell(runtime, model, size, self._known.get(runtime.id, []), caps[runtime.id])
             for runtime in self.runtimes
             if self._absent[runtime.id] is None
         }
-        visits: dict[str, list[Visit]] = {name: [] for name in plans}
+        visits: dict[str, list[Visit]] = {name: [] for name in schedules}
         try:
             for turn in range(self.rounds):
                 for runtime in self.runtimes:
-                    plan = plans.get(runtime.id)
-                    if plan is None or plan.cell is not None or not _worth_another(visits[runtime.id], self.setting):
+                    schedule = schedules.get(runtime.id)
+                    if (
+                        schedule is None
+                        or schedule.cell is not None
+                        or not _worth_another(visits[runtime.id], self.setting)
+                    ):
                         continue
                     _say(f"{model.name} {size}³ {runtime.id}, turn {turn + 1}")
-                    job = Job(runtime, model, size, caps[runtime.id], plan.layers)
+                    job = Job(runtime, model, size, caps[runtime.id], schedule.layers)
                     visit = self._visit(job)
-                    if not (self._stopping and visit.error):  # Ctrl-C ends the browser as well
+                    if not (self._stopping and visit.error):  # Ctrl-C ends the browser too: its error is no result
                         visits[runtime.id].append(visit)
                     if self._stopping:
                         raise KeyboardInterrupt
-        finally:  # an interrupted run keeps what it has
-            self._collect(model, size, plans, visits, wanted)
+        finally:  # an interrupted run keeps its finished visits
+            self._collect(model, size, schedules, visits, wanted)
 
     def _collect(
         self,
         model: Model,
         size: int,
-        plans: Mapping[str, Plan],
+        schedules: Mapping[str, Schedule],
         visits: Mapping[str, Sequence[Visit]],
         wanted: NDArray[np.uint8],
     ) -> None:
-        """Turns the visits of a group into its cells, in the table's order."""
+        """Turn the visits of a group into cells, in the order of the table."""
         for runtime in self.runtimes:
-            plan = plans.get(runtime.id)
-            if plan is None:
+            schedule = schedules.get(runtime.id)
+            if schedule is None:
                 self.cells.append(blank(runtime, model, size, self._absent[runtime.id] or ""))
-            elif plan.cell is not None:
-                self.cells.append(plan.cell)
+            elif schedule.cell is not None:
+                self.cells.append(schedule.cell)
             elif not visits[runtime.id]:
                 self.cells.append(blank(runtime, model, size, "interrupted before its turn"))
             else:
@@ -169,7 +176,7 @@ class Bench:
 
 
 def _worth_another(visits: Sequence[Visit], setting: Setting) -> bool:
-    """Long cells and failing ones are visited once."""
+    """Whether to visit again: not after a failure, an extrapolated run or a long one."""
     if not visits:
         return True
     last = visits[-1]
@@ -187,7 +194,7 @@ def _visit(job: Job, setting: Setting, server: Server) -> Visit:
 
 
 def _missing(runtime: Runtime, setting: Setting) -> str | None:
-    """Why a runtime can't be measured here; a sentence for its row."""
+    """Why a runtime can't be measured on this machine, for the note of its row; None if it can."""
     if runtime.host == "python":
         return child.missing_python(runtime)
     return child.build_deno_engine() if runtime.host == "deno" else browser.missing(runtime, setting)
@@ -203,10 +210,10 @@ def _models(args: argparse.Namespace, work: Path) -> list[Model]:
 def _write(
     out: Path, machine: dict[str, Any], settings: dict[str, Any], cells: Sequence[Cell], runtimes: Sequence[Runtime]
 ) -> str:
-    """Writes both files; gives the Markdown."""
+    """Write bench.json and bench.md; returns the Markdown."""
     f16 = [runtime.id for runtime in runtimes if runtime.f16]
     ours = [runtime.id for runtime in runtimes if runtime.ours]
-    targets = evaluate(cells, f16, ours)
+    targets = check_targets(cells, f16, ours)
     titles = {runtime.id: runtime.title for runtime in runtimes}
     text = markdown(machine, settings, cells, titles, targets)
     content = {
@@ -228,8 +235,8 @@ def _say(text: str) -> None:
 def _parser(runtimes: Sequence[Runtime]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench",
-        description="Every engine of this project beside other runtimes, in one run and one table.",
-        epilog="Results: OUT/bench.json and OUT/bench.md; models, volumes and PyTorch's labels are kept in OUT/work.",
+        description="Measure this project's engines and other runtimes in one run and one table.",
+        epilog="Results: OUT/bench.json and OUT/bench.md. OUT/work keeps models, volumes and PyTorch's labels.",
     )
     ids = [runtime.id for runtime in runtimes]
     parser.add_argument(
@@ -237,7 +244,7 @@ def _parser(runtimes: Sequence[Runtime]) -> argparse.ArgumentParser:
         metavar="N,…",
         type=_listed(int, lambda n: 16 <= n <= 256, "sizes are 16 to 256"),
         default=list(SIZES),
-        help="edges of the cubes, voxels (default: 64,128,256)",
+        help="edges of the cubic volumes, voxels (default: 64,128,256)",
     )
     parser.add_argument(
         "--channels",
@@ -259,7 +266,7 @@ def _parser(runtimes: Sequence[Runtime]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--rounds", metavar="N", type=int, default=2, help="visits of each runtime (default: 2)")
     parser.add_argument(
-        "--cap", metavar="S", type=float, default=CAP_S, help="seconds after which a run is stopped (default: 120)"
+        "--cap", metavar="S", type=float, default=CAP_S, help="stop a run after this many seconds (default: 120)"
     )
     parser.add_argument("--full", action="store_true", help="no cap, and the published models too: hours to days")
     parser.add_argument(
@@ -268,12 +275,12 @@ def _parser(runtimes: Sequence[Runtime]) -> argparse.ArgumentParser:
     parser.add_argument(
         "--site", metavar="DIR", type=Path, default=REPO / "static" / "dist", help="built site (default: static/dist)"
     )
-    parser.add_argument("--list", action="store_true", help="names of the runtimes, and nothing else")
+    parser.add_argument("--list", action="store_true", help="print the runtimes and exit")
     return parser
 
 
 def _listed(of: Callable[[str], Any], allowed: Callable[[Any], bool], rule: str) -> Callable[[str], list[Any]]:
-    """Parses a comma-separated list; says the rule where a value breaks it."""
+    """A parser of comma-separated values for argparse; its error states `rule` if a value is not `allowed`."""
 
     def parse(text: str) -> list[Any]:
         try:

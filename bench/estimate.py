@@ -1,6 +1,6 @@
-"""What a cell that can't be run to its end would have taken: arithmetic only.
+"""Estimates of the time of a cell that can't run to its end.
 
-All estimates go by multiply-adds, because every layer but the first and the last does the same work.
+All estimates scale by multiply-adds, because every layer but the first and the last does the same work.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from itertools import pairwise
 
 from meshnet.model.spec import Architecture
 
-#: A cell expected to take more than so many caps isn't started: its smaller volume tells as much.
+#: A cell expected to take more caps than this isn't started; the smaller volume's result is scaled instead.
 HOPELESS_CAPS = 5.0
-#: Share of the cap that a network of the first layers is chosen to take.
+#: Share of the cap that a network cut after its first layers should take.
 PREFIX_SHARE = 0.75
-#: The first layer reads one channel and tells little about the others.
+#: At least two layers: the first reads one channel and says little about the others.
 SHORTEST_PREFIX = 2
 
 
 @dataclass(frozen=True)
 class Known:
-    """A finished cell of the same runtime: what later cells are predicted from."""
+    """A finished cell of a runtime, from which later cells are predicted."""
 
     model: str
     size: int
@@ -48,21 +48,21 @@ def gflops(architecture: Architecture, size: int, seconds: float) -> float:
 
 
 def prefix_share(architecture: Architecture, layers: int) -> float:
-    """Share of the work in the first `layers` blocks with the classifier behind them."""
+    """Share of the multiply-adds in the first `layers` layers and the classifier, 0 to 1."""
     macs = layer_macs(architecture)
     return (sum(macs[:layers]) + macs[-1]) / sum(macs)
 
 
 def whole_from_part(seconds: float, share: float) -> float:
-    """Time of the whole network when `share` of its work took `seconds`."""
+    """Time of the whole network if `share` of its work took `seconds`. Raises ValueError for a share outside (0, 1]."""
     if not 0 < share <= 1:
         raise ValueError(f"share of the work must be above 0 and at most 1, got {share}")
     return seconds / share
 
 
 def predict(known: Sequence[Known], model: str, size: int, macs: float) -> tuple[float, Known] | None:
-    """Expected seconds of a cell and the cell it is scaled from: the nearest size of the same model, else the
-    nearest amount of work of another one. None where nothing is known."""
+    """Expected seconds of a cell, and the cell that they are scaled from: the next smaller size of the same model, else
+    the cell with the most similar work. None without finished cells."""
     same = [k for k in known if k.model == model and k.size < size]
     source = max(same, key=lambda k: k.size, default=None)
     if source is None:
@@ -71,11 +71,11 @@ def predict(known: Sequence[Known], model: str, size: int, macs: float) -> tuple
 
 
 def longest_prefix(architecture: Architecture, expected_s: float, cap_s: float) -> int | None:
-    """Most blocks that should fit into the cap, for runtimes that can't be stopped; None for the whole network."""
+    """Number of layers that fit into the cap, for runtimes that can't be stopped; None: the whole network fits."""
     if expected_s <= cap_s:
         return None
-    blocks = len(architecture.dilations)
+    layers = len(architecture.dilations)
     fitting = [
-        k for k in range(SHORTEST_PREFIX, blocks) if expected_s * prefix_share(architecture, k) <= PREFIX_SHARE * cap_s
+        k for k in range(SHORTEST_PREFIX, layers) if expected_s * prefix_share(architecture, k) <= PREFIX_SHARE * cap_s
     ]
     return max(fitting, default=SHORTEST_PREFIX)

@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""Description of the machine and its software."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ NPM_PACKAGES = (
     "@tensorflow/tfjs-backend-webgpu",
     "@deno/linux-x64-glibc",
 )
-#: Share of processor time used by others above which figures are not to be trusted, and how long is looked.
-#: Not the load average: that remembers minutes.
+#: Above this share of CPU time in use the machine is not idle; the share is taken over LOOK_S seconds. (The load
+#: average would include the minutes before.)
 IDLE_BUSY = 0.1
 LOOK_S = 3.0
 
 
 def describe() -> dict[str, Any]:
-    """The machine, its software and its load, before anything is run."""
+    """The machine, its software and its load; called before the first visit."""
     busy = busy_share(LOOK_S)
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -59,12 +59,12 @@ _BRAINCHOP_VERSION = (
 
 
 def cores() -> int:
-    """Processors this process may use."""
+    """Number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def busy_share(seconds: float) -> float:
-    """Share of all processors' time that was not idle, over the next `seconds` (Linux)."""
+    """Share of CPU time in use during the next `seconds`, 0 to 1 (Linux)."""
     idle_before, total_before = _processor_times()
     time.sleep(seconds)
     idle, total = _processor_times()
@@ -72,7 +72,7 @@ def busy_share(seconds: float) -> float:
 
 
 def _processor_times() -> tuple[int, int]:
-    """Idle and all ticks since the start of the system."""
+    """Idle ticks and all ticks since the system started."""
     ticks = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
     return ticks[3] + ticks[4], sum(ticks)
 

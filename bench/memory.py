@@ -1,4 +1,4 @@
-"""Peak memory of a set of processes, sampled: the sum of their proportional set sizes (Linux)."""
+"""Sampled peak memory of a set of processes: the sum of their proportional set sizes (Linux)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-#: Shorter peaks than this can be missed.
+#: Seconds between samples; shorter peaks can be missed.
 INTERVAL_S = 0.2
 
 
 class Peak:
-    """Most bytes seen at once; 0 where nothing was seen."""
+    """Most bytes in use in any sample; 0 without a sample."""
 
     def __init__(self) -> None:
         self.bytes = 0
@@ -20,7 +20,7 @@ class Peak:
 
 @contextmanager
 def sampled(root: int, name: str = "") -> Iterator[Peak]:
-    """Samples process `root` and its descendants whose name starts with `name` while the block runs."""
+    """Sample process `root` and its descendants whose name starts with `name` within the `with` statement."""
     peak = Peak()
     over = threading.Event()
 
@@ -39,7 +39,7 @@ def sampled(root: int, name: str = "") -> Iterator[Peak]:
 
 
 def _family(root: int, name: str) -> list[int]:
-    """`root` and every process below it, those whose name starts with `name`."""
+    """Ids of `root` and its descendants whose name starts with `name`."""
     parents: dict[int, int] = {}
     names: dict[int, str] = {}
     for entry in Path("/proc").iterdir():
@@ -48,7 +48,7 @@ def _family(root: int, name: str) -> list[int]:
         try:
             text = (entry / "stat").read_text()
         except OSError:
-            continue  # ended meanwhile
+            continue  # the process has ended
         # The name is in parentheses and may hold any character, parentheses too.
         start, end = text.index("("), text.rindex(")")
         names[int(entry.name)] = text[start + 1 : end]

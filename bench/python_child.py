@@ -1,4 +1,5 @@
-"""One visit in Python: `python -m bench.python_child JOB.json`; writes labels.u8 and report.json beside it."""
+"""Run one visit in Python: `python -m bench.python_child JOB.json`. Writes labels.u8 and report.json beside
+JOB.json."""
 
 from __future__ import annotations
 
@@ -13,12 +14,12 @@ from numpy.typing import NDArray
 
 from bench.repeat import repeated, write_result
 
-#: A normalised image float32 [i, j, k] to labels uint8.
+#: Takes a normalised image float32 [i, j, k]; returns labels uint8.
 Run = Callable[[NDArray[np.float32]], NDArray[np.uint8]]
 
 
 def main(path: Path) -> None:
-    """Runs the job; what went wrong is in the report."""
+    """Run the job and write its report; an exception becomes the report's error."""
     job = json.loads(path.read_text(encoding="utf-8"))
     image = np.fromfile(job["volume"], np.float32).reshape([job["size"]] * 3)
     kind, _, backend = job["engine"].partition(":")
@@ -31,8 +32,8 @@ def main(path: Path) -> None:
 
 
 def open_predict(job: dict[str, Any], backend: str) -> Run:
-    """The network as `meshnet-predict` runs it."""
-    from meshnet.infer.predict import open_network
+    """The network of `meshnet-predict` on this backend."""
+    from meshnet.infer.backends import open_network
     from meshnet.model.checkpoint import load_checkpoint
 
     network, _ = open_network(*load_checkpoint(Path(job["web"])), backend=backend, threads=job["threads"])
@@ -40,7 +41,7 @@ def open_predict(job: dict[str, Any], backend: str) -> Run:
 
 
 def open_onnxruntime(job: dict[str, Any]) -> Run:
-    """The exported file in onnxruntime at its default options but for the number of threads."""
+    """The exported file in onnxruntime, with default options except the number of threads."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -55,7 +56,7 @@ def open_onnxruntime(job: dict[str, Any]) -> Run:
 
 
 def open_torch(job: dict[str, Any]) -> Run:
-    """The plain PyTorch module in the memory order that suits its CPU kernels."""
+    """The plain PyTorch module in channels_last_3d, the memory order in which its CPU kernels are fastest."""
     import torch
 
     from meshnet.model.checkpoint import load_checkpoint

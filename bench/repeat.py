@@ -1,4 +1,5 @@
-"""First and warm runs of something in Python, timed. Needs NumPy alone: brainchop's environment runs it too."""
+"""Time the first and the warm runs of a Python runtime. Imports only NumPy, so that brainchop's environment can use
+it."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ import numpy as np
 def repeated(
     open_runtime: Callable[[], Callable[[Any], Any]], image: Any, at_most: int, within_s: float
 ) -> tuple[dict[str, Any], Any]:
-    """Report and labels. Another run is started while it should end within `within_s` of the first one's start."""
+    """Report (times in milliseconds) and labels. Repeats the run up to `at_most` times, as long as the next one is
+    expected to end within `within_s` seconds of the first one's start."""
     begin = time.perf_counter()
     run = open_runtime()
     setup_ms = (time.perf_counter() - begin) * 1e3
@@ -29,7 +31,7 @@ def repeated(
 
 
 def write_result(folder: Path, measure: Callable[[], tuple[dict[str, Any], Any]]) -> None:
-    """labels.u8 and report.json; an exception becomes the report's error."""
+    """Write labels.u8 and report.json; an exception becomes the report's error."""
     try:
         report, labels = measure()
         np.asarray(labels).astype(np.uint8).tofile(folder / "labels.u8")

@@ -1,4 +1,4 @@
-"""The run as Markdown: machine, one table, targets."""
+"""The report of a run as Markdown: machine, table, targets."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ HEAD = (
 )
 
 LEGEND = """\
-`time` is the fastest run, or, where one already takes long, the only one (`¹`, compiling included). `~`: stopped
-at the cap and extrapolated from the layers finished, by multiply-adds. `≈`: not started, scaled by multiply-adds from
-the cell the note names. GFLOP/s count two operations per multiply-add of the direct convolution. `engine memory` is the
-most that GPU buffers and textures, or the WebAssembly memory, took at once; `largest piece` the largest single one;
-`processes' peak` the sum of the proportional set sizes of all processes of the browser (or of the one), sampled.
+`time` is the fastest run. `¹`: the only run, compiling included. `~`: stopped at the cap and extrapolated by
+multiply-adds from the layers that finished. `≈`: not started, scaled by multiply-adds from the cell that the note
+names. GFLOP/s count two operations per multiply-add of the direct convolution. `engine memory` is the most that GPU
+buffers and textures, or the WebAssembly memory, occupied at once; `largest piece` is the largest single one of them;
+`processes' peak` is the sampled sum of the proportional set sizes of the browser's processes (or of the one process).
 """
 
 
@@ -84,7 +84,7 @@ def table_row(cell: Cell, titles: Mapping[str, str]) -> list[str]:
 
 
 def target_lines(targets: Sequence[Line]) -> list[str]:
-    """A Markdown table of what was aimed at and what was got."""
+    """A Markdown table of the targets and the values reached."""
     lines = [_row(["target", "where", "wanted", "got", "", "note"]), _row(["---", "---", "---", "---:", "---", "---"])]
     for line in targets:
         got = "–" if line.value is None else _share(line.value) if "labels" in line.text else f"{line.value:.3g}"
@@ -94,11 +94,11 @@ def target_lines(targets: Sequence[Line]) -> list[str]:
 
 def _machine_lines(machine: Mapping[str, Any]) -> list[str]:
     versions = ", ".join(f"{name} {value}" for name, value in machine["versions"].items())
-    warning = "" if machine["idle"] else " **The machine was not idle: figures are not to be trusted, ratios hardly.**"
+    warning = "" if machine["idle"] else " **The machine was not idle: don't trust the figures; the ratios are rough.**"
     return [
         f"{machine['date']}, commit {machine['commit']}. {machine['cpu']}, {machine['cores']} cores, "
-        f"{machine['memory_gib']} GiB, {machine['system']}; before the start its processors were busy "
-        f"{100 * machine['busy_before']:.0f} % of the time, its load was {machine['load_before']}.{warning}",
+        f"{machine['memory_gib']} GiB, {machine['system']}; before the start {100 * machine['busy_before']:.0f} % of "
+        f"the CPU time was in use and the load was {machine['load_before']}.{warning}",
         "",
         f"Versions: {versions}.",
     ]
@@ -123,5 +123,5 @@ def _megabytes(value: int | None) -> str:
 
 
 def _share(value: float) -> str:
-    """As a percentage that shows a single wrong voxel in a million, and never rounds up to all."""
+    """A percentage that shows one wrong voxel in a million and never rounds up to 100."""
     return "100 %" if value == 1 else f"{min(100 * value, 99.9999):.4f} %"

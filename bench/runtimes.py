@@ -1,16 +1,18 @@
-"""What is measured: one row of data per runtime. A new engine is a new row, never new code."""
+"""The table of runtimes. A new runtime is a new row, never new code."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
+from meshnet.infer.backends import BACKENDS
+
 Host = Literal["site", "peer", "deno", "python"]
-#: `cancel`: stops at the cap and says how far it came; `prefix`: one call that can't be stopped, so that a
-#: network of its first layers is run instead.
+#: `cancel`: the runtime stops at the cap and reports its progress. `prefix`: its one call can't be stopped, so that a
+#: network cut after its first layers is run instead.
 Capping = Literal["cancel", "prefix"]
 
-#: WebGPU and WebGL2 on Chromium's software rasteriser. Runtimes that use no GPU get the same browser.
+#: WebGPU and WebGL2 on Chromium's software rasteriser. Runtimes without a GPU use the same flags.
 SWIFTSHADER = (
     "--enable-unsafe-webgpu",
     "--use-webgpu-adapter=swiftshader",
@@ -18,13 +20,13 @@ SWIFTSHADER = (
     "--enable-unsafe-swiftshader",
     "--use-angle=swiftshader",
 )
-#: WebGL2 on Mesa's llvmpipe, through EGL; as a Vulkan driver Chromium passes it over for its own rasteriser.
+#: WebGL2 on Mesa's llvmpipe through EGL. Through Vulkan, Chromium would take SwiftShader instead.
 LLVMPIPE = ("--use-angle=gl-egl", "--ignore-gpu-blocklist")
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """One way to run a model. `engine` is the host's own name for it."""
+    """One way to run a model. engine: its name within the host (an engine of the site, or library:backend)."""
 
     id: str
     title: str
@@ -33,7 +35,7 @@ class Runtime:
     ours: bool = False
     capping: Capping = "cancel"
     flags: tuple[str, ...] = ()
-    lavapipe: bool = False  # the Vulkan driver is Mesa's
+    lavapipe: bool = False  # use Mesa's software Vulkan driver
     one_thread: bool = False
     f16: bool = False  # activations stored as float16
 
@@ -96,26 +98,22 @@ PYTHON_PEERS: tuple[Runtime, ...] = (
 )
 
 
-def predict_backends() -> tuple[tuple[str, ...], str]:
-    """The backends that `meshnet-predict` offers, and its default."""
-    from meshnet.infer.predict import _parser
+#: Backends of `meshnet-predict` under the ids that earlier results use.
+PREDICT_IDS = {"cpu": "predict-native", "onnx": "predict-onnx", "torch": "predict-torch"}
 
-    (action,) = [action for action in _parser()._actions if action.dest == "backend"]
-    return tuple(action.choices or ()), str(action.default)
+PREDICT: tuple[Runtime, ...] = tuple(
+    Runtime(
+        PREDICT_IDS[backend],
+        f"meshnet-predict --backend {backend}",
+        "python",
+        f"predict:{backend}",
+        ours=True,
+        capping="prefix",
+    )
+    for backend in BACKENDS
+)
 
 
 def all_runtimes() -> tuple[Runtime, ...]:
-    """Every runtime in the table's order; `predict-…` rows follow what `meshnet-predict` offers."""
-    backends, default = predict_backends()
-    predict = tuple(
-        Runtime(
-            f"predict-{backend}",
-            f"meshnet-predict --backend {backend}{' (default)' if backend == default else ''}",
-            "python",
-            f"predict:{backend}",
-            ours=True,
-            capping="prefix",
-        )
-        for backend in backends
-    )
-    return (*BROWSER, *DENO, *predict, *PYTHON_PEERS)
+    """Every runtime in the table's order."""
+    return (*BROWSER, *DENO, *PREDICT, *PYTHON_PEERS)

@@ -1,6 +1,6 @@
-"""The pages that measure: this project's site as built, other runtimes from npm, and the data.
+"""HTTP server for the browser visits: the built site, the npm packages of other runtimes, and the data.
 
-`/alone/…` gives the same pages without the headers of cross-origin isolation: no shared memory, one thread.
+`/alone/…` serves the same files without the headers of cross-origin isolation: no shared memory, hence one thread.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ISOLATED = {
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """`labels` holds the body of the last POST: a runtime's labels, too many for a browser's debugging protocol."""
+    """`labels` is the body of the last POST: a runtime's labels, which exceed the browser's debugging protocol."""
 
     daemon_threads = True
 
@@ -36,7 +36,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 @contextmanager
 def serving(site: Path, work: Path) -> Iterator[Server]:
-    """The server on a free port of this machine."""
+    """Run the server on a free local port."""
     with Server(site, work) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -86,4 +86,4 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Quiet."""
+        """Log nothing."""

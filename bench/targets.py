@@ -1,4 +1,4 @@
-"""What the project set itself, computed from the cells of one run."""
+"""The project's performance targets, computed from the cells of one run."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from bench.cell import Cell
 
 Outcome = Literal["reached", "not reached", "not in this run"]
 
-#: Rate of brainchop's tinygrad-compiled kernels (MeshNet-5, 256³, SwiftShader, f16 line removed): recorded once on
-#: a 2-core machine, 285 s, and not run again here. Compiling them takes a GPU that tinygrad can search on.
+#: Rate of brainchop's tinygrad-compiled kernels (MeshNet-5, 256³, SwiftShader, f16 line removed), recorded once on a
+#: 2-core machine: 285 s. The bench doesn't run them: compiling them needs a GPU that tinygrad can search on.
 TINYGRAD_GFLOPS = 0.66
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """`quantity` of `ours` over that of `other` (a runtime, or a constant), at each size and number of channels."""
+    """Target: a bound on `quantity` of `ours` over that of `other` (a runtime or a constant), at each size and number
+    of channels. sizes: empty for the largest size that both have; channels: empty for all."""
 
     text: str
     quantity: Literal["speed", "gflops", "peak_bytes", "allocated_bytes"]
@@ -26,13 +27,13 @@ class Ratio:
     least: float | None = None
     most: float | None = None
     aim: float | None = None
-    sizes: tuple[int, ...] = ()  # empty: the largest that both have
-    channels: tuple[int, ...] = ()  # empty: all
+    sizes: tuple[int, ...] = ()
+    channels: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Finishes:
-    """The cell runs to its end."""
+    """Target: the cell runs to its end."""
 
     text: str
     ours: str
@@ -42,7 +43,7 @@ class Finishes:
 
 @dataclass(frozen=True)
 class Line:
-    """One result. `value` is None where the run doesn't tell."""
+    """One target's result. value: None if the run doesn't measure it."""
 
     text: str
     where: str
@@ -104,12 +105,12 @@ TARGETS: tuple[Ratio | Finishes, ...] = (
     Ratio("meshnet-predict's own kernel over onnxruntime", "speed", "predict-native", "ort-python", least=1.3),
 )
 
-#: Least share of equal voxels and least Dice per label, float32 and float16 storage.
+#: Lower bounds of the share of equal voxels and of the Dice per label, for float32 and float16 storage.
 LABELS_F32, LABELS_F16 = (0.9999, 0.999), (0.999, 0.995)
 
 
 def must_finish(runtime: str, channels: int, size: int) -> bool:
-    """Whether a target asks for this cell's end, or for memory that only a whole run tells."""
+    """Whether a target needs this cell to run to its end, or needs its memory, which only a whole run measures."""
     return any(
         target.ours == runtime
         and (
@@ -121,8 +122,8 @@ def must_finish(runtime: str, channels: int, size: int) -> bool:
     )
 
 
-def evaluate(cells: Sequence[Cell], f16_ids: Sequence[str], ours: Sequence[str]) -> list[Line]:
-    """A line per target, size and number of channels."""
+def check_targets(cells: Sequence[Cell], f16_ids: Sequence[str], ours: Sequence[str]) -> list[Line]:
+    """One line per target, size and number of channels."""
     table = {(cell.runtime, cell.channels, cell.size): cell for cell in cells}
     lines: list[Line] = []
     for target in TARGETS:
@@ -158,14 +159,14 @@ def _ratios(target: Ratio, table: Mapping[tuple[str, int, int], Cell]) -> Iterat
 
 
 def _pair(target: Ratio, ours: Cell, table: Mapping[tuple[str, int, int], Cell]) -> tuple[float, bool] | None:
-    """Ours over theirs (for speed: their seconds over ours), and whether either is an estimate."""
+    """The ratio (for speed: their seconds over ours), and whether either value is an estimate."""
     other = table.get((target.other, ours.channels, ours.size)) if isinstance(target.other, str) else None
     if isinstance(target.other, str) and other is None:
         return None
     value: Callable[[Cell], float | None] = {
         "speed": lambda cell: None if cell.seconds is None else 1 / cell.seconds,
         "gflops": lambda cell: cell.gflops,
-        # What a part of a run allocated isn't what the whole one would.
+        # A partial run allocates less than a whole one.
         "peak_bytes": lambda cell: cell.peak_bytes if cell.status == "measured" else None,
         "allocated_bytes": lambda cell: cell.allocated_bytes if cell.status == "measured" else None,
     }[target.quantity]
@@ -181,14 +182,14 @@ def _finishes(target: Finishes, table: Mapping[tuple[str, int, int], Cell]) -> L
     cell = table.get((target.ours, target.channels, target.size))
     if cell is None or cell.status in ("not run", "predicted"):
         return Line(target.text, where, "not in this run")
-    # One that was stopped at the cap computed without failing, but did not finish.
+    # A run stopped at the cap did not fail, but did not finish either.
     if cell.status == "extrapolated":
         return Line(target.text, where, "not in this run", note="stopped at the cap; `make bench-full` has none")
     return Line(target.text, where, "reached" if cell.status == "measured" else "not reached", note=cell.note)
 
 
 def _labels(cells: Sequence[Cell], f16_ids: Sequence[str], ours: Sequence[str]) -> Iterator[Line]:
-    """float32 and float16 storage; the note names the cells that disagree."""
+    """Lines for float32 and for float16 storage; the note names the cells below the bounds."""
     for text, f16, (share, dice) in (
         ("labels equal PyTorch's, every engine of ours", False, LABELS_F32),
         ("the labels with float16 storage (trained networks have fewer ties than these random ones)", True, LABELS_F16),

@@ -1,4 +1,4 @@
-"""One visit: a runtime started afresh, a model run once and then, where there is time, warm, and ended again."""
+"""One visit: start a runtime, run a model once, repeat it warm if time allows, and stop the runtime."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.cases import Model
+from bench.inputs import Model
 from bench.runtimes import Runtime
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What holds for a whole run of the bench."""
+    """Settings of a whole run of the bench."""
 
     work: Path
     site: Path
@@ -25,13 +25,14 @@ class Setting:
 
     @property
     def warm_within_s(self) -> float:
-        """A visit starts no further run that would end later than this."""
+        """Seconds after the first run's start by which any further run of the visit must end."""
         return 60.0 if self.cap_s is None else self.cap_s / 2
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is run: `model` cut after `layers` blocks (None: whole) on a cube of `size`, for at most `cap_s`."""
+    """The task of a visit: run `model`, cut after `layers` layers (None: whole), on a cube of `size` voxels per edge,
+    for at most `cap_s` seconds."""
 
     runtime: Runtime
     model: Model
@@ -45,19 +46,19 @@ class Job:
 
     @property
     def hard_s(self) -> float:
-        """After this nothing is waited for any more: a layer that can't be stopped, a start that hangs."""
+        """Seconds after which the runtime is killed: a call that can't be stopped, or a start that hangs."""
         return 7 * 86400.0 if self.cap_s is None else 2 * self.cap_s + 60
 
 
 @dataclass
 class Visit:
-    """What came of it. `share` is how much of the whole network's work the seconds cover."""
+    """Result of a visit. share: the part of the network's multiply-adds that the times cover, 0 to 1."""
 
     first_s: float | None = None
     warm_s: list[float] = field(default_factory=list)
     setup_s: float | None = None
     share: float = 1.0
-    layers: int | None = None  # blocks covered, where not all
+    layers: int | None = None  # layers covered; None: all
     allocated_bytes: int | None = None
     largest_bytes: int | None = None
     peak_bytes: int | None = None
@@ -68,7 +69,7 @@ class Visit:
 
 
 def visit_from_report(report: dict[str, Any], job: Job, labels: NDArray[np.uint8] | None) -> Visit:
-    """The report that pages, Deno and Python children write, as a Visit. Times in it are milliseconds."""
+    """Convert the report that a page, Deno or Python child writes (times in milliseconds) to a Visit."""
     from bench.estimate import prefix_share
 
     visit = Visit(
@@ -83,7 +84,7 @@ def visit_from_report(report: dict[str, Any], job: Job, labels: NDArray[np.uint8
     reached = report.get("reached")
     if report["error"] == "timeout":
         visit.timed_out = True
-        visit.error = "nothing within the time allowed"
+        visit.error = "no result within the time allowed"
     elif report["error"] == "cap" and reached and reached["share"] > 0:
         visit.first_s, visit.share = reached["milliseconds"] / 1e3, reached["share"]
         visit.layers, visit.error = reached["layers"], None

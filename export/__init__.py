@@ -1,1 +1,1 @@
-"""Trained model to files (ONNX, TF.js, web bundle), files of others to our checkpoint, verification."""
+"""Export models as ONNX, TF.js or web bundle, verified against PyTorch; import models of other projects."""

@@ -1,4 +1,5 @@
-"""`meshnet-export`: a model folder to ONNX, TF.js or a web bundle, verified before it is kept; or the whole site."""
+"""`meshnet-export`: writes a model as ONNX, TF.js or web bundle and verifies it, or writes a static copy of the
+site."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from webapp.app import SiteNotBuiltError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code (2 for a model that cannot be exported as asked)."""
+    """Command line. Exit code 0; 2 if the export is impossible."""
     arguments = _parser().parse_args(argv)
     try:
         _export(arguments)
@@ -35,8 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="meshnet-export",
-        description="Write a model folder as files that other software runs. Every file is compared with PyTorch "
-        "before it is kept; on a mismatch nothing is written.",
+        description="Write a model as files that other software runs. Every file is verified against PyTorch; "
+        "if one differs, nothing is kept.",
     )
     add = parser.add_argument
     add(
@@ -44,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         nargs="*",
         metavar="MODEL_DIR",
-        help="model folder (model.json + weights.safetensors) or known id; site takes several, default: all served",
+        help="model folder (model.json + weights.safetensors) or known id; site takes several (default: all served)",
     )
     add(
         "--format",
@@ -58,10 +59,10 @@ def _parser() -> argparse.ArgumentParser:
         "--dtype",
         choices=("float32", "float16"),
         default="float32",
-        help="how ONNX files and web bundles store weights; computation is float32; TF.js folders hold float32",
+        help="dtype of the weights in ONNX files and web bundles; computation is float32; TF.js folders hold float32",
     )
-    add("--logits", action="store_true", help="ONNX: also give the logits, [1, classes, D, H, W] at full size")
-    add("--overwrite", action="store_true", help="replace OUT_DIR where it is an earlier export, and nothing but that")
+    add("--logits", action="store_true", help="ONNX: add the output logits, [1, classes, D, H, W] at full size")
+    add("--overwrite", action="store_true", help="replace OUT_DIR if it contains an earlier export and nothing else")
     return parser
 
 
@@ -71,7 +72,7 @@ def _export(arguments: argparse.Namespace) -> None:
     models = [find_model(model) for model in arguments.models]
     out = _checked_output(arguments.output, models or default_models(), overwrite=arguments.overwrite)
     out.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the target, so that it can be renamed into place when everything has been verified.
+    # Written beside the target, so that one rename puts it in place after the verification.
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
         new = Path(scratch) / "new"
         for line in _write(new, models, arguments):
@@ -84,14 +85,17 @@ def _export(arguments: argparse.Namespace) -> None:
 
 
 def _checked_output(given: Path, sources: Sequence[Path], *, overwrite: bool) -> Path:
-    """`given` in full; raises SpecError where it cannot be a folder, or replacing it would delete what is needed."""
+    """The absolute path of `given`.
+
+    Raises SpecError if it can't be a folder, exists without --overwrite, or contains a source or the current folder.
+    """
     out = given.resolve()
     blocker = file_in_the_way(out)
     if blocker is not None:
         raise SpecError(f"{given}: expected a folder to create, got the file {blocker}; choose another folder")
     here = Path.cwd()
     if out == here or out in here.parents:
-        raise SpecError(f"{given}: is the folder you are in, or one around it; choose a new folder, e.g. -o exported")
+        raise SpecError(f"{given}: is or contains the current folder; choose a new folder, e.g. -o exported")
     for source in sources:
         model = source.resolve()
         if out == model or out in model.parents:
@@ -102,7 +106,7 @@ def _checked_output(given: Path, sources: Sequence[Path], *, overwrite: bool) ->
 
 
 def _write(new: Path, models: Sequence[Path], arguments: argparse.Namespace) -> Iterator[str]:
-    """Write what was asked for into `new`; yields lines for the user."""
+    """Write the export into the folder `new`; yields lines for the user."""
     if arguments.format == "site":
         if arguments.dtype != "float32" or arguments.logits:
             raise SpecError("--dtype and --logits shape single files; --format site copies models as they are served")

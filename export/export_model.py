@@ -1,4 +1,4 @@
-"""Write a model in one format into a new folder, and verify what was written."""
+"""Write a model in one format into a new folder and verify the files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import onnx
 from export.runners import run_onnx, run_tfjs, run_web
 from export.to_tfjs import write_tfjs
 from export.to_web import write_web
-from export.verify import Run, compare, reference_logits, verification_inputs, verify
+from export.verify import Run, difference, reference_logits, verification_inputs, verify
 from meshnet.model.checkpoint import Weights
 from meshnet.model.graph import stored_model
 from meshnet.model.onnx import to_onnx
@@ -24,13 +24,13 @@ Dtype = Literal["float32", "float16"]
 def export_model(
     folder: Path, spec: ModelSpec, weights: Weights, kind: Format, *, dtype: Dtype = "float32", logits: bool = False
 ) -> list[str]:
-    """Write `spec` as `kind` into `folder` (created) and verify it; returns lines for the user.
+    """Write the model as `kind` into `folder`, which is created, and verify it; returns lines for the user.
 
-    `dtype` is that of the stored weights of ONNX files and web bundles; TF.js folders hold float32.
-    `logits` adds the logits to the ONNX file's outputs.
+    dtype: of the weights stored in ONNX files and web bundles; TF.js folders hold float32. logits: adds the logits to
+    the outputs of the ONNX file.
 
-    Raises SpecError for what the format cannot express, VerificationError where the written file does
-    not compute what PyTorch computes. `folder` may then hold files: the caller removes it.
+    Raises SpecError if the format can't express the model, VerificationError if the files don't compute what PyTorch
+    computes. `folder` may then contain files, which the caller removes.
     """
     folder.mkdir(parents=True)
     remarks: list[str] = []
@@ -57,6 +57,6 @@ def export_model(
     if stored_dtype == "float16":
         image = verification_inputs(spec.architecture)["random"]
         labels, found = run(image)
-        unrounded = compare("random", reference_logits(spec, weights, image), found, labels)
+        unrounded = difference("random", reference_logits(spec, weights, image), found, labels)
         lines.append(f"{label} against float32 weights: {unrounded}")
     return lines + [f"{kind}: {remark}" for remark in remarks]

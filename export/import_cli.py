@@ -1,4 +1,4 @@
-"""`meshnet-import`: a model of others to a model folder."""
+"""`meshnet-import`: converts a model of another project to a model folder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from meshnet.model.spec import (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code (2 for a model or flag that cannot be used)."""
+    """Command line. Exit code 0; 2 for a model or a flag that can't be used."""
     arguments = _parser().parse_args(argv)
     try:
         _check_output(arguments.output, overwrite=arguments.overwrite)
@@ -52,8 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="meshnet-import",
-        description="Bring a trained MeshNet of others into a model folder (model.json + weights.safetensors). "
-        "What the source states is read from it; what it does not state has to be given with a flag; "
+        description="Convert a trained MeshNet of another project to a model folder (model.json and weights). "
+        "Facts that the source states are read from it; the others have to be given with flags; "
         "a flag that contradicts the source is an error.",
     )
     add = parser.add_argument
@@ -67,27 +67,31 @@ def _parser() -> argparse.ArgumentParser:
     add("--overwrite", action="store_true", help="replace the model that MODEL_DIR holds")
     add("--id", help="id of the model (lower case letters, digits, . _ -); default: from the source's name")
     add("--activation", choices=("relu", "elu", "gelu", "gelu_tanh"), help="gelu is the exact erf form")
-    add("--dilations", metavar="1,2,4,…", help="dilation in voxels of each 3x3x3 layer, the classifier not counted")
+    add("--dilations", metavar="1,2,4,…", help="dilation in voxels of each 3x3x3 layer, without the classifier")
     add("--norm", choices=("none", "batch", "group"), help="norm after each 3x3x3 layer; group: one group per channel")
-    add("--labels", metavar="NAMES|FILE.json", help="names by comma, or brainchop's colormap.json; index 0 first")
+    add(
+        "--labels",
+        metavar="NAMES|FILE.json",
+        help="names separated by commas, or brainchop's colormap.json; index 0 first",
+    )
     add(
         "--normalize",
         metavar="minmax|quantile:LOW,HIGH",
-        help="how intensities are brought to [0, 1]; quantiles are fractions, the result is clipped "
+        help="how intensities are scaled to [0, 1]; quantiles are fractions; the result is clipped "
         "unless ,noclip is added",
     )
     add("--orientation", metavar="LIA|RAS", help="directions in which the network's axes D, H, W increase")
-    add("--name", help="name shown to people; default: the id")
-    add("--description", help="one or two sentences shown to people")
+    add("--name", help="name shown to users; default: the id")
+    add("--description", help="one or two sentences shown to users")
     add("--task", help="what is segmented, e.g. 'stroke lesion'")
-    add("--modality", metavar="T1w,T2w", help="BIDS suffixes of the scans the model was made for, by comma")
+    add("--modality", metavar="T1w,T2w", help="BIDS suffixes of the scans the model was made for, separated by commas")
     add("--license", help="licence of the weights, e.g. MIT")
     add("--citation", help="how to cite the weights")
     return parser
 
 
 def _check_output(out: Path, *, overwrite: bool) -> None:
-    """Raise SpecError where `out` cannot be a model folder, or holds a model that was not given up."""
+    """Raise SpecError if `out` can't be a model folder, or contains a model and --overwrite is not given."""
     blocker = file_in_the_way(out)
     if blocker is not None:
         raise SpecError(f"{out}: expected a model folder to write, got the file {blocker}; choose another folder")
@@ -99,7 +103,7 @@ def _check_output(out: Path, *, overwrite: bool) -> None:
 
 
 def _answers(arguments: argparse.Namespace) -> Answers:
-    told = {k: v for k, v in {"license": arguments.license, "citation": arguments.citation}.items() if v is not None}
+    given = {k: v for k, v in {"license": arguments.license, "citation": arguments.citation}.items() if v is not None}
     return Answers(
         activation=cast(Activation | None, arguments.activation),
         dilations=parse_dilations(arguments.dilations) if arguments.dilations else None,
@@ -112,33 +116,35 @@ def _answers(arguments: argparse.Namespace) -> Answers:
         description=arguments.description,
         task=arguments.task,
         modality=tuple(arguments.modality.split(",")) if arguments.modality else None,
-        provenance=told,
+        provenance=given,
     )
 
 
 def parse_dilations(text: str) -> tuple[int, ...]:
-    """`1,2,4` to (1, 2, 4). Raises SpecError for anything but whole numbers from 1 to 64."""
+    """Parse `1,2,4` to (1, 2, 4). Raises SpecError for anything but whole numbers from 1 to 64."""
     try:
         dilations = tuple(int(part) for part in text.split(","))
     except ValueError as error:
-        raise SpecError(f"--dilations {text}: expected whole numbers by comma, e.g. 1,2,4,8,16,8,4,2,1") from error
+        raise SpecError(
+            f"--dilations {text}: expected whole numbers separated by commas, e.g. 1,2,4,8,16,8,4,2,1"
+        ) from error
     if not all(1 <= d <= 64 for d in dilations):
         raise SpecError(f"--dilations {text}: expected numbers from 1 to 64")
     return dilations
 
 
 def parse_labels(text: str) -> tuple[Label, ...]:
-    """Names by comma with the fixed palette, or the labels of a `.json` file."""
+    """Labels from names separated by commas (colours of the fixed palette), or from a `.json` file."""
     if text.endswith(".json"):
         return read_labels(Path(text))
     names = [name.strip() for name in text.split(",")]
     if not all(names):
-        raise SpecError(f"--labels {text}: an empty name; expected names by comma, e.g. background,lesion")
+        raise SpecError(f"--labels {text}: an empty name; expected names separated by commas, e.g. background,lesion")
     return make_labels(names)
 
 
 def parse_normalization(text: str) -> Normalization:
-    """`minmax`, `quantile:LOW,HIGH` or `quantile:LOW,HIGH,noclip`, as fractions of the voxels."""
+    """Parse `minmax`, `quantile:LOW,HIGH` or `quantile:LOW,HIGH,noclip`; LOW and HIGH are fractions, 0 to 1."""
     if text == "minmax":
         return MinMax()
     kind, _, rest = text.partition(":")

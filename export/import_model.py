@@ -1,6 +1,6 @@
-"""Bring a foreign model in: read what the source says, ask for the rest, never guess.
+"""Import a model of another project: read the facts that the source states, ask for the others, guess none.
 
-`import_model(source, answers)` is what `meshnet-import` calls.
+`meshnet-import` calls `import_model(source, answers)`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from meshnet.model.spec import (
 
 _T = TypeVar("_T")
 
-#: Which flag answers which question; the error for an open question names it.
+#: The flag that answers each question; errors name it.
 _FLAGS = {
     "activation": "--activation relu|elu|gelu",
     "dilations": "--dilations 1,2,4,8,16,8,4,2,1",
@@ -50,9 +50,9 @@ _FLAGS = {
 
 @dataclass(frozen=True)
 class Answers:
-    """What the user states. None: not stated; asked for only where the source does not say.
+    """Facts that the user states; None: not stated, which is an error only if the source doesn't state the fact either.
 
-    `norm` is 'none', 'batch' or 'group'. The descriptive fields replace those of a source that has them.
+    norm: 'none', 'batch' or 'group'. The descriptive fields (id to provenance) replace those of the source.
     """
 
     activation: Activation | None = None
@@ -71,7 +71,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class Imported:
-    """A model ready for `meshnet.model.checkpoint.save_checkpoint`, and what there was to say while reading it."""
+    """A model ready for `save_checkpoint`. kind: the format that was read; notes: messages for the user."""
 
     spec: ModelSpec
     weights: Weights
@@ -80,14 +80,13 @@ class Imported:
 
 
 def import_model(path: Path, answers: Answers) -> Imported:
-    """Read the model at `path` (folder or file).
+    """Read the model at `path` (folder or file). The format is recognised by content.
 
-    Accepted are brainchop's TF.js folders, brainchop's .pth with its json, safetensors and PyTorch
-    checkpoints of plain chains, and our own folders, TF.js and ONNX exports. The format is told by
-    content.
+    Accepted are brainchop's TF.js folders, brainchop's .pth files with their json, safetensors and PyTorch files of
+    plain chains, and this project's model folders, TF.js and ONNX exports.
 
-    Raises SpecError naming the flag where a fact is neither in the source nor in `answers`, where the
-    two disagree, and by name for whatever a MeshNet cannot express.
+    Raises SpecError, which names the flag, if a fact is neither in the source nor in `answers` or if the two disagree,
+    and for everything that a MeshNet can't express.
     """
     source = read_source(path)
     try:
@@ -103,7 +102,7 @@ def import_model(path: Path, answers: Answers) -> Imported:
 
 
 def read_source(path: Path) -> Source:
-    """Recognise the format by content and read it. Raises SpecError where nothing is recognised."""
+    """Recognise the format by content and read the model. Raises SpecError for an unknown format."""
     if not path.exists():
         raise SpecError(f"{path}: no such file or folder")
     file = _model_file(path) if path.is_dir() else path
@@ -120,7 +119,7 @@ def read_source(path: Path) -> Source:
 
 
 def _model_file(folder: Path) -> Path:
-    """The file that a folder is about: a `model.json` that is a model, else the only file of weights."""
+    """The file to read in a folder: `model.json` if it is a model, else the only file of weights."""
     description = folder / "model.json"
     if description.exists():
         content = read_json(description)
@@ -144,7 +143,7 @@ class _Facts:
 
 
 def _resolve(source: Source, answers: Answers) -> _Facts:
-    """Every fact, from the source or from the answers."""
+    """Take every fact from the source or from the answers."""
     open_questions: list[str] = []
 
     def settle(name: str, said: _T | None, answered: _T | None) -> Any:
@@ -152,7 +151,7 @@ def _resolve(source: Source, answers: Answers) -> _Facts:
             open_questions.append(name)
         elif said is not None and answered is not None and said != answered:
             raise SpecError(
-                f"{source.where}: {_FLAGS[name].split()[0]} contradicts the source, which says "
+                f"{source.where}: {_FLAGS[name].split()[0]} contradicts the source, which states "
                 f"{_show(said)}, not {_show(answered)}; leave the flag out"
             )
         return answered if said is None else said
@@ -168,7 +167,7 @@ def _resolve(source: Source, answers: Answers) -> _Facts:
     if open_questions:
         flags = ", ".join(_FLAGS[name] for name in open_questions)
         raise SpecError(
-            f"{source.where}: the source does not say the {', '.join(open_questions)}; say it with {flags}"
+            f"{source.where}: the source does not state the {', '.join(open_questions)}; state it with {flags}"
             + "".join(f"\n  ({note})" for note in (*source.notes, *notes))
         )
     if len(dilations) != len(source.convolutions) - 1:
@@ -198,14 +197,14 @@ def _resolve(source: Source, answers: Answers) -> _Facts:
 
 
 def _same_names(said: tuple[Label, ...] | None, answered: tuple[Label, ...] | None) -> tuple[Label, ...] | None:
-    """Labels of the same names do not contradict each other; the source's have the colours."""
+    """The source's labels, which have colours, if the answered names are the same; else the answered labels."""
     if said is not None and answered is not None and [a.name for a in said] == [b.name for b in answered]:
         return said
     return answered
 
 
 def _norm_answered(source: Source, answers: Answers) -> Norm | None:
-    """The norm the user means; a kind that the source states too is taken with the source's details."""
+    """The norm that the user stated; with the source's parameters if the source states the same kind."""
     if answers.norm is None or (source.norm is not None and source.norm.kind == answers.norm):
         return source.norm
     if answers.norm == "batch":
@@ -216,7 +215,7 @@ def _norm_answered(source: Source, answers: Answers) -> Norm | None:
 
 
 def _labels_said(source: Source, answers: Answers) -> tuple[tuple[Label, ...] | None, tuple[str, ...]]:
-    """Labels of the source; a colour table beside it with another class count is refused, or overruled."""
+    """The source's labels and notes. A colour table of another class count is refused unless the user states labels."""
     if source.spec is not None:
         return source.spec.labels, ()
     if source.labels is None or len(source.labels) == source.classes:
@@ -228,8 +227,8 @@ def _labels_said(source: Source, answers: Answers) -> tuple[tuple[Label, ...] | 
 
 
 def _describe(path: Path, source: Source, answers: Answers, facts: _Facts) -> ModelSpec:
-    told = {name: getattr(answers, name) for name in ("id", "name", "description", "task", "modality")}
-    fields = {name: value for name, value in told.items() if value is not None}
+    stated = {name: getattr(answers, name) for name in ("id", "name", "description", "task", "modality")}
+    fields = {name: value for name, value in stated.items() if value is not None}
     if source.spec is not None:
         fields["provenance"] = {**dict(source.spec.provenance), **answers.provenance}
         return ModelSpec.model_validate({**dict(source.spec), **fields})

@@ -1,4 +1,4 @@
-"""Where a command may write, and what it says where the system refuses."""
+"""Check the output folder of a command, and word the errors of the file system."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pathlib import Path
 
 
 def file_in_the_way(out: Path) -> Path | None:
-    """What keeps `out` from being a folder: itself, or a file where a folder around it would be."""
+    """The file at `out` or at one of its parents that prevents `out` from being a folder; None if there is none."""
     return next((p for p in (out, *out.parents) if p.exists() and not p.is_dir()), None)
 
 
 def system_error(error: OSError, out: Path) -> str:
-    """The error as a sentence's beginning; `out` where the system names no file."""
+    """The error as text: file (`out` if the error names none), problem and reason."""
     return f"{error.filename or out}: cannot be read or written ({error.strerror or error})"

@@ -1,6 +1,6 @@
-"""The published models of the data folder: how each is imported, and what is known about it.
+"""The published models in the data folder: facts about each, and how it is imported.
 
-`python -m export.published DATA_DIR OUT_DIR` imports those that a site should offer.
+`python -m export.published DATA_DIR OUT_DIR` imports the ones that the site offers.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _MINDGRAB = Answers(
     name="MindGrab, brain mask",
     description="Brain mask for scans of any contrast.",
     task="brain mask",
-    # Its training covered more, but these are what BIDS has a suffix for.
+    # It was trained on more contrasts; these are the ones that have a BIDS suffix.
     modality=("T1w", "T2w", "FLAIR", "PDw", "dwi", "bold"),
     labels=make_labels(["background", "brain mask"]),
     normalization=Quantile(low=0.02, high=0.98),
@@ -46,7 +46,7 @@ _MINDGRAB = Answers(
 
 @dataclass(frozen=True)
 class Published:
-    """One published model: its folder under `models/` and what its files leave open."""
+    """One published model: its folder under `models/`, and the answers that its files don't contain."""
 
     folder: str
     answers: Answers
@@ -90,7 +90,7 @@ PUBLISHED: tuple[Published, ...] = (
             normalization=MinMax(),
             orientation="RAS",
             provenance={
-                "source": "arc-meshchop, checkpoint of fold 0, restart 0",
+                "source": "arc-meshchop, weights of fold 0, restart 0",
                 "data": "ARC (OpenNeuro ds004884), fold 0",
                 "license": "Apache-2.0",
             },
@@ -147,10 +147,8 @@ PUBLISHED: tuple[Published, ...] = (
 def import_published(models: Path, out: Path, *, every: bool = False) -> list[str]:
     """Import the published models found under `models` into `out/<id>/`; returns their ids.
 
-    A folder that is not there, or needs torch where torch is not installed, is skipped with a printed
-    sentence. `every` also imports those that repeat the weights of another.
-
-    Raises SpecError where a folder is there and cannot be imported.
+    A missing folder, or a folder that needs torch if torch is not installed, is skipped with a printed message. every:
+    also import those that repeat the weights of another one. Raises SpecError if a folder can't be imported.
     """
     ids = []
     for published in PUBLISHED:
@@ -158,10 +156,10 @@ def import_published(models: Path, out: Path, *, every: bool = False) -> list[st
         if not (published.offered or every):
             continue
         if not source.is_dir():
-            print(f"{published.id}: skipped, {source} is not there")
+            print(f"{published.id}: skipped, {source} is missing")
             continue
         if published.needs_torch and importlib.util.find_spec("torch") is None:
-            print(f"{published.id}: skipped, it is a PyTorch checkpoint and torch is not installed (extra: export)")
+            print(f"{published.id}: skipped, it is a PyTorch file and torch is not installed (extra: export)")
             continue
         for note in import_one(published, models, out):
             print(f"{published.id}: note: {note}")
@@ -170,7 +168,7 @@ def import_published(models: Path, out: Path, *, every: bool = False) -> list[st
 
 
 def import_one(published: Published, models: Path, out: Path) -> tuple[str, ...]:
-    """Import `models/<folder>` into `out/<id>/`; returns notes for the reader. Raises SpecError where it can't be."""
+    """Import `models/<folder>` into `out/<id>/`; returns notes for the user. Raises SpecError if that is impossible."""
     source = models / published.folder
     answers = replace(published.answers, id=published.id)
     if published.labels_file is not None:
@@ -181,9 +179,10 @@ def import_one(published: Published, models: Path, out: Path) -> tuple[str, ...]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; imports every published model that the site offers."""
     parser = argparse.ArgumentParser(prog="python -m export.published", description=__doc__)
     parser.add_argument("data", type=Path, help="data folder, with the published models under models/")
-    parser.add_argument("out", type=Path, help="folder that gets one model folder for each")
+    parser.add_argument("out", type=Path, help="folder for the model folders, one per model")
     arguments = parser.parse_args(argv)
     print("imported: " + ", ".join(import_published(arguments.data / "models", arguments.out)))
     return 0

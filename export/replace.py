@@ -1,4 +1,4 @@
-"""An earlier export gives way to a new one; a folder that holds anything else doesn't."""
+"""Replace an earlier export by a new one; refuse a folder that contains anything else."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from meshnet.model.spec import SpecError
 
 
 def check_earlier(old: Path, new: Path, *, shown: Path) -> None:
-    """Raise SpecError where the folder `old` may be more than an earlier export of the same kind as `new`.
+    """Raise SpecError unless the folder `old` is empty or an earlier export of the same kind as `new`.
 
-    An earlier export has the files of the new one, no more and no fewer; a copy of the site has those that its own
-    service worker lists, whose names change with their content. An empty folder is no loss. `shown`: `old` as the
-    user gave it.
+    An earlier export has exactly the file names of the new one. An earlier copy of the site has the files that its
+    service worker lists, because their names change with their content. shown: `old` as the user gave it, for messages.
     """
     found = _files(old)
     wanted = earlier_files(old) if (new / MARKER).exists() else _files(new)
@@ -32,7 +31,7 @@ def check_earlier(old: Path, new: Path, *, shown: Path) -> None:
 
 
 def put_in_place(new: Path, out: Path, *, aside: Path) -> None:
-    """Rename `new` to `out`. A folder that is there goes to `aside`, and comes back where something fails."""
+    """Rename `new` to `out`. An existing `out` is moved to `aside` and restored if the renaming fails."""
     try:
         if out.exists():
             out.rename(aside)
@@ -44,5 +43,5 @@ def put_in_place(new: Path, out: Path, *, aside: Path) -> None:
 
 
 def _files(folder: Path) -> set[str]:
-    """Everything in a folder but folders, links among it, relative and with slashes."""
+    """Relative paths of all files and links in a folder, with slashes."""
     return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_symlink() or not p.is_dir()}

@@ -1,4 +1,4 @@
-"""Run written files the way their readers do, for verification: image to labels and logits."""
+"""Run written files for their verification: image to labels and logits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from meshnet.model.spec import ModelSpec
 
 
 def run_onnx(path: Path, with_logits: onnx.ModelProto) -> Run:
-    """Labels of the file at `path` in ONNX Runtime; logits of its twin that has them as output."""
+    """Runs the file at `path` in ONNX Runtime for the labels, and `with_logits` for the logits."""
     file = _session(path.read_bytes())
     twin = _session(with_logits.SerializeToString())
 
@@ -32,7 +32,7 @@ def run_onnx(path: Path, with_logits: onnx.ModelProto) -> Run:
 
 
 def run_web(folder: Path) -> Run:
-    """The bundle as read back from disk, in PyTorch."""
+    """Runs the web bundle, read back from disk, in PyTorch."""
     spec, weights = load_checkpoint(folder)
 
     def run(image: Float) -> tuple[NDArray[np.uint8], Float]:
@@ -43,9 +43,9 @@ def run_web(folder: Path) -> Run:
 
 
 def run_tfjs(folder: Path, spec: ModelSpec, weights: Weights) -> Run:
-    """The folder as Keras reads it back, layer by layer, with the norm that brainchop's runner applies.
+    """Runs the folder, read back by Keras, layer by layer, with the norm that brainchop's runner applies.
 
-    Raises SpecError where our own importer does not read back exactly the graph that was to be written.
+    Raises SpecError if `import_model` doesn't read back exactly the graph of `spec` and `weights`.
     """
     back = import_model(folder, Answers())
     check_same_graph(build_graph(spec, weights), build_graph(back.spec, back.weights), what=f"{folder}")

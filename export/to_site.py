@@ -1,6 +1,7 @@
-"""A fully static copy of the site and its models: any web server can offer it, under any path.
+"""Write a static copy of the site and its models, which any web server can serve under any path.
 
-What a plain file server cannot send (COOP, COEP, CSP), the copy's service worker adds after the first load.
+A plain file server doesn't send the headers COOP, COEP and CSP; the copy's service worker adds them after the first
+load.
 """
 
 from __future__ import annotations
@@ -12,24 +13,24 @@ from meshnet.model.shipped import default_models
 from meshnet.model.spec import SpecError
 from webapp.app import default_site, published_files
 from webapp.catalogue import arrange, read_model, read_models
-from webapp.offline import NOT_KEPT, WORKER, listed_files
+from webapp.offline import WORKER, listed_files
 
-#: GitHub Pages would otherwise leave out names with a leading underscore, which a content hash may have.
+#: Without this file GitHub Pages omits names with a leading underscore, which a content hash may have.
 MARKER = ".nojekyll"
 
 
 def write_site(out: Path, model_folders: Sequence[Path] = ()) -> list[str]:
     """Write the copy into the new folder `out`; returns one line per model for the user.
 
-    `model_folders` are model folders, by default all that `meshnet-serve` offers. Raises SpecError
-    where one of them is broken, and `webapp.app.SiteNotBuiltError` where the site is not built.
+    model_folders: the models to include; empty: all that `meshnet-serve` offers. Raises SpecError if a model is broken,
+    `webapp.app.SiteNotBuiltError` if the site is not built.
     """
     models = (
         arrange([read_model(folder) for folder in model_folders]) if model_folders else read_models(default_models())
     )
     broken = [f"{m.folder}: {m.broken}" for m in models if m.broken]
     if broken:
-        raise SpecError("; ".join(broken) + "; mend it, or name the models to include")
+        raise SpecError("; ".join(broken) + "; repair it, or name the models to include")
     for path, file in published_files(models, site=default_site()).items():
         target = out / path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -39,11 +40,8 @@ def write_site(out: Path, model_folders: Sequence[Path] = ()) -> list[str]:
 
 
 def earlier_files(copy: Path) -> set[str]:
-    """Files of a copy written earlier, as far as they are there, told from its service worker's list.
-
-    Names that such a copy may have in any case are among them even where there is no worker.
-    """
+    """Existing files of an earlier copy: those in its service worker's list, and names that every copy may have."""
     worker = copy / WORKER
     listed = listed_files(worker.read_bytes()) if worker.is_file() else set()
-    possible = {*listed, *(f"{path}.map" for path in listed), *NOT_KEPT, WORKER, MARKER}
+    possible = {*listed, *(f"{path}.map" for path in listed), "selftest.html", WORKER, MARKER}
     return {path for path in possible if (copy / path).is_file()}

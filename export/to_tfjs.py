@@ -1,15 +1,15 @@
-"""TF.js layers model, as `tf.loadLayersModel` and brainchop v4 read it.
+"""Write a TF.js layers model, as `tf.loadLayersModel` and brainchop v4 read it.
 
-One Keras layer per step (Conv3D, Activation), channels last, 256^3 x 1, written by the `tensorflowjs`
-converter. The folder holds
+One Keras layer per operation (Conv3D, Activation), channels last, input 256^3 x 1, written by the `tensorflowjs`
+converter. The folder contains
 
     model.json, group1-shard1of1.bin    the model; ModelSpec in model.json's `userDefinedMetadata`
     colormap.json                       brainchop's colour table
-    brainchop-entry.json                the entry to add to brainchop's model list, where brainchop can
-                                        run the model as it was trained (see `brainchop_entry`)
+    brainchop-entry.json                the entry for brainchop's model list, if brainchop can run the
+                                        model as it was trained (see `brainchop_entry`)
 
-A per-channel norm is marked by brainchop's layer-name suffix `_gn`: brainchop's runner and ours apply
-it, a plain `tf.loadLayersModel` run does not.
+The layer-name suffix `_gn` marks a per-channel norm. brainchop and this project apply it; a plain
+`tf.loadLayersModel` run does not.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ from export.importers.tfjs import NORM_EPS, NORM_SUFFIX
 from meshnet.model.graph import Graph, Layer, build_graph, stored_model
 from meshnet.model.spec import ModelSpec, Quantile, SpecError
 
-#: Voxels along each axis that brainchop's format is made for.
+#: Voxels along each axis of brainchop's volumes.
 SIZE = 256
-#: Margin in voxels that brainchop keeps around the non-zero box, as its own light models have it.
+#: Margin in voxels around the non-zero box that brainchop crops to; the value of its own light models.
 BRAINCHOP_CROP_PADDING = 18
-#: brainchop reduces the classes one at a time above this count, else it holds all logits at once.
+#: Above this number of classes brainchop should reduce them one at a time instead of holding all logits.
 BRAINCHOP_SEQUENTIAL_CLASSES = 32
-#: The quantiles brainchop's own normalisation uses; it does not clip.
+#: The quantiles of brainchop's normalisation, which doesn't clip.
 BRAINCHOP_QUANTILE = Quantile(low=0.05, high=0.95, clip=False)
 
 
 def write_tfjs(folder: Path, spec: ModelSpec, weights: Mapping[str, NDArray[np.float32]]) -> list[str]:
-    """Write the folder; returns remarks for the user. Weights are float32, BatchNorm is folded.
+    """Write the folder, BatchNorm folded, weights float32; returns remarks for the user.
 
-    Raises SpecError by name for what the format cannot express: several input channels, another size,
-    `gelu_tanh` (Keras has no name for it), a per-channel norm with affine or with another eps than
-    brainchop's; and where TensorFlow is not installed.
+    Raises SpecError for a model that the format can't express (several input channels, another size, `gelu_tanh`, which
+    Keras has no name for, a per-channel norm with affine parameters or another eps than brainchop's), and if TensorFlow
+    is not installed.
     """
     _check_expressible(spec)
     stored, values = stored_model(spec, weights, "float32")
-    # brainchop's runner takes the classifier's bias for granted.
+    # brainchop's runner requires a bias of the classifier.
     architecture = stored.architecture.model_copy(update={"classifier_bias": True})
     stored = stored.model_copy(update={"architecture": architecture})
     _convert(folder, stored, build_graph(stored, values))
@@ -72,12 +72,12 @@ def write_tfjs(folder: Path, spec: ModelSpec, weights: Mapping[str, NDArray[np.f
 
 
 def brainchop_entry(spec: ModelSpec) -> tuple[dict[str, Any] | None, list[str]]:
-    """The entry for `inferenceModelsList` of brainchop v4, and remarks on what it cannot say.
+    """The entry for `inferenceModelsList` of brainchop v4, and remarks on what the entry can't express.
 
-    None where brainchop would feed the network something else than it was trained on. brainchop
-    conforms to LIA, numbers its volume [k, j, i] and transposes it to [i, j, k] with `enableTranspose`;
-    normalises by min-max, or by its own fixed quantiles with `enableQuantileNorm`; and always crops to
-    the non-zero box plus `cropPadding`. Entries are numbered from 1; brainchop's list ends at 17.
+    None if brainchop would give the network another input than it was trained on. brainchop conforms to LIA, stores its
+    volume as [k, j, i] and transposes it to [i, j, k] with `enableTranspose`; it normalises by min-max, or by fixed
+    quantiles with `enableQuantileNorm`; and it always crops to the non-zero box plus `cropPadding`. Entries are
+    numbered from 1; brainchop's list ends at 17.
     """
     if spec.input.orientation not in ("LIA", "AIL"):
         return None, [
@@ -171,15 +171,15 @@ def _convert(folder: Path, spec: ModelSpec, graph: Graph) -> None:
 
 @contextlib.contextmanager
 def quiet_tensorflow(where: str) -> Iterator[None]:
-    """Import and use TensorFlow with Keras 2, which the converter needs, and without its start-up chatter.
+    """Use TensorFlow with Keras 2, which the converter needs, and without its start-up messages.
 
-    Raises SpecError where the converter is not installed.
+    Raises SpecError if the converter is not installed.
     """
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TFDF_DISABLE_WELCOME_MESSAGE", "1")
     with warnings.catch_warnings():
-        # The converter's dependencies use deprecated interfaces; nothing here can change that.
+        # The converter's dependencies use deprecated interfaces, which only they can change.
         warnings.simplefilter("ignore")
         try:
             import tensorflow as tf

@@ -1,4 +1,4 @@
-"""Web bundle: `model.json` + `weights.safetensors`, and the same as `<id>.zip`. Specified in FORMAT.md."""
+"""Write a web bundle (`model.json` and `weights.safetensors`, and `<id>.zip` of both), specified in FORMAT.md."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from meshnet.model.checkpoint import save_checkpoint
 from meshnet.model.graph import stored_model
 from meshnet.model.spec import ModelSpec
 
-#: Earliest time a zip can carry: the same model gives the same bytes on any day.
+#: The earliest time that a zip can store, so that the same model gives the same bytes on any day.
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 
@@ -26,9 +26,9 @@ def write_web(
     *,
     dtype: Literal["float32", "float16"] = "float32",
 ) -> None:
-    """Write the bundle, BatchNorm folded, weights stored as `dtype`, and beside it `<id>.zip` of both files.
+    """Write the bundle and its zip: BatchNorm folded, weights in `dtype`.
 
-    Raises SpecError where a weight does not fit `dtype`.
+    Raises SpecError if a weight overflows `dtype`.
     """
     stored, values = stored_model(spec, weights, dtype)
     written = save_checkpoint(folder, stored, values)
@@ -37,7 +37,7 @@ def write_web(
 
 
 def zip_files(files: Mapping[str, bytes]) -> bytes:
-    """A zip archive whose bytes depend on names and contents alone."""
+    """A zip archive; its bytes depend on names and contents alone."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, payload in files.items():

@@ -1,16 +1,38 @@
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vite';
+
+const file = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+
+// Names of built files. The server keeps no file whose name says tfjs or selftest for use without a network
+// (NOT_KEPT in webapp/offline.py).
+const FILE_NAMES = {
+  entryFileNames: ({ name }: { name: string }) => (name === 'sw' ? 'sw.js' : 'assets/[name]-[hash].js'),
+  chunkFileNames: ({ moduleIds }: { moduleIds: readonly string[] }) =>
+    moduleIds.some((id) => id.endsWith('/engine/tfjs/run.ts')) ? 'assets/tfjs-run-[hash].js' : 'assets/[name]-[hash].js',
+};
 
 // Relative URLs: the built site works under any sub-path.
 export default defineConfig({
   base: './',
+  // NiiVue's reader of Zarr brings 1.4 MB of codecs, and the page gives NiiVue plain arrays only.
+  resolve: { alias: { zarrita: file('src/page/no-zarr.ts') } },
   build: {
     target: 'es2022',
     assetsInlineLimit: 0,
     rollupOptions: {
-      input: { index: 'index.html', selftest: 'selftest.html', sw: 'src/page/offline/sw.ts' },
       // The service worker keeps its name and lies at the top: both decide which pages it may answer for.
-      output: { entryFileNames: ({ name }) => (name === 'sw' ? 'sw.js' : 'assets/[name]-[hash].js') },
+      input: { index: 'index.html', selftest: 'selftest.html', sw: 'src/page/offline/sw.ts' },
+      output: FILE_NAMES,
     },
   },
-  worker: { format: 'es' },
+  worker: {
+    format: 'es',
+    rollupOptions: {
+      output: {
+        ...FILE_NAMES,
+        // All of TF.js is one chunk without any module of ours in it, so both workers' builds write the same file.
+        codeSplitting: { groups: [{ name: 'tfjs', test: /node_modules[\\/](@tensorflow|long|seedrandom)[\\/]/ }] },
+      },
+    },
+  },
 });

@@ -1,1 +1,1 @@
-"""FastAPI server: ships the site and the models, nothing else. No upload route exists."""
+"""FastAPI server of the site and its models. No route accepts data."""

@@ -1,4 +1,4 @@
-"""The application: answers GET and HEAD from files held in memory, and nothing else."""
+"""The FastAPI application: answers GET and HEAD requests from files held in memory."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 class SiteNotBuiltError(RuntimeError):
-    """There is no built site to serve; the message says how to build one."""
+    """The site is not built. The message says how to build it."""
 
 
 @dataclass(frozen=True)
 class Kiosk:
-    """A machine in a public place: what the page does for one visitor after another."""
+    """Settings for a machine in a public place, used by one visitor after another."""
 
     idle_seconds: int = 120
-    """After so long without input the page warns, then wipes scan and results."""
+    """Seconds without input after which the page warns, then deletes scan and results."""
     saving: Literal["folder", "off"] = "off"
-    """`folder`: results are saved where the visitor chooses; `off`: no save buttons."""
+    """`folder`: visitors choose where results are saved; `off`: no save buttons."""
 
 
 def create_app(
     models: Sequence[Path] | None = None, *, site: Path | None = None, kiosk: Kiosk | None = None
 ) -> FastAPI:
-    """The server's application.
+    """Create the application.
 
-    `models` are folders of model folders (default: those that ship with the software), `site` is the
-    built site (default: the installed one, or `static/dist` of a checkout). Raises SiteNotBuiltError or
-    `webapp.catalogue.ModelsFolderError`; a broken model is no error, it is listed as broken.
+    models: folders that contain model folders (default: those that ship). site: the built site (default: the installed
+    one, or `static/dist` of a checkout). A broken model is listed as broken. Raises SiteNotBuiltError, and
+    `webapp.catalogue.ModelsFolderError` for a wrong folder in `models`.
     """
     found = read_models(default_models() if models is None else models)
     files = published_files(found, site=site or default_site(), kiosk=kiosk)
     digests = {path: file.digest for path, file in files.items()}
 
-    # No documentation pages: FastAPI's load their scripts from another host.
+    # No documentation pages, because FastAPI's load scripts from another host.
     app = FastAPI(title="MeshNet", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(SecurityHeaders)
 
@@ -69,10 +69,10 @@ def create_app(
 
 
 def published_files(models: Sequence[Model], *, site: Path, kiosk: Kiosk | None = None) -> dict[str, StoredFile]:
-    """Everything that is served, by URL path: the site, `api/models`, and `models/<id>/…`."""
+    """Every served file by URL path: the site, `api/models` and `models/<id>/…`. Raises SiteNotBuiltError."""
     if not (site / "index.html").is_file():
         raise SiteNotBuiltError(
-            f"{site}: no built site here (index.html is missing); run `make serve`, "
+            f"{site}: the site is not built (index.html is missing); run `make serve`, "
             f"or `npm ci && npm run build` in static/, and start again"
         )
     settings = None if kiosk is None else {"idle_seconds": kiosk.idle_seconds, "saving": kiosk.saving}
@@ -82,5 +82,5 @@ def published_files(models: Sequence[Model], *, site: Path, kiosk: Kiosk | None 
 
 
 def default_site() -> Path:
-    """`static/dist` in a checkout, else the site inside the installed package."""
+    """`static/dist` in a checkout, else the site in the installed package."""
     return ROOT / "static" / "dist" if in_checkout() else PACKAGE / "site"

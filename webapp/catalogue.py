@@ -1,8 +1,8 @@
-"""The model catalogue: model folders on disk to what the page lists and downloads.
+"""The model catalogue: reads model folders and lists them for the page.
 
-Models are served as folded web bundles (BatchNorm folded into its convolution), packed in memory at
-start, so a training checkpoint can be put into a models folder as it is. A folder that cannot be
-served is listed as broken with its reason; it never stops the server.
+Models are served as web bundles with BatchNorm folded, packed in memory at start, so that a model folder written by
+training can be used unchanged. A folder that can't be served is listed as broken with the reason and doesn't stop the
+server.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from meshnet.model.graph import fold_spec, folded_weights
 from meshnet.model.spec import BatchNorm, ModelSpec, SpecError, dump_spec, parameter_count
 from webapp.files import StoredFile, media_type
 
-#: The first of these that is usable is what a visitor gets without choosing.
+#: The first usable one of these is the default model.
 DEFAULT_IDS = ("t2-lesion", "brainchop-t2-lesion", "tissue")
 
 CARD = "README.md"
 
-#: Pictures of a model card: `![Dice by volume](dice.png)`, in the model's own folder.
+#: A picture in a model card: `![Dice by volume](dice.png)`, a file of the model's folder.
 _PICTURE = re.compile(r"!\[[^\]]*\]\((?:\./)?([A-Za-z0-9][A-Za-z0-9._-]*\.(?:png|jpe?g|webp|svg))\)")
 
 
 class ModelsFolderError(ValueError):
-    """A folder given as a models folder is none; the message says what to give instead."""
+    """A folder given with --models that contains no model folders. The message says what to give instead."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """One model folder: its spec and files as served, or the reason why it cannot be."""
+    """One model folder. spec, files: as served; broken: the reason if it can't be served."""
 
     folder: Path
     spec: ModelSpec | None = None
@@ -43,15 +43,15 @@ class Model:
 
 
 def read_models(folders: Sequence[Path]) -> list[Model]:
-    """Every model folder inside `folders`, arranged for the catalogue.
+    """Every model folder in `folders`, in the order of the catalogue.
 
-    Raises ModelsFolderError where one of `folders` does not exist or is itself a model.
+    Raises ModelsFolderError if one of `folders` doesn't exist or is a model folder itself.
     """
     return arrange([read_model(folder) for parent in folders for folder in _model_folders(parent)])
 
 
 def arrange(models: Sequence[Model]) -> list[Model]:
-    """In the order of `DEFAULT_IDS`, then by id, broken ones last; of two with the same id the second is broken."""
+    """Sort by `DEFAULT_IDS`, then by id, broken ones last. Of two models with one id the second becomes broken."""
     arranged: list[Model] = []
     taken: dict[str, Path] = {}
     for model in models:
@@ -67,7 +67,7 @@ def arrange(models: Sequence[Model]) -> list[Model]:
 
 
 def read_model(folder: Path) -> Model:
-    """A model folder as the folded bundle that is served; broken with its reason where it cannot be read."""
+    """Read a model folder and pack the bundle that is served; a Model with `broken` if it can't be read."""
     try:
         spec, weights = load_checkpoint(folder)
         if isinstance(spec.architecture.norm, BatchNorm):
@@ -80,19 +80,19 @@ def read_model(folder: Path) -> Model:
             **_card_files(folder),
         }
     except (SpecError, OSError, UnicodeDecodeError) as error:
-        # The page shows this to visitors: the folder's name helps them, the server's paths do not.
+        # The page shows this message to visitors: it has the folder's name, not the server's paths.
         return Model(folder, broken=str(error).replace(f"{folder}", folder.name))
     return Model(folder, spec=spec, files=files)
 
 
 def default_id(models: Sequence[Model]) -> str | None:
-    """Id of the model that is chosen for the visitor; None where no model is usable."""
+    """Id of the default model; None if no model is usable."""
     ids = [m.spec.id for m in models if m.spec]
     return next((i for i in DEFAULT_IDS if i in ids), min(ids, default=None))
 
 
 def catalogue_files(models: Sequence[Model], *, extra: dict[str, Any]) -> dict[str, StoredFile]:
-    """`api/models` and every model's files by URL path; `extra` joins the top level of the catalogue."""
+    """`api/models` and the files of every model by URL path. extra: further top-level fields of the catalogue."""
     default = default_id(models)
     listing = {**extra, "models": [_entry(m, default) for m in models]}
     files = {"api/models": StoredFile(json.dumps(listing, indent=1).encode(), "application/json")}
@@ -110,7 +110,7 @@ def _place(model: Model) -> tuple[int, str]:
 
 
 def _entry(model: Model, default: str | None) -> dict[str, Any]:
-    """One element of the catalogue's `models`, as documented in docs/server.md."""
+    """One element of the catalogue's `models` (docs/server.md)."""
     if model.spec is None:
         label = f"{model.folder.parent.name}/{model.folder.name}"
         return {"id": label, "name": model.folder.name, "default": False, "broken": model.broken}
@@ -145,16 +145,17 @@ def _model_folders(parent: Path) -> list[Path]:
 
 
 def _has_description(folder: Path) -> bool:
-    """Whether it is meant as a model. Other folders (notes, scans) are nobody's mistake; a lost link is."""
+    """Whether a folder is meant as a model: it has a model.json, or a broken link of that name. Other folders are
+    ignored."""
     description = folder / "model.json"
     try:
         return description.is_symlink() or description.exists()
-    except OSError:  # no right to look: reading the model says so
+    except OSError:  # no permission; reading the model reports it
         return True
 
 
 def _card_files(folder: Path) -> dict[str, StoredFile]:
-    """The model card and the pictures it shows; nothing else of the folder is ever served."""
+    """The model card and its pictures. No other file of the folder is served."""
     card = folder / CARD
     if not card.is_file():
         return {}

@@ -1,4 +1,4 @@
-"""`meshnet-serve`: the site and its models on this machine's own address."""
+"""`meshnet-serve`: serves the site and its models on this machine."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ def parser() -> argparse.ArgumentParser:
     kiosk.add_argument(
         "--kiosk",
         action="store_true",
-        help="wipe scan and results when nobody is there, offer only the listed models, show a full-screen button",
+        help="delete scan and results after a time without input, offer the listed models, show a full-screen button",
     )
     kiosk.add_argument(
         "--idle",
         type=int,
         metavar="SECONDS",
-        help=f"time without input until the page is wiped, at least 20 (default: {Kiosk.idle_seconds})",
+        help=f"seconds without input until scan and results are deleted, at least 20 (default: {Kiosk.idle_seconds})",
     )
     kiosk.add_argument(
         "--saving",
         choices=["folder", "off"],
-        help="folder: visitors save where they choose; off: no save buttons (default: off)",
+        help="folder: visitors choose where results are saved; off: no save buttons (default: off)",
     )
     return p
 
@@ -61,6 +61,7 @@ def _port(text: str) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Command line. Exit code 0 after Ctrl-C; 2 if the server can't start."""
     p = parser()
     args = p.parse_args(argv)
     if not args.kiosk and (args.idle is not None or args.saving is not None):
@@ -78,18 +79,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         host, port = listener.getsockname()[:2]
         print(f"MeshNet: http://{f'[{host}]' if ':' in host else host}:{port}  (Ctrl-C stops it)", flush=True)
         config = uvicorn.Config(app, log_level="warning", server_header=False)
-        # uvicorn stops at Ctrl-C in good order and then raises it again, for others who may wait for it.
+        # After Ctrl-C uvicorn shuts down and raises KeyboardInterrupt again.
         with contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])
     return 0
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; raises OSError with a sentence where the address cannot be had."""
+    """A listening socket. Raises OSError, which names the remedy, if the address can't be used."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
-    except (OSError, UnicodeError) as error:  # UnicodeError: text that cannot be a host name at all
+    except (OSError, UnicodeError) as error:  # UnicodeError: text that can't be a host name
         what = (isinstance(error, OSError) and error.strerror) or error
         if isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, errno.EACCES):
             remedy = "stop what uses it or choose another --port"

@@ -1,7 +1,7 @@
-"""Files held in memory, ready to be served: the built site, the models, the catalogue.
+"""The served files, held in memory, and the HTTP response for one of them.
 
-Everything the server can answer with is one mapping from URL path to `StoredFile`, read once at
-start. A path that is not a key does not exist, so no request can reach the disk.
+All served files are in one mapping from URL path to `StoredFile`, read once at start. A path that is not in the mapping
+doesn't exist, so that no request can reach the disk.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from starlette.requests import Request
 from starlette.responses import Response
 
-#: Media types by suffix; fixed here because the system's own table differs from machine to machine.
+#: Media types by suffix. Fixed here, because the operating system's table differs between machines.
 MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -34,16 +34,16 @@ MEDIA_TYPES = {
     ".webp": "image/webp",
 }
 
-#: Content codings made when the site is built, best first, by the suffix of their file.
+#: Content codings of the files that the site's build compressed, best first, with their suffix.
 CODINGS = {"br": ".br", "gzip": ".gz"}
 
-#: Vite's hashed names: `assets/main-BxY3k_9Q.js`. Their content can never change.
+#: Names with a hash of Vite, e.g. `assets/main-BxY3k_9Q.js`, whose content never changes.
 _HASHED = re.compile(r"^assets/.+-[A-Za-z0-9_-]{8}\.[a-z0-9]+$")
 
 
 @dataclass(frozen=True)
 class StoredFile:
-    """One answer: its bytes, their media type, and the same bytes in other content codings."""
+    """One served file. coded: the same bytes in other content codings."""
 
     body: bytes
     media_type: str
@@ -56,12 +56,12 @@ class StoredFile:
 
 
 def media_type(path: str) -> str:
-    """Media type of a URL path; bytes of unknown kind (scans, weights) are an octet stream."""
+    """Media type of a URL path; application/octet-stream for an unknown suffix (scans, weights)."""
     return MEDIA_TYPES.get(PurePosixPath(path).suffix.lower(), "application/octet-stream")
 
 
 def read_site(folder: Path) -> dict[str, StoredFile]:
-    """Every file of a built site by its URL path, with the `.br` and `.gz` files beside them folded in."""
+    """Every file of a built site by its URL path; the `.br` and `.gz` files become its `coded` forms."""
     paths = {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file()}
     variants = {
         path: {coding: paths[path + suffix] for coding, suffix in CODINGS.items() if path + suffix in paths}
@@ -81,7 +81,7 @@ def read_site(folder: Path) -> dict[str, StoredFile]:
 
 
 def respond(file: StoredFile, digest: str, request: Request) -> Response:
-    """Answer a GET or HEAD with the best coding the client takes, or 304 where it has the file already."""
+    """The response to a GET or HEAD: the best coding that the client accepts, or 304 if it has the file already."""
     coding = choose_coding(request.headers.get("accept-encoding", ""), file.coded)
     etag = f'"{digest}-{coding}"' if coding else f'"{digest}"'
     headers = {
@@ -99,7 +99,7 @@ def respond(file: StoredFile, digest: str, request: Request) -> Response:
 
 
 def choose_coding(accept_encoding: str, available: Mapping[str, bytes]) -> str | None:
-    """The first of `CODINGS` that exists and that the Accept-Encoding header allows; None for none."""
+    """The first of `CODINGS` that is available and that the Accept-Encoding header allows; else None."""
     accepted: dict[str, float] = {}
     for part in accept_encoding.lower().split(","):
         name, _, parameters = part.partition(";")

@@ -1,18 +1,18 @@
-"""Headers that every answer carries, errors included."""
+"""The security headers of every response, errors included."""
 
 from __future__ import annotations
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-#: Content Security Policy, directive by directive. Nothing but this server is ever contacted.
+#: Content Security Policy by directive. The page contacts no other server.
 CONTENT_SECURITY_POLICY = {
     "default-src": "'self'",
-    # The CPU engine is WebAssembly; browsers compile it only under this keyword. No JavaScript eval.
+    # The CPU engine is WebAssembly, which browsers compile only with this keyword. JavaScript's eval stays forbidden.
     "script-src": "'self' 'wasm-unsafe-eval'",
-    # NiiVue carries its font atlas in its script and decodes it from a data: URL; without this its text is missing.
+    # NiiVue decodes its font from a data: URL; without this its text is missing.
     "img-src": "'self' data:",
-    # The site sends nothing, so forms, plug-ins, frames and foreign base URLs have no use here.
+    # The site sends nothing: no forms, plug-ins, frames or foreign base URLs.
     "base-uri": "'none'",
     "form-action": "'none'",
     "frame-ancestors": "'none'",
@@ -21,7 +21,7 @@ CONTENT_SECURITY_POLICY = {
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in CONTENT_SECURITY_POLICY.items()),
-    # Together these two make the page cross-origin isolated: SharedArrayBuffer, hence WASM threads.
+    # These two make the page cross-origin isolated, which SharedArrayBuffer and hence WASM threads need.
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -35,7 +35,7 @@ SECURITY_HEADERS = {
 
 
 class SecurityHeaders:
-    """ASGI middleware that sets `SECURITY_HEADERS` on every answer."""
+    """ASGI middleware that sets `SECURITY_HEADERS` on every response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -1,28 +1,41 @@
-"""What the service worker (`static/src/page/offline/sw.ts`) is told: every file of this version, with its hash.
+"""The list of files that the service worker keeps for use without a network, each with its hash.
 
-The list is written in front of the built `sw.js`. Browsers compare that file byte by byte, so that any
-change of the site, of a model or of a header is a new version, fetched whole before it is used.
+The service worker is `static/src/page/offline/sw.ts`. The list is written in front of the built `sw.js`. Browsers
+compare that file byte by byte, so any change of the site, of a model or of a header is a new version, fetched whole
+before it is used.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
+from typing import Any
 
 from webapp.files import StoredFile
 from webapp.headers import SECURITY_HEADERS
 
 WORKER = "sw.js"
 
-#: Parts of the site that only developers open.
-NOT_KEPT = ("selftest.html",)
+#: Files that are served but not kept for use without a network, as patterns of whole paths.
+NOT_KEPT = (
+    r"selftest\.html|assets/selftest-.*",  # for developers
+    r"assets/tfjs-.*",  # fetched only where `?backend=tfjs` asks for it or nothing else runs
+    r"models/.*\.png",  # pictures of the model cards, which the page links as plain text
+    r".*\.map",
+)
 
 _LISTING = "self.PRECACHE = "
 
 
+def is_kept(path: str) -> bool:
+    """Whether the service worker keeps this file of the site."""
+    return path != WORKER and not any(re.fullmatch(pattern, path) for pattern in NOT_KEPT)
+
+
 def with_precache(files: Mapping[str, StoredFile]) -> dict[str, StoredFile]:
-    """The same files, the service worker knowing all the others; unchanged where the site has no worker."""
+    """The same files, with the list of files written into the service worker; unchanged where the site has none."""
     if WORKER not in files:
         return dict(files)
     kept = [
@@ -33,9 +46,10 @@ def with_precache(files: Mapping[str, StoredFile]) -> dict[str, StoredFile]:
             "type": file.media_type,
         }
         for path, file in sorted(files.items())
-        if path != WORKER and path not in NOT_KEPT and not path.endswith(".map")
+        if is_kept(path)
     ]
-    listing = {"headers": SECURITY_HEADERS, "files": kept}
+    others = sorted(path for path in files if path != WORKER and not is_kept(path))
+    listing = {"headers": SECURITY_HEADERS, "files": kept, "notKept": others}
     version = hashlib.sha256(json.dumps(listing).encode()).hexdigest()[:16]
     worker = files[WORKER]
     line = f"{_LISTING}{json.dumps({'version': version, **listing})};\n"
@@ -43,9 +57,22 @@ def with_precache(files: Mapping[str, StoredFile]) -> dict[str, StoredFile]:
 
 
 def listed_files(worker: bytes) -> set[str]:
-    """Paths that `with_precache` wrote in front of a worker; none where it is no such worker."""
+    """Paths of the whole site that `with_precache` wrote into this service worker; empty where it wrote none."""
+    listing = _listing(worker)
+    return {*listing["notKept"], *(file["path"] for file in listing["files"])}
+
+
+def kept_files(worker: bytes) -> dict[str, int]:
+    """Path to size in bytes of each file that this service worker keeps; empty where `with_precache` wrote no list."""
+    return {file["path"]: file["bytes"] for file in _listing(worker)["files"]}
+
+
+def _listing(worker: bytes) -> dict[str, Any]:
+    """The list in front of a service worker. A copy that an earlier version wrote has no `notKept`."""
     line = worker.split(b"\n", 1)[0].decode(errors="replace")
+    empty: dict[str, Any] = {"files": [], "notKept": []}
     try:
-        return {file["path"] for file in json.loads(line.removeprefix(_LISTING).removesuffix(";"))["files"]}
+        found = json.loads(line.removeprefix(_LISTING).removesuffix(";"))
+        return {**empty, **found} if isinstance(found["files"], list) else empty
     except (ValueError, KeyError, TypeError):
-        return set()
+        return empty

@@ -1,1 +1,1 @@
-"""Readers of foreign model files; each returns a `Source`: its tensors and what the file says about them."""
+"""Readers of the formats that meshnet-import accepts."""

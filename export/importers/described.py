@@ -1,8 +1,7 @@
-"""brainchop's PyTorch models: a file of tensors and, beside it, `layers.json` or `model.json` describing it.
+"""Read brainchop's PyTorch models: a file of tensors, described by a `layers.json` or `model.json` beside it.
 
-The descriptions are known to disagree with the weights they lie beside (other class counts, norms the
-weights do not have), so the tensors decide and every disagreement becomes a note. What only the
-description can say (dilations, activation) is taken from it.
+Some of these descriptions contradict their weights (other class counts, norms without tensors). The tensors decide, and
+every contradiction becomes a note. Dilations and activation, which tensors can't show, are taken from the description.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from export.importers.source import Convolution, Norm, Source, chain_of_tensors
 from export.importers.tensors import read_tensors
 from meshnet.model.spec import Activation, BatchNorm, GroupNorm, NoNorm, SpecError
 
-#: PyTorch's eps of BatchNorm and GroupNorm, which no file of tensors carries.
+#: PyTorch's default eps of BatchNorm and GroupNorm, which a file of tensors doesn't contain.
 TORCH_EPS = 1e-5
 
 
 def read_described(path: Path) -> Source:
-    """Read a file of tensors and, where one lies beside it, brainchop's description of it."""
+    """Read a file of tensors and brainchop's description of it, if there is one beside it."""
     tensors, kind = read_tensors(path)
     convolutions = chain_of_tensors(str(path), tensors)
     source = Source(where=str(path), kind=kind, convolutions=convolutions, norm=_norm_of_tensors(convolutions))
@@ -36,7 +35,7 @@ def read_described(path: Path) -> Source:
 
 @dataclass
 class _Layer:
-    """One convolution as described, with the operations after it."""
+    """One convolution of the description and the operations after it."""
 
     params: Mapping[str, Any]
     operations: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
@@ -48,7 +47,7 @@ class _Description:
     layers: list[_Layer]
     notes: tuple[str, ...] = ()
     activation: Activation | None = None
-    says_norm: bool | None = None  # None: see the operations
+    says_norm: bool | None = None  # None: the operations state it
     classes: int | None = None
 
 
@@ -114,7 +113,7 @@ def _read_config(path: Path, content: Mapping[str, Any]) -> _Description:
     return _Description(
         path,
         [_Layer(params) for params in content["layers"]],
-        # Without `gelu` the file leaves open which of the others it is.
+        # Without `gelu` the file doesn't state the activation.
         activation="gelu" if content.get("gelu") is True else None,
         says_norm=bool(content["bnorm"]) if "bnorm" in content else None,
     )
@@ -130,7 +129,7 @@ def _merge(source: Source, description: _Description) -> Source:
     notes = [f"dilations are read from {path.name}", *description.notes]
     if description.classes not in (None, source.classes):
         notes.append(
-            f"{path.name} speaks of {description.classes} classes, the weights have {source.classes}; the weights win"
+            f"{path.name} states {description.classes} classes, the weights have {source.classes}; the weights win"
         )
     dilations = []
     for layer, convolution in zip(description.layers, source.convolutions, strict=True):
@@ -147,7 +146,8 @@ def _merge(source: Source, description: _Description) -> Source:
 
 
 def _check_layer(path: Path, params: Mapping[str, Any], convolution: Convolution) -> int:
-    """The dilation. Raises SpecError for whatever a MeshNet convolution cannot have."""
+    """The dilation of a described convolution. Raises SpecError for parameters that a MeshNet convolution can't
+    have."""
     where = f"{path}: {convolution.name}"
     kernel = convolution.weight.shape[2]
     try:
@@ -176,27 +176,27 @@ def _check_layer(path: Path, params: Mapping[str, Any], convolution: Convolution
 def _disagreements(path: Path, params: Mapping[str, Any], convolution: Convolution) -> list[str]:
     notes = []
     out, inside = convolution.weight.shape[:2]
-    # -1 stands for "as many as the task needs".
+    # -1 means "as many as the task needs".
     for key, actual in (("in_channels", inside), ("out_channels", out)):
         if params.get(key, -1) not in (-1, actual):
-            notes.append(f"{path.name} speaks of other channel or class counts than the weights have; the weights win")
+            notes.append(f"{path.name} states other channel or class counts than the weights have; the weights win")
     if "bias" in params and params["bias"] is not (convolution.bias is not None):
         notes.append(
-            f"{path.name} says bias {str(params['bias']).lower()} for {convolution.name}, "
+            f"{path.name} states bias {str(params['bias']).lower()} for {convolution.name}, "
             f"the weights have {'one' if convolution.bias is not None else 'none'}; the weights win"
         )
     return notes
 
 
 def _merge_norm(source: Source, description: _Description) -> tuple[Norm | None, list[str]]:
-    """The norm, None where it stays open, and what there is to say about it. Tensors decide."""
+    """The norm (None if it is not known) and notes about it. Tensors decide."""
     path, first = description.path, description.layers[0]
     operations = dict(first.operations)
     group, batch = operations.get("group_norm"), operations.get("batch_norm3d")
     if source.norm is not None:
         if description.says_norm is False:
             return source.norm, [
-                f"{path.name} says no norm, the weights have a {source.norm.kind} norm; the weights win"
+                f"{path.name} states no norm, the weights have a {source.norm.kind} norm; the weights win"
             ]
         if isinstance(source.norm, BatchNorm) and group is not None:
             raise SpecError(f"{path}: group_norm and BatchNorm tensors after one convolution; a layer has one norm")
@@ -214,7 +214,7 @@ def _merge_norm(source: Source, description: _Description) -> tuple[Norm | None,
             notes.append(f"{path.name} leaves group_norm affine, the weights have no tensors for it; the weights win")
         return GroupNorm(affine=False, eps=float(group.get("eps", TORCH_EPS))), notes
     if batch is not None or description.says_norm:
-        return None, [f"{path.name} says there is a norm, the weights have no tensors for it"]
+        return None, [f"{path.name} states a norm, the weights have no tensors for it"]
     if description.says_norm is None and not first.operations:
         return None, []
     return NoNorm(), []

@@ -1,4 +1,4 @@
-"""Label tables: brainchop's `colormap.json` and plain lists of names."""
+"""Read label tables: brainchop's `colormap.json` and plain lists of names."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def read_labels(path: Path) -> tuple[Label, ...]:
 
 
 def colour_table(labels: Sequence[Label]) -> dict[str, list[Any]]:
-    """brainchop's colour table of these labels."""
+    """These labels as brainchop's colour table."""
     return {
         "R": [label.color[0] for label in labels],
         "G": [label.color[1] for label in labels],
@@ -47,7 +47,7 @@ def colour_table(labels: Sequence[Label]) -> dict[str, list[Any]]:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file. Raises SpecError where it is missing or malformed."""
+    """The content of a JSON file. Raises SpecError if it is missing or malformed."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

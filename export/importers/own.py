@@ -1,4 +1,4 @@
-"""Our own files: checkpoint folders and web bundles, and ONNX files of `meshnet-export`."""
+"""Read this project's own files: model folders, web bundles and ONNX files of `meshnet-export`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from meshnet.model.spec import ModelSpec, SpecError, parse_spec
 
 
 def read_bundle(folder: Path) -> Source:
-    """Read a checkpoint folder or web bundle (`model.json` + weights, hash checked)."""
+    """Read a model folder or web bundle. Raises SpecError as `load_checkpoint` does."""
     spec, weights = load_checkpoint(folder)
     return _source(str(folder), "MeshNet model folder", spec, weights)
 
@@ -25,7 +25,7 @@ def read_bundle(folder: Path) -> Source:
 def read_onnx(path: Path) -> Source:
     """Read an ONNX file of `meshnet-export`: ModelSpec from its metadata, tensors by name.
 
-    Raises SpecError for any other ONNX file, and where graph and metadata disagree.
+    Raises SpecError for any other ONNX file, and if graph and metadata disagree.
     """
     try:
         model = onnx.load(path)

@@ -1,6 +1,6 @@
-"""What a source holds: tensors of a chain of convolutions, and the facts the source states about them.
+"""`Source`: a foreign model as read, that is the tensors of a chain of convolutions and the facts stated about them.
 
-A fact the source does not state is None and has to be asked for; nothing is guessed.
+A fact that the source doesn't state is None, and the user has to state it; nothing is guessed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Norm = NoNorm | BatchNorm | GroupNorm
 
 @dataclass(frozen=True)
 class Convolution:
-    """One convolution's tensors and, except for the classifier, those of the norm that follows it."""
+    """The tensors of one convolution and, except for the classifier, of the norm after it."""
 
     name: str  # in the source, for messages
     weight: Array  # [out, in, k, k, k]
@@ -36,7 +36,7 @@ class Convolution:
 
 @dataclass(frozen=True)
 class Source:
-    """A model as read. Where `spec` is given (our own files), it answers every question."""
+    """A model as read. spec: the description in this project's own files, which answers every question."""
 
     where: str
     kind: str
@@ -45,7 +45,7 @@ class Source:
     activation: Activation | None = None
     norm: Norm | None = None
     labels: tuple[Label, ...] | None = None
-    labels_file: str | None = None  # that lies beside the source, not in it
+    labels_file: str | None = None  # the file beside the source that has the labels
     notes: tuple[str, ...] = ()
     spec: ModelSpec | None = None
 
@@ -66,7 +66,7 @@ class Source:
 
 
 def check_chain(where: str, convolutions: Sequence[Convolution]) -> None:
-    """Raise SpecError unless the tensors are those of equally wide 3x3x3 layers and a 1x1x1 classifier."""
+    """Raise SpecError unless the tensors form equally wide 3x3x3 convolutions and a 1x1x1 classifier."""
     if len(convolutions) < 2:
         raise SpecError(
             f"{where}: found {len(convolutions)} convolution(s); a MeshNet is a chain of 3x3x3 convolutions "
@@ -104,7 +104,7 @@ def check_chain(where: str, convolutions: Sequence[Convolution]) -> None:
 
 
 def weights_of(source: Source) -> Weights:
-    """The tensors under the names of `meshnet.model.checkpoint`."""
+    """The tensors by the names of `meshnet.model.checkpoint`."""
     weights: Weights = {}
     for i, convolution in enumerate(source.convolutions[:-1]):
         weights[f"layers.{i}.conv.weight"] = convolution.weight
@@ -120,12 +120,11 @@ def weights_of(source: Source) -> Weights:
 
 
 def chain_of_tensors(where: str, tensors: Mapping[str, Array]) -> tuple[Convolution, ...]:
-    """Convolutions of a weight-only file, in the order of the numbers in the tensors' names.
+    """Convolutions of a file of tensors, in the order of the numbers in the tensors' names.
 
-    A 1x1x1 convolution without a number (`classifier`, `head`) is the last one.
-    A five-dimensional `*.weight` is a convolution; a one-dimensional one belongs to the norm after the
-    convolution with the same or the nearest lower numbers (`network.0.bn` to `network.0.conv`,
-    `model.0.1` to `model.0.0`). Raises SpecError for tensors that fit nowhere.
+    A five-dimensional `*.weight` is a convolution. A one-dimensional one belongs to the norm after the convolution with
+    the same or the next lower numbers (`network.0.bn` to `network.0.conv`, `model.0.1` to `model.0.0`). A 1x1x1
+    convolution without a number (`classifier`, `head`) is the last one. Raises SpecError for any other tensor.
     """
     arrays = {name: array for name, array in tensors.items() if not name.endswith("num_batches_tracked")}
     owner = {name: name.rpartition(".")[0] for name in arrays}
@@ -151,11 +150,9 @@ def chain_of_tensors(where: str, tensors: Mapping[str, Array]) -> tuple[Convolut
         convolution = found[before[-1]][1] if before else None
         if convolution is None or convolution.norm is not None:
             kind = "BatchNorm" if "running_mean" in members else "norm"
-            raise SpecError(f"{where}: {kind} {module} does not follow a convolution of its own; cannot be folded")
+            raise SpecError(f"{where}: {kind} {module} does not directly follow a convolution; cannot be folded")
         if members["weight"].shape != convolution.weight.shape[:1]:
-            raise SpecError(
-                f"{where}: {module} has {members['weight'].shape} channels, {convolution.name} gives others"
-            )
+            raise SpecError(f"{where}: {module} has {members['weight'].shape} channels, {convolution.name} has others")
         found[before[-1]] = (found[before[-1]][0], replace(convolution, norm=members))
     convolutions = tuple(convolution for _, convolution in found)
     check_chain(where, convolutions)

@@ -1,4 +1,4 @@
-"""Files of tensors by name: safetensors and PyTorch checkpoints, told apart by content, never by suffix."""
+"""Read files of named tensors: safetensors and PyTorch files, recognised by content, never by suffix."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from safetensors.numpy import load as parse_safetensors
 from export.importers.source import Array
 from meshnet.model.spec import SpecError
 
-#: Where training code keeps the network's weights inside a checkpoint.
+#: Keys under which training code stores the network's weights in a PyTorch file.
 _STATE_DICTS = ("model_state_dict", "state_dict", "model")
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Array], str]:
-    """Tensors by name as float32, and what the file is ('safetensors' or 'PyTorch checkpoint').
+    """Tensors by name as float32, and the format ('safetensors' or 'PyTorch file').
 
-    Raises SpecError for any other file, for one that is damaged, and for pickles that would run code.
+    Raises SpecError for any other file, for a damaged one, and for a pickle that would run code.
     """
     payload = path.read_bytes()
     if _is_safetensors(payload):
@@ -29,41 +29,37 @@ def read_tensors(path: Path) -> tuple[dict[str, Array], str]:
             raise SpecError(f"{path}: damaged safetensors file ({error}); copy it again") from error
         return {name: np.asarray(array, np.float32) for name, array in tensors.items()}, "safetensors"
     if payload[:4] == b"PK\x03\x04" or payload[:1] == b"\x80":
-        return _read_pytorch(path), "PyTorch checkpoint"
+        return _read_pytorch(path), "PyTorch file"
     raise SpecError(
-        f"{path}: neither safetensors nor a PyTorch checkpoint (starts with {payload[:8]!r}); "
+        f"{path}: neither a safetensors nor a PyTorch file (starts with {payload[:8]!r}); "
         f"expected one of those, a TF.js model.json, a web bundle folder or an ONNX file of meshnet-export"
     )
 
 
 def _is_safetensors(payload: bytes) -> bool:
-    """Eight bytes of header length, then a JSON object."""
+    """Whether the bytes start with a header length (8 bytes) and a JSON object."""
     return payload[8:9] == b"{" and int.from_bytes(payload[:8], "little") < 100_000_000
 
 
 def _read_pytorch(path: Path) -> dict[str, Array]:
     try:
-        import torch  # heavy, and only pickles need it
+        import torch  # slow to import, and only PyTorch files need it
     except ImportError as error:
-        raise SpecError(
-            f"{path}: a PyTorch checkpoint; reading it needs torch: pip install 'meshnet[export]'"
-        ) from error
+        raise SpecError(f"{path}: a PyTorch file; reading it needs torch: pip install 'meshnet[export]'") from error
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise SpecError(
-            f"{path}: this pickle needs code to be run to be read, which is refused; "
+            f"{path}: reading this pickle would run code, which is refused; "
             f"save the state_dict alone: torch.save(model.state_dict(), FILE)"
         ) from error
     except (RuntimeError, EOFError) as error:
-        raise SpecError(f"{path}: damaged PyTorch checkpoint ({str(error).splitlines()[0]}); copy it again") from error
+        raise SpecError(f"{path}: damaged PyTorch file ({str(error).splitlines()[0]}); copy it again") from error
     state = content
     if isinstance(content, dict):
         inner = [content[key] for key in _STATE_DICTS if isinstance(content.get(key), dict)]
         if len(inner) > 1:
-            raise SpecError(
-                f"{path}: several of {', '.join(_STATE_DICTS)} are in this checkpoint; save one of them alone"
-            )
+            raise SpecError(f"{path}: several of {', '.join(_STATE_DICTS)} are in this file; save one of them alone")
         state = inner[0] if inner else content
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise SpecError(

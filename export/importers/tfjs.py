@@ -1,4 +1,4 @@
-"""TF.js layers models (`model.json` + `.bin`): brainchop's published folders and our own exports."""
+"""Read TF.js layers models (`model.json` and `.bin`): brainchop's published folders and this project's exports."""
 
 from __future__ import annotations
 
@@ -14,29 +14,30 @@ from export.importers.source import Array, Convolution, Norm, Source, check_chai
 from export.importers.tfjs_weights import read_weights
 from meshnet.model.spec import FORMAT, Activation, BatchNorm, GroupNorm, ModelSpec, NoNorm, SpecError, parse_spec
 
-#: Suffix by which brainchop marks a convolution that its runner follows by a per-channel norm.
+#: Suffix of a convolution's name after which brainchop's runner applies a per-channel norm.
 NORM_SUFFIX = "_gn"
-#: The eps of that norm, which brainchop's runner fixes.
+#: The eps of that norm, fixed in brainchop's runner.
 NORM_EPS = 1e-5
 
-#: TF.js's activations that a ModelSpec can name; its `gelu` is the exact erf form.
+#: Activations of TF.js that a ModelSpec supports; TF.js's `gelu` is the exact erf form.
 _ACTIVATIONS: Mapping[str, Activation] = {"relu": "relu", "elu": "elu", "gelu": "gelu", "gelu_new": "gelu_tanh"}
 
 
 def is_tfjs(content: object) -> bool:
+    """Whether the content of a `model.json` is a TF.js layers model."""
     return isinstance(content, dict) and "modelTopology" in content
 
 
 def read_tfjs(path: Path) -> Source:
-    """Read `model.json`, its shards, and `colormap.json` beside it where there is one.
+    """Read `model.json`, its shards, and `colormap.json` beside it if it exists.
 
-    Raises SpecError for what a MeshNet cannot express, naming the layer, and for missing or truncated
+    Raises SpecError, which names the layer, for everything that a MeshNet can't express, and for missing or truncated
     shards.
     """
     content = read_json(path)
-    blocks = _read_blocks(path, content)
+    layers = _read_layers(path, content)
     tensors = read_weights(path, content)
-    convolutions = tuple(_convolution(path, block, tensors) for block in blocks)
+    convolutions = tuple(_convolution(path, layer, tensors) for layer in layers)
     if tensors:
         raise SpecError(f"{path}: weights {sorted(tensors)[:4]} belong to no layer; model.json and .bin do not fit")
     check_chain(str(path), convolutions)
@@ -46,20 +47,20 @@ def read_tfjs(path: Path) -> Source:
         where=str(path),
         kind="TF.js layers model",
         convolutions=convolutions,
-        dilations=tuple(block.dilation for block in blocks[:-1]),
-        activation=_activation(path, blocks),
-        norm=_norm(path, blocks),
+        dilations=tuple(layer.dilation for layer in layers[:-1]),
+        activation=_activation(path, layers),
+        norm=_norm(path, layers),
         labels=read_labels(colormap) if colormap.exists() else None,
         labels_file=colormap.name if colormap.exists() else None,
         spec=_own_spec(path, content),
     )
-    if any(block.dropout for block in blocks):
+    if any(layer.dropout for layer in layers):
         source = source.with_notes("Dropout layers do nothing at inference and are left out")
     return source
 
 
-class _Block:
-    """A Conv3D layer and what follows it up to the next one."""
+class _Layer:
+    """One layer of the network: a Conv3D of Keras and the Keras layers after it, up to the next Conv3D."""
 
     def __init__(self, config: Mapping[str, Any], dilation: int) -> None:
         self.name = str(config["name"])
@@ -70,44 +71,45 @@ class _Block:
         self.dropout = False
 
 
-def _read_blocks(path: Path, content: Any) -> list[_Block]:
-    layers = _chain(path, content)
-    shape = layers[0]["config"].get("batch_input_shape") or layers[0]["config"].get("batch_shape")
+def _read_layers(path: Path, content: Any) -> list[_Layer]:
+    keras_layers = _chain(path, content)
+    first = keras_layers[0]["config"]
+    shape = first.get("batch_input_shape") or first.get("batch_shape")
     if not isinstance(shape, list) or len(shape) != 5 or any(n not in (None, 256) for n in shape[1:4]):
         raise SpecError(f"{path}: input shape {shape}; expected [null, 256, 256, 256, channels], a whole volume")
-    blocks: list[_Block] = []
-    for layer in layers:
-        kind, config = layer["class_name"], layer["config"]
+    layers: list[_Layer] = []
+    for keras_layer in keras_layers:
+        kind, config = keras_layer["class_name"], keras_layer["config"]
         where = f"{path}: layer {config.get('name')!r}"
         if kind == "InputLayer":
             continue
         if kind == "Conv3D":
-            blocks.append(_Block(config, _check_convolution(where, config)))
+            layers.append(_Layer(config, _check_convolution(where, config)))
             continue
-        if not blocks:
+        if not layers:
             raise SpecError(f"{where}: {kind} comes before any convolution; it cannot be folded into one")
-        block = blocks[-1]
+        layer = layers[-1]
         if kind == "BatchNormalization":
-            if block.batch_norm is not None or block.activation != "linear":
+            if layer.batch_norm is not None or layer.activation != "linear":
                 raise SpecError(f"{where}: BatchNormalization does not follow a convolution directly; cannot be folded")
             if config.get("axis", -1) not in (-1, 4, [4], [-1]):
                 raise SpecError(f"{where}: axis {config['axis']}; expected the channel axis (-1 or 4)")
-            block.batch_norm = config
+            layer.batch_norm = config
         elif kind == "Activation":
-            if block.activation != "linear":
-                raise SpecError(f"{where}: a second activation after {block.name!r}; a MeshNet layer has one")
-            block.activation = str(config.get("activation"))
+            if layer.activation != "linear":
+                raise SpecError(f"{where}: a second activation after {layer.name!r}; a MeshNet layer has one")
+            layer.activation = str(config.get("activation"))
         elif kind in ("Dropout", "SpatialDropout3D"):
-            block.dropout = True
+            layer.dropout = True
         else:
             raise SpecError(
                 f"{where}: {kind} is not part of a MeshNet; supported are Conv3D, BatchNormalization, Activation"
             )
-    return blocks
+    return layers
 
 
 def _chain(path: Path, content: Any) -> list[dict[str, Any]]:
-    """Layers in order. Raises SpecError unless each takes exactly the output of the one before."""
+    """The Keras layers in order. Raises SpecError unless each takes exactly the output of the one before."""
     try:
         model = content["modelTopology"].get("model_config", content["modelTopology"])
         config = model["config"]
@@ -132,7 +134,7 @@ def _chain(path: Path, content: Any) -> list[dict[str, Any]]:
 
 
 def _check_convolution(where: str, config: Mapping[str, Any]) -> int:
-    """The dilation. Raises SpecError for whatever else a MeshNet convolution cannot have."""
+    """The dilation of a Conv3D. Raises SpecError for parameters that a MeshNet convolution can't have."""
     kernel = _one_number(where, "kernel_size", config.get("kernel_size"))
     dilation = _one_number(where, "dilation_rate", config.get("dilation_rate", 1))
     stride = _one_number(where, "strides", config.get("strides", 1))
@@ -155,8 +157,8 @@ def _one_number(where: str, what: str, value: Any) -> int:
     return int(values.pop())
 
 
-def _convolution(path: Path, block: _Block, tensors: dict[str, Array]) -> Convolution:
-    """Take the block's tensors out of `tensors`, in PyTorch's axis order."""
+def _convolution(path: Path, layer: _Layer, tensors: dict[str, Array]) -> Convolution:
+    """Take the layer's tensors out of `tensors`, in PyTorch's axis order."""
 
     def take(name: str) -> Array:
         try:
@@ -164,56 +166,56 @@ def _convolution(path: Path, block: _Block, tensors: dict[str, Array]) -> Convol
         except KeyError as error:
             raise SpecError(f"{path}: weight {name!r} is missing from the weights manifest") from error
 
-    kernel = take(f"{block.name}/kernel")
+    kernel = take(f"{layer.name}/kernel")
     if kernel.ndim != 5:
-        raise SpecError(f"{path}: {block.name}/kernel has shape {kernel.shape}, expected [k, k, k, in, out]")
+        raise SpecError(f"{path}: {layer.name}/kernel has shape {kernel.shape}, expected [k, k, k, in, out]")
     norm = None
-    if block.batch_norm is not None:
-        name, channels = block.batch_norm["name"], kernel.shape[4]
+    if layer.batch_norm is not None:
+        name, channels = layer.batch_norm["name"], kernel.shape[4]
         norm = {
-            # Keras leaves out scale or offset on request; they are then 1 and 0.
-            "weight": take(f"{name}/gamma") if block.batch_norm.get("scale", True) else np.ones(channels, np.float32),
-            "bias": take(f"{name}/beta") if block.batch_norm.get("center", True) else np.zeros(channels, np.float32),
+            # Keras can omit scale or offset; they are then 1 and 0.
+            "weight": take(f"{name}/gamma") if layer.batch_norm.get("scale", True) else np.ones(channels, np.float32),
+            "bias": take(f"{name}/beta") if layer.batch_norm.get("center", True) else np.zeros(channels, np.float32),
             "running_mean": take(f"{name}/moving_mean"),
             "running_var": take(f"{name}/moving_variance"),
         }
     weight = np.ascontiguousarray(kernel.transpose(4, 3, 0, 1, 2))
-    return Convolution(block.name, weight, take(f"{block.name}/bias") if block.bias else None, norm)
+    return Convolution(layer.name, weight, take(f"{layer.name}/bias") if layer.bias else None, norm)
 
 
-def _activation(path: Path, blocks: list[_Block]) -> Activation:
-    if blocks[-1].activation != "linear":
+def _activation(path: Path, layers: list[_Layer]) -> Activation:
+    if layers[-1].activation != "linear":
         raise SpecError(
-            f"{path}: {blocks[-1].activation!r} after the classifier {blocks[-1].name!r}; expected plain logits"
+            f"{path}: {layers[-1].activation!r} after the classifier {layers[-1].name!r}; expected plain logits"
         )
-    for block in blocks[:-1]:
-        if block.activation not in _ACTIVATIONS:
+    for layer in layers[:-1]:
+        if layer.activation not in _ACTIVATIONS:
             known = ", ".join(_ACTIVATIONS)
-            raise SpecError(f"{path}: unknown activation {block.activation!r} after {block.name!r}; supported: {known}")
-        if block.activation != blocks[0].activation:
+            raise SpecError(f"{path}: unknown activation {layer.activation!r} after {layer.name!r}; supported: {known}")
+        if layer.activation != layers[0].activation:
             raise SpecError(
-                f"{path}: mixed activations: {block.activation!r} after {block.name!r}, {blocks[0].activation!r} before"
+                f"{path}: mixed activations: {layer.activation!r} after {layer.name!r}, {layers[0].activation!r} before"
             )
-    return _ACTIVATIONS[blocks[0].activation]
+    return _ACTIVATIONS[layers[0].activation]
 
 
-def _norm(path: Path, blocks: list[_Block]) -> Norm:
-    hidden = blocks[:-1]
+def _norm(path: Path, layers: list[_Layer]) -> Norm:
+    hidden = layers[:-1]
     found: list[Norm] = []
-    for block in blocks:
-        suffixed = block.name.endswith(NORM_SUFFIX)
-        if suffixed and block.batch_norm is not None:
-            raise SpecError(f"{path}: {block.name!r} has both the {NORM_SUFFIX} norm and a BatchNormalization")
-        if block.batch_norm is not None:
-            found.append(BatchNorm(eps=float(block.batch_norm.get("epsilon", 1e-3))))
+    for layer in layers:
+        suffixed = layer.name.endswith(NORM_SUFFIX)
+        if suffixed and layer.batch_norm is not None:
+            raise SpecError(f"{path}: {layer.name!r} has both the {NORM_SUFFIX} norm and a BatchNormalization")
+        if layer.batch_norm is not None:
+            found.append(BatchNorm(eps=float(layer.batch_norm.get("epsilon", 1e-3))))
         else:
             found.append(GroupNorm(affine=False, eps=NORM_EPS) if suffixed else NoNorm())
     if found[-1] != NoNorm():
-        raise SpecError(f"{path}: the classifier {blocks[-1].name!r} has a norm after it; not supported")
-    for block, norm in zip(hidden, found, strict=False):
+        raise SpecError(f"{path}: the classifier {layers[-1].name!r} has a norm after it; not supported")
+    for layer, norm in zip(hidden, found, strict=False):
         if norm != found[0]:
             raise SpecError(
-                f"{path}: mixed norms: {hidden[0].name!r} and {block.name!r} differ; all layers must be alike"
+                f"{path}: mixed norms: {hidden[0].name!r} and {layer.name!r} differ; all layers must be alike"
             )
     return found[0]
 

@@ -1,4 +1,4 @@
-"""The binary shards of a TF.js model."""
+"""Read the binary weight shards of a TF.js model."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from meshnet.model.spec import SpecError
 
 
 def read_weights(path: Path, content: Any) -> dict[str, Array]:
-    """Tensors by name from the shards that `weightsManifest` lists beside `path` (`model.json`).
+    """Tensors float32 by name, from the shards that the `weightsManifest` of `path` (`model.json`) lists.
 
-    float32, or float32 that the converter stored as float16. Raises SpecError where a shard is missing,
-    the bytes do not add up, or the encoding is another one.
+    They may be stored as float16. Raises SpecError if a shard is missing, its length differs from the manifest, or the
+    encoding is another one.
     """
     tensors: dict[str, Array] = {}
     try:

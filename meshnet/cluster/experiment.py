@@ -1,8 +1,8 @@
-"""`meshnet-experiment --data FOLDER -o RUNS --models meshnet26,segresnet`: folds x restarts x models, on Ray.
+"""`meshnet-experiment --data FOLDER -o RUNS --models meshnet26,segresnet`: models x folds x restarts, trained on Ray.
 
-Every run is a `meshnet-train` of its own in `RUNS/MODEL/foldF-restartR`. Finished runs are skipped, half-done ones
-resumed; a run whose worker is lost is started again from where it was saved. `RUNS/experiment.csv` says how each
-went, and a failed run's folder holds the traceback in `error.txt`; the same command tries it again.
+`RUNS/MODEL/foldF-restartR` is the run folder of each, as meshnet-train writes it. Finished runs are skipped and
+half-done ones resumed; a run whose worker is lost continues from its last saved step. `RUNS/experiment.csv` lists the
+outcome of every run. The folder of a failed run holds the traceback in `error.txt`; the same command tries it again.
 """
 
 from __future__ import annotations
@@ -39,8 +39,11 @@ _SET_BY_THE_EXPERIMENT = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one run went. state: finished, skipped (finished before) or failed; seconds: of this command;
-    reason: of a failure, one line."""
+    """The outcome of one run.
+
+    state: `finished`, `skipped` (finished earlier) or `failed`; empty before the run. seconds: that this command took
+    for it. reason: of a failure, one line.
+    """
 
     model: str
     fold: int
@@ -73,8 +76,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def plan(models: Sequence[str], folds: Sequence[int], restarts: Sequence[int], out: Path) -> list[Outcome]:
-    """The runs of an experiment: every model on every fold, restart by restart, so that a first full table is
-    there as early as possible."""
+    """The runs of an experiment in their order: every model on every fold, one restart after the other.
+
+    A full table of the first restart is complete as early as possible.
+    """
     return [
         Outcome(model, fold, restart, str(out / model / f"fold{fold}-restart{restart}"))
         for restart in restarts
@@ -84,11 +89,11 @@ def plan(models: Sequence[str], folds: Sequence[int], restarts: Sequence[int], o
 
 
 def run_all(runs: Sequence[tuple[Outcome, TrainConfig]], share: Share, retries: int) -> list[Outcome]:
-    """Train all on the Ray that was started. retries: how often a run whose worker is lost is tried again."""
+    """Train all runs on the connected Ray. retries: per run, after a lost worker."""
     import ray
     from ray.exceptions import RayError
 
-    # max_calls: a process of its own for every run, so that none inherits the memory of another
+    # max_calls: a new process for every run, so that its memory is free when it ends
     remote: Any = ray.remote(num_cpus=share.cpus, num_gpus=share.gpus, max_retries=retries, max_calls=1)(_run)
     pending = {remote.remote(run, config): run for run, config in runs}
     outcomes: list[Outcome] = []
@@ -98,7 +103,7 @@ def run_all(runs: Sequence[tuple[Outcome, TrainConfig]], share: Share, retries: 
             run = pending.pop(ready[0])
             try:
                 outcome: Outcome = ray.get(ready[0])
-            except RayError as error:  # the worker was lost more often than it may be
+            except RayError as error:  # lost more than `retries` times
                 outcome = replace(run, state="failed", reason=f"worker lost: {_last_line(str(error))}")
             outcomes.append(outcome)
             if outcome.state == "failed":
@@ -108,7 +113,7 @@ def run_all(runs: Sequence[tuple[Outcome, TrainConfig]], share: Share, retries: 
 
 
 def _run(run: Outcome, config: TrainConfig) -> Outcome:
-    """One run, in a Ray worker. Whatever goes wrong is this run's failure and not the experiment's."""
+    """One run, in a Ray worker. Every error is the failure of this run; the experiment continues."""
     began = time.monotonic()
     trace = Path(run.folder) / "error.txt"
     try:
@@ -123,7 +128,7 @@ def _run(run: Outcome, config: TrainConfig) -> Outcome:
 
 
 def _config(run: Outcome, overrides: Sequence[str], data: Path, threads: int) -> TrainConfig:
-    """The configuration of a run; everything that can be checked beforehand is. Raises ConfigError, CohortError."""
+    """The checked settings of a run, data included. Raises ConfigError or CohortError."""
     for override in overrides:
         key = override.lstrip("+~").partition("=")[0]
         if key in _SET_BY_THE_EXPERIMENT:
@@ -139,7 +144,7 @@ def _config(run: Outcome, overrides: Sequence[str], data: Path, threads: int) ->
 
 
 def _state_before(run: Outcome, config: TrainConfig) -> Outcome:
-    """`skipped` for a finished run, `failed` for a folder of other settings, no state for what is left to do."""
+    """The run as `skipped` where it is finished, as `failed` where its folder holds other settings, else unchanged."""
     folder = Path(run.folder)
     try:
         check_same_run(folder, config)
@@ -149,7 +154,7 @@ def _state_before(run: Outcome, config: TrainConfig) -> Outcome:
 
 
 def _finish(out: Path, outcomes: Sequence[Outcome]) -> int:
-    """Write `experiment.csv` (lines of other runs in it are kept), say how it went; the command's exit code."""
+    """Write `experiment.csv`, keeping the lines of other runs, and print a summary; returns the exit code."""
     out.mkdir(parents=True, exist_ok=True)
     table = out / "experiment.csv"
     lines: list[dict[str, Any]] = [asdict(o) for o in outcomes]

@@ -1,4 +1,4 @@
-"""Starting or joining Ray, the same way for every command that spreads work over it."""
+"""Starts or joins Ray, for every command that distributes work over it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from meshnet.train.config import ConfigError
 
-#: Read by Ray when it is imported or started: no telemetry, no metrics for a dashboard that does not run; workers
-#: keep the directory the command was started in, so that relative paths in overrides mean what they say, and its
-#: priority, so that training does not starve beside anything else (Ray's default is a niceness of 15).
+#: Environment variables that Ray reads at import or start: no telemetry, and no metrics, as no dashboard runs. Workers
+#: keep the working directory of the command, so that relative paths in overrides are valid, and its priority (Ray's
+#: default is a niceness of 15, with which training would get little time beside other processes).
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_enable_metrics_collection": "0",
@@ -24,14 +24,14 @@ _ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Share:
-    """What each piece of work (a run, a trial) is given of Ray's resources. gpus: fractions share one."""
+    """Ray's resources for one piece of work (a run or a trial). gpus: a fraction shares a GPU."""
 
     cpus: int
     gpus: float
 
 
 def add_ray_options(parser: argparse.ArgumentParser, piece: str) -> None:
-    """The options that `start_ray` reads; piece: what the command spreads over Ray, `run` or `trial`."""
+    """Add the options that `start_ray` reads. piece: name of one piece of work, `run` or `trial`."""
     parser.set_defaults(piece=piece)
     parser.add_argument(
         f"--cpus-per-{piece}",
@@ -59,9 +59,9 @@ def add_ray_options(parser: argparse.ArgumentParser, piece: str) -> None:
 
 @contextmanager
 def start_ray(options: argparse.Namespace) -> Iterator[Share]:
-    """Join or start Ray as the options of `add_ray_options` say; left or stopped at the end.
+    """Join or start Ray according to the options of `add_ray_options`; leave or stop it at the end.
 
-    Raises ConfigError where no cluster answers, or where no piece of work could ever be placed.
+    Raises ConfigError where no cluster answers, or where Ray has too few resources for one piece of work.
     """
     with _connected(options.ray_address, options.cpus):
         gpus = _one_gpu_where_there_is_one() if options.gpus_each is None else options.gpus_each
@@ -79,7 +79,7 @@ def _connected(address: str, cpus: int) -> Iterator[None]:
 
     try:
         with warnings.catch_warnings():
-            # a tip on what a later Ray will do with CUDA_VISIBLE_DEVICES
+            # Ray announces a change in its use of CUDA_VISIBLE_DEVICES
             warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
             if address:
                 ray.init(address=address, log_to_driver=False)
@@ -101,7 +101,7 @@ def _one_gpu_where_there_is_one() -> int:
 
 
 def _check_resources(share: Share, piece: str) -> None:
-    """Raise ConfigError where no piece of work could ever be placed: Ray itself would wait for ever."""
+    """Raise ConfigError where Ray has too few resources for one piece of work: Ray itself would wait without end."""
     import ray
 
     have = ray.cluster_resources()

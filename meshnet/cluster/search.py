@@ -1,4 +1,4 @@
-"""A hyper-parameter search as plain data: what is searched, at which rungs, and what comes out.
+"""A hyper-parameter search as plain data: searched keys, rungs, trials and the files with the result.
 
 `meshnet.cluster.tune` runs it.
 """
@@ -18,7 +18,7 @@ from meshnet.train.config import ConfigError, compose_config
 from meshnet.train.networks import build_network
 from meshnet.train.sources import open_source
 
-#: The outer fold whose training set is searched on: the paper's first, counted from 0.
+#: The search uses the training set of this outer fold: the paper's first, counted from 0.
 OUTER_FOLD = 0
 
 #: Overrides drawn for each trial, unless the command line fixes them. `loss.class_weights` is drawn as the
@@ -30,8 +30,11 @@ _SET_BY_THE_SEARCH = ("data", "data.folder", "data.source", "data.inner_fold", "
 
 @dataclass(frozen=True)
 class Search:
-    """data, out: folders. fixed: overrides that every trial shares. min_epochs, max_epochs: the first and the last
-    rung; between them, epochs grow by `reduction`, and one trial in `reduction` goes on."""
+    """The settings of a search.
+
+    data, out: folders. fixed: overrides that all trials share. min_epochs, max_epochs: the first and the last rung; at
+    each rung one trial in `reduction` continues, to `reduction` times the epochs.
+    """
 
     data: Path
     out: Path
@@ -60,8 +63,11 @@ class Search:
 
 @dataclass(frozen=True)
 class Trial:
-    """A configuration that was tried; epochs and mean validation Dice of the last rung it reached; failure:
-    empty where it came to its end or was stopped for a low score."""
+    """One trial of a search.
+
+    epochs, dice: of the last rung that it reached; dice is the mean validation Dice. failure: one line; empty where the
+    trial finished or was stopped for a low score.
+    """
 
     id: str
     epochs: int
@@ -71,7 +77,7 @@ class Trial:
 
 
 def check_search(search: Search) -> None:
-    """Raise ConfigError or CohortError for what would make every trial fail, before any worker starts."""
+    """Raise ConfigError or CohortError for settings with which every trial would fail, before any worker starts."""
     if not 1 <= search.min_epochs <= search.max_epochs:
         raise ConfigError(
             f"--min-epochs {search.min_epochs}, --max-epochs {search.max_epochs}: expected 1 <= min <= max"
@@ -97,7 +103,7 @@ def check_search(search: Search) -> None:
 
 
 def run_overrides(search: Search, trial: str, drawn: Mapping[str, Any], inner: int) -> list[str]:
-    """The training run of a trial on one inner fold, as overrides of meshnet-train."""
+    """Overrides of meshnet-train for the run of a trial on one inner fold."""
     return [
         *search.fixed,
         *drawn_overrides(drawn),
@@ -110,7 +116,7 @@ def run_overrides(search: Search, trial: str, drawn: Mapping[str, Any], inner: i
 
 
 def drawn_overrides(drawn: Mapping[str, Any]) -> tuple[str, ...]:
-    """Drawn values by key, as overrides: six digits, so that the file says exactly what was trained."""
+    """Drawn values by key as overrides, with six digits: the run trains with exactly the numbers in the file."""
     return tuple(
         f"{key}=[{value:.6g},1.0]" if key == "loss.class_weights" else f"{key}={value:.6g}"
         for key, value in drawn.items()
@@ -123,7 +129,7 @@ def key_of(override: str) -> str:
 
 
 def check_same_search(search: Search) -> None:
-    """Remember what was asked for; raise ConfigError where the folder holds a search that was asked for otherwise."""
+    """Write the settings to `search.json`; raise ConfigError where the folder holds a search with other settings."""
     path = search.out / "search.json"
     wanted = json.loads(json.dumps({k: v for k, v in asdict(search).items() if k != "out"}, default=str))
     if path.is_file():
@@ -137,12 +143,12 @@ def check_same_search(search: Search) -> None:
 
 
 def ranked(trials: Sequence[Trial]) -> list[Trial]:
-    """The best first. A score after more epochs outranks any after fewer: those were stopped for being lower."""
+    """The best first. A score after more epochs ranks before any after fewer, which was stopped for being lower."""
     return sorted(trials, key=lambda t: (bool(t.failure), -t.epochs, -t.dice))
 
 
 def write_trials(path: Path, trials: Sequence[Trial]) -> None:
-    """All trials as CSV."""
+    """Write all trials as CSV."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["trial", "epochs", "dice", "failure", "overrides"])
@@ -150,7 +156,7 @@ def write_trials(path: Path, trials: Sequence[Trial]) -> None:
 
 
 def write_best(path: Path, search: Search, best: Trial) -> None:
-    """The winner as overrides, one a line, for `meshnet-train @FILE`."""
+    """Write the best trial as overrides, one per line, for `meshnet-train @FILE`."""
     folds = ", ".join(map(str, search.inner_folds))
     about = [
         f"# meshnet-tune: trial {best.id}, best of {search.trials}; mean validation Dice {best.dice:.4f}",

@@ -1,9 +1,9 @@
 """`meshnet-tune --data FOLDER -o OUT`: the paper's hyper-parameter search, with Ray Tune and ASHA.
 
-Every trial trains one configuration on the inner folds of the first outer fold (`fold=0`, whose test cases are
-never seen) up to the next rung of epochs, reports the mean validation Dice there, and is stopped by ASHA
-or goes on. OUT holds `best.txt` (overrides that `meshnet-train @OUT/best.txt` takes), `trials.csv`, `trials/`
-(one training run per trial and inner fold) and `ray/` (Ray's own record). The same command resumes a search.
+Every trial trains one configuration on the inner folds of the first outer fold (`fold=0`; its test cases are not read)
+up to the next rung of epochs and reports the mean validation Dice; ASHA then stops or continues it. OUT holds
+`best.txt` (overrides for `meshnet-train @OUT/best.txt`), `trials.csv`, `trials/` (one training run per trial and inner
+fold) and `ray/` (files of Ray). The same command resumes a search.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from meshnet.cohort.bids import CohortError
 from meshnet.train.config import ConfigError, compose_config
 from meshnet.train.loop import train
 
-#: How often a trial is started again whose worker was lost.
+#: Restarts of a trial after a lost worker.
 _RETRIES = 3
 
 
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run_search(search: Search, share: Share, concurrent: int) -> list[Trial]:
-    """Run (or resume) all trials on the Ray that was started; returns them, the best first."""
+    """Start or resume all trials on the connected Ray; returns them, the best first."""
     from ray import tune
 
     def trial(drawn: dict[str, Any]) -> None:
@@ -79,9 +79,9 @@ def run_search(search: Search, share: Share, concurrent: int) -> list[Trial]:
 
 
 def run_trial(search: Search, trial: str, drawn: Mapping[str, Any], threads: int) -> None:
-    """One trial, in a Ray worker: to each rung on every inner fold in turn, then the mean is reported.
+    """One trial, in a Ray worker: train to each rung on every inner fold, and report the mean of the scores.
 
-    What an earlier, lost worker had trained is taken up where it was saved.
+    Runs of a lost worker continue from their last saved step.
     """
     from ray import tune
 
@@ -92,13 +92,13 @@ def run_trial(search: Search, trial: str, drawn: Mapping[str, Any], threads: int
             try:
                 progress = train(config, command=f"meshnet-tune, trial {trial}", until_epoch=epochs)
                 scores[f"dice_{inner}"] = progress.score or 0.0
-            except FloatingPointError:  # diverged: the worst score, not a failure
+            except FloatingPointError:  # diverged: scored 0, so that ASHA stops the trial
                 scores[f"dice_{inner}"] = 0.0
         tune.report({"epochs": epochs, "dice": sum(scores.values()) / len(scores), **scores})
 
 
 def space(search: Search) -> dict[str, Any]:
-    """The paper's search space, without what is fixed."""
+    """The paper's search space, without the keys that an override fixes."""
     from ray import tune
 
     paper = {
@@ -123,7 +123,7 @@ def _new_tuner(search: Search, trainable: Any, concurrent: int) -> Any:
             metric="dice",
             mode="max",
             num_samples=search.trials,
-            reuse_actors=True,  # a new process for each trial would spend seconds on importing
+            reuse_actors=True,  # a new process for each trial would need seconds for imports
             search_alg=BasicVariantGenerator(max_concurrent=concurrent, random_state=search.seed),
             scheduler=ASHAScheduler(
                 time_attr="epochs",
@@ -142,7 +142,7 @@ def _new_tuner(search: Search, trainable: Any, concurrent: int) -> Any:
 
 
 def _trial(result: Any) -> Trial:
-    """One of Ray's results."""
+    """A Trial from a result of Ray."""
     metrics = result.metrics or {}
     lines = [line.strip() for line in str(result.error or "").splitlines() if line.strip()]
     return Trial(
@@ -155,7 +155,7 @@ def _trial(result: Any) -> Trial:
 
 
 def _finish(search: Search, trials: Sequence[Trial]) -> int:
-    """Write `trials.csv` and `best.txt`, say how it went; the command's exit code."""
+    """Write `trials.csv` and `best.txt` and print a summary; returns the exit code."""
     write_trials(search.out / "trials.csv", trials)
     failed = [t for t in trials if t.failure]
     for t in failed:
@@ -194,7 +194,7 @@ def _parser() -> argparse.ArgumentParser:
         "--reduction-factor",
         type=int,
         default=2,
-        help="one trial in so many goes on at each rung, which is so many times longer (default %(default)s)",
+        help="at each rung one trial in N continues, to N times the epochs (default %(default)s)",
     )
     parser.add_argument("--inner-folds", default="0,1,2", help="inner folds a trial is scored on (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the drawn configurations (default %(default)s)")

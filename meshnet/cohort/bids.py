@@ -1,4 +1,4 @@
-"""Which scans and masks a data set holds: ARC's BIDS layout, or a plain folder of pairs."""
+"""Find the scans and masks of a data set: ARC's BIDS layout, or a plain folder of pairs."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-#: The paper's cohort: T2w SPACE, with and without two-fold acceleration.
+#: BIDS `acq` labels of the paper's cohort: T2w SPACE with and without two-fold acceleration.
 SPACE = ("spc3p2", "spc3")
 
 _SUFFIXES = (".nii.gz", ".nii")
 
 
 class CohortError(ValueError):
-    """A folder that holds no usable data set; the message says what was looked for."""
+    """A data set or prepared folder that can't be used. The message names the folder and the expected content."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One scan with its mask. `name` is unique in the data set and a valid file name."""
+    """One scan with its mask. name: unique in the data set and a valid file name."""
 
     name: str
     subject: str
@@ -41,8 +41,8 @@ class Excluded:
 def find_bids(root: Path, acquisitions: Collection[str]) -> tuple[list[Case], list[Excluded]]:
     """T2w scans of a BIDS data set with masks under `derivatives/lesion_masks`.
 
-    Every T2w scan ends up in one of the two lists. `acquisitions`: wanted `acq` labels, empty for all.
-    Raises CohortError where there is no T2w scan at all.
+    Every T2w scan is in one of the two lists. acquisitions: the `acq` labels to use; empty: all. Raises CohortError if
+    the data set has no T2w scan.
     """
     images = [p for p in sorted(root.glob("sub-*/**/anat/*_T2w.nii*")) if p.name.endswith(_SUFFIXES)]
     if not images:
@@ -71,7 +71,10 @@ def find_bids(root: Path, acquisitions: Collection[str]) -> tuple[list[Case], li
 
 
 def find_pairs(root: Path) -> tuple[list[Case], list[Excluded]]:
-    """`NAME.nii.gz` with `NAME_mask.nii.gz` beside it; every image is its own subject."""
+    """Images `NAME.nii.gz` with `NAME_mask.nii.gz` beside them; every image counts as a subject.
+
+    Raises CohortError if the folder has no image.
+    """
     files = [p for p in sorted(root.iterdir()) if p.name.endswith(_SUFFIXES)]
     images = [p for p in files if not _stem(p).endswith("_mask")]
     if not images:

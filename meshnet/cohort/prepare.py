@@ -1,8 +1,8 @@
-"""`meshnet-prepare DATASET OUT`: a data set once conformed, indexed and split, ready for training.
+"""`meshnet-prepare DATASET OUT`: conforms, indexes and splits a data set for training.
 
-OUT holds `volumes/NAME_image.nii.gz` and `_labels.nii.gz` (uint8, one conformed grid each),
-`index.csv` (one row per case with its folds), `excluded.csv` (every case left out, with its reason)
-and `prepared.json` (the settings). Running it again does only what is missing.
+OUT gets `volumes/NAME_image.nii.gz` and `NAME_labels.nii.gz` (uint8, on the conformed grid), `index.csv` (one row per
+case with its folds), `excluded.csv` (every case left out, with the reason) and `prepared.json` (the settings). A second
+run prepares only the missing cases.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from meshnet.scan.scan_grid import resample_labels
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides the content of a prepared folder."""
+    """Settings that determine the content of a prepared folder. size: voxels along each axis; seed: of the folds."""
 
     size: int
     voxel_size_mm: float
@@ -42,7 +42,8 @@ class Settings:
 
 @dataclass(frozen=True)
 class Row:
-    """One case of `index.csv`. Files are relative to the folder; inner folds are -1 where it is tested."""
+    """One case of `index.csv`. image, labels: paths relative to the folder. inner_fold_N: inner fold within the
+    training set of outer fold N, -1 if outer fold N tests the case."""
 
     name: str
     subject: str
@@ -60,7 +61,7 @@ class Row:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; 0 on success, 2 where the data set can't be used."""
+    """Command line. Exit code 0; 2 if the data set can't be used."""
     parser = _parser()
     args = parser.parse_args(arguments)
     acquisitions = [] if args.acq == "all" else args.acq.split(",")
@@ -83,11 +84,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def prepare(
     cases: Sequence[Case], out: Path, settings: Settings, *, bounds: Sequence[int] | None = None, workers: int = 1
 ) -> tuple[list[Row], list[Excluded]]:
-    """Conform every case, deal folds, write the index; returns its rows and the cases that can't be used.
+    """Conform every case, deal the folds, write the index; returns its rows and the cases that were left out.
 
-    bounds: upper volumes of three lesion quartiles (voxels); None takes those of the data. Raises
-    CohortError where the folder was prepared with other settings, too few cases are left, or a case
-    that is indexed already would be tested in another outer fold than runs were trained for.
+    bounds: upper bounds (voxels) of the first three lesion-volume quartiles; None: those of the data. Raises
+    CohortError if the folder was prepared with other settings, if too few cases are left, or if an indexed case would
+    move to another outer fold.
     """
     _check_settings(out, settings)
     (out / "volumes").mkdir(parents=True, exist_ok=True)
@@ -110,7 +111,7 @@ def prepare(
 
 
 def read_index(folder: Path) -> list[Row]:
-    """Rows of a prepared folder. Raises CohortError where it isn't one."""
+    """Rows of a prepared folder. Raises CohortError if it has no index."""
     path = folder / "index.csv"
     if not path.is_file():
         raise CohortError(f"{folder}: no index.csv; expected a folder written by meshnet-prepare")
@@ -122,7 +123,7 @@ def read_index(folder: Path) -> list[Row]:
 
 
 def read_grid(folder: Path) -> tuple[int, float]:
-    """Voxels along each axis and voxel size in mm of a prepared folder. Raises CohortError where it says neither."""
+    """Voxels along each axis and voxel size in mm of a prepared folder. Raises CohortError if they can't be read."""
     path = folder / "prepared.json"
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
@@ -156,7 +157,7 @@ def _index(cases: Sequence[Case], voxels: dict[str, int], bounds: Sequence[int],
 
 
 def _prepare_case(job: tuple[Case, Path, Settings]) -> int | str:
-    """Lesion voxels on the conformed grid, or the reason why the case can't be used."""
+    """Number of lesion voxels on the conformed grid, or the reason why the case can't be used."""
     case, out, settings = job
     done = out / "volumes" / f"{case.name}.json"
     stamp = {"image": _stamp(case.image), "mask": _stamp(case.mask)}
@@ -185,13 +186,14 @@ def _prepare_case(job: tuple[Case, Path, Settings]) -> int | str:
 
 
 def _scan_and_lesion(case: Case) -> tuple[Scan, NDArray[np.uint8]]:
-    """The scan and its lesion {0, 1} on the same grid. Raises ScanError where they don't fit together."""
+    """The scan, and its lesion as 0 and 1 on the same grid. Raises ScanError if the grids differ or the mask is
+    empty."""
     scan = read_scan(case.image)
     mask, affine = read_labels(case.mask)
     if scan.data.shape != mask.shape:
-        raise ScanError(f"{case.mask}: the mask's grid is {mask.shape}, the scan's {scan.data.shape}")
+        raise ScanError(f"{case.mask}: the mask's grid has shape {mask.shape}, the scan's {scan.data.shape}")
     if np.abs(scan.affine_vox2ras - affine).max() > AFFINE_TOLERANCE_MM:
-        raise ScanError(f"{case.mask}: the affine differs from the scan's, the mask lies elsewhere")
+        raise ScanError(f"{case.mask}: its affine differs from the scan's; expected a mask on the scan's grid")
     lesion = (mask > 0).astype(np.uint8)
     if not lesion.any():
         raise ScanError(f"{case.mask}: the lesion mask is empty")
@@ -204,7 +206,7 @@ def _stamp(path: Path) -> list[int]:
 
 
 def _check_settings(out: Path, settings: Settings) -> None:
-    """A folder belongs to one grid and one seed: mixing them would go unnoticed."""
+    """Raise CohortError if the folder was prepared with another grid or seed: a mixture would go unnoticed."""
     path = out / "prepared.json"
     wanted = asdict(settings)
     if path.is_file() and (stored := json.loads(path.read_text())) != wanted:
@@ -212,7 +214,10 @@ def _check_settings(out: Path, settings: Settings) -> None:
 
 
 def _keep_settings(out: Path, settings: Settings) -> None:
-    """Just before the first volume is written, by whichever process comes first: a call that fails binds nothing."""
+    """Write prepared.json if it is missing.
+
+    Called by any process just before it writes a volume, so that a call that writes none leaves no settings behind.
+    """
     path = out / "prepared.json"
     if not path.is_file():
         partial = path.with_suffix(f".partial{os.getpid()}")
@@ -221,7 +226,7 @@ def _keep_settings(out: Path, settings: Settings) -> None:
 
 
 def _check_folds(out: Path, rows: Sequence[Row]) -> None:
-    """Runs trained on this folder are evaluated on the outer folds of its index: no case may change its own."""
+    """Raise CohortError if an indexed case would change its outer fold, on which runs of this folder are evaluated."""
     if not (out / "index.csv").is_file():
         return
     before = {row.name: row.outer_fold for row in read_index(out)}
@@ -275,8 +280,8 @@ def _parser() -> argparse.ArgumentParser:
         "--quartiles",
         choices=("paper", "own"),
         default="own",
-        help="lesion volumes that fold strata are cut at: the data's own quartiles, or those printed in the paper",
+        help="lesion volumes that separate the strata of the folds: the data's quartiles, or those of the paper",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the folds (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the folds (default 0)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
     return parser

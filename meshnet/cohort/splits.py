@@ -1,6 +1,6 @@
-"""Nested cross-validation folds: stratified, grouped by subject, the same for the same seed for ever.
+"""Folds of the nested cross-validation: stratified, grouped by subject, determined by the seed.
 
-Dealt by hand rather than by scikit-learn, whose shuffling may change between versions: a fold must not.
+Does not use scikit-learn, because its shuffling may change between versions and a fold must never change.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ import numpy as np
 OUTER_FOLDS = 3
 INNER_FOLDS = 3
 
-#: Upper bounds of the first three lesion-volume quartiles of the paper's cohort, voxels of 1 mm^3.
+#: Upper bounds of the first three lesion-volume quartiles of the paper's cohort, in voxels of 1 mm^3.
 PAPER_QUARTILES = (33619, 67891, 128314)
 
 
 def own_quartiles(lesion_voxels: Sequence[int]) -> tuple[int, int, int]:
-    """Upper bounds of the first three quartiles of these lesions (linear interpolation, rounded up)."""
+    """Upper bounds (voxels) of the first three quartiles of these lesions: linear interpolation, rounded up."""
     bounds = np.ceil(np.quantile(np.asarray(lesion_voxels), (0.25, 0.5, 0.75))).astype(int)
     return int(bounds[0]), int(bounds[1]), int(bounds[2])
 
 
 def quartile(lesion_voxels: int, bounds: Sequence[int]) -> int:
-    """0..3: in which of the intervals (.., b0], (b0, b1], (b1, b2], (b2, ..) the volume lies."""
+    """0 to 3: the interval (.., b0], (b0, b1], (b1, b2] or (b2, ..) that contains the volume."""
     return sum(lesion_voxels > bound for bound in bounds)
 
 
 def deal_folds(subjects: Sequence[str], strata: Sequence[str], folds: int, seed: int) -> list[int]:
-    """Fold 0..folds-1 of each row; all rows of one subject get one fold.
+    """The fold, 0 to folds - 1, of each row; all rows of a subject get the same fold.
 
-    A subject's stratum is that of its first row. Strata are dealt one after the other like cards,
-    each shuffled, so that every fold gets an equal share of each stratum to within one subject, and
-    an equal share of all subjects to within one. Raises ValueError for fewer subjects than folds.
+    A subject's stratum is that of its first row. The subjects, shuffled within each stratum and stratum after stratum,
+    are dealt to the folds in turn. So the folds' shares of a stratum, and of all subjects, differ by at most one
+    subject. Raises ValueError for fewer subjects than folds.
     """
     stratum_of: dict[str, str] = {}
     for subject, stratum in zip(subjects, strata, strict=True):
@@ -50,8 +50,8 @@ def deal_folds(subjects: Sequence[str], strata: Sequence[str], folds: int, seed:
 
 
 def nested_folds(subjects: Sequence[str], strata: Sequence[str], seed: int) -> tuple[list[int], list[list[int]]]:
-    """`(outer, inner)`: outer[row] is the fold in which the row is tested; inner[f][row] its inner fold
-    within the training set of outer fold f, -1 where it is tested there."""
+    """`(outer, inner)`: outer[row] is the outer fold that tests the row; inner[f][row] is its inner fold within the
+    training set of outer fold f, or -1 if f tests it."""
     outer = deal_folds(subjects, strata, OUTER_FOLDS, seed)
     inner = []
     for fold in range(OUTER_FOLDS):

@@ -1,6 +1,7 @@
-"""`meshnet-predict`: scans in, label volumes on the scans' own grids out.
+"""`meshnet-predict`: segments scans and writes one label file per scan.
 
-Per scan: read, conform, reorder, normalise, network, argmax, back (docs/conform.md), save, measure.
+Steps per scan (docs/conform.md): read, conform, reorder the axes, normalise, run the network with argmax, resample the
+labels to the scan's own grid, save, measure.
 """
 
 from __future__ import annotations
@@ -19,10 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from meshnet.infer.kernel.library import KernelMissingError, load_kernel
-from meshnet.infer.kernel.run import run_native
-from meshnet.model.checkpoint import Weights, load_checkpoint
-from meshnet.model.graph import build_graph
+from meshnet.infer.backends import BACKENDS, Network, fastest_backend, open_network
+from meshnet.model.checkpoint import load_checkpoint
 from meshnet.model.shipped import find_model
 from meshnet.model.spec import Label, ModelSpec, SpecError
 from meshnet.scan.conform import Conformed, conform, conformed_affine
@@ -34,26 +33,23 @@ from meshnet.scan.scan_grid import label_counts, resample_labels, volume_ml
 from meshnet.scan.scan_paths import find_scans, location, output_names
 from meshnet.scan.scan_stream import ScanError
 
-#: A normalised image float32 [D, H, W] to labels uint8 [D, H, W]; calls its argument after each step.
-Network = Callable[[NDArray[np.float32], Callable[[], object]], NDArray[np.uint8]]
-
 CSV_COLUMNS = ("scan", "model", "label", "name", "voxels", "volume_ml", "output")
 
-#: Exit code of a batch that Ctrl-C ended, as shells have it.
+#: Exit code after Ctrl-C: 128 + SIGINT, as in shells.
 INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Labels of one scan on both grids; volumes are measured on the scan's own."""
+    """Labels of one scan on both grids."""
 
-    labels_native: NDArray[np.uint8]
-    labels_conformed: NDArray[np.uint8]
-    conformed: Conformed
+    labels_native: NDArray[np.uint8]  #: [i, j, k] on the scan's own grid; volumes are measured here
+    labels_conformed: NDArray[np.uint8]  #: [i, j, k] on the conformed grid, LIA
+    conformed: Conformed  #: the image that the network saw, before reordering and normalisation
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point. Exit code 0; 1 where a scan failed; 2 where nothing could be started; 130 after Ctrl-C."""
+    """Command line. Exit code 0; 1 if a scan failed; 2 if the run could not start; 130 after Ctrl-C."""
     args = _parser().parse_args(argv)
     try:
         spec, weights = load_checkpoint(find_model(args.model))
@@ -64,58 +60,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         network, steps = open_network(spec, weights, backend=backend, threads=args.threads)
         if labels:
             files = "label file" if len(labels) == 1 else "label files"
-            print(f"{len(labels)} {files} left out, the first is {labels[0]}; name one to have it segmented")
+            print(f"{len(labels)} {files} left out, the first is {labels[0]}; name a file to segment it anyway")
         return _predict_all(args, spec, list(zip(scans, outputs, strict=True)), network, steps)
     except (SpecError, ScanError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
 
-def open_network(spec: ModelSpec, weights: Weights, *, backend: str, threads: int) -> tuple[Network, int]:
-    """The model ready to run on `backend`, and how many steps of progress it reports.
-
-    Raises SpecError where the backend is not there.
-    """
-    graph = build_graph(spec, weights)
-    if backend == "native":
-        try:
-            kernel = load_kernel()
-        except KernelMissingError as error:
-            raise SpecError(f"--backend native: {error}; or use --backend onnx") from error
-        blocks = len(graph.layers) - 1  # the classifier is computed with the last
-        return lambda image, step: run_native(kernel, graph, image, threads=threads, on_layer=step), blocks
-    if backend == "torch":
-        try:
-            from meshnet.infer.run_torch import run_torch
-        except ModuleNotFoundError as error:
-            raise SpecError(
-                f"--backend torch: {error.name} is not installed; pip install 'meshnet[export]', or use --backend onnx"
-            ) from error
-        return lambda image, step: run_torch(graph, image, threads=threads, on_layer=step), len(graph.layers)
-    from meshnet.infer.run_onnx import open_session, run_onnx
-
-    session = open_session(spec, weights, threads=threads)
-
-    def run(image: NDArray[np.float32], step: Callable[[], object]) -> NDArray[np.uint8]:
-        labels = run_onnx(session, image)
-        step()
-        return labels
-
-    return run, 1
-
-
-def fastest_backend() -> str:
-    """`native` runs every model faster than the others do; where it can't run, `onnx`, with the reason printed."""
-    try:
-        print(f"backend: native, {load_kernel().cpu}")
-    except KernelMissingError as error:
-        print(f"backend: onnx; native is faster, but {error}")
-        return "onnx"
-    return "native"
-
-
 def predict(scan: Scan, spec: ModelSpec, network: Network, *, step: Callable[[], object] = lambda: None) -> Prediction:
-    """Segment one scan. Raises ScanError where it can't be conformed or normalised."""
+    """Segment one scan; `step` is called after each step of progress.
+
+    Raises ScanError if the scan can't be conformed or normalised.
+    """
     conformed = conform(scan, size=spec.input.size[0], voxel_size_mm=spec.input.voxel_size_mm)
     step()
     try:
@@ -123,17 +79,17 @@ def predict(scan: Scan, spec: ModelSpec, network: Network, *, step: Callable[[],
     except ValueError as error:
         raise ScanError(f"{scan.where}: {error}") from error
     labels = reorient(network(image, step), start=spec.input.orientation, end=CONFORMED)
-    native = resample_labels(labels, conformed.affine_vox2ras, scan.affine_vox2ras, scan.data.shape)
+    labels_native = resample_labels(labels, conformed.affine_vox2ras, scan.affine_vox2ras, scan.data.shape)
     step()
-    return Prediction(native, labels, conformed)
+    return Prediction(labels_native, labels, conformed)
 
 
 def _predict_all(
     args: argparse.Namespace, spec: ModelSpec, jobs: list[tuple[Path, Path]], network: Network, steps: int
 ) -> int:
-    """One scan after the other; a failing one is reported and doesn't stop the others, Ctrl-C does."""
+    """Segment scan by scan. A failing scan is reported and the next one is taken; Ctrl-C ends the run."""
     done = failed = 0
-    steps_per_scan = steps + 3  # conform, network, back to native, save
+    steps_per_scan = steps + 3  # conform, the network's steps, resample to the scan's grid, save
     with ExitStack() as stack:
         bar = stack.enter_context(tqdm(total=len(jobs) * steps_per_scan, unit="step", disable=args.quiet))
         table = _open_table(stack, args.csv) if args.csv else None
@@ -148,14 +104,14 @@ def _predict_all(
                 except (ScanError, OSError, MemoryError) as error:
                     failed += 1
                     bar.write(f"error: {str(error) or f'{path}: not enough memory'}", file=sys.stderr)
-                except Exception as error:  # one scan's surprise must not cost the others their turn
+                except Exception as error:  # an unforeseen error in one scan must not stop the others
                     failed += 1
                     bar.write(f"error: {path}: {type(error).__name__}: {error}; please report it", file=sys.stderr)
                 else:
                     volumes = measure(spec, scan, prediction)
                     if table is not None:
                         rows = [(path, spec.id, x.index, x.name, n, f"{ml:.4f}", output) for x, n, ml in volumes]
-                        table.writerows(rows)  # in one go: an interrupted scan has all its rows or none
+                        table.writerows(rows)  # in one call, so that an interrupted scan has all its rows or none
                     done += 1
                     bar.write(f"{path} -> {output}")
                     for label, voxels, ml in volumes:
@@ -170,7 +126,7 @@ def _predict_all(
 
 
 def _grid(scan: Scan, spec: ModelSpec, space: str) -> tuple[NDArray[np.float64], tuple[int, ...]]:
-    """Affine [4, 4] (mm) and shape of the labels that will be saved."""
+    """Affine [4, 4] (voxel to RAS, mm) and shape of the labels that will be saved."""
     if space == "native":
         return scan.affine_vox2ras, scan.data.shape
     size, mm = spec.input.size, spec.input.voxel_size_mm
@@ -187,14 +143,14 @@ def _save(output: Path, scan: Scan, prediction: Prediction, space: str) -> None:
 
 
 def measure(spec: ModelSpec, scan: Scan, prediction: Prediction) -> list[tuple[Label, int, float]]:
-    """Each label with its voxels and its volume in mL, both on the scan's own grid."""
+    """`(label, voxels, volume_ml)` of each label, counted on the scan's own grid."""
     counts = label_counts(prediction.labels_native, spec.architecture.classes)
     return [(label, n, volume_ml(n, scan.affine_vox2ras)) for label, n in zip(spec.labels, counts, strict=True)]
 
 
 def _open_table(stack: ExitStack, path: Path) -> Any:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Line-buffered: what is done stays, should a later scan be interrupted.
+    # Line-buffered, so that finished rows are on disk if a later scan is interrupted.
     table = csv.writer(stack.enter_context(path.open("w", newline="", encoding="utf-8", buffering=1)))
     table.writerow(CSV_COLUMNS)
     return table
@@ -228,10 +184,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="meshnet-predict",
         description="Segment brain scans with a MeshNet model. For research, not for diagnosis.",
-        epilog="Results are OUT/<scan>_<model id>.nii.gz (uint8 labels), with --frame N <scan>_frameN_<model id>, and "
-        "with --space conformed _conformed at the end; scans of the same name from different folders get the folders' "
-        "names in front. Results of an earlier run are replaced. Exit code: 0, or 1 where a scan failed (the others "
-        "are still done), or 2 where nothing could be started, or 130 where Ctrl-C ended the run.",
+        epilog="Results are OUT/<scan>_<model id>.nii.gz (uint8 labels); --frame N adds _frameN after the scan's name, "
+        "--space conformed adds _conformed at the end; scans of the same name from different folders are prefixed with "
+        "the folders' names. Results of an earlier run are replaced. Exit code: 0; 1 if a scan failed (the others "
+        "are still done); 2 if the run could not start; 130 if Ctrl-C ended it.",
     )
     parser.add_argument(
         "model", metavar="MODEL_DIR", type=Path, help="folder of model.json and weights, or a known id like t2-lesion"
@@ -252,9 +208,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--backend",
-        choices=("native", "onnx", "torch"),
-        help="what runs the network, on the CPU: the site's own kernel compiled for this machine, ONNX Runtime, or "
-        "PyTorch (default: native, and onnx where there is no kernel; which one, and why, is printed)",
+        choices=BACKENDS,
+        help="cpu: the site's own kernel compiled for this machine; onnx: ONNX Runtime; torch: PyTorch; all on the "
+        "CPU (default: cpu, or onnx if there is no kernel; the choice and its reason are printed)",
     )
     parser.add_argument(
         "--csv",
@@ -282,10 +238,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _thread_count(text: str) -> int:
-    """Far more threads than cores wait for each other longer than they compute."""
+    """A thread count from 1 to twice the cores (at least 64). More threads would only wait for each other."""
     value, most = int(text), max(64, 2 * _cores())
     if not 1 <= value <= most:
-        raise argparse.ArgumentTypeError(f"expected 1 to {most} threads (here are {_cores()} cores), got {value}")
+        raise argparse.ArgumentTypeError(f"expected 1 to {most} threads ({_cores()} cores), got {value}")
     return value
 
 

@@ -1,4 +1,4 @@
-"""Run a model with ONNX Runtime on the CPU, from the ONNX graph our exporter makes of it, in memory."""
+"""Run a model with ONNX Runtime on the CPU, from the ONNX graph of `meshnet.model.onnx`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from meshnet.model.spec import ModelSpec
 def open_session(
     spec: ModelSpec, weights: Mapping[str, NDArray[np.float32]], *, threads: int
 ) -> onnxruntime.InferenceSession:
-    """An ONNX Runtime session of the model; `threads` CPU threads."""
+    """An ONNX Runtime session of the model with `threads` CPU threads."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     payload = to_onnx(spec, weights).SerializeToString()
@@ -23,6 +23,6 @@ def open_session(
 
 
 def run_onnx(session: onnxruntime.InferenceSession, image: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Labels uint8 [D, H, W] of a normalised image float32 [D, H, W]."""
+    """Labels uint8 [D, H, W] of a normalised image float32 [D, H, W]; the lowest class wins a tie."""
     labels: NDArray[np.uint8] = session.run(["labels"], {"image": image[None, None]})[0][0]
     return labels

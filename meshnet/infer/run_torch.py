@@ -1,11 +1,10 @@
 """Run a layer graph with PyTorch on the CPU, one layer at a time.
 
-Memory order, said once: activations are [D, H, W, channels], channels fastest, which PyTorch knows as
-channels_last_3d; its CPU convolution is two to three times faster so. Only a layer's input and output
-exist at full size, and each convolution works on slabs of planes with a halo of `dilation` planes: the
-CPU kernels copy their operands into a blocked layout, which for whole 256^3 volumes of 26 channels
-would double the memory. A naive whole-volume run is `meshnet.model.network.model_from(...)(image)`; the two
-agree to rounding.
+Memory order: activations are [D, H, W, channels], channels fastest (PyTorch's channels_last_3d), in which its CPU
+convolution is two to three times faster. Only the input and the output of one layer exist at full size. Each
+convolution works on slabs of planes with a halo of `dilation` planes, because PyTorch's CPU kernels copy their operands
+into another layout, which for a whole 256^3 volume of 26 channels would double the memory. The plain network,
+`meshnet.model.network.model_from(...)(image)`, gives the same result to rounding.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from torch.nn import functional
 
 from meshnet.model.graph import Graph, InstanceNorm, Layer
 
-#: Planes (along D) worked on at once.
+#: Planes (along D) of a slab.
 SLAB = 16
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -34,9 +33,9 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 def run_torch(
     graph: Graph, image: NDArray[np.float32], *, threads: int, on_layer: Callable[[], object] = lambda: None
 ) -> NDArray[np.uint8]:
-    """Labels uint8 [D, H, W] of a normalised image float32 [D, H, W].
+    """Labels uint8 [D, H, W] of a normalised image float32 [D, H, W]; the lowest class wins a tie.
 
-    `on_layer` is called after each layer. The lowest class wins a tie.
+    `on_layer` is called after each layer, the classifier included.
     """
     torch.set_num_threads(threads)
     with torch.inference_mode():
@@ -56,7 +55,7 @@ def run_torch(
 
 
 def _convolve(layer: Layer, x: Tensor) -> Tensor:
-    """[D, H, W, in] to [D, H, W, out]."""
+    """The layer's convolution, slab by slab: [D, H, W, in] to [D, H, W, out]."""
     bias, d = torch.from_numpy(layer.bias), layer.dilation
     weight = torch.from_numpy(layer.weight).to(memory_format=torch.channels_last_3d)
     pad = d * (layer.kernel_size - 1) // 2
@@ -65,7 +64,7 @@ def _convolve(layer: Layer, x: Tensor) -> Tensor:
     for start in range(0, depth, SLAB):
         stop = min(depth, start + SLAB)
         low, high = max(0, start - pad), min(depth, stop + pad)
-        # Beyond the volume's ends the halo is zeros, as the convolution's own padding is.
+        # Outside the volume the halo is zero, like the convolution's padding.
         slab = functional.pad(x[low:high], (0, 0, 0, 0, 0, 0, pad - (start - low), pad - (high - stop)))
         y = functional.conv3d(slab.permute(3, 0, 1, 2)[None], weight, bias, padding=(0, pad, pad), dilation=d)
         out[start:stop] = y[0].permute(1, 2, 3, 0)
@@ -75,7 +74,7 @@ def _convolve(layer: Layer, x: Tensor) -> Tensor:
 def _norm_scale_offset(norm: InstanceNorm, x: Tensor) -> tuple[Tensor, Tensor]:
     """Scale [channels] and offsets [2, channels] with `norm(x) = (x - offsets[0]) * scale + offsets[1]`.
 
-    Statistics in float64: float32 sums of 16.7 million voxels drift.
+    The statistics are float64, because float32 sums of 16.7 million voxels lose precision.
     """
     voxels = x[..., 0].numel()
     mean = sum((slab.double().sum((0, 1, 2)) for slab in torch.split(x, SLAB)), torch.zeros(x.shape[3])) / voxels
@@ -88,7 +87,7 @@ def _norm_scale_offset(norm: InstanceNorm, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _classify(layer: Layer, x: Tensor) -> Tensor:
-    """1x1x1 classifier and argmax, plane by plane, so that logits never exist at full size."""
+    """Classifier (1x1x1) and argmax, plane by plane, so that logits never exist at full size."""
     weight, bias = torch.from_numpy(layer.weight[:, :, 0, 0, 0]), torch.from_numpy(layer.bias)
     labels = torch.empty(tuple(x.shape[:3]), dtype=torch.uint8)
     for z in range(x.shape[0]):

@@ -1,9 +1,9 @@
-"""`python -m meshnet.lab.bench_train` (`make bench-train`): what a training step costs.
+"""Measure the cost of one training step of each network: `make bench-train`.
 
-One optimiser step of every network of the paper's table on a random volume: seconds, peak memory, and GFLOP/s.
-Each measurement has a process of its own, so that its peak memory is its own. Operations of the forward pass
-are counted while it runs (`torch.utils.flop_counter`: convolutions, matrix products and attention; one multiply-add is
-two); the backward pass counts twice that, and checkpointing repeats the forward pass.
+Runs optimiser steps on a random volume and prints seconds, peak memory and GFLOP/s. Each measurement runs in a new
+process, so that its peak memory is that of one network. The operations of the forward pass are counted while it runs
+(`torch.utils.flop_counter`: convolutions, matrix products and attention; a multiply-add is two operations). The
+backward pass counts as two forward passes; activation checkpointing adds one more.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ _GIB = 2**30
 
 
 @dataclass(frozen=True)
-class Case:
-    """What is measured: a step of `model` on one volume of size^3 voxels."""
+class Setup:
+    """One measurement: a training step of `model` on a volume of size^3 voxels."""
 
     model: str
     size: int
     channels_last: bool
-    checkpointing: bool
+    checkpoint_activations: bool
 
     def __str__(self) -> str:
         layout = "channels_last_3d" if self.channels_last else "plain"
-        kept = "checkpointing" if self.checkpointing else "no checkpointing"
-        return f"{self.model:11} {self.size:4}^3  {layout:16}  {kept:16}"
+        activations = "checkpointed" if self.checkpoint_activations else "kept"
+        return f"{self.model:11} {self.size:4}^3  {layout:16}  activations {activations:12}"
 
 
 @dataclass(frozen=True)
 class Cost:
-    """step_s: median of the timed steps. gflop: of one step. peak_bytes: of the process (CPU) or the device."""
+    """step_s: median of the timed steps. gflop: operations of one step. peak_bytes: of the process (CPU) or the GPU."""
 
     step_s: float
     gflop: float
@@ -55,10 +55,10 @@ class Cost:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; 0 when every case was measured, 1 where one was not."""
+    """Command line. Exit code 0; 1 if a measurement failed; 2 for an unknown model."""
     args = _parser().parse_args(arguments)
     if args.one:
-        print(json.dumps(asdict(measure(Case(**json.loads(args.one)), args.device, args.threads, args.steps))))
+        print(json.dumps(asdict(measure(Setup(**json.loads(args.one)), args.device, args.threads, args.steps))))
         return 0
     models = args.models.split(",")
     unknown = set(models) - {*_MESHNETS, "meshnet26", "small", *BASELINES}
@@ -66,46 +66,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"bench_train: --models: unknown {', '.join(sorted(unknown))}", file=sys.stderr)
         return 2
     failed = 0
-    for case in cases(models, args.size, args.baseline_size):
-        cost = _in_own_process(case, args)
+    for setup in setups(models, args.size, args.baseline_size):
+        cost = _in_new_process(setup, args)
         failed += isinstance(cost, str)
-        print(f"{case}  {cost if isinstance(cost, str) else line(cost)}", flush=True)
+        print(f"{setup}  {cost if isinstance(cost, str) else line(cost)}", flush=True)
     return 1 if failed else 0
 
 
-def cases(models: Sequence[str], size: int, baseline_size: int) -> Iterator[Case]:
-    """MeshNets at `size` in both memory layouts, baselines at `baseline_size`, each with and without checkpointing."""
+def setups(models: Sequence[str], size: int, baseline_size: int) -> Iterator[Setup]:
+    """MeshNets at `size` in both memory layouts, baselines at `baseline_size`; each with and without activation
+    checkpointing."""
     for model in models:
-        for checkpointing in (True, False):
+        for checkpoint_activations in (True, False):
             if model in BASELINES:
-                yield Case(model, baseline_size, True, checkpointing)
+                yield Setup(model, baseline_size, True, checkpoint_activations)
             else:
-                yield Case(model, size, True, checkpointing)
-                yield Case(model, size, False, checkpointing)
+                yield Setup(model, size, True, checkpoint_activations)
+                yield Setup(model, size, False, checkpoint_activations)
 
 
 def line(cost: Cost) -> str:
-    """A cost for people."""
+    """The cost as one line of text."""
     return (
         f"{cost.step_s:8.2f} s/step  {cost.peak_bytes / _GIB:6.2f} GiB peak  {cost.gflop:9.1f} GFLOP  "
         f"{cost.gflop / cost.step_s:7.1f} GFLOP/s"
     )
 
 
-def measure(case: Case, device: str, threads: int, steps: int) -> Cost:
-    """Time `steps` optimiser steps after a first one, in which operations are counted; with steps=0 that one
-    is timed itself (first calls cost little beside a step of minutes)."""
+def measure(setup: Setup, device: str, threads: int, steps: int) -> Cost:
+    """Time `steps` optimiser steps after a first one, during which operations are counted.
+
+    With steps=0 the first step is timed: useful where a step takes minutes and the first call's overhead is small.
+    """
     if threads:
         torch.set_num_threads(threads)
     torch.manual_seed(0)
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     config = compose_config(
-        [f"model={case.model}", f"trainer.checkpoint_activations={str(case.checkpointing).lower()}"]
+        [f"model={setup.model}", f"trainer.checkpoint_activations={str(setup.checkpoint_activations).lower()}"]
     )
-    network = build_network(config, (case.size,) * 3).to(place).train()
-    layout = torch.channels_last_3d if case.channels_last else torch.contiguous_format
+    network = build_network(config, (setup.size,) * 3).to(place).train()
+    layout = torch.channels_last_3d if setup.channels_last else torch.contiguous_format
     network = network.to(memory_format=layout)  # type: ignore[call-overload]
-    image = torch.rand(1, 1, case.size, case.size, case.size, device=place).to(memory_format=layout)
+    image = torch.rand(1, 1, setup.size, setup.size, setup.size, device=place).to(memory_format=layout)
     labels = (image[:, 0] > 0.98).long()
     optimizer = torch.optim.AdamW(network.parameters())
 
@@ -129,14 +132,14 @@ def measure(case: Case, device: str, threads: int, steps: int) -> Cost:
         if place.type == "cuda"
         else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     )
-    operations = counter.get_total_flops() * (4 if case.checkpointing else 3)
+    operations = counter.get_total_flops() * (4 if setup.checkpoint_activations else 3)
     return Cost(times[len(times) // 2], operations / 1e9, peak)
 
 
-def _in_own_process(case: Case, args: argparse.Namespace) -> Cost | str:
-    """The cost, or in a few words why there is none."""
-    own = ["--one", json.dumps(asdict(case)), "--threads", str(args.threads), "--steps", str(args.steps)]
-    command = [sys.executable, "-m", "meshnet.lab.bench_train", *own, "--device", args.device]
+def _in_new_process(setup: Setup, args: argparse.Namespace) -> Cost | str:
+    """The cost, or the reason why it could not be measured."""
+    options = ["--one", json.dumps(asdict(setup)), "--threads", str(args.threads), "--steps", str(args.steps)]
+    command = [sys.executable, "-m", "meshnet.lab.bench_train", *options, "--device", args.device]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode < 0:
         return f"not measured: killed by signal {-result.returncode} (out of memory?)"
@@ -147,17 +150,19 @@ def _in_own_process(case: Case, args: argparse.Namespace) -> Cost | str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="make bench-train", description="What a training step costs.")
+    parser = argparse.ArgumentParser(
+        prog="make bench-train", description="Measure the cost of one training step of each network."
+    )
     parser.add_argument(
         "--models",
         default=",".join([*_MESHNETS, *BASELINES]),
-        help="choices of model= of meshnet-train, by commas (default: MeshNet-5, MeshNet-16 and every baseline)",
+        help="values of model= of meshnet-train, by commas (default: MeshNet-5, MeshNet-16 and every baseline)",
     )
     parser.add_argument("--size", type=int, default=256, help="voxels along each axis for MeshNets (default 256)")
-    parser.add_argument("--baseline-size", type=int, default=64, help="the same for baselines (default 64)")
-    parser.add_argument("--steps", type=int, default=1, help="steps timed after a first one; 0: the first (default 1)")
+    parser.add_argument("--baseline-size", type=int, default=64, help="the same for the baselines (default 64)")
+    parser.add_argument("--steps", type=int, default=1, help="steps timed after the first; 0: time that (default 1)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: all cores)")
-    parser.add_argument("--device", default="", help="cpu, cuda, cuda:1 ... (default: cuda where there is one)")
+    parser.add_argument("--device", default="", help="cpu, cuda, cuda:1, ... (default: cuda if there is one)")
     parser.add_argument("--one", default="", help=argparse.SUPPRESS)
     return parser
 

@@ -1,13 +1,14 @@
-"""What our own models are measured on (`meshnet.lab.evaluate_models`): held-out synthetic subjects and real scans.
+"""The cases that `meshnet.lab.evaluate_models` scores models on: held-out synthetic subjects and real scans.
 
-Every case is a scan on the conformed grid (LIA, 1 mm) with the labels to compare with. Loading is put off until a
-case's turn comes, because rendering a whole head takes seconds.
+A case is a scan on the conformed grid (LIA, 1 mm) with its reference labels. `Case.load` reads or renders it on demand,
+because rendering a whole head takes seconds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from enum import IntEnum
 from pathlib import Path
 from typing import Literal
 
@@ -26,15 +27,29 @@ from meshnet.synth.subject import Synthesizer
 Group = Literal["synthetic lesion", "synthetic lesion-free", "Colin27, unseen contrast", "M2265", "t1_crop", "Colin27"]
 Kind = Literal["lesion", "tissue"]
 
-#: [i, j, k] of the LIA grid, 1 mm: a whole head. Air beyond it changes nothing.
+#: [i, j, k] of the LIA grid, 1 mm: a whole head. More air around it changes no result.
 HEAD = Grid((176, 184, 208), 1.0, (0.0, 0.0, -2.0))
 _UNSEEN_FIRST_SEED, _UNSEEN_COUNT = 2_000_005_000, 12
 
 
+class Tissue(IntEnum):
+    """Values of `Volumes.labels` of a tissue case: those of `meshnet.synth` and of the model `tissue`, and `BRAIN`."""
+
+    OUTSIDE = 0
+    CSF = 1
+    GREY = 2
+    WHITE = 3
+    BRAIN = 4  #: brain in a reference that does not separate the tissues
+
+
+#: The reference of t1_crop, from brainchop's 11-channel model: 0 background, 1 white matter, 2 grey matter.
+_FROM_BRAINCHOP = np.array([Tissue.OUTSIDE, Tissue.WHITE, Tissue.GREY], np.uint8)
+
+
 @dataclass(frozen=True)
 class Volumes:
-    """image: uint8 [i, j, k] as conform leaves it. labels: uint8 [i, j, k] to compare with (lesion: 0/1; tissue: 0
-    outside, 1 white, 2 grey, 3 other brain where the reference tells them apart, else 3 for the whole brain)."""
+    """image: uint8 [i, j, k] as conform returns it. labels: uint8 [i, j, k], the reference; lesion cases: 1 in the
+    lesion, else 0; tissue cases: `Tissue`."""
 
     image: NDArray[np.uint8]
     labels: NDArray[np.uint8]
@@ -42,7 +57,7 @@ class Volumes:
 
 @dataclass(frozen=True)
 class Case:
-    """name is unique; kind says which models are asked."""
+    """One scan with its reference. name: unique. kind: the kind of model that is scored on it."""
 
     group: Group
     name: str
@@ -53,7 +68,7 @@ class Case:
 def all_cases(
     held_out: HeldOut, anatomies: Sequence[Anatomy], data: Path, cache: Path, templates: Path = MRICRON_TEMPLATES
 ) -> Iterator[Case]:
-    """Real scans first, then the synthetic ones; what needs files of `data` is left out where they are missing."""
+    """Real scans first, then the synthetic ones. Cases whose files are missing from `data` are left out."""
     yield from real_lesion_cases(data)
     yield from tissue_cases(data, templates)
     lesions = data / "lesions" / "soop"
@@ -66,7 +81,7 @@ def all_cases(
 
 
 def real_lesion_cases(data: Path) -> Iterator[Case]:
-    """M2265 as it is and resampled to an oblique grid, against the published ARC-trained model's lesion."""
+    """Scan M2265, and the same scan on an oblique grid, with the lesion of the published model as reference."""
     for scan, expected in (
         ("M2265_T2w", "M2265_T2w__brainchop_t2_lesion"),
         ("M2265_T2w_regridded", "M2265_T2w_regridded__brainchop_t2_lesion_conformed"),
@@ -77,18 +92,18 @@ def real_lesion_cases(data: Path) -> Iterator[Case]:
 
 
 def tissue_cases(data: Path, templates: Path) -> Iterator[Case]:
-    """brainchop's sample against its 11-channel model (1 white, 2 grey), and Colin27's head against its brain."""
+    """brainchop's sample scan with the labels of its 11-channel model, and Colin27's head with its brain."""
     crop = data / "scans" / "t1_crop.nii.gz", data / "expected" / "t1_crop__brainchop_model11_gw_ae.nii.gz"
     if all(path.is_file() for path in crop):
-        yield Case("t1_crop", "t1_crop", "tissue", lambda: _real(*crop))
+        yield Case("t1_crop", "t1_crop", "tissue", lambda: _real(*crop, codes=_FROM_BRAINCHOP))
     colin = templates / "ch2.nii.gz", templates / "ch2bet.nii.gz"
     if all(path.is_file() for path in colin):
         yield Case("Colin27", "ch2", "tissue", lambda: _colin(*colin))
 
 
 def unseen_contrasts(colin: Anatomy, first_seed: int = _UNSEEN_FIRST_SEED) -> Iterator[Subject]:
-    """Lesion-free T2-like renderings of Colin27 with grey and white matter brighter or darker than training draws
-    (`meshnet.synth.draw`: grey 0.28–0.72 of fluid, white 0.52–0.88 of grey)."""
+    """Lesion-free T2-like renderings of Colin27 whose contrast lies outside the range that training draws from
+    (`meshnet.synth.draw`: grey 0.28 to 0.72 of fluid, white 0.52 to 0.88 of grey)."""
     config = SynthConfig(task="lesion", contrasts={"T2w": 1.0}, lesion_probability=0.0)
     synthesizer = Synthesizer([colin], replace(config, task="tissue"))
     for index in range(_UNSEEN_COUNT):
@@ -102,16 +117,18 @@ def unseen_contrasts(colin: Anatomy, first_seed: int = _UNSEEN_FIRST_SEED) -> It
 
 
 def rendered(subject: Subject, grid: Grid) -> Volumes:
-    """A synthetic subject's image and its labels (lesion: 0/1; tissue: `meshnet.synth.subject`'s classes) on `grid`."""
+    """A synthetic subject's image and labels on `grid`."""
     scan = subject.render(grid)
     return Volumes(np.rint(scan.image * 255).astype(np.uint8), scan.labels)
 
 
-def _real(scan: Path, labels: Path) -> Volumes:
-    conformed = conform(read_scan(scan))
-    return Volumes(conformed.data, np.asarray(read_scan(labels).data).astype(np.uint8))
+def _real(scan: Path, labels: Path, *, codes: NDArray[np.uint8] | None = None) -> Volumes:
+    """A scan, conformed, and its label file on the conformed grid. codes: new value of each label 0, 1, ..."""
+    stored = np.asarray(read_scan(labels).data).astype(np.uint8)
+    return Volumes(conform(read_scan(scan)).data, stored if codes is None else codes[stored])
 
 
 def _colin(head: Path, brain: Path) -> Volumes:
     inside = conform(read_scan(brain)).data > 0
-    return Volumes(conform(read_scan(head)).data, np.where(inside, 3, 0).astype(np.uint8))
+    labels = np.where(inside, Tissue.BRAIN, Tissue.OUTSIDE).astype(np.uint8)
+    return Volumes(conform(read_scan(head)).data, labels)

@@ -1,9 +1,9 @@
-"""`python -m meshnet.lab.evaluate_models`: the table in the README and the model cards, from held-out cases.
+"""Evaluate models on the held-out cases: makes the table of the README and of the model cards.
 
-    python -m meshnet.lab.evaluate_models [--models models .models] [--data ../shared/data] [-o runs/evaluate-models]
+    python -m meshnet.lab.evaluate_models --data FOLDER [--models models .models] [-o runs/evaluate-models]
 
-Scores are kept in OUT/scores.csv by the weights' SHA-256, so that a second call does what is left; OUT/table.md is
-the table, OUT/slices/ a picture of each case of our own models.
+OUT/scores.csv keeps the scores by the weights' SHA-256, so that a second call scores only what is new. OUT/table.md is
+the table; OUT/slices/ has a picture of each case for our own models.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from meshnet.infer.predict import Network, fastest_backend, open_network
-from meshnet.lab.cases import Case, Kind, Volumes, all_cases
+from meshnet.infer.backends import Network, fastest_backend, open_network
+from meshnet.lab.cases import Case, Kind, Tissue, Volumes, all_cases
 from meshnet.lab.held_out import read_held_out
 from meshnet.lab.table import OWN, Row, table
 from meshnet.model.checkpoint import load_checkpoint
@@ -36,15 +36,15 @@ HELD_OUT = Path(__file__).parents[1] / "conf" / "t2-lesion-held-out.json"
 
 @dataclass(frozen=True)
 class Opened:
-    """A model ready to run."""
+    """A model with its network, ready to run."""
 
     spec: ModelSpec
     network: Network
 
 
-#: Which tasks of a ModelSpec are asked which kind of case.
+#: The kind of case for each task of a ModelSpec.
 KIND_OF_TASK: dict[str, Kind] = {"stroke lesion": "lesion", "tissue": "tissue", "brain tissue": "tissue"}
-#: Published models whose agreement is the consensus on M2265.
+#: Published models; the voxels that both mark are the consensus on M2265.
 _PUBLISHED_LESION = ("brainchop-t2-lesion", "arc-meshnet26")
 
 
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--models", type=Path, nargs="+", default=[Path("models"), Path(".models")])
     parser.add_argument("--only", nargs="+", default=[], help="ids of the models to run (default: all that fit)")
     parser.add_argument("--groups", nargs="+", default=[], help="groups of cases to run (default: all)")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of real scans and lesions")
+    parser.add_argument("--data", type=Path, required=True, help="folder of real scans and lesion masks")
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="where prepared templates are kept")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("-o", "--out", type=Path, default=Path("runs/evaluate-models"))
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def open_models(folders: Sequence[Path], only: Sequence[str], threads: int) -> list[Opened]:
-    """Lesion and tissue models of these folders; published ones first, because the consensus needs them."""
+    """The lesion and tissue models in `folders`; published ones first, because the consensus needs their results."""
     backend = fastest_backend()
     found = []
     for path in sorted(p.parent for folder in folders for p in folder.glob("*/model.json")):
@@ -80,21 +80,21 @@ def open_models(folders: Sequence[Path], only: Sequence[str], threads: int) -> l
 
 
 def evaluate(models: Sequence[Opened], cases: Sequence[Case], out: Path) -> list[Row]:
-    """Rows of every model on every case of its kind; those already in `out/scores.csv` are taken from there."""
+    """One row per model and case of its kind; rows found in `out/scores.csv` are reused."""
     out.mkdir(parents=True, exist_ok=True)
     path = out / "scores.csv"
     known = {(r.sha256, r.case): r for r in read_rows(path)}
     rows: list[Row] = []
     for case in tqdm(cases, unit="case", disable=None):
-        asked = [m for m in models if KIND_OF_TASK[m.spec.task] == case.kind]
-        if all((m.spec.weights.sha256, case.name) in known for m in asked):
-            rows.extend(known[m.spec.weights.sha256, case.name] for m in asked)
+        fitting = [m for m in models if KIND_OF_TASK[m.spec.task] == case.kind]
+        if all((m.spec.weights.sha256, case.name) in known for m in fitting):
+            rows.extend(known[m.spec.weights.sha256, case.name] for m in fitting)
             continue
         volumes = case.load()
-        marked: dict[str, NDArray[np.uint8]] = {}
-        for model in asked:
-            predicted = marked[model.spec.id] = run(model, volumes.image)
-            row = score(model.spec, case, volumes, predicted, _consensus(case, marked))
+        predictions: dict[str, NDArray[np.uint8]] = {}
+        for model in fitting:
+            predicted = predictions[model.spec.id] = run(model, volumes.image)
+            row = score(model.spec, case, volumes, predicted, _consensus(case, predictions))
             rows.append(row)
             if (row.sha256, row.case) not in known:
                 _append(path, row)
@@ -117,8 +117,8 @@ def score(
     predicted: NDArray[np.uint8],
     consensus: NDArray[np.bool_] | None = None,
 ) -> Row:
-    """Scores of one prediction (see `Row`). Tissue models are compared by their labels' names: brain is every label
-    but the background, or grey and white together where the reference has those alone."""
+    """Scores of one prediction (see `Row`). A tissue model's classes are found by their names. Brain is every label
+    above 0 if the reference is `Tissue.BRAIN`, else grey and white matter together."""
     nan = float("nan")
     about = (spec.id, spec.weights.sha256, case.group, case.name)
     if case.kind == "lesion":
@@ -126,16 +126,16 @@ def score(
         share = nan if consensus is None else float((ours & consensus).sum() / max(1, consensus.sum()))
         return Row(*about, dice(ours, true), nan, nan, _ml(ours), _ml(true), share)
     grey, white = (named(spec, predicted, word) for word in ("grey", "white"))
-    true_white, true_grey, rest = (volumes.labels == n for n in (1, 2, 3))
-    if rest.any():
+    true_grey, true_white, true_brain = (volumes.labels == t for t in (Tissue.GREY, Tissue.WHITE, Tissue.BRAIN))
+    if true_brain.any():
         brain = predicted > 0
-        return Row(*about, dice(brain, rest), nan, nan, _ml(brain), _ml(rest))
+        return Row(*about, dice(brain, true_brain), nan, nan, _ml(brain), _ml(true_brain))
     both, true = grey | white, true_grey | true_white
     return Row(*about, dice(both, true), dice(grey, true_grey), dice(white, true_white), _ml(both), _ml(true))
 
 
 def named(spec: ModelSpec, predicted: NDArray[np.uint8], word: str) -> NDArray[np.bool_]:
-    """Where the labels are that have `word` in their name."""
+    """Mask of the voxels whose label has `word` in its name."""
     return np.isin(predicted, [label.index for label in spec.labels if word in label.name.lower()])
 
 
@@ -144,15 +144,16 @@ def _ml(mask: NDArray[np.bool_]) -> float:
     return float(mask.sum()) / 1000
 
 
-def _consensus(case: Case, marked: dict[str, NDArray[np.uint8]]) -> NDArray[np.bool_] | None:
-    if case.group != "M2265" or not all(name in marked for name in _PUBLISHED_LESION):
+def _consensus(case: Case, predictions: dict[str, NDArray[np.uint8]]) -> NDArray[np.bool_] | None:
+    """The voxels that both published models mark; None if the case is not M2265 or one of them was not run."""
+    if case.group != "M2265" or not all(name in predictions for name in _PUBLISHED_LESION):
         return None
-    first, second = (marked[name] > 0 for name in _PUBLISHED_LESION)
+    first, second = (predictions[name] > 0 for name in _PUBLISHED_LESION)
     return first & second
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Rows of an earlier call; none where there is no such file."""
+    """Rows of an earlier call; an empty list if the file does not exist."""
     if not path.is_file():
         return []
     text = {"model", "sha256", "group", "case"}
@@ -170,7 +171,7 @@ def _append(path: Path, row: Row) -> None:
 
 
 def _picture(path: Path, volumes: Volumes, predicted: NDArray[np.uint8], row: Row) -> None:
-    """Three axial slices through what is marked: the reference's outline green, the model's red."""
+    """Save three axial slices through the lesion or brain: the reference outlined green, the prediction red."""
     true, ours = volumes.labels > 0, predicted > 0
     per_slice = (true | ours).sum(axis=(0, 2)) + 2 * (true ^ ours).sum(axis=(0, 2))
     middle = int(np.argmax(per_slice)) if per_slice.any() else true.shape[1] // 2

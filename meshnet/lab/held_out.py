@@ -1,4 +1,4 @@
-"""Held-out synthetic subjects: which seeds and lesion masks, frozen in a file before training.
+"""The held-out synthetic subjects: a list of seeds and lesion masks, fixed in a file before training.
 
 `python -m meshnet.lab.held_out --lesions FOLDER -o meshnet/conf/t2-lesion-held-out.json` wrote the committed list.
 Training skips its masks (`data.held_out`); `meshnet.lab.evaluate_models` renders its subjects.
@@ -23,14 +23,15 @@ from meshnet.synth.subject import Synthesizer
 
 _PER_QUARTILE = 15
 _LESION_FREE = 60
-#: Far from every training step's seed and from the validation seeds.
+#: Training with seed 0 takes its seeds from 0 on, validation from 10⁹ on.
 _FIRST_SEED = 2_000_000_000
 _DRAW_SEED = 20_240_517
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """lesions: mask file names, one subject each, seeds in the same order; then seeds without lesion."""
+    """lesions: mask file names, one per subject; lesion_seeds: their seeds, in the same order; lesion_free_seeds: the
+    seeds of subjects without a lesion."""
 
     lesions: tuple[str, ...]
     lesion_seeds: tuple[int, ...]
@@ -38,7 +39,7 @@ class HeldOut:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line: draw the list, 15 masks from each lesion-volume quartile of the paper's cohort."""
+    """Command line: draws 15 masks from each lesion-volume quartile of the paper's cohort and writes the list."""
     parser = argparse.ArgumentParser(prog="python -m meshnet.lab.held_out", description=__doc__)
     parser.add_argument("--lesions", type=Path, required=True, help="folder of lesion masks in MNI space")
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="where packed masks are kept")
@@ -55,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def masks_of_all_sizes(masks: LesionMasks, per_quartile: int, seed: int) -> list[str]:
-    """Names of masks drawn at random, so many of each lesion-volume quartile of the paper's cohort (or all of it)."""
+    """Names of masks drawn at random: `per_quartile` (or all, if there are fewer) from each lesion-volume quartile of
+    the paper's cohort."""
     rng = np.random.default_rng(seed)
     names: list[str] = []
     for index in range(len(PAPER_QUARTILES) + 1):
@@ -65,7 +67,7 @@ def masks_of_all_sizes(masks: LesionMasks, per_quartile: int, seed: int) -> list
 
 
 def read_held_out(path: Path) -> HeldOut:
-    """The frozen list."""
+    """Read the list that `main` wrote."""
     stored = json.loads(path.read_text())
     return HeldOut(*(tuple(stored[key]) for key in ("lesions", "lesion_seeds", "lesion_free_seeds")))
 
@@ -73,7 +75,7 @@ def read_held_out(path: Path) -> HeldOut:
 def held_out_subjects(
     held_out: HeldOut, anatomies: Sequence[Anatomy], lesions: Path, cache: Path
 ) -> Iterator[tuple[str, Subject]]:
-    """`(name, subject)`: every lesion subject, then every lesion-free one, all T2w."""
+    """`(name, subject)`: the subjects with a lesion, then those without, all T2w."""
     masks = load_lesion_masks(lesions, cache, only=held_out.lesions)
     seeds = dict(zip(held_out.lesion_seeds, held_out.lesions, strict=True))
     for subject in lesion_subjects(anatomies, masks, seeds, held_out.lesion_free_seeds):
@@ -83,7 +85,7 @@ def held_out_subjects(
 def lesion_subjects(
     anatomies: Sequence[Anatomy], masks: LesionMasks, mask_of_seed: Mapping[int, str], lesion_free_seeds: Iterable[int]
 ) -> Iterator[Subject]:
-    """T2w subjects of these seeds: each with the mask of that name, then each without a lesion."""
+    """T2w subjects: one per seed of `mask_of_seed`, with that mask; then one per lesion-free seed."""
     config = SynthConfig(task="lesion", contrasts={"T2w": 1.0}, lesion_probability=1.0)
     of_name = {mask.name: mask for mask in masks.masks}
     synthesizer = Synthesizer(anatomies, config, masks)

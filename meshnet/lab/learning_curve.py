@@ -1,6 +1,8 @@
-"""`python -m meshnet.lab.learning_curve RUN... -o curve.png`: loss and validation Dice of one or several runs in a row.
+"""Plot training loss and validation Dice of one or several consecutive runs, for model cards.
 
-For model cards; while a run is on its way, TensorBoard shows the same numbers.
+    python -m meshnet.lab.learning_curve RUN... -o curve.png
+
+During a run, TensorBoard shows the same numbers.
 """
 
 from __future__ import annotations
@@ -16,12 +18,12 @@ from numpy.typing import NDArray
 
 _Numbers = NDArray[np.float64]
 
-#: Steps over which the loss is averaged: single steps are single subjects.
+#: Rows of log.csv over which the loss is averaged (25 rows of 10 steps); the loss of one step is that of one subject.
 _WINDOW = 25
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line."""
+    """Command line; writes the figure."""
     parser = argparse.ArgumentParser(prog="python -m meshnet.lab.learning_curve", description=__doc__)
     parser.add_argument("runs", type=Path, nargs="+", help="folders of meshnet-train, in the order they were run")
     parser.add_argument("-o", "--out", type=Path, required=True, help="picture to write (.png, .svg)")
@@ -30,8 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def learning_curve(runs: Sequence[Path]) -> Figure:
-    """Loss (averaged over 250 steps) and validation Dice against steps, runs one after the other. Raises
-    FileNotFoundError where a run has no log."""
+    """Loss (averaged over `_WINDOW` rows) and validation Dice against steps, run after run on one axis.
+
+    Raises FileNotFoundError if a run has no log.
+    """
     figure = Figure(figsize=(7, 3), layout="constrained")
     loss_axes = figure.subplots()
     dice_axes = loss_axes.twinx()
@@ -53,7 +57,7 @@ def learning_curve(runs: Sequence[Path]) -> Figure:
 
 
 def _read(path: Path) -> tuple[_Numbers, _Numbers, _Numbers, _Numbers]:
-    """Steps with their loss, and validated steps with their Dice."""
+    """Columns of log.csv: steps, their loss, validated steps, their Dice."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no log; expected a folder written by meshnet-train")
     with path.open(newline="") as file:

@@ -1,7 +1,7 @@
-"""Writes the site's sample scans: `python -m meshnet.lab.make_sample --lesions FOLDER -o static/public/sample`.
+"""Write the site's sample scans: `python -m meshnet.lab.make_sample --lesions FOLDER -o static/public/sample`.
 
-`sample_T1w.nii.gz` is a healthy head, `sample_T2w.nii.gz` one with an old stroke lesion. Both are
-synthetic: ICBM152's brain in Colin27's head, rendered by `meshnet.synth.subject`, so that they can be shipped.
+`sample_T1w.nii.gz` is a healthy head, `sample_T2w.nii.gz` a head with an old stroke lesion. Both are synthetic, so that
+they can be shipped: ICBM152's brain in Colin27's head, rendered by `meshnet.synth`.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from meshnet.synth.subject import Synthesizer
 
 #: [i, j, k] of the LIA grid, 1 mm: a whole head.
 _GRID = Grid((180, 188, 216), 1.0, (0.0, 0.0, -4.0))
-#: Grey levels are multiples of this, so that the file stays small.
+#: Grey levels are rounded to multiples of this to keep the file small.
 _GREY_STEP = 5
 _T1W_SEED, _T2W_SEED = 7, 23
 _MASK = "bwsrsub-1014_lesion.nii.gz"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line."""
+    """Command line; writes both samples."""
     parser = argparse.ArgumentParser(prog="python -m meshnet.lab.make_sample", description=__doc__)
     parser.add_argument("--lesions", type=Path, required=True, help="folder of lesion masks in MNI space")
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="where prepared templates are kept")
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _save(path: Path, image: NDArray[np.uint8]) -> None:
-    """A gzipped NIfTI-1, LIA, 1 mm; the same bytes for the same voxels."""
+    """Write a gzipped NIfTI-1, LIA, 1 mm. The bytes depend on the voxels alone."""
     affine = np.array([[-1, 0, 0, 90], [0, 0, 1, -126], [0, -1, 0, 98], [0, 0, 0, 1]], float)
     volume = nib.Nifti1Image(image, affine)
     volume.header.set_xyzt_units("mm")

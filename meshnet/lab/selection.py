@@ -1,12 +1,13 @@
-"""Heads to choose a state of training by, or a threshold: neither held out nor seen in training.
+"""`meshnet-select`: scores states of a run, or thresholds, to select one of them.
 
-    meshnet-select runs/A/last runs/B/last models/t2-lesion [--thresholds 0.5 0.73]
+    meshnet-select --lesions FOLDER runs/A/last runs/B/last models/t2-lesion [--thresholds 0.5 0.73]
     meshnet-select --task tissue runs/C/last models/tissue
 
-A threshold comes on top of the one that a model may have in its biases (`meshnet-finish`). A choice made on held-out
-subjects would be no measure of the choice any more; so these have other seeds, and lesions of masks that training may
-draw, in heads that it never does. Lesion networks are asked on voxels of 2 mm, where most of them are trained (a
-refined one is taken back to its coarse form, exactly), tissue networks on voxels of 1 mm.
+The synthetic heads scored here are neither held out nor used in training, so that the held-out subjects still measure
+the selected state. They have seeds that no other step uses; their lesions come from masks that training may draw.
+A threshold is added to the one that `meshnet-finish` may have put into the biases. Lesion networks run on voxels of
+2 mm, on which most of them are trained (a refined network is converted back to its coarse form, exactly), tissue
+networks on voxels of 1 mm.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from meshnet.infer.predict import fastest_backend, open_network
-from meshnet.lab.cases import HEAD, Volumes, rendered, unseen_contrasts
+from meshnet.infer.backends import fastest_backend, open_network
+from meshnet.lab.cases import HEAD, Tissue, Volumes, rendered, unseen_contrasts
 from meshnet.lab.evaluate_models import HELD_OUT, KIND_OF_TASK, Opened, named, run
 from meshnet.lab.held_out import lesion_subjects, masks_of_all_sizes, read_held_out
 from meshnet.model.checkpoint import Weights, load_checkpoint
@@ -36,18 +37,18 @@ from meshnet.synth.lesion import LesionMasks, load_lesion_masks
 from meshnet.synth.render import Subject
 from meshnet.synth.subject import Synthesizer
 
-#: Between the seeds of validation subjects (10⁹) and of held-out ones (2 · 10⁹); a thousand for each kind of head.
+#: Between the seeds of validation subjects (10⁹) and of held-out ones (2 · 10⁹); each kind of head has 1000 seeds.
 _FIRST_SEED = 1_700_000_000
 _DRAW_SEED = 77
 _PER_QUARTILE, _HEALTHY = 15, 60
-#: The head of `meshnet.lab.cases` on voxels of 2 mm.
+#: `meshnet.lab.cases.HEAD` with voxels of 2 mm.
 _COARSE = Grid((88, 92, 104), 2.0, (0.0, 0.0, -2.0))
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One state on one head. dice: of lesions one value, of tissues those of the brain (grey and white together), grey
-    and white."""
+    """One state on one head. dice: of the lesion, or of brain (grey and white matter together), grey and white matter.
+    Volumes are in mL."""
 
     kind: str
     dice: tuple[float, ...]
@@ -56,22 +57,26 @@ class Outcome:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; 2 for models that can't be asked."""
+    """Command line. Exit code 0; 2 for models that can't be scored."""
     parser = argparse.ArgumentParser(prog="meshnet-select", description=__doc__)
-    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL_DIR", help="states to choose among")
+    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL_DIR", help="states to select from")
     parser.add_argument("--task", choices=("lesion", "tissue"), default="lesion", help="default: lesion")
     parser.add_argument(
         "--thresholds", type=float, nargs="+", default=[0.5], help="as of meshnet-finish (default: 0.5)"
     )
-    parser.add_argument("--lesions", type=Path, default=Path("../shared/data/lesions/soop"), help="folder of masks")
+    parser.add_argument("--lesions", type=Path, help="folder of lesion masks in MNI space; needed for --task lesion")
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="where prepared templates are kept")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args(arguments)
+    if args.task == "lesion" and args.lesions is None:
+        parser.error("--task lesion needs --lesions FOLDER, the lesion masks that training draws from")
     try:
         states = open_states(args.models, args.thresholds, task=args.task, threads=args.threads)
         anatomies = cached_anatomies(args.cache)
         if args.task == "tissue":
             text = tissue_table(outcomes(states, tissue_heads(anatomies), HEAD))
+        elif args.lesions is None:
+            raise ValueError("--lesions: required for --task lesion; pass the folder of lesion masks in MNI space")
         else:
             heads = lesion_heads(anatomies, not_held_out(args.lesions, args.cache))
             text = lesion_table(outcomes(states, heads, _COARSE))
@@ -83,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def open_states(folders: Sequence[Path], thresholds: Sequence[float], *, task: Task, threads: int) -> dict[str, Opened]:
-    """Every model with every threshold, by what the table calls them. Raises SpecError for a folder that is no model,
+    """Every model with every threshold, by its name in the table. Raises SpecError for a folder that is not a model,
     ValueError for a model of another task or a threshold that is not between 0 and 1."""
     backend = fastest_backend()
     states = {}
@@ -101,8 +106,11 @@ def open_states(folders: Sequence[Path], thresholds: Sequence[float], *, task: T
 
 
 def _coarse(folder: Path, spec: ModelSpec, weights: Weights) -> tuple[ModelSpec, Weights]:
-    """A refined lesion network as the one of 2 mm it was made from; any other as it is. Raises ValueError for one that
-    looks refined, as the paper's own networks do, and was not, or was trained since: it is not for 2 mm."""
+    """The coarse (2 mm) form of a refined lesion network; any other network unchanged.
+
+    Raises ValueError for a network with a refined one's dilations that can't be converted back: the paper's own
+    networks, and refined ones that were trained further. They don't run on 2 mm.
+    """
     first, *rest = spec.architecture.dilations
     if first != 1 or any(d % 2 for d in rest):
         return spec, weights
@@ -110,17 +118,17 @@ def _coarse(folder: Path, spec: ModelSpec, weights: Weights) -> tuple[ModelSpec,
     try:
         return spec.model_copy(update={"architecture": coarse}), coarsened_weights(spec.architecture, weights, coarse)
     except ValueError as error:
-        raise ValueError(f"{folder}: not to be asked on voxels of 2 mm: {error}") from error
+        raise ValueError(f"{folder}: can't be scored on voxels of 2 mm: {error}") from error
 
 
 def not_held_out(lesions: Path, cache: Path) -> LesionMasks:
-    """The masks that training draws from. Raises FileNotFoundError where the folder has none."""
+    """The masks that training draws from. Raises FileNotFoundError if the folder has none."""
     return load_lesion_masks(lesions, cache, skip=read_held_out(HELD_OUT).lesions)
 
 
 def lesion_heads(anatomies: Sequence[Anatomy], masks: LesionMasks) -> Iterator[tuple[str, Subject]]:
-    """`(kind, subject)`, T2w: 60 with a lesion, 15 of each of the paper's volume quartiles; 60 without; and 12 of
-    Colin27 without, of contrasts that training does not draw."""
+    """`(kind, subject)`, all T2w: 60 with a lesion, 15 from each of the paper's volume quartiles; 60 without; and 12
+    lesion-free heads of Colin27 with contrasts that training does not draw."""
     names = masks_of_all_sizes(masks, _PER_QUARTILE, _DRAW_SEED)
     seeds = {_FIRST_SEED + index: name for index, name in enumerate(names)}
     lesion_free_seeds = range(_FIRST_SEED + 1000, _FIRST_SEED + 1000 + _HEALTHY)
@@ -131,7 +139,7 @@ def lesion_heads(anatomies: Sequence[Anatomy], masks: LesionMasks) -> Iterator[t
 
 
 def tissue_heads(anatomies: Sequence[Anatomy]) -> Iterator[tuple[str, Subject]]:
-    """`(kind, subject)`: six T1w heads with sulci as open as those of real scans, and six of any other contrast."""
+    """`(kind, subject)`: six T1w heads with sulci as wide as in real scans, and six of any other contrast."""
     config = SynthConfig(task="tissue", contrasts={"T1w": 1.0}, sulci=4.0, sulci_probability=0.85)
     synthesizer = Synthesizer(anatomies, config)
     for index in range(6):
@@ -144,22 +152,22 @@ def tissue_heads(anatomies: Sequence[Anatomy]) -> Iterator[tuple[str, Subject]]:
 def outcomes(
     states: Mapping[str, Opened], heads: Iterator[tuple[str, Subject]], grid: Grid
 ) -> list[tuple[str, list[Outcome]]]:
-    """`(name, its outcomes)` of every state; every head is rendered once."""
+    """`(name, outcomes)` of every state. Each head is rendered once."""
     found: list[tuple[str, list[Outcome]]] = [(name, []) for name in states]
     for kind, subject in tqdm(heads, unit="head", disable=None):
         volumes = rendered(subject, grid)
         for name, own in found:
-            own.append(_compare(states[name], kind, volumes, grid.voxel_size_mm**3 / 1000))
+            own.append(_outcome(states[name], kind, volumes, grid.voxel_size_mm**3 / 1000))
     return found
 
 
-def _compare(state: Opened, kind: str, volumes: Volumes, ml_per_voxel: float) -> Outcome:
+def _outcome(state: Opened, kind: str, volumes: Volumes, ml_per_voxel: float) -> Outcome:
     marked, labels = run(state, volumes.image), volumes.labels
     if KIND_OF_TASK[state.spec.task] == "lesion":
         pairs = [(marked > 0, labels > 0)]
     else:
         grey, white = (named(state.spec, marked, word) for word in ("grey", "white"))
-        true_grey, true_white = labels == 2, labels == 3
+        true_grey, true_white = labels == Tissue.GREY, labels == Tissue.WHITE
         pairs = [(grey | white, true_grey | true_white), (grey, true_grey), (white, true_white)]
     values = tuple(dice(ours, true) for ours, true in pairs)
     ours, true = pairs[0]

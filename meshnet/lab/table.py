@@ -1,4 +1,4 @@
-"""Scores of models on their cases, told as one table with what our own models must reach."""
+"""The Markdown table of `meshnet.lab.evaluate_models`, with the targets that our own models must reach."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-#: Models trained in this project; the others are there for comparison.
+#: Models trained in this project, which have targets; the others are published ones.
 OWN = ("t2-lesion", "tissue")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One model on one case. dice, dice_grey and dice_white are NaN where the case has no such reference;
-    consensus: share of the voxels marked by both published lesion models that this one marks, NaN elsewhere."""
+    """Scores of one model on one case. Dice scores are 0 to 1, volumes in mL. dice_grey and dice_white are NaN if the
+    reference does not separate them. consensus: of the voxels that both published lesion models mark, the share that
+    this model marks; NaN except on M2265."""
 
     model: str
     sha256: str
@@ -30,7 +31,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Measure:
-    """A number over all rows of one group and model, and what ours must reach (`least`; None: no target)."""
+    """A number computed from all rows of one group and model. least: target for our own models; None: no target."""
 
     group: str
     name: str
@@ -47,7 +48,7 @@ def _median(rows: Sequence[Row]) -> float:
 
 
 def _correlation(rows: Sequence[Row]) -> float:
-    """Pearson's r of predicted and true volumes; NaN below three cases."""
+    """Pearson's r of predicted and true volumes; NaN for fewer than three cases."""
     if len(rows) < 3:
         return float("nan")
     return float(np.corrcoef([r.volume_ml for r in rows], [r.true_ml for r in rows])[0, 1])
@@ -77,8 +78,8 @@ MEASURES = (
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Markdown: one line per measure, one column per model; `-` where a model wasn't asked. A figure of ours that
-    misses its target is followed by `(missed)`."""
+    """Markdown: one line per measure, one column per model; `-` if the model was not scored on the group. `(missed)`
+    follows a value of our own models that is below its target."""
     models = sorted({r.model for r in rows}, key=lambda m: (m not in OWN, m))
     lines = [
         "| cases | measure | target | " + " | ".join(f"`{m}`" for m in models) + " |",

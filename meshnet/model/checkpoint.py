@@ -1,4 +1,4 @@
-"""A model folder on disk: `model.json` (ModelSpec) + `weights.safetensors`.
+"""Checkpoints: model folders in the project's format, `model.json` (ModelSpec) and `weights.safetensors`.
 
 Tensor names, in the order of the network, all C-contiguous:
 
@@ -9,7 +9,7 @@ Tensor names, in the order of the network, all C-contiguous:
     classifier.weight             [classes, channels, 1, 1, 1]
     classifier.bias               [classes]                  where classifier_bias
 
-No torch here: the server, `meshnet-predict` and the exporters read weights as NumPy arrays.
+Weights are NumPy arrays, so that the server, `meshnet-predict` and the exporters need no torch.
 """
 
 from __future__ import annotations
@@ -37,11 +37,12 @@ from meshnet.model.spec import (
     read_spec,
 )
 
+#: Tensors by the names above.
 Weights = dict[str, NDArray[np.float32]]
 
 
 def expected_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
-    """Every tensor of the weights file with its shape, in the order of the network."""
+    """Name and shape of every tensor of the weights file, in the order of the network."""
     a = architecture
     shapes: dict[str, tuple[int, ...]] = {}
     width = a.in_channels
@@ -63,7 +64,10 @@ def expected_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
 
 
 def check_weights(architecture: Architecture, weights: Mapping[str, NDArray[np.generic]], *, where: str) -> None:
-    """Raise SpecError unless `weights` has exactly the expected tensors, finite and well shaped."""
+    """Raise SpecError unless `weights` has exactly the tensors of `expected_shapes`, all values finite.
+
+    where: the file or model, for the message.
+    """
     shapes = expected_shapes(architecture)
     missing = [name for name in shapes if name not in weights]
     extra = [name for name in weights if name not in shapes]
@@ -80,10 +84,10 @@ def check_weights(architecture: Architecture, weights: Mapping[str, NDArray[np.g
 
 
 def pack_checkpoint(spec: ModelSpec, weights: Mapping[str, NDArray[np.generic]]) -> tuple[ModelSpec, bytes]:
-    """The weights file's bytes and the spec that names their hash; the dtype is `spec.weights.dtype`.
+    """The bytes of the weights file in `spec.weights.dtype`, and the spec with their SHA-256.
 
-    Raises SpecError unless the spec is one that `parse_spec` would read and `weights` has exactly the expected tensors,
-    finite in that dtype.
+    Raises SpecError unless `parse_spec` would read the spec and `weights` has exactly the expected tensors, with values
+    that are finite in that dtype.
     """
     check_spec(spec)
     check_weights(spec.architecture, weights, where=f"{spec.id}")
@@ -96,10 +100,10 @@ def pack_checkpoint(spec: ModelSpec, weights: Mapping[str, NDArray[np.generic]])
 
 
 def save_checkpoint(folder: Path, spec: ModelSpec, weights: Mapping[str, NDArray[np.generic]]) -> ModelSpec:
-    """Write a model folder; returns the spec as written, with the hash of the weights.
+    """Write a checkpoint to `folder`; returns the spec as written, with the SHA-256 of the weights.
 
-    The dtype written is `spec.weights.dtype`. Files are replaced atomically, weights first, so that
-    an interrupted save never leaves a description of weights that are not there.
+    The weights are written in `spec.weights.dtype`. Files are replaced atomically, the weights first, so that
+    model.json never describes weights that are missing. Raises SpecError as `pack_checkpoint` does.
     """
     written, payload = pack_checkpoint(spec, weights)
     folder.mkdir(parents=True, exist_ok=True)
@@ -109,10 +113,10 @@ def save_checkpoint(folder: Path, spec: ModelSpec, weights: Mapping[str, NDArray
 
 
 def load_checkpoint(folder: Path) -> tuple[ModelSpec, Weights]:
-    """Read a model folder: ModelSpec and its weights as float32 arrays.
+    """Read the checkpoint in `folder`: ModelSpec and weights as float32 arrays.
 
-    Raises SpecError where model.json is malformed, the hash differs, or a tensor is missing,
-    misshapen or non-finite.
+    Raises SpecError if model.json is malformed, the SHA-256 differs, or a tensor is missing, has another shape or
+    values that are not finite.
     """
     if not folder.is_dir():
         raise SpecError(f"{folder}: no such folder; expected a model folder with model.json and its weights")
@@ -130,7 +134,7 @@ def load_checkpoint(folder: Path) -> tuple[ModelSpec, Weights]:
         )
     try:
         arrays = parse_safetensors(payload)
-    except (SafetensorError, KeyError, ValueError) as error:  # KeyError: a type that NumPy lacks, bfloat16
+    except (SafetensorError, KeyError, ValueError) as error:  # KeyError: bfloat16, which NumPy lacks
         raise SpecError(f"{path}: not a safetensors file of {spec.weights.dtype} ({error})") from error
     wrong = [name for name, a in arrays.items() if a.dtype != np.dtype(spec.weights.dtype)]
     if wrong:

@@ -1,9 +1,8 @@
-"""Dilated convolution whose weight gradient is fast on a CPU: `MeshNet` trains with it, the result is the same.
+"""`DilatedConv3d`: `nn.Conv3d` with a faster weight gradient on the CPU and the same result.
 
-oneDNN, which PyTorch uses on a CPU, has no fast path for the weight gradient of a *dilated* convolution: it takes two
-to five times as long as that of a plain one. But on one residue class of the dilation (voxels x ≡ r mod d along
-each axis) a dilated convolution is a plain one, so the d³ classes are laid side by side as a batch and the plain
-gradient is summed over them.
+On the CPU, PyTorch uses oneDNN, whose weight gradient takes two to five times as long for a dilated convolution as for
+a plain one. On one residue class of the dilation d (the voxels x ≡ r mod d along each axis) a dilated convolution is a
+plain one. So the d³ residue classes are stacked as a batch, and the plain weight gradient is taken over that batch.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ from torch.nn import functional
 
 
 class DilatedConv3d(nn.Conv3d):
-    """`nn.Conv3d` (stride 1, one group, zero padding) with the fast weight gradient where it applies."""
+    """`nn.Conv3d` (stride 1, one group, zero padding) that uses the fast weight gradient if possible."""
 
     def forward(self, image: Tensor) -> Tensor:
-        """[N, C, D, H, W] → [N, O, D', H', W'], like `nn.Conv3d`."""
+        """Image [N, C, D, H, W] to [N, O, D', H', W'], like `nn.Conv3d`."""
         if not _applies(self, image):
             return super().forward(image)
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else image.dtype
@@ -31,7 +30,8 @@ class DilatedConv3d(nn.Conv3d):
 
 
 def _applies(conv: nn.Conv3d, image: Tensor) -> bool:
-    """On a CPU, while gradients are taken, for a padding that keeps the size and one dilation above 1."""
+    """Whether the fast gradient applies: on the CPU, with gradients, size-preserving padding and one dilation above
+    1."""
     d = conv.dilation[0]
     return (
         image.device.type == "cpu"
@@ -45,7 +45,7 @@ def _applies(conv: nn.Conv3d, image: Tensor) -> bool:
 
 
 class _Convolve(torch.autograd.Function):
-    """3×3×3, stride 1, padding = dilation."""
+    """Convolution 3×3×3, stride 1, padding = dilation."""
 
     @staticmethod
     def forward(ctx: Any, image: Tensor, weight: Tensor, bias: Tensor | None, dilation: int) -> Tensor:
@@ -71,7 +71,7 @@ class _Convolve(torch.autograd.Function):
 def _gradients(
     gradient: Tensor, image: Tensor, weight: Tensor, dilation: int, wanted: tuple[bool, bool, bool]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Of the image, the weight and the bias, those that are `wanted`."""
+    """Gradients of image, weight and bias; only those that are `wanted` are computed."""
     d, outputs = [dilation] * 3, weight.shape[0]
     found = torch.ops.aten.convolution_backward(
         gradient, image, weight, [outputs], [1] * 3, d, d, False, [0] * 3, 1, list(wanted)
@@ -80,8 +80,10 @@ def _gradients(
 
 
 def residue_classes(volume: Tensor, dilation: int) -> Tensor:
-    """[N, C, D, H, W] → [N·d³, C, ⌈D/d⌉, ⌈H/d⌉, ⌈W/d⌉], channels last in memory; sizes that d doesn't divide
-    are filled up with zeros, which add nothing to a weight gradient."""
+    """[N, C, D, H, W] to [N·d³, C, ⌈D/d⌉, ⌈H/d⌉, ⌈W/d⌉], channels last in memory.
+
+    Sizes that d doesn't divide are padded with zeros, which add nothing to a weight gradient.
+    """
     n, c = volume.shape[:2]
     d = dilation
     fill = [-size % d for size in volume.shape[2:]]

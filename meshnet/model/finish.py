@@ -1,9 +1,9 @@
-"""What is done to weights once training is over: states averaged, and a threshold.
+"""Averages the weights of several states of training and applies a threshold.
 
-    meshnet-finish runs/tissue/last=0.25 runs/tissue-sulci/last=0.75 --threshold 0.73 --id tissue -o MODEL_DIR
+    meshnet-finish runs/tissue/frozen/last=0.25 runs/tissue/sulci/last=0.75 --threshold 0.73 --id tissue -o MODEL_DIR
 
-States of one line of training, averaged, often do better on scans unlike those trained on than the last of them
-does (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
+On scans unlike the training data, the average of several states is often better than the last state (Wortsman et al.
+2022, "Robust fine-tuning of zero-shot models").
 """
 
 from __future__ import annotations
@@ -21,17 +21,20 @@ from meshnet.model.spec import ModelSpec, SpecError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; 2 for what can't be averaged."""
+    """Command line; 0 when the model is written, 2 for states or options that can't be used."""
     parser = argparse.ArgumentParser(prog="meshnet-finish", description=__doc__)
     parser.add_argument(
-        "states", nargs="+", metavar="MODEL_DIR=SHARE", help="models of one architecture, shares add up to 1"
+        "states",
+        nargs="+",
+        metavar="MODEL_DIR=SHARE",
+        help="model folders of one architecture with shares that add up to 1",
     )
     parser.add_argument(
         "--threshold",
         type=float,
         default=0.5,
-        help="a class is called where it is at least threshold / (1 - threshold) times as probable as background "
-        "(default: 0.5, the plain argmax)",
+        help="a voxel gets a class where the class is at least threshold / (1 - threshold) times as probable as "
+        "background (default: 0.5, the plain argmax)",
     )
     parser.add_argument("--id", required=True, help="id of the model that is written")
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder to write it to")
@@ -45,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _shares(states: Sequence[str]) -> dict[Path, float]:
+    """`MODEL_DIR=SHARE` to shares by folder. Raises ValueError."""
     shares = {}
     for state in states:
         folder, _, share = state.rpartition("=")
@@ -58,8 +62,12 @@ def _shares(states: Sequence[str]) -> dict[Path, float]:
 
 
 def finish_model(shares: Mapping[Path, float], out: Path, model_id: str, *, threshold: float = 0.5) -> None:
-    """Write the model that the states, each with its share, become; the last one's description is kept, validation
-    scores are left behind. Raises ValueError as `averaged` and `with_threshold` do."""
+    """Write the average of the model folders in `shares`, with a threshold, to the model folder `out`.
+
+    The description is that of the last state, without its metrics. Raises ValueError where the models differ in
+    architecture, input or labels, and as `averaged` and `with_threshold` do; SpecError for a folder that is no model
+    folder.
+    """
     loaded = {folder: load_checkpoint(folder) for folder in shares}
     kinds = {(s.architecture, s.input, tuple(label.name for label in s.labels)) for s, _ in loaded.values()}
     if len(kinds) > 1:
@@ -75,14 +83,20 @@ def finish_model(shares: Mapping[Path, float], out: Path, model_id: str, *, thre
 
 
 def derived(spec: ModelSpec, model_id: str, command: str) -> ModelSpec:
-    """The description of a model that `command` makes of the one described: a new id, the command added to those it
-    came from, and no metrics, which were the other model's."""
+    """The description of a model that `command` makes from the one that `spec` describes.
+
+    It has a new id, `command` appended to the commands in the provenance, and no metrics, which belong to the other
+    model.
+    """
     provenance = spec.provenance.model_copy(update={"command": f"{spec.provenance.command}; {command}"})
     return spec.model_copy(update={"id": model_id, "provenance": provenance, "metrics": {}})
 
 
 def averaged(states: Sequence[tuple[Weights, float]]) -> dict[str, NDArray[np.float32]]:
-    """The weighted mean of every array, float32. Raises ValueError where the shares don't add up to 1."""
+    """The mean of every array weighted by the shares, float32, computed in float64.
+
+    Raises ValueError where the shares don't add up to 1.
+    """
     total = sum(share for _, share in states)
     if abs(total - 1) > 1e-6:
         raise ValueError(f"expected shares that add up to 1, got {total:g}")
@@ -93,17 +107,18 @@ def averaged(states: Sequence[tuple[Weights, float]]) -> dict[str, NDArray[np.fl
 
 
 def with_threshold(weights: Weights, threshold: float) -> dict[str, NDArray[np.float32]]:
-    """The same network, whose argmax calls a class only where p / (p + p of background) was above `threshold`.
+    """The same network, with a class as argmax only where p(class) / (p(class) + p(background)) exceeds `threshold`.
 
-    That is a constant, log(t / (1 - t)), off the bias of every class but background: every engine runs it as it is.
-    Raises ValueError for a threshold that is not between 0 and 1, and for a classifier without a bias.
+    log(threshold / (1 - threshold)) is subtracted from the classifier's bias of every class but background, so that
+    every engine runs the result without a change. Raises ValueError for a threshold outside (0, 1), and for a
+    classifier without a bias.
     """
     if not 0 < threshold < 1:
         raise ValueError(f"expected a threshold between 0 and 1, got {threshold}")
     if threshold == 0.5:
         return dict(weights)
     if "classifier.bias" not in weights:
-        raise ValueError(f"a threshold of {threshold} needs a classifier with a bias, which this model has not")
+        raise ValueError(f"a threshold of {threshold} needs a classifier with a bias, but this model has none")
     bias = weights["classifier.bias"].copy()
     bias[1:] -= np.float32(np.log(threshold / (1 - threshold)))
     return dict(weights) | {"classifier.bias": bias}

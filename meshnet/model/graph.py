@@ -1,7 +1,7 @@
-"""The layer graph: ModelSpec + weights as a list of layers with BatchNorm folded.
+"""The layer graph: ModelSpec and weights as a list of layers with BatchNorm folded.
 
-Every exporter and the verifier start here, so a convention (axis order, folding, padding) is decided
-once. Pure NumPy.
+All writers, runners and the verification of exports start from it, so that axis order, folding and padding are decided
+here alone. Pure NumPy.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from meshnet.model.spec import BatchNorm, GroupNorm, ModelSpec, NoNorm, SpecErro
 class InstanceNorm:
     """Per-channel norm over the whole volume: `(x - mean) / sqrt(var + eps) * weight + bias`.
 
-    Variance is the biased one, as in torch's GroupNorm. `weight`/`bias` are None without affine.
+    The variance is the biased one, as in PyTorch's GroupNorm. `weight` and `bias` [channels] are None without affine.
     """
 
     eps: float
@@ -34,11 +34,11 @@ class Layer:
     """Convolution (stride 1, zero padding `dilation * (k - 1) / 2`), then norm, then activation."""
 
     name: str
-    weight: NDArray[np.float32]  # [out, in, k, k, k], kernel axes D, H, W
-    bias: NDArray[np.float32]  # [out]; zeros where the model has none
-    dilation: int
+    weight: NDArray[np.float32]  #: [out, in, k, k, k], kernel axes D, H, W
+    bias: NDArray[np.float32]  #: [out]; zeros if the model has none
+    dilation: int  #: voxels
     norm: InstanceNorm | None
-    activation: str  # "none" for the classifier
+    activation: str  #: of `meshnet.model.spec.Activation`; "none" for the classifier
 
     @property
     def kernel_size(self) -> int:
@@ -57,7 +57,7 @@ class Graph:
 
 
 def build_graph(spec: ModelSpec, weights: Mapping[str, NDArray[np.float32]]) -> Graph:
-    """Layers of the model, BatchNorm folded into its convolution (in float64, exact to rounding)."""
+    """The layers of the model. BatchNorm is folded into its convolution, in float64."""
     a = spec.architecture
     layers = []
     for i, dilation in enumerate(a.dilations):
@@ -96,7 +96,7 @@ def fold_batch_norm(
     var: NDArray[np.float32],
     eps: float,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Weight and bias of the convolution that equals convolution -> BatchNorm (evaluation mode)."""
+    """Weight [out, in, k, k, k] and bias [out] of the convolution that equals convolution and BatchNorm (eval mode)."""
     scale = gamma.astype(np.float64) / np.sqrt(var.astype(np.float64) + eps)
     folded_weight = weight.astype(np.float64) * scale[:, None, None, None, None]
     folded_bias = (bias.astype(np.float64) - mean) * scale + beta
@@ -104,7 +104,7 @@ def fold_batch_norm(
 
 
 def fold_spec(spec: ModelSpec) -> ModelSpec:
-    """The spec of the same model with BatchNorm folded: its norm is `none`, its layers have a bias."""
+    """The spec of the model with BatchNorm folded: norm `none`, convolutions with a bias."""
     if not isinstance(spec.architecture.norm, BatchNorm):
         return spec
     architecture = spec.architecture.model_copy(update={"norm": NoNorm(), "conv_bias": True})
@@ -127,11 +127,10 @@ def folded_weights(spec: ModelSpec, weights: Mapping[str, NDArray[np.float32]]) 
 def stored_model(
     spec: ModelSpec, weights: Mapping[str, NDArray[np.float32]], dtype: Literal["float32", "float16"]
 ) -> tuple[ModelSpec, Weights]:
-    """The model as every export stores it: folded, its weights rounded to `dtype`.
+    """The model in the form that every export stores: BatchNorm folded, weights rounded to `dtype`.
 
-    Returns the folded spec, whose `weights` field describes the `weights.safetensors` of the web
-    bundle with that dtype, and the rounded weights as float32 arrays. Raises SpecError where a weight
-    overflows `dtype`.
+    Returns the folded spec, whose `weights` field describes the `weights.safetensors` of a web bundle of that dtype,
+    and the rounded weights as float32 arrays. Raises SpecError if a weight overflows `dtype`.
     """
     check_weights(spec.architecture, weights, where=spec.id)
     file = spec.weights.model_copy(update={"file": "weights.safetensors", "dtype": dtype})
@@ -141,7 +140,7 @@ def stored_model(
 
 
 def check_same_graph(a: Graph, b: Graph, *, what: str) -> None:
-    """Raise SpecError unless two graphs are identical, naming the first difference."""
+    """Raise SpecError that names the first difference unless the two graphs are identical. what: for the message."""
     if len(a.layers) != len(b.layers):
         raise SpecError(f"{what}: {len(a.layers)} layers became {len(b.layers)}")
     for x, y in zip(a.layers, b.layers, strict=True):

@@ -1,4 +1,4 @@
-"""The network itself in PyTorch: a plain chain, built from an `Architecture`."""
+"""MeshNet in PyTorch: a plain chain of layers, built from an `Architecture`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from meshnet.model.spec import Architecture, BatchNorm, GroupNorm
 
 
 class MeshNet(nn.Module):
-    """MeshNet (Fedorov et al. 2017; the -5/-16/-26 variants of the stroke lesion paper and others).
+    """MeshNet (Fedorov et al. 2017), among others the variants -5, -16 and -26 of the stroke lesion paper.
 
-    Input float [N, in_channels, D, H, W]; output logits float [N, classes, D, H, W].
+    Input: float [N, in_channels, D, H, W]. Output: logits, float [N, classes, D, H, W].
     """
 
     def __init__(self, architecture: Architecture) -> None:
@@ -25,7 +25,7 @@ class MeshNet(nn.Module):
         self.architecture = a
         widths = [a.in_channels] + [a.channels] * len(a.dilations)
         self.layers = nn.ModuleList(
-            _Block(a, width_in, dilation) for width_in, dilation in zip(widths[:-1], a.dilations, strict=True)
+            _Layer(a, width_in, dilation) for width_in, dilation in zip(widths[:-1], a.dilations, strict=True)
         )
         self.classifier = nn.Conv3d(a.channels, a.classes, kernel_size=1, bias=a.classifier_bias)
 
@@ -37,8 +37,8 @@ class MeshNet(nn.Module):
         return logits
 
 
-class _Block(nn.Module):
-    """Convolution, norm, activation. Its children are named as in `meshnet.model.checkpoint`."""
+class _Layer(nn.Module):
+    """Convolution, norm, activation. The names of its children are those of `meshnet.model.checkpoint`."""
 
     def __init__(self, a: Architecture, width_in: int, dilation: int) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ def _activation(name: str) -> nn.Module:
 
 
 def weights_of(model: MeshNet) -> dict[str, NDArray[np.float32]]:
-    """The model's tensors under the names of `meshnet.model.checkpoint`, as float32 arrays."""
+    """The model's tensors by the names of `meshnet.model.checkpoint`, as float32 arrays."""
     return {
         name: tensor.detach().to("cpu", torch.float32).numpy().copy()
         for name, tensor in model.state_dict().items()
@@ -87,7 +87,7 @@ def weights_of(model: MeshNet) -> dict[str, NDArray[np.float32]]:
 
 
 def model_from(architecture: Architecture, weights: Mapping[str, NDArray[np.float32]]) -> MeshNet:
-    """A MeshNet in evaluation mode with the given weights (names of `meshnet.model.checkpoint`)."""
+    """A MeshNet in PyTorch's eval mode with these weights (names of `meshnet.model.checkpoint`)."""
     model = MeshNet(architecture)
     state = {name: torch.from_numpy(np.array(array, dtype=np.float32)) for name, array in weights.items()}
     for name, tensor in model.state_dict().items():

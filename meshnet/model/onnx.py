@@ -1,14 +1,13 @@
-"""Layer graph to ONNX: `image` float32 [1, in, D, H, W] to `labels` uint8 [1, D, H, W].
+"""Write a layer graph as ONNX: input `image` float32 [1, in, D, H, W], output `labels` uint8 [1, D, H, W].
 
-Written with `onnx.helper` alone, so that the server and `meshnet-predict` need no torch. Two things
-differ from the obvious translation, both for whole 256^3 volumes:
+Uses `onnx.helper` alone, so that `meshnet-predict` needs no torch. Two parts differ from the direct translation, both
+for the sake of whole 256^3 volumes:
 
-- classes are reduced in chunks with a running maximum, because 104 classes of 256^3 float32 are 7 GB;
-  the chunks are turns of a Loop, because a runtime is free to compute the logits of unrolled chunks
-  all at once (ONNX Runtime does);
-- the per-channel norm is spelled out as means over W, then H, then D. ONNX's own
-  InstanceNormalization sums 16.7 million voxels in one float32 accumulator per lane in ONNX Runtime,
-  which on a volume that is mostly background is wrong by up to 1 % of the result's range.
+- Classes are reduced in chunks with a running maximum, because 104 classes of 256^3 float32 take 7 GB. The chunks are
+  iterations of a Loop, because ONNX Runtime computes the logits of unrolled chunks all at once.
+- The per-channel norm is written as means over W, then H, then D. ONNX Runtime's InstanceNormalization sums 16.7
+  million voxels in one float32 accumulator per lane, which is wrong by up to 1 % of the result's range on a volume that
+  is mostly background.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ from meshnet.model.spec import ModelSpec, dump_spec
 #: Key of the ModelSpec (JSON) in the ONNX model's `metadata_props`.
 METADATA_KEY = "meshnet_model"
 
-#: Opset 20 is the first with Gelu, exact and tanh; IR 9 is what came with it.
+#: Opset 20 is the first with Gelu (exact and tanh); IR version 9 belongs to it.
 OPSET = 20
 IR_VERSION = 9
 
-#: Classes whose logits exist at the same time: 8 at 256^3 are 0.5 GB.
+#: Number of classes whose logits exist at the same time; 8 at 256^3 take 0.5 GB.
 CLASSES_PER_CHUNK = 8
 
 _ACTIVATION_NODES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -49,21 +48,20 @@ def to_onnx(
     logits: bool = False,
     dtype: Literal["float32", "float16"] = "float32",
 ) -> onnx.ModelProto:
-    """The model as ONNX with any spatial size; BatchNorm is folded, computation is float32.
+    """The model as ONNX, for any spatial size. BatchNorm is folded; the computation is float32.
 
-    `logits=True` adds the output `logits` float32 [1, classes, D, H, W], at full size. With
-    `dtype="float16"` weights are stored as float16 and widened before use. Of equal logits the lowest
-    class wins, as in torch.argmax. Tensors keep the names of `meshnet.model.checkpoint`; the folded ModelSpec
-    is in the metadata under `METADATA_KEY`.
+    `logits=True` adds the output `logits` float32 [1, classes, D, H, W] at full size. `dtype="float16"` stores the
+    weights as float16; they are widened before use. Of equal logits the lowest class wins, as in torch.argmax. Tensors
+    keep the names of `meshnet.model.checkpoint`; the metadata has the folded ModelSpec under `METADATA_KEY`.
 
-    Raises SpecError where a weight does not fit `dtype`.
+    Raises SpecError if a weight overflows `dtype`.
     """
     stored, values = stored_model(spec, weights, dtype)
     layers = build_graph(stored, values).layers
     writer = _Writer(dtype)
     x = "image"
     for layer in layers[:-1]:
-        x = writer.block(layer, x, bias=stored.architecture.conv_bias)
+        x = writer.layer(layer, x, bias=stored.architecture.conv_bias)
     writer.classifier(layers[-1], x, bias=stored.architecture.classifier_bias, logits=logits)
 
     a = stored.architecture
@@ -87,14 +85,14 @@ def to_onnx(
 
 
 class _Writer:
-    """Collects nodes and initializers; every method takes and returns tensor names."""
+    """Collects the nodes and initializers of the ONNX graph. Methods take and return tensor names."""
 
     def __init__(self, dtype: Literal["float32", "float16"]) -> None:
         self.dtype = dtype
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
 
-    def block(self, layer: Layer, x: str, *, bias: bool) -> str:
+    def layer(self, layer: Layer, x: str, *, bias: bool) -> str:
         inputs = [x, self._weight(f"{layer.name}.conv.weight", layer.weight)]
         if bias:
             inputs.append(self._weight(f"{layer.name}.conv.bias", layer.bias))
@@ -121,7 +119,7 @@ class _Writer:
             label = self._node("ArgMax", [z], "classifier.argmax", axis=1, keepdims=0)
             self._node("Cast", [label], "labels", to=TensorProto.UINT8)
             return
-        # The remainder goes first, so that every turn of the loop has a full chunk.
+        # The first chunk has the remainder, so that every iteration of the loop has a full one.
         first = classes % CLASSES_PER_CHUNK or CLASSES_PER_CHUNK
         start = self._constant("chunk.zero", np.zeros(1, np.int64))
         size = self._constant("chunk.size", np.array([CLASSES_PER_CHUNK], np.int64))
@@ -131,7 +129,7 @@ class _Writer:
         offset = body._node("Add", [body._node("Mul", ["turn", size], "turn.classes"), end], "turn.start")
         limit = body._node("Add", [offset, size], "turn.end")
         value, here = body._chunk(x, weight, b, offset, limit)
-        # Strictly greater: of equal logits the lower class stays.
+        # Strictly greater: of equal logits the lower class wins.
         better = body._node("Greater", [value, "maximum"], "turn.better")
         body._node("Where", [better, here, "label"], "label.next")
         body._node("Max", ["maximum", value], "maximum.next")
@@ -163,7 +161,7 @@ class _Writer:
         )
 
     def _chunk(self, x: str, weight: str, bias: str | None, start: str, end: str) -> tuple[str, str]:
-        """Largest logit of classes `start` to `end` (tensors [1]) and its class, each [1, D, H, W]."""
+        """Largest logit of classes `start` to `end` (tensors of shape [1]) and its class, each [1, D, H, W]."""
         prefix = f"{start}.to"
         inputs = [x, self._node("Slice", [weight, start, end], f"{prefix}.weight")]
         if bias is not None:

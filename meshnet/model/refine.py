@@ -1,11 +1,11 @@
-"""A network trained on coarse voxels as the start of one on voxels half that size.
+"""Carries a network over from coarse voxels to voxels half the size.
 
-    meshnet-refine COARSE_MODEL_DIR --id t2-lesion -o MODEL_DIR     for 256³ voxels of 1 mm
+    meshnet-refine COARSE_MODEL_DIR --id t2-lesion -o MODEL_DIR     to 256³ voxels of 1 mm
 
-A trous: with every dilation doubled, a MeshNet computes on each of the eight residue classes of every second voxel
-what it computed on the coarse grid. One layer in front smooths the fine image to what the coarse network was
-trained on, so that the finer network starts as the same function, at every voxel instead of every second one.
-Coarse patches hold eight times the anatomy of fine ones for the same work; see docs/training.md.
+With every dilation doubled, a MeshNet computes on each of the eight residue classes of every second voxel the function
+that it computed on the coarse grid (à trous algorithm). A new first layer smooths the fine image to the resolution of
+the coarse one. The refined network is the same function, with a result for every voxel instead of every second one.
+Training on coarse voxels is cheaper: a patch holds eight times the anatomy for the same work (docs/lab/own-models.md).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from meshnet.model.checkpoint import Weights, load_checkpoint, save_checkpoint
 from meshnet.model.finish import derived, with_threshold
 from meshnet.model.spec import Architecture, BatchNorm, InputSpec, SpecError
 
-#: Weights 1-2-1 along each axis, sum 1.
+#: Smoothing filter [3, 3, 3]: weights 1-2-1 along each axis, sum 1.
 _BINOMIAL = np.einsum("i,j,k->ijk", *[np.array([0.25, 0.5, 0.25])] * 3).astype(np.float32)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; 2 for what can't be refined."""
+    """Command line; 0 when the model is written, 2 for a model that can't be refined."""
     parser = argparse.ArgumentParser(prog="meshnet-refine", description=__doc__)
     parser.add_argument("coarse", type=Path, help="folder of the model trained on voxels of about 2 mm")
     parser.add_argument("--id", required=True, help="id of the finer model")
@@ -45,8 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def refine_model(coarse: Path, out: Path, model_id: str, *, threshold: float = 0.5) -> None:
-    """Write the model for 256³ voxels of 1 mm that a coarse one of about 2 mm becomes. Raises ValueError as
-    `refined_weights` and `with_threshold` do. Validation scores, taken on the coarse grid, are left behind."""
+    """Refine the model folder `coarse`, for voxels of about 2 mm, to the model folder `out` for 256³ voxels of 1 mm.
+
+    The metrics are left out: they were measured on the coarse grid. Raises ValueError as `refined_weights` and
+    `with_threshold` do, SpecError for a folder that is no model folder.
+    """
     spec, weights = load_checkpoint(coarse)
     a = spec.architecture
     fine = a.model_copy(update={"dilations": (1, *(2 * d for d in a.dilations))})
@@ -58,18 +61,18 @@ def refine_model(coarse: Path, out: Path, model_id: str, *, threshold: float = 0
 
 
 def is_finer(coarse: Architecture, fine: Architecture) -> bool:
-    """Whether `refined_weights` leads from one to the other."""
+    """Whether `refined_weights` leads from the dilations of `coarse` to those of `fine`."""
     return fine.dilations == (1, *(2 * d for d in coarse.dilations))
 
 
 def refined_weights(
     coarse: Architecture, weights: dict[str, NDArray[np.float32]], fine: Architecture, *, seed: int = 0
 ) -> dict[str, NDArray[np.float32]]:
-    """Weights of `fine`, float32 under the names of `meshnet.model.checkpoint`.
+    """Weights of `fine`, float32, under the names of `meshnet.model.checkpoint`.
 
-    The first channel of the new first layer is the smoothed image; the other channels are small random filters that
-    nothing reads yet. The image must not be negative: then ELU and ReLU leave the smoothed image as it is.
-    Raises ValueError where the two architectures differ in more than the dilations.
+    The first channel of the new first layer is the smoothed image; the other channels are small random filters, drawn
+    with `seed`, that the next layer does not read yet. The image must not be negative, so that ELU and ReLU leave the
+    smoothed image unchanged. Raises ValueError where the architectures differ in more than the dilations.
     """
     same = coarse.model_copy(update={"dilations": fine.dilations})
     if not is_finer(coarse, fine) or same != fine or not isinstance(fine.norm, BatchNorm):
@@ -95,26 +98,26 @@ def refined_weights(
 
 
 def coarsened_weights(fine: Architecture, weights: Weights, coarse: Architecture) -> dict[str, NDArray[np.float32]]:
-    """The coarse network's weights again, out of a refined network's: what training goes on from.
+    """The weights of the coarse network that `refined_weights` made `fine` from, to continue training on coarse voxels.
 
-    Exact as long as the refined network was not trained any further, or only at its classifier. Raises ValueError
-    where its two first layers are not as `refined_weights` makes them.
+    They are exact; a classifier that was changed since is kept. Raises ValueError where the first two layers of the
+    refined network are not those that `refined_weights` makes.
     """
     out = _renumbered(weights, -1)
     out["layers.0.conv.weight"] = np.ascontiguousarray(weights["layers.1.conv.weight"][:, :1])
     again = refined_weights(coarse, out, fine)
     for name, array in again.items():
-        read = slice(1) if name == "layers.0.conv.weight" else slice(None)  # nothing reads its other channels
+        read = slice(1) if name == "layers.0.conv.weight" else slice(None)  # no layer reads its other channels
         if not np.array_equal(array[read], weights[name][read]):
             raise ValueError(
                 f"expected a network as meshnet-refine writes it, whose first layer smooths, but {name} was "
-                f"trained since; go on at its own dilations {fine.dilations}"
+                f"trained since; continue at its dilations {fine.dilations}"
             )
     return out
 
 
 def _renumbered(weights: Weights, by: int) -> dict[str, NDArray[np.float32]]:
-    """Layer n becomes layer n + by; one that would come before the first is left out."""
+    """Weights with layer n renamed to layer n + by; layers with a negative number are left out."""
     out: dict[str, NDArray[np.float32]] = {}
     for name, array in weights.items():
         if not name.startswith("layers."):
@@ -127,7 +130,7 @@ def _renumbered(weights: Weights, by: int) -> dict[str, NDArray[np.float32]]:
 
 
 def _identity(name: str, like: NDArray[np.float32], eps: float) -> NDArray[np.float32]:
-    """A bias or a BatchNorm vector that changes nothing."""
+    """The value of a bias or BatchNorm vector that makes its layer the identity; shape of `like`."""
     if name == "norm.running_var":
         return np.full_like(like, 1 - eps)
     return np.ones_like(like) if name == "norm.weight" else np.zeros_like(like)

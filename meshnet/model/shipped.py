@@ -1,4 +1,4 @@
-"""Models that are there without being fetched: those that ship and, in a checkout, published ones in `.models/`."""
+"""Find models by id: those that ship and, in a checkout, published models imported into `.models/`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from meshnet.model.spec import SpecError
 
-#: The checkout, or the folder that the packages are installed in.
+#: Root of the checkout, or the folder in which the packages are installed.
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -16,14 +16,14 @@ def in_checkout() -> bool:
 
 
 def default_models() -> list[Path]:
-    """Folders of model folders: the models that ship and, in a checkout, published ones imported into `.models/`."""
+    """Folders that contain model folders: the models that ship and, in a checkout, `.models/`."""
     if not in_checkout():
         return [ROOT / "webapp" / "models"]
     return [p for p in (ROOT / "models", ROOT / ".models") if p.is_dir()]
 
 
 def known_models() -> dict[str, Path]:
-    """Id to model folder. These folders have their models' ids as names."""
+    """Model folders by id; a folder is named after its model's id."""
     known: dict[str, Path] = {}
     for parent in default_models():
         for description in sorted(parent.glob("*/model.json")):
@@ -32,10 +32,10 @@ def known_models() -> dict[str, Path]:
 
 
 def find_model(given: Path) -> Path:
-    """The model folder that a command line means: `given`, or the known model of that id where no such file is there.
+    """The model folder that a command line names: `given` if it exists, else the known model of that id.
 
-    Raises SpecError, which lists the known ids, for a plain name that is neither. A longer path is returned as it is:
-    `load_checkpoint` says what is wrong with it.
+    Raises SpecError with the list of known ids for a plain name that is neither. A longer path is returned unchanged;
+    `load_checkpoint` reports the problem.
     """
     if given.exists() or len(given.parts) != 1:
         return given

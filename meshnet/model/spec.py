@@ -1,8 +1,8 @@
-"""ModelSpec: the one description of a model, stored as `model.json` beside its weights.
+"""ModelSpec: the description of a model, stored as `model.json` beside its weights.
 
-Everything that reads a model (torch, the exporters, the server, the browser) reads this and nothing
-else. A new variant is new data here, never a subclass or a flag elsewhere. The JSON Schema in
-`static/src/generated/` is generated from these classes (`python -m meshnet.model.spec`).
+All readers of a model (PyTorch, the exporters, the server, the browser) use this description and no other. A new
+variant of the network is new data here, never a subclass or a flag elsewhere. `static/src/generated/` is generated from
+these classes (`python -m meshnet.model.spec` prints the JSON Schema).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 FORMAT = "meshnet-model"
 FORMAT_VERSION = 1
 
-#: Dilations of the nine 3x3x3 convolutions of MeshNet-5/-16/-26 in the stroke lesion paper.
+#: Dilations of the nine 3x3x3 convolutions of MeshNet-5, -16 and -26 in the stroke lesion paper.
 PAPER_DILATIONS = (1, 2, 4, 8, 16, 16, 8, 4, 2)
 
 Activation = Literal["relu", "elu", "gelu", "gelu_tanh"]
@@ -26,11 +26,11 @@ Activation = Literal["relu", "elu", "gelu", "gelu_tanh"]
 
 
 class SpecError(ValueError):
-    """A model description that cannot be used; the message names file, field, value and remedy."""
+    """A model that can't be used. The message names the file, the field, its value and the remedy."""
 
 
 class _Strict(BaseModel):
-    """Unknown fields are errors: a misspelt field must not pass for a default."""
+    """Base of all parts: unknown fields are errors, so that a misspelt field can't silently become a default."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, json_schema_serialization_defaults_required=True)
 
@@ -55,7 +55,7 @@ class GroupNorm(_Strict):
 
 
 class Architecture(_Strict):
-    """A chain of `len(dilations)` blocks [conv k^3 -> norm -> activation], then a 1x1x1 classifier.
+    """A chain of `len(dilations)` layers [conv k^3 -> norm -> activation], then a 1x1x1 classifier.
 
     Every convolution has stride 1 and zero padding `dilation * (kernel_size - 1) / 2`, so that the
     output has the size of the input.
@@ -103,7 +103,7 @@ Edge = Annotated[int, Field(ge=1, le=1024)]
 
 
 class InputSpec(_Strict):
-    """What the network expects: the conformed grid, reordered to `orientation`, then normalised."""
+    """The network's input: the conformed scan, reordered to `orientation`, then normalised."""
 
     size: tuple[Edge, Edge, Edge] = (256, 256, 256)
     voxel_size_mm: float = Field(default=1.0, ge=0.01, le=100)
@@ -132,7 +132,7 @@ class Label(_Strict):
 
 
 class Provenance(_Strict):
-    """Where the weights come from. Unknown is said as such, never left to be guessed."""
+    """Origin of the weights; "unknown" where it is not known."""
 
     source: str = "unknown"
     data: str = "unknown"
@@ -176,7 +176,7 @@ class ModelSpec(_Strict):
         return self
 
 
-#: Colours for labels that come without any: background, then hues that stay apart on grey.
+#: Colours (R, G, B) of labels without one: background, then hues that differ clearly on grey.
 PALETTE: tuple[tuple[int, int, int], ...] = (
     (0, 0, 0), (230, 60, 60), (70, 160, 240), (245, 205, 70), (90, 200, 110), (190, 110, 220),
     (255, 140, 50), (60, 200, 200), (250, 130, 180), (160, 120, 80), (170, 220, 60), (110, 110, 240),
@@ -184,7 +184,7 @@ PALETTE: tuple[tuple[int, int, int], ...] = (
 
 
 def make_labels(names: Sequence[str]) -> tuple[Label, ...]:
-    """Labels 0..n-1 with colours of the fixed palette (repeated, darker, beyond its length)."""
+    """Labels 0 to n - 1 with the colours of `PALETTE`, which repeat in darker shades."""
 
     def color(index: int) -> tuple[int, int, int]:
         if index == 0:
@@ -197,7 +197,7 @@ def make_labels(names: Sequence[str]) -> tuple[Label, ...]:
 
 
 def parameter_count(architecture: Architecture) -> int:
-    """Number of trainable parameters; 5,682 / 56,194 / 147,474 for the paper's MeshNet-5/-16/-26."""
+    """Number of trainable parameters; 5,682, 56,194 and 147,474 for the paper's MeshNet-5, -16 and -26."""
     a = architecture
     affine = isinstance(a.norm, BatchNorm) or (isinstance(a.norm, GroupNorm) and a.norm.affine)
     per_channel = int(a.conv_bias) + 2 * int(affine)
@@ -209,7 +209,7 @@ def parameter_count(architecture: Architecture) -> int:
 
 
 def parse_spec(text: str, *, where: str) -> ModelSpec:
-    """`model.json` text to ModelSpec. Raises SpecError that names `where` and each bad field."""
+    """Parse the text of a `model.json`. Raises SpecError that names `where` and every wrong field."""
     try:
         data = json.loads(text)
     except json.JSONDecodeError as error:
@@ -224,15 +224,15 @@ def parse_spec(text: str, *, where: str) -> ModelSpec:
             f"{where}: format version {data.get('version')!r}, this software reads {FORMAT_VERSION}; "
             f"update the software or export the model again"
         )
-    return _validated(text, where)
+    return _parsed(text, where)
 
 
 def check_spec(spec: ModelSpec) -> None:
-    """Raise SpecError for a description that could be written but not read again: `model_copy` validates nothing."""
-    _validated(dump_spec(spec), spec.id)
+    """Raise SpecError for a spec that `parse_spec` would refuse; `model_copy(update=...)` doesn't check its fields."""
+    _parsed(dump_spec(spec), spec.id)
 
 
-def _validated(text: str, where: str) -> ModelSpec:
+def _parsed(text: str, where: str) -> ModelSpec:
     try:
         return ModelSpec.model_validate_json(text)
     except ValidationError as error:
@@ -244,23 +244,23 @@ def _validated(text: str, where: str) -> ModelSpec:
 
 
 def read_spec(path: Path) -> ModelSpec:
-    """Read a `model.json` file."""
+    """Read a `model.json` file. Raises SpecError if it is missing or malformed."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise SpecError(f"{path}: no such file; a model folder holds model.json and its weights") from error
     except UnicodeDecodeError as error:
-        raise SpecError(f"{path}: not a text in UTF-8 ({error}); expected a {FORMAT} description") from error
+        raise SpecError(f"{path}: not UTF-8 text ({error}); expected a {FORMAT} description") from error
     return parse_spec(text, where=str(path))
 
 
 def dump_spec(spec: ModelSpec) -> str:
-    """ModelSpec to the text of `model.json` (stable order, two-space indent, final newline)."""
+    """The text of `model.json`: fields in fixed order, indented by two spaces, with a final newline."""
     return spec.model_dump_json(indent=2) + "\n"
 
 
 def slug(text: str) -> str:
-    """A valid model id made from any text."""
+    """A valid model id derived from any text."""
     return re.sub(r"[^a-z0-9.-]+", "-", text.lower()).strip("-.")[:64] or "model"
 
 

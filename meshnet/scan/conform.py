@@ -1,5 +1,7 @@
-"""Conform: any scan to 256^3 voxels of 1 mm, uint8, strict LIA, as FreeSurfer's `mri_convert --conform`
-in the form FastSurfer computes it by default. docs/conform.md is the specification, formula by formula.
+"""Conform: resample a scan to 256^3 voxels of 1 mm in LIA order and scale it to 0-255.
+
+This is FreeSurfer's `mri_convert --conform` as FastSurfer's `conform.py` computes it by default (strict LIA).
+docs/conform.md states every formula.
 """
 
 from __future__ import annotations
@@ -17,12 +19,13 @@ from meshnet.scan.scan_stream import ScanError
 SIZE = 256
 VOXEL_SIZE_MM = 1.0
 
-#: Direction of the conformed axes i, j, k: left, inferior, anterior, as columns.
+#: Directions (RAS) of the conformed axes i, j, k as columns: left, inferior, anterior.
 LIA_DIRECTIONS = np.array([[-1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 
-#: In voxels. Rounding noise of an affine must not decide whether the outermost voxel is inside.
+#: In voxels: rounding noise of an affine must not decide whether the outermost voxel lies inside.
 TOLERANCE = 1e-6
 
+#: FastSurfer's histogram of the source: bins, and the share of non-zero voxels below the upper cut.
 HISTOGRAM_BINS = 1000
 UPPER_FRACTION = 0.999
 
@@ -31,15 +34,14 @@ UPPER_FRACTION = 0.999
 class Conformed:
     """A scan on the conformed grid."""
 
-    data: NDArray[np.uint8]  #: [i, j, k], LIA
-    affine_vox2ras: NDArray[np.float64]  #: [4, 4], mm
+    data: NDArray[np.uint8]  #: [i, j, k], LIA, grey levels 0 to 255
+    affine_vox2ras: NDArray[np.float64]  #: [4, 4], voxel to RAS, mm
 
 
 def conform(scan: Scan, *, size: int = SIZE, voxel_size_mm: float = VOXEL_SIZE_MM) -> Conformed:
-    """The scan resampled to a `size`^3 LIA grid and scaled to 0-255 (uint8).
+    """The scan resampled to a grid of `size`^3 voxels, LIA, and scaled to uint8 0-255.
 
-    An already conformed scan is returned unchanged. Raises ScanError where the grey levels collapse
-    into one.
+    A scan that is conformed already is returned unchanged. Raises ScanError if all voxels would get one grey level.
     """
     if is_conformed(scan, size=size, voxel_size_mm=voxel_size_mm):
         return Conformed(scan.data, scan.affine_vox2ras)
@@ -58,7 +60,7 @@ def conform(scan: Scan, *, size: int = SIZE, voxel_size_mm: float = VOXEL_SIZE_M
 
 
 def is_conformed(scan: Scan, *, size: int = SIZE, voxel_size_mm: float = VOXEL_SIZE_MM) -> bool:
-    """Whether the scan already is what `conform` makes: shape, voxel size, strict LIA, unscaled uint8."""
+    """Whether the scan has the shape, voxel size, LIA order and dtype (unscaled uint8) that `conform` makes."""
     return (
         scan.data.shape == (size, size, size)
         and scan.data.dtype == np.uint8
@@ -73,7 +75,10 @@ def conformed_affine(
     size: int = SIZE,
     voxel_size_mm: float = VOXEL_SIZE_MM,
 ) -> NDArray[np.float64]:
-    """Affine [4, 4] of the conformed grid; keeps the world position of `dims / 2` (FreeSurfer's c_ras)."""
+    """Affine [4, 4] (voxel to RAS, mm) of the conformed grid of a scan.
+
+    The world position of `shape / 2` is kept (FreeSurfer's c_ras), so scans of odd size are interpolated.
+    """
     centre_mm = affine_vox2ras[:3, :3] @ (np.asarray(shape, np.float64) / 2) + affine_vox2ras[:3, 3]
     affine = np.eye(4)
     affine[:3, :3] = LIA_DIRECTIONS * voxel_size_mm
@@ -87,15 +92,18 @@ def resample_linear(
     affine_to: NDArray[np.float64],
     shape_to: tuple[int, int, int],
 ) -> NDArray[np.float64]:
-    """Trilinear resampling of `data` [i, j, k] onto another grid, in float64; 0 outside [0, n - 1]."""
+    """`data` [i, j, k] resampled trilinearly onto another grid, float64; 0 outside [0, n - 1] of `data`.
+
+    Affines [4, 4]: voxel to RAS, mm.
+    """
     matrix = vox2vox(affine_to, affine_from)
     if (np.abs(matrix - np.rint(matrix)) <= TOLERANCE).all():
-        matrix = np.rint(matrix)  # a flip, permutation and shift: copies voxels exactly
+        matrix = np.rint(matrix)  # flips, permutations and shifts by whole voxels copy voxels exactly
     mapped = np.zeros(shape_to)
     low, high = _box_of_source(matrix, data.shape, shape_to)
     box_matrix = matrix.copy()
     box_matrix[:3, 3] += matrix[:3, :3] @ low
-    # `nearest` clamps coordinates to [0, n - 1]; what lies outside is then set to 0, with our tolerance.
+    # `nearest` clamps coordinates to [0, n - 1]; voxels outside by more than the tolerance are then set to 0.
     box = affine_transform(data, box_matrix, output_shape=tuple(high - low), output=np.float64, order=1, mode="nearest")
     for i in range(box.shape[0]):
         for x, n in zip(coordinates(box_matrix, i, box.shape), data.shape, strict=True):
@@ -107,7 +115,7 @@ def resample_linear(
 def _box_of_source(
     matrix: NDArray[np.float64], shape_from: tuple[int, ...], shape_to: tuple[int, ...]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First and last-plus-one target voxel of the box that holds the source; the rest is outside anyway."""
+    """First voxel, and last voxel plus one, of the target box that contains the source grid."""
     corners = np.array([[*corner, 1.0] for corner in np.ndindex(2, 2, 2)]).T
     corners[:3] *= np.array(shape_from)[:, None] - 1
     at = (np.linalg.inv(matrix) @ corners)[:3]
@@ -117,13 +125,13 @@ def _box_of_source(
 
 
 def vox2vox(affine_from: NDArray[np.float64], affine_to: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[4, 4]: voxel coordinates of one grid to those of another, through world space."""
+    """Matrix [4, 4] from voxel coordinates of one grid to those of another. Affines [4, 4]: voxel to RAS, mm."""
     matrix: NDArray[np.float64] = np.linalg.inv(affine_to) @ affine_from
     return matrix
 
 
 def coordinates(matrix: NDArray[np.float64], i: int, shape: tuple[int, ...]) -> tuple[NDArray[np.float64], ...]:
-    """Per target axis, `matrix @ (i, j, k, 1)` over one plane i, of a shape that broadcasts to [nj, nk]."""
+    """The three rows of `matrix @ (i, j, k, 1)` over plane i of `shape`; each broadcasts to [nj, nk]."""
     j, k = np.arange(shape[1], dtype=np.float64)[:, None], np.arange(shape[2], dtype=np.float64)[None, :]
     planes = []
     for row in matrix[:3]:
@@ -136,25 +144,25 @@ def coordinates(matrix: NDArray[np.float64], i: int, shape: tuple[int, ...]) -> 
 
 
 def intensity_offset_factor(data: NDArray[Any]) -> tuple[float, float]:
-    """Offset and factor that take the source's intensities to 0-255: docs/conform.md, step 4.
+    """Offset and factor with `grey = (value - offset) * factor` in 0-255 (docs/conform.md, section 4).
 
-    `grey = (value - offset) * factor`; the brightest 0.1 % of the non-zero voxels saturate.
+    Computed on the source voxels, as in FastSurfer. The brightest 0.1 % of the non-zero voxels saturate.
     """
     low, high = float(data.min()), float(data.max())
     edges = np.arange(HISTOGRAM_BINS + 1) * ((high - low) / HISTOGRAM_BINS) + low
     edges[-1] = high
-    # In float64, also for float32 data: the same edges in every language.
+    # float64 for float32 data too, so that the edges are the same in every language.
     counts, _ = np.histogram(data.astype(np.float64, copy=False), bins=HISTOGRAM_BINS, range=(low, high))
     cumulative = np.concatenate(([0], np.cumsum(counts)))
     nonzero = int(np.count_nonzero((data >= 1e-15) | (data <= -1e-15)))
     cutoff = data.size - int((1.0 - UPPER_FRACTION) * nonzero)
     first = int(np.flatnonzero(cumulative >= cutoff)[0])
-    top = float(edges[first - 2])  # first == 1 wraps around to the last edge, as it does in FastSurfer
+    top = float(edges[first - 2])  # first == 1 takes the last edge (index -1), as in FastSurfer
     return low, 255.0 / (top - low) if top != low else 1.0
 
 
 def to_grey_levels(mapped: NDArray[np.float64], offset: float, factor: float) -> NDArray[np.uint8]:
-    """`rint(clip((mapped - offset) * factor, 0, 255))`; exact zeros (background, outside) stay 0."""
+    """`rint(clip((mapped - offset) * factor, 0, 255))`; exact zeros (background, outside the scan) stay 0."""
     background = mapped == 0
     grey = np.rint(np.clip((mapped - offset) * factor, 0, 255)).astype(np.uint8)
     grey[background] = 0

@@ -1,4 +1,4 @@
-"""Label files: told from scans by name or header, read whole, and never replaced by those of another scan."""
+"""Recognise label files by name or header, read them, and protect them from being replaced by another scan's."""
 
 from __future__ import annotations
 
@@ -15,42 +15,43 @@ from numpy.typing import NDArray
 from meshnet.scan.nifti import LABEL_INTENT, read_header
 from meshnet.scan.scan_stream import ScanError
 
-#: How names of masks and segmentations end (BIDS and common custom), and an entity that BIDS gives only to them.
+#: Endings of the names of masks and segmentations (BIDS and common practice), and the entity that BIDS has for them.
 LABEL_ENDINGS = ("_mask", "_dseg", "_labels", "_seg", "_roi")
 LABEL_ENTITY = "_label-"
 
-#: Image and mask are on one grid where their affines agree to this, in mm.
+#: Image and mask are on one grid if their affines differ by at most this, in mm.
 AFFINE_TOLERANCE_MM = 1e-2
 
-#: The result of a scan, written again, lies where it lay to this, in mm: float32 rounding, nothing else.
+#: Affines of two results of one scan differ by at most this, in mm: float32 rounding.
 SAME_SCAN_TOLERANCE_MM = 1e-3
 
 
 def names_labels(stem: str) -> bool:
-    """Whether a file name without its extensions is that of a label map."""
+    """Whether a file name (without extensions) is that of a label file."""
     lower = stem.lower()
     return lower.endswith(LABEL_ENDINGS) or LABEL_ENTITY in lower
 
 
 def says_labels(path: Path) -> bool:
-    """Whether a NIfTI header says labels, as those of every model do. False where there is no header to be read."""
+    """Whether the NIfTI header's intent code says labels, as in every result of a model. False for an unreadable
+    header."""
     try:
         return int(read_header(path)["intent_code"]) == LABEL_INTENT
-    except (ScanError, OSError):  # reading the file as a scan says what is wrong with it
+    except (ScanError, OSError):  # `read_scan` reports the problem later
         return False
 
 
 def read_labels(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Voxels [i, j, k] and affine [4, 4] (mm) of a mask or label map, an empty one too.
+    """Voxels [i, j, k] and affine [4, 4] (voxel to RAS, mm) of a mask or label file.
 
-    `read_scan` would refuse an empty mask as a constant image. Trailing dimensions of size 1 don't count.
-    Raises ScanError where the file can't be read.
+    Empty masks are read too (`read_scan` refuses constant images). Trailing dimensions of size 1 are dropped. Raises
+    ScanError if the file can't be read.
     """
     try:
         image = cast(nib.Nifti1Image, nib.load(path))
         voxels, affine = np.asarray(image.dataobj), np.asarray(image.affine, np.float64)
     except (OSError, EOFError, zlib.error, HeaderDataError, ImageFileError, ValueError, AttributeError) as error:
-        # AttributeError: a CIFTI file, whose values lie on a surface, has no affine.
+        # AttributeError: CIFTI files, whose values lie on a surface, have no affine.
         raise ScanError(f"{path}: the labels cannot be read ({error}); get the file again") from error
     while voxels.ndim > 3 and voxels.shape[-1] == 1:
         voxels = voxels[..., 0]
@@ -58,9 +59,9 @@ def read_labels(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
 
 
 def check_replaceable(path: Path, affine_vox2ras: NDArray[np.float64], shape: tuple[int, ...]) -> None:
-    """Raise ScanError where the file `path` has another grid than that of the labels to be written there.
+    """Raise ScanError if the file `path` has another grid than the labels that will be written there.
 
-    It then is another scan's. A file that isn't there or can't be read is no loss.
+    Such a file is probably another scan's result. A missing or unreadable file may be replaced.
     """
     try:
         header = read_header(path)
@@ -71,7 +72,7 @@ def check_replaceable(path: Path, affine_vox2ras: NDArray[np.float64], shape: tu
     found = tuple(int(n) for n in header.get_data_shape())
     if found == tuple(shape) and np.abs(affine - affine_vox2ras).max() <= SAME_SCAN_TOLERANCE_MM:
         return
-    why = f"{found} voxels instead of {tuple(shape)}" if found != tuple(shape) else "the same shape elsewhere in space"
+    why = f"{found} voxels instead of {tuple(shape)}" if found != tuple(shape) else "same shape, another affine"
     raise ScanError(
         f"{path}: holds labels on another grid, so probably another scan's ({why}); choose another --out or delete it"
     )

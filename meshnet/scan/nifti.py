@@ -1,7 +1,7 @@
-"""Scans in, label volumes out: NIfTI-1/2 (.nii, .nii.gz, .hdr/.img pairs) and MGH/MGZ.
+"""Read scans (NIfTI-1/2 as .nii, .nii.gz or .hdr/.img, and MGH/MGZ) and write volumes as .nii.gz.
 
-Memory order, said once: arrays are `[i, j, k]` as nibabel gives them; in the file i runs fastest.
-The rules and the refusals are those of docs/conform.md; kinds are told by content, not by name.
+Memory order: arrays are `[i, j, k]` as in nibabel; in the file i runs fastest. The format is recognised by content, not
+by name. docs/conform.md, section 1, has the rules and lists the files that are refused.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["Scan", "ScanError", "new_header", "read_header", "read_scan", "save_
 MIN_DIM, MAX_DIM, MAX_VOXELS = 2, 2048, 2**28
 SMALLEST_VOXEL_MM3 = 1e-9
 
-#: NIFTI_INTENT_LABEL: voxels are labels. The site writes it too; viewers colour such files.
+#: NIFTI_INTENT_LABEL: the voxels are labels. The site writes this code too; viewers show such files in colour.
 LABEL_INTENT = 1002
 
 _MGH_VERSION, _MGH_HEADER_SIZE = b"\0\0\0\1", 284
@@ -40,24 +40,24 @@ _quiet.propagate = False
 
 @dataclass(frozen=True)
 class Scan:
-    """A 3-D scan on its own grid."""
+    """A 3-D scan on its own grid (the native grid)."""
 
     where: str  #: the path, for messages
-    data: NDArray[Any]  #: [i, j, k], native byte order; the stored dtype, or float64 where the header scales it
-    affine_vox2ras: NDArray[np.float64]  #: [4, 4], mm
-    header: nib.Nifti1Header  #: single-file NIfTI header (1 or 2) of this grid, to save results with
-    stored_dtype: np.dtype[Any]  #: as in the file
+    data: NDArray[Any]  #: [i, j, k], this machine's byte order; the stored dtype, or float64 if the header scales it
+    affine_vox2ras: NDArray[np.float64]  #: [4, 4], voxel to RAS, mm
+    header: nib.Nifti1Header  #: single-file NIfTI header (1 or 2) of this grid, for saving results
+    stored_dtype: np.dtype[Any]  #: dtype of the voxels in the file
 
 
 def read_scan(path: Path, *, frame: int | None = None) -> Scan:
-    """Read one scan. `frame` (0-based) picks a volume of a 4-D file.
+    """Read one scan. `frame` (0-based) picks one volume of a 4-D file.
 
-    Raises ScanError for anything docs/conform.md refuses, OSError where the file can't be opened.
+    Raises ScanError for every file that docs/conform.md refuses, OSError if the file can't be opened.
     """
     where = str(path)
     name = path.name.lower()
     header_path = pair_partner(path, ".img", ".hdr") if name.endswith((".img", ".img.gz")) else path
-    # Damaged headers make NaN of anything; the checks below say so in words.
+    # Damaged headers give NaN or infinity; the checks below report them.
     with closing(ScanStream(header_path)) as stream, np.errstate(all="ignore"):
         head = stream.read(540)
         if head[:4] == _MGH_VERSION:
@@ -73,25 +73,26 @@ def read_scan(path: Path, *, frame: int | None = None) -> Scan:
 
 
 def read_header(path: Path) -> nib.Nifti1Header:
-    """The header (1 or 2) of a single NIfTI file or a .hdr; no voxels are read.
+    """The NIfTI-1 or -2 header of a .nii, .nii.gz or .hdr file; no voxels are read.
 
-    Raises ScanError where there is no NIfTI header, OSError where the file can't be opened.
+    Raises ScanError if the file has no NIfTI header, OSError if it can't be opened.
     """
     with closing(ScanStream(path)) as stream, np.errstate(all="ignore"):
         return _nifti_header(stream.read(540), str(path))
 
 
 def save_labels(path: Path, labels: NDArray[np.uint8], header: nib.Nifti1Header) -> None:
-    """`save_volume` of labels: the header says that they are labels, by its intent code."""
+    """Like `save_volume`; the header's intent code marks the voxels as labels."""
     marked: nib.Nifti1Header = header.copy()
     marked["intent_code"] = LABEL_INTENT
     save_volume(path, labels, marked)
 
 
 def save_volume(path: Path, voxels: NDArray[np.uint8], header: nib.Nifti1Header) -> None:
-    """Write uint8 voxels [i, j, k] as a gzipped NIfTI with the given header (`Scan.header` or `new_header`).
+    """Write uint8 voxels [i, j, k] as a gzipped NIfTI file with this header (`Scan.header` or `new_header`).
 
-    The file is replaced atomically. Bytes depend on nothing but the arguments.
+    The file is replaced atomically; its bytes depend on the arguments alone. Raises ValueError if dtype or shape differ
+    from the header.
     """
     if voxels.dtype != np.uint8 or voxels.shape != header.get_data_shape():
         raise ValueError(
@@ -106,7 +107,7 @@ def save_volume(path: Path, voxels: NDArray[np.uint8], header: nib.Nifti1Header)
 
 
 def new_header(affine_vox2ras: NDArray[np.float64], shape: tuple[int, ...], *, code: int) -> nib.Nifti1Header:
-    """A NIfTI-1 header, mm, with the affine as sform and qform, both under `code`."""
+    """A NIfTI-1 header with this affine [4, 4] (voxel to RAS, mm) as sform and qform, both with `code`."""
     header = nib.Nifti1Header()
     header.set_data_shape(shape)
     header.set_sform(affine_vox2ras, code)
@@ -116,7 +117,7 @@ def new_header(affine_vox2ras: NDArray[np.float64], shape: tuple[int, ...], *, c
 
 
 def space_code(header: nib.Nifti1Header) -> int:
-    """The NIfTI code of the form the affine comes from; 2 (aligned) where there is neither form."""
+    """The NIfTI code of the form that gives the affine; 2 (aligned) if the header has neither sform nor qform."""
     return int(header["sform_code"]) or int(header["qform_code"]) or 2
 
 
@@ -152,7 +153,7 @@ def _nifti_header(head: bytes, where: str) -> nib.Nifti1Header:
 def _read_nifti_voxels(
     stream: ScanStream, header: nib.Nifti1Header, header_path: Path, frame: int | None, where: str
 ) -> NDArray[Any]:
-    """The chosen frame [i, j, k], unscaled, in native byte order."""
+    """One frame [i, j, k], unscaled, in this machine's byte order."""
     dtype = header.get_data_dtype()
     if dtype.kind in _UNUSABLE_DTYPES:
         raise ScanError(
@@ -163,7 +164,7 @@ def _read_nifti_voxels(
     single = header["magic"].item().startswith(b"n+")
     offset = float(header["vox_offset"]) or float(header.single_vox_offset if single else 0)
     if not 0 <= offset < 2**40:
-        raise ScanError(f"{where}: its voxels start at byte {offset}, which can't be; convert the scan again")
+        raise ScanError(f"{where}: vox_offset {offset} is no position in a file; convert the scan again")
     if single:
         return _frame(stream, header, int(offset), frame, where)
     with closing(ScanStream(pair_partner(header_path, ".hdr", ".img"))) as voxels:
@@ -171,9 +172,9 @@ def _read_nifti_voxels(
 
 
 def _frame(stream: ScanStream, header: Any, offset: int, frame: int | None, where: str) -> NDArray[Any]:
-    """One frame of a file whose voxels start at `offset`; the rest is read too, to know that it is there.
+    """One frame [i, j, k] of a file whose voxels start at byte `offset`.
 
-    `header` is nibabel's, of any of our kinds: it knows shape and dtype.
+    The other frames are read too, to check that the file is complete. header: nibabel's NIfTI or MGH header.
     """
     dtype: np.dtype[Any] = header.get_data_dtype()
     shape, frames = _check_shape(header.get_data_shape(), frame, where)
@@ -189,7 +190,7 @@ def _frame(stream: ScanStream, header: Any, offset: int, frame: int | None, wher
             f"{where}: {missing} bytes of voxels are missing; the header promises {shape} x {frames} of {dtype}, "
             f"so the file is cut short; get it again"
         )
-    stream.read(1)  # reaches the end of a gzip stream, where its checksum is verified
+    stream.read(1)  # gzip checks its checksum at the end of the stream
     stored: NDArray[Any] = np.frombuffer(payload, dtype).reshape(shape, order="F")
     return stored.astype(dtype.newbyteorder("="), copy=False)
 
@@ -197,13 +198,13 @@ def _frame(stream: ScanStream, header: Any, offset: int, frame: int | None, wher
 def _read_mgh(
     stream: ScanStream, head: bytes, frame: int | None, where: str
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """The chosen frame [i, j, k] in native byte order, and the affine."""
+    """One frame [i, j, k] in this machine's byte order, and the affine [4, 4]."""
     try:
         header = MGHHeader(head[:_MGH_HEADER_SIZE], check=False)
-        header.get_data_dtype()  # raises for a type that isn't one
+        header.get_data_dtype()  # raises for an unknown type code
     except (WrapStructError, HeaderDataError, KeyError) as error:
         raise ScanError(f"{where}: damaged MGH header ({error}); get the file again") from error
-    # nibabel would put FreeSurfer's default in its place, upside down.
+    # Without goodRASFlag nibabel would use FreeSurfer's default orientation, which may be wrong.
     if head[28:30] != b"\0\1":
         raise ScanError(
             f"{where}: its MGH header has no position in space (goodRASFlag is not 1), which says nothing about "
@@ -215,7 +216,7 @@ def _read_mgh(
 
 
 def _check_shape(dims: tuple[int, ...], frame: int | None, where: str) -> tuple[tuple[int, ...], int]:
-    """(i, j, k) sizes and the number of frames; trailing dimensions of size 1 don't count."""
+    """Sizes (i, j, k) and the number of frames; trailing dimensions of size 1 are dropped."""
     dims = tuple(int(n) for n in dims)
     while len(dims) > 3 and dims[-1] == 1:
         dims = dims[:-1]
@@ -237,7 +238,7 @@ def _check_shape(dims: tuple[int, ...], frame: int | None, where: str) -> tuple[
 
 
 def _scaled(raw: NDArray[Any], header: nib.Nifti1Header, where: str) -> NDArray[Any]:
-    """`raw * scl_slope + scl_inter` in float64, or `raw` itself where the header doesn't scale."""
+    """`raw * scl_slope + scl_inter` in float64, or `raw` if the header doesn't scale."""
     try:
         slope, inter = header.get_slope_inter()
     except HeaderDataError as error:
@@ -281,7 +282,7 @@ def _check_values(data: NDArray[Any], where: str) -> None:
 
 
 def _result_header(header: nib.Nifti1Header, shape: tuple[int, ...]) -> nib.Nifti1Header:
-    """The scan's header made ready for uint8 labels of the same grid, single file, little-endian."""
+    """A copy of the scan's header for uint8 voxels of the same grid in one little-endian file."""
     result: nib.Nifti1Header = header.as_byteswapped("<")
     result.set_data_shape(shape)
     result.set_data_dtype(np.uint8)

@@ -1,6 +1,7 @@
-"""Intensity normalisation of a volume before the network, as its ModelSpec says.
+"""Intensity normalisation of a volume for the network, as `input.normalization` of its ModelSpec states.
 
-Computed in float64 and rounded once to float32, so that every language gets the same numbers.
+Computed in float64 and rounded once to float32, so that Python and TypeScript get the same numbers (docs/conform.md,
+section 5).
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from meshnet.model.spec import MinMax, Quantile
 
 
 def normalize(volume: NDArray[Any], normalization: MinMax | Quantile) -> NDArray[np.float32]:
-    """`(x - low) / (high - low)` over the whole volume, float32 of the same shape.
+    """`(x - low) / (high - low)`, float32, same shape as `volume` (any real dtype).
 
-    `low`, `high` are the extremes (MinMax) or quantiles with linear interpolation (Quantile, then
-    clipped to [0, 1] where it says so). Raises ValueError where they are equal or not finite.
+    `low` and `high` are taken over the whole volume: the extremes (MinMax: result in [0, 1]), or quantiles with linear
+    interpolation (Quantile: result clipped to [0, 1] if `clip` is set). Raises ValueError if they are equal or not
+    finite.
     """
     low, high = _range(volume, normalization)
     if not np.isfinite(high - low):
@@ -44,7 +46,7 @@ def _range(volume: NDArray[Any], normalization: MinMax | Quantile) -> tuple[floa
 
 
 def _quantile_of_counts(below: NDArray[np.int64], q: float) -> float:
-    """Quantile of sorted grey levels, of which `below[g]` are at most g."""
+    """Quantile q of grey levels 0 to 255; below[g]: number of voxels with a value of at most g."""
     position = (int(below[-1]) - 1) * q
     index = int(position)
     lower = int(np.searchsorted(below, index, side="right"))

@@ -1,7 +1,7 @@
-"""Reorder a conformed (LIA) volume into the axis order a model was trained on, and labels back.
+"""Reorder a conformed (LIA) volume into the axis order that a model was trained on, and labels back.
 
-An orientation such as "RAS" names the direction in which each axis i, j, k increases. Only
-permutations and flips: no voxel is interpolated.
+An orientation such as "RAS" names the direction in which each of the axes i, j, k increases. Axes are permuted and
+flipped; nothing is interpolated.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _AXIS_OF_LETTER = {"L": 0, "R": 0, "P": 1, "A": 1, "I": 2, "S": 2}
 
 
 def reorient(volume: NDArray[_Scalar], *, start: str = CONFORMED, end: str) -> NDArray[_Scalar]:
-    """`volume` [i, j, k] in orientation `start`, brought to orientation `end` (C-contiguous copy).
+    """A C-contiguous copy of `volume` [i, j, k], reordered from orientation `start` to orientation `end`.
 
-    Its inverse is the same call with `start` and `end` exchanged. Raises ValueError for a string
-    that isn't three letters of L/R, A/P, S/I, one of each pair.
+    The inverse is the same call with `start` and `end` exchanged. Raises ValueError for an orientation that is not one
+    letter each of L/R, A/P and S/I.
     """
     axes_start, axes_end = _world_axes(start), _world_axes(end)
     order = [axes_start.index(axis) for axis in axes_end]

@@ -1,4 +1,4 @@
-"""Labels from one grid to another (conformed to the scan's own), and their volumes in mL."""
+"""Resample labels from the conformed grid to the scan's own, and measure their volumes in mL."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def resample_labels(
     affine_to: NDArray[np.float64],
     shape_to: tuple[int, ...],
 ) -> NDArray[np.uint8]:
-    """Labels uint8 [i, j, k] on another grid, nearest neighbour; 0 beyond their own grid.
+    """Labels uint8 [i, j, k] resampled onto another grid by nearest neighbour; 0 outside `labels`.
 
-    The nearest index is `floor(x + 0.5)` after rounding x to 1e-6, so that exact ties fall the same
-    way in every language (docs/conform.md, section 6).
+    Affines [4, 4]: voxel to RAS, mm. The nearest index is `floor(x + 0.5)` after rounding x to 1e-6, so that exact ties
+    are resolved alike in every language (docs/conform.md, section 6).
     """
     matrix = vox2vox(affine_to, affine_from)
     out = np.empty(shape_to, np.uint8)
@@ -32,10 +32,10 @@ def resample_labels(
 
 
 def label_counts(labels: NDArray[np.uint8], classes: int) -> list[int]:
-    """Voxels of each label 0 ... classes - 1."""
+    """Number of voxels of each label 0 to classes - 1."""
     return [int(count) for count in np.bincount(labels.reshape(-1), minlength=classes)[:classes]]
 
 
 def volume_ml(voxels: int, affine_vox2ras: NDArray[np.float64]) -> float:
-    """Volume in mL of a number of voxels of the grid with this affine (mm)."""
+    """Volume in mL of `voxels` voxels; affine [4, 4]: voxel to RAS, mm."""
     return voxels * abs(float(np.linalg.det(affine_vox2ras[:3, :3]))) / 1000.0

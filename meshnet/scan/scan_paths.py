@@ -1,4 +1,4 @@
-"""Which scans a command line means, and what their results are called."""
+"""Find the scans that a command line names, and name their results."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ SCAN_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".hdr.gz", ".img", ".img.gz", ".mgh"
 
 
 def find_scans(sources: Iterable[Path], *, out: Path, model_id: str) -> tuple[list[Path], list[Path]]:
-    """The scans that files and folders mean, and the label files that were left out of folders.
+    """The scans among `sources` (files and folders), and the label files that were left out.
 
-    Files are taken as given, folders are searched recursively; each scan comes once, a pair by its .hdr.
-    In folders, hidden files and what lies under `out` are ignored, and label files are left out: results of any
-    model, masks, segmentations, so that a second run doesn't segment the results of the first. Raises ScanError
-    for a folder without scans or a path that isn't there.
+    Files are taken as given; folders are searched recursively. Each scan is listed once, a .hdr/.img pair by its .hdr.
+    In folders, hidden files and files under `out` are ignored, and label files (results of any model, masks,
+    segmentations) are left out, so that a second run doesn't segment the results of the first. Raises ScanError for a
+    missing path or a folder without scans.
     """
     found: dict[Path, Path] = {}
     left_out: dict[Path, Path] = {}
@@ -38,10 +38,10 @@ def find_scans(sources: Iterable[Path], *, out: Path, model_id: str) -> tuple[li
 def output_names(
     scans: Sequence[Path], model_id: str, *, frame: int | None = None, conformed: bool = False
 ) -> list[str]:
-    """`<scan>[_frame<N>]_<model_id>[_conformed].nii.gz` for each scan, all different; the site names files so too.
+    """A unique name `<scan>[_frame<N>]_<model_id>[_conformed].nii.gz` for each scan; the site uses the same names.
 
-    Scans of the same name get the names of their folders in front (`a_x`, `b_x`), as many as tell them
-    apart; x.nii and x.nii.gz in one folder keep their endings.
+    Scans of the same name are prefixed with as many folder names as distinguish them (`a_x`, `b_x`); x.nii and x.nii.gz
+    of one folder keep their endings. Raises ScanError if two names can't be distinguished.
     """
     ending = f"{'' if frame is None else f'_frame{frame}'}_{model_id}{'_conformed' if conformed else ''}.nii.gz"
     absolute = [location(scan) for scan in scans]
@@ -68,7 +68,8 @@ def output_names(
 
 
 def location(path: Path) -> Path:
-    """The path without detours. A link keeps its own name: data sets are often links into a store of hashes."""
+    """The absolute path with its folder resolved. A link keeps its name: data sets are often links to files named by
+    hash."""
     return path.parent.resolve() / path.name
 
 
@@ -79,18 +80,18 @@ def stem_of(path: Path) -> str:
 
 
 def is_hidden(path: Path, folder: Path) -> bool:
-    """Whether a file found in `folder`, or a folder on the way to it, is a hidden one."""
+    """Whether a file found in `folder`, or a folder between the two, is hidden."""
     return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
 def is_label_file(path: Path) -> bool:
-    """Whether name or header say that a file holds labels, not intensities."""
+    """Whether the name or the header of a file says that it holds labels."""
     return names_labels(stem_of(path)) or says_labels(path)
 
 
 def _search(folder: Path, out: Path, model_id: str) -> tuple[list[Path], list[Path]]:
-    """Scans and label files below `folder`. Raises ScanError where there is no scan."""
-    # Results of earlier versions say what they are by their names alone.
+    """Scans and label files below `folder`. Raises ScanError if there is no scan."""
+    # Results of earlier versions have no intent code; their names identify them.
     results = (f"_{model_id}.nii.gz", f"_{model_id}_conformed.nii.gz")
     scans: list[Path] = []
     labels: list[Path] = []
@@ -99,7 +100,7 @@ def _search(folder: Path, out: Path, model_id: str) -> tuple[list[Path], list[Pa
     if labels and not scans:
         raise ScanError(
             f"{folder}: no scans in this folder, label files only ({len(labels)}, the first {labels[0]}); "
-            f"give the folder of the scans, or name files one by one to have them segmented all the same"
+            f"give the folder of the scans, or name the files to segment them anyway"
         )
     if not scans:
         raise ScanError(f"{folder}: no scans in this folder; expected files ending in {', '.join(SCAN_SUFFIXES)}")
@@ -107,14 +108,14 @@ def _search(folder: Path, out: Path, model_id: str) -> tuple[list[Path], list[Pa
 
 
 def _is_volume(path: Path, folder: Path, out: Path) -> bool:
-    """Whether a file has a scan's ending, is not hidden and doesn't lie among the results."""
+    """Whether a file has the ending of a scan, is not hidden and does not lie under `out`."""
     if not path.name.lower().endswith(SCAN_SUFFIXES) or path.is_dir() or is_hidden(path, folder):
         return False
     return not path.resolve().is_relative_to(out.resolve()) or out.resolve() == folder.resolve()
 
 
 def _pair_header(path: Path) -> Path:
-    """The .hdr of an .img where there is one (reading says so where there is none)."""
+    """The .hdr of an .img if it exists; else the path itself, and `read_scan` reports the missing file."""
     if not path.name.lower().endswith((".img", ".img.gz")):
         return path
     try:

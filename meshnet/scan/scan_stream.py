@@ -1,4 +1,4 @@
-"""Bytes of scan files: decompression, missing halves of pairs, and the error that names a bad scan."""
+"""Read the bytes of scan files, decompressed, and find the other file of a .hdr/.img pair."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 
 class ScanError(ValueError):
-    """A scan that cannot be used; the message names the file, what is wrong and what to do next."""
+    """A scan that can't be used. The message names the file, the problem and the remedy."""
 
 
 class ScanStream:
-    """Bytes of a file, decompressed where it is gzip, with gzip's errors turned into ScanError."""
+    """A file opened for reading; decompresses gzip, which it recognises by content. Errors of gzip become ScanError."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -25,6 +25,7 @@ class ScanStream:
         self._file: BinaryIO | gzip.GzipFile = gzip.GzipFile(fileobj=self._raw) if is_gzip else self._raw
 
     def read(self, count: int) -> bytes:
+        """Up to `count` bytes. Raises ScanError for a truncated or damaged gzip stream."""
         try:
             return self._file.read(count)
         except EOFError as error:
@@ -35,13 +36,14 @@ class ScanStream:
             raise ScanError(f"{self.path}: the gzip stream is damaged ({error}); get the file again") from error
 
     def skip(self, count: int) -> int:
-        """Read and drop up to `count` bytes; returns how many there were."""
+        """Read and discard up to `count` bytes; returns the number of bytes read."""
         left = count
-        while left > 0 and (block := self.read(min(left, 1 << 20))):
-            left -= len(block)
+        while left > 0 and (chunk := self.read(min(left, 1 << 20))):
+            left -= len(chunk)
         return count - left
 
     def seek(self, position: int) -> None:
+        """Move to this byte of the decompressed file."""
         self._file.seek(0)
         self.skip(position)
 
@@ -51,7 +53,10 @@ class ScanStream:
 
 
 def pair_partner(path: Path, suffix: str, other: str) -> Path:
-    """The other file of a .hdr/.img pair, compressed or not."""
+    """Path of the other file of a .hdr/.img pair, compressed or not. Raises ScanError if it is missing.
+
+    suffix: ending of `path`, ".hdr" or ".img"; other: the ending to look for.
+    """
     name = path.name[:-3] if path.name.lower().endswith(".gz") else path.name
     stem = name[: -len(suffix)]
     upper = name.endswith(suffix.upper())

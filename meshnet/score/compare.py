@@ -1,6 +1,7 @@
-"""Compare label files with reference masks: `meshnet-compare RESULTS REFERENCES [--csv FILE] [--label L]`.
+"""`meshnet-compare RESULTS REFERENCES`: scores label files against reference masks.
 
-Files are paired by name (label_pairs.py) and must lie on one grid; scores are those of meshnet/score/metrics.py.
+Files are paired by name (label_pairs.py); the two files of a pair must lie on one grid. The scores are those of
+metrics.py.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from meshnet.scan.scan_stream import ScanError
 from meshnet.score.label_pairs import find_labels, pair_up
 from meshnet.score.metrics import Mask, lesion_scores
 
-#: What is printed and written of each pair -> (heading, decimals).
+#: The values of a pair -> (heading, decimals).
 COLUMNS = {
     "dice_lesion": ("Dice", 3),
     "dice_macro": ("DICE macro", 3),
@@ -40,16 +41,16 @@ COLUMNS = {
     "reference_ml": ("reference mL", 2),
 }
 
-#: Labels are whole numbers to this: a scaled file may store 0.99999.
+#: Largest distance of a label from a whole number; a scaled file may store 0.99999.
 _WHOLE = 1e-4
 
-#: Characters of the narrowest column.
+#: Smallest width of a column, in characters.
 _NARROWEST = 7
 
 
 @dataclass(frozen=True)
 class Row:
-    """One pair that was compared, with a value for each of `COLUMNS`."""
+    """A pair of files with a value for each of `COLUMNS`."""
 
     result: Path
     reference: Path
@@ -57,7 +58,7 @@ class Row:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line. Exit code 0; 1 where a file has no partner or a pair failed; 2 where nothing was compared."""
+    """Command line. Exit code 0; 1 if a file has no partner or a pair failed; 2 if no pair was compared."""
     args = _parser().parse_args(argv)
     try:
         pairs, problems = _pairs(args.results, args.references)
@@ -71,16 +72,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if not rows:
-        print("error: nothing was compared, see above", file=sys.stderr)
+        print("error: no pair was compared, see above", file=sys.stderr)
         return 2
     return 1 if problems or len(rows) < len(pairs) else 0
 
 
 def compare(result: Path, reference: Path, *, label: str | None = None) -> dict[str, float]:
-    """A value for each of `COLUMNS`: everything above 0, or the one `label` (a number, or a name of the model's).
+    """Compare one result with its reference; returns a value for each of `COLUMNS`.
 
-    Raises ScanError where a file can't be read, is no label map, lies on another grid than its partner, or where the
-    result's model has no label of that name.
+    label: the one label to compare, a number or a name in the result's model; None: all labels above 0. Raises
+    ScanError if a file can't be read, is no label file or lies on another grid than its partner, or if the model has no
+    such label.
     """
     number = None if label is None else label_number(label, result)
     predicted, affine = _mask(result, number)
@@ -105,9 +107,9 @@ def compare(result: Path, reference: Path, *, label: str | None = None) -> dict[
 
 
 def label_number(label: str, result: Path) -> int:
-    """The number of a label, given as such or by the name it has in the known model that `result` is named after.
+    """The number of a label given as a number, or by its name in the known model that the name of `result` ends with.
 
-    Raises ScanError where there is no such model or it has no label of that name.
+    Raises ScanError if there is no such model or it has no such label.
     """
     if label.isdecimal():
         return int(label)
@@ -125,12 +127,13 @@ def label_number(label: str, result: Path) -> int:
 
 
 def _mask(path: Path, number: int | None) -> tuple[Mask, NDArray[np.float64]]:
-    """Where the labels are above 0, or `number`, and the affine. Raises ScanError for what is no label map."""
+    """Mask of the voxels above 0 (or equal to `number`), and the affine [4, 4]. Raises ScanError if `path` has no
+    labels."""
     voxels, affine = read_labels(path)
     if voxels.ndim != 3 or voxels.dtype.kind not in "buif":
         raise ScanError(f"{path}: expected a 3-D map of labels, got shape {voxels.shape} of {voxels.dtype}")
     whole = np.rint(voxels) if voxels.dtype.kind == "f" else voxels
-    with np.errstate(invalid="ignore"):  # infinite voxels are no labels either
+    with np.errstate(invalid="ignore"):  # infinite voxels give NaN here, hence are refused too
         is_whole = voxels.dtype.kind != "f" or bool((np.abs(voxels - whole) <= _WHOLE).all())
     if not is_whole:
         raise ScanError(f"{path}: has values that are no whole numbers; expected labels: threshold it and try again")
@@ -145,13 +148,13 @@ def _pairs(results: Path, references: Path) -> tuple[list[tuple[Path, Path]], li
     for source in (results, references):
         labels, others = find_labels(source)
         if others:
-            print(f"{source}: {len(others)} of its volumes left out as no label files, the first is {others[0]}")
+            print(f"{source}: {len(others)} volumes left out that are no label files, the first is {others[0]}")
         found.append(labels)
     return pair_up(*found)
 
 
 def _compare_all(pairs: Sequence[tuple[Path, Path]], label: str | None) -> list[Row]:
-    """Compare pair by pair, printing as it goes; a failing pair doesn't stop the others."""
+    """Compare and print pair by pair; a failing pair is reported and the next one is taken."""
     width = max([len("median"), *(len(stem_of(result)) for result, _ in pairs)])
     rows: list[Row] = []
     for result, reference in pairs:
@@ -172,7 +175,7 @@ def _compare_all(pairs: Sequence[tuple[Path, Path]], label: str | None) -> list[
 
 
 def _summarize(rows: Sequence[Row], width: int) -> None:
-    """Mean and median of each column over the pairs that have a finite value, and how many those are."""
+    """Print mean and median of each column over its finite values, and their number if it is not that of the pairs."""
     finite = {c: [row.values[c] for row in rows if math.isfinite(row.values[c])] for c in COLUMNS}
     print(_line("mean", width, {c: mean(values) if values else math.nan for c, values in finite.items()}))
     print(_line("median", width, {c: median(values) if values else math.nan for c, values in finite.items()}))
@@ -213,9 +216,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="meshnet-compare",
         description="Compare segmentations with reference masks on the same grids.",
-        epilog="A result goes with the reference whose name it begins with (endings such as _mask don't count), else "
-        "with that of the same sub-... and session. Exit code: 0, or 1 where a file has no partner or a pair failed, "
-        "or 2 where nothing was compared.",
+        epilog="A result is paired with the reference whose name it begins with (endings such as _mask are ignored), "
+        "else with that of the same subject and session. Exit code: 0; 1 if a file has no partner or a pair failed; "
+        "2 if no pair was compared.",
     )
     parser.add_argument("results", metavar="RESULTS", type=Path, help="label file, or a folder of meshnet-predict")
     parser.add_argument("references", metavar="REFERENCES", type=Path, help="mask, or a folder of masks")
@@ -223,7 +226,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--label",
         metavar="LABEL",
-        help="the label to compare: its number in both files, or its name in the known model that made the results "
-        "(default: everything above 0)",
+        help="label to compare: its number in both files, or its name in the known model that made the results "
+        "(default: all labels above 0)",
     )
     return parser

@@ -1,8 +1,8 @@
-"""`meshnet-evaluate RUN... --data FOLDER -o REPORT`: scores of trained models on their outer test folds.
+"""`meshnet-evaluate RUN... --data FOLDER -o REPORT`: scores finished runs on their outer test folds.
 
-Every run's network segments the cases of the outer fold it has never seen. Masks and per-case scores
-are kept in the run's folder (`predictions-last/`, `scores-last.csv`), so that only new runs cost time; tables,
-figures and the HTML report are made from all of them. docs/training.md defines every number.
+Each run's network segments the cases of the outer fold that it was not trained on. The run's folder keeps the masks and
+scores of each case (`predictions-last/`, `scores-last.csv`), so that a later call scores new runs only. The tables,
+figures and the HTML report cover all runs. docs/training.md defines every number.
 """
 
 from __future__ import annotations
@@ -39,15 +39,13 @@ from meshnet.train.sources import load_case
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; 0 on success, 2 where a run or the data can't be used."""
+    """Command line. Exit code 0; 2 if a run or the data can't be used."""
     args = _parser().parse_args(arguments)
     device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     try:
         runs = find_runs(args.runs)
         scores = [
-            s
-            for run in tqdm(runs, desc="runs", disable=None)
-            for s in score_run(run, args.data, args.checkpoint, device)
+            s for run in tqdm(runs, desc="runs", disable=None) for s in score_run(run, args.data, args.state, device)
         ]
         from meshnet.score.report import write_report  # matplotlib takes seconds to load
 
@@ -60,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def find_runs(paths: Iterable[Path]) -> list[Path]:
-    """Finished run folders at or under the paths; others are named. Raises ConfigError for none."""
+    """Folders of finished runs at or below `paths`; prints the unfinished ones. Raises ConfigError if there is none."""
     found = sorted({c.parent for p in paths for c in [p / "config.yaml", *p.rglob("config.yaml")] if c.is_file()})
     finished = [run for run in found if is_finished(run)]
     for run in found:
@@ -71,11 +69,14 @@ def find_runs(paths: Iterable[Path]) -> list[Path]:
     return finished
 
 
-def score_run(run: Path, data: Path, checkpoint: str, device: torch.device) -> list[Score]:
-    """Scores of a run on its outer test fold; kept ones where they are of these weights and this data. Raises
-    ConfigError where the data have been split anew, so that the run would be tested on what it has trained on."""
-    weights = run / checkpoint / "weights.safetensors"
-    table = run / f"scores-{checkpoint}.csv"
+def score_run(run: Path, data: Path, state: str, device: torch.device) -> list[Score]:
+    """Scores of a run's `state` ("last" or "best") on its outer test fold, one per case.
+
+    Scores in the run's folder are reused if they were made from these weights and this data. Raises ConfigError if the
+    run was trained on cases that `data` has in the test fold (the data was split again since).
+    """
+    weights = run / state / "weights.safetensors"
+    table = run / f"scores-{state}.csv"
     newest = max(path.stat().st_mtime_ns for path in (weights, data / "index.csv") if path.is_file())
     if table.is_file() and table.stat().st_mtime_ns > newest and data_of(table) == str(data.resolve()):
         return read_scores(table)
@@ -96,10 +97,10 @@ def score_run(run: Path, data: Path, checkpoint: str, device: torch.device) -> l
         item = load_case(data, row, config.data.orientation)
         if network is None:
             size = (item.image.shape[0], item.image.shape[1], item.image.shape[2])
-            network = load_network(run / checkpoint, config, size).to(device)
+            network = load_network(run / state, config, size).to(device)
         predicted = segment(network, item.image, device)
         saved = _save_prediction(
-            run / f"predictions-{checkpoint}",
+            run / f"predictions-{state}",
             data,
             row,
             reorient(predicted, start=config.data.orientation, end=CONFORMED),
@@ -112,7 +113,7 @@ def score_run(run: Path, data: Path, checkpoint: str, device: torch.device) -> l
 
 
 def load_network(folder: Path, config: TrainConfig, size: tuple[int, int, int]) -> nn.Module:
-    """The trained network of a run in evaluation mode."""
+    """The network of a run's state in PyTorch's eval mode; `size`: voxels along D, H, W."""
     if config.model.kind == "meshnet":
         spec, weights = load_checkpoint(folder)
         return model_from(spec.architecture, weights)
@@ -123,7 +124,7 @@ def load_network(folder: Path, config: TrainConfig, size: tuple[int, int, int]) 
 
 @torch.inference_mode()
 def segment(network: nn.Module, image: NDArray[np.float32], device: torch.device) -> NDArray[np.uint8]:
-    """Labels uint8 [D, H, W] of a normalised image; half precision on CUDA, as in training."""
+    """Labels uint8 [D, H, W] of a normalised image float32 [D, H, W]; half precision on CUDA, as in training."""
     batch = torch.from_numpy(image)[None, None].to(device)
     with torch.autocast(device.type, dtype=torch.float16, enabled=device.type == "cuda"):
         labels = network(batch)[0].argmax(dim=0)
@@ -139,7 +140,7 @@ def _save_prediction(folder: Path, data: Path, row: Row, labels: NDArray[np.uint
 
 
 def _title(config: TrainConfig) -> tuple[str, int]:
-    """Name and parameter count of the model as in the paper's table."""
+    """The model's name and parameter count in the paper's table."""
     if config.model.kind != "meshnet":
         baseline = BASELINES[config.model.kind]
         return baseline.title, baseline.parameters
@@ -151,16 +152,18 @@ def _title(config: TrainConfig) -> tuple[str, int]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="meshnet-evaluate", description="Score trained models on their outer test folds and write the report."
+        prog="meshnet-evaluate", description="Score finished runs on their outer test folds and write the report."
     )
     parser.add_argument("runs", type=Path, nargs="+", help="run folders of meshnet-train, or folders of them")
-    parser.add_argument("--data", type=Path, required=True, help="folder of meshnet-prepare the runs were trained on")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder written by meshnet-prepare that the runs were trained on"
+    )
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder for tables, figures and report.html")
     parser.add_argument(
-        "--reference", default="MeshNet-26", help="model every other is tested against (default %(default)s)"
+        "--reference", default="MeshNet-26", help="model that the others are tested against (default %(default)s)"
     )
     parser.add_argument(
-        "--checkpoint", choices=("last", "best"), default="last", help="which weights (default last, the paper's)"
+        "--state", choices=("last", "best"), default="last", help="state of the runs (default last, as in the paper)"
     )
-    parser.add_argument("--device", default="", help="cpu, cuda, cuda:1, ... (default: cuda where there is one)")
+    parser.add_argument("--device", default="", help="cpu, cuda, cuda:1, ... (default: cuda if there is one)")
     return parser

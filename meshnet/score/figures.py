@@ -1,4 +1,4 @@
-"""The figures of the report, as Matplotlib figures."""
+"""The report's figures, as Matplotlib figures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CASES, _MODELS = 3, 4
 def box_plots(
     dice: Mapping[str, Mapping[tuple[int, str], float]], table: Mapping[str, Summary], reference: str
 ) -> Figure:
-    """Box plots (quartiles, whiskers to 1.5 IQR) of each model's subjects, stars for p after Holm."""
+    """Box plots (quartiles, whiskers to 1.5 IQR) of the lesion Dice per subject; stars for p after Holm."""
     figure = Figure(figsize=(1.6 + 0.9 * len(table), 4.5))
     axes = figure.subplots()
     models = list(table)
@@ -41,7 +41,7 @@ def _stars(p: float) -> str:
 
 
 def pareto(table: Mapping[str, Summary], parameters: Mapping[str, int]) -> Figure:
-    """Inverse parameter count (log) against median Dice with interquartile range; the front is joined."""
+    """Inverse parameter count (log) against median Dice with interquartile range; a line joins the Pareto front."""
     figure = Figure(figsize=(7, 4.5))
     axes = figure.subplots()
     points = []
@@ -60,7 +60,7 @@ def pareto(table: Mapping[str, Summary], parameters: Mapping[str, int]) -> Figur
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Points that no other beats in both coordinates (larger is better), by falling x."""
+    """The points that no other point beats in both coordinates (larger is better), by decreasing x."""
     front: list[tuple[float, float]] = []
     for x, y in sorted(points, reverse=True):
         if not front or y > front[-1][1]:
@@ -69,8 +69,10 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, flo
 
 
 def contours(scores: Sequence[Score], data: Path) -> Figure:
-    """For a few test cases (worst, median, best by the mean of all models' Dice), the coronal slice with
-    most lesion: the expert's contour in green, each model's (its lowest restart) in red."""
+    """The coronal slice with most lesion of three test cases: worst, median and best by the models' mean Dice.
+
+    The expert's contour is green, each model's (that of its lowest restart) red.
+    """
     mean_dice: dict[str, list[float]] = {}
     for s in scores:
         mean_dice.setdefault(s.name, []).append(s.values["dice_lesion"])

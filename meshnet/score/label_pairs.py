@@ -1,4 +1,4 @@
-"""Which label file of one folder belongs to which of another, by their names."""
+"""Pair the label files of two folders by their names."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from meshnet.scan.scan_stream import ScanError
 
 SUFFIXES = (".nii", ".nii.gz", ".mgh", ".mgz")
 
-#: BIDS entities that tell scans apart, and those that only say what a derived file is.
+#: BIDS entities that distinguish scans, and entities that only describe a derived file.
 _OF_SCANS = re.compile(r"(?:^|_)(sub|ses|acq|run)-([A-Za-z0-9]+)")
 _OF_LABELS = re.compile(r"_(?:desc|label)-[A-Za-z0-9]+")
 
 
 def find_labels(source: Path) -> tuple[list[Path], list[Path]]:
-    """A file as given, or a folder's label files and what else was found there and left out.
+    """The label files of `source` (a file, or a folder searched recursively), and the volumes that were left out.
 
-    Where nothing in a folder is a label file by name or header, all its volumes are taken for some. Raises
-    ScanError for a path that isn't there or a folder without volumes.
+    If no file of a folder is a label file by name or header, all its volumes count as label files. Raises ScanError for
+    a missing path or a folder without volumes.
     """
     if not source.exists():
         raise ScanError(f"{source}: no such file or folder; check the path")
@@ -36,9 +36,9 @@ def find_labels(source: Path) -> tuple[list[Path], list[Path]]:
 
 
 def pair_up(results: Sequence[Path], references: Sequence[Path]) -> tuple[list[tuple[Path, Path]], list[str]]:
-    """Pairs of a result and its reference, and a sentence for every file that has not exactly one partner.
+    """Pairs of a result and its reference, and a message for every file without exactly one partner.
 
-    Several results (of several models) may share a reference.
+    Several results (of different models) may share a reference.
     """
     pairs: list[tuple[Path, Path]] = []
     problems: list[str] = []
@@ -60,11 +60,11 @@ def pair_up(results: Sequence[Path], references: Sequence[Path]) -> tuple[list[t
 
 
 def references_of(result: Path, references: Sequence[Path]) -> list[Path]:
-    """The references with the longest name that the result's begins with; where there is none, of the same subject.
+    """The references of a result: those with the longest `scan_name` that its name begins with, else those of its
+    subject.
 
-    `sub-01_T2w_t2-lesion` begins with `sub-01_T2w_mask` and with `sub-01_T2w_desc-lesion_mask`: what says that a
-    file is a mask doesn't count. Of the same subject, those of the same session, acquisition and run come first;
-    a reference that names another one is none.
+    So `sub-01_T2w_t2-lesion` fits `sub-01_T2w_mask` and `sub-01_T2w_desc-lesion_mask`. Among the references of the same
+    subject, those of the same session, acquisition and run come first; references of another one don't fit.
     """
     stem = stem_of(result)
     names = {path: scan_name(path) for path in references}
@@ -85,7 +85,7 @@ def references_of(result: Path, references: Sequence[Path]) -> list[Path]:
 
 
 def scan_name(reference: Path) -> str:
-    """The reference's name without what says that it is a mask: that of the scan, in most data sets."""
+    """The reference's name without endings and entities of masks; in most data sets, the name of the scan."""
     name = _OF_LABELS.sub("", stem_of(reference))
     ending = next((e for e in LABEL_ENDINGS if name.lower().endswith(e)), "")
     return name[: len(name) - len(ending)]

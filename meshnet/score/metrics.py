@@ -1,7 +1,6 @@
-"""Overlap, distance and lesion-wise scores of label volumes. Every function is pure NumPy/SciPy.
+"""Overlap, distance and lesion-wise scores of two masks.
 
-Masks are boolean [D, H, W]. Where a score has no value (an empty mask on one side) the convention is
-stated at the function; none returns NaN silently into a mean unless it says so.
+Masks are boolean [D, H, W]. Each function states its value for empty masks; `avd` alone can return NaN.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ class Confusion:
 
 
 def confusion(predicted: Mask, true: Mask) -> Confusion:
-    """Voxel counts. Raises ValueError where the shapes differ."""
+    """Voxel counts of the two masks. Raises ValueError if their shapes differ."""
     if predicted.shape != true.shape:
         raise ValueError(f"expected two masks on one grid, got shapes {predicted.shape} and {true.shape}")
     tp = int(np.count_nonzero(predicted & true))
@@ -39,30 +38,32 @@ def confusion(predicted: Mask, true: Mask) -> Confusion:
 
 
 def dice(predicted: Mask, true: Mask) -> float:
-    """Dice coefficient 2|A∩B| / (|A|+|B|) (Dice 1945), 0..1; 1 where both masks are empty."""
+    """Dice coefficient 2|A∩B| / (|A|+|B|) (Dice 1945), 0 to 1; 1 if both masks are empty."""
     c = confusion(predicted, true)
     total = 2 * c.true_positive + c.false_positive + c.false_negative
     return 1.0 if total == 0 else 2 * c.true_positive / total
 
 
 def dice_macro(predicted: Mask, true: Mask) -> float:
-    """Mean of the Dice of background and of lesion: what the stroke lesion paper calls DICE.
+    """Mean of the lesion's and the background's Dice, 0 to 1: the DICE of the stroke lesion paper.
 
-    A `dice_lesion` of 0.754 and a background Dice of 0.998 give 0.876.
+    A lesion Dice of 0.754 and a background Dice of 0.998 give 0.876.
     """
     return (dice(predicted, true) + dice(~predicted, ~true)) / 2
 
 
 def avd(predicted: Mask, true: Mask) -> float:
-    """Absolute volume difference |V_pred - V_true| / V_true, as a fraction. NaN where `true` is empty."""
+    """Absolute volume difference |V_pred - V_true| / V_true, a fraction of at least 0; NaN if `true` is empty."""
     c = confusion(predicted, true)
     volume = c.true_positive + c.false_negative
     return float("nan") if volume == 0 else abs(c.false_positive - c.false_negative) / volume
 
 
 def mcc(predicted: Mask, true: Mask) -> float:
-    """Matthews correlation coefficient (Matthews 1975), -1..1; 0 where a margin of the table is empty,
-    1 where both masks are empty or both full."""
+    """Matthews correlation coefficient (Matthews 1975), -1 to 1.
+
+    1 if the masks are equal, also if both are empty or full; 0 if only one of them is empty or full.
+    """
     c = confusion(predicted, true)
     if c.false_positive == c.false_negative == 0:
         return 1.0
@@ -72,11 +73,10 @@ def mcc(predicted: Mask, true: Mask) -> float:
 
 
 def hd95_mm(predicted: Mask, true: Mask, voxel_size_mm: tuple[float, float, float]) -> float:
-    """Robust Hausdorff distance in mm: the larger of the two directed 95th percentiles of the
-    distances between the surfaces. 0 where both masks are empty, infinite where one is.
+    """95 % Hausdorff distance in mm: the larger of the two directed 95th percentiles of the surface distances.
 
-    A surface voxel is a mask voxel with a face neighbour outside the mask (outside the volume counts
-    as outside).
+    0 if both masks are empty, infinite if one is. A surface voxel is a mask voxel with a face neighbour outside the
+    mask or outside the volume. voxel_size_mm: along the three axes.
     """
     if not predicted.any() or not true.any():
         return 0.0 if predicted.any() == true.any() else float("inf")
@@ -93,8 +93,11 @@ def hd95_mm(predicted: Mask, true: Mask, voxel_size_mm: tuple[float, float, floa
 
 
 def lesion_f1(predicted: Mask, true: Mask) -> float:
-    """F1 over connected components (26-neighbourhood): a true lesion is found where any predicted voxel
-    touches it, a predicted one is right where it touches a true voxel. 1 where both masks are empty."""
+    """F1 over connected components (26-neighbourhood), 0 to 1; 1 if both masks are empty.
+
+    A true lesion is found if it shares a voxel with `predicted`; a predicted one is right if it shares a voxel with
+    `true`.
+    """
     predicted_labels, predicted_count = ndimage.label(predicted, _FULL_CONNECTIVITY)
     true_labels, true_count = ndimage.label(true, _FULL_CONNECTIVITY)
     if predicted_count + true_count == 0:
@@ -107,7 +110,7 @@ def lesion_f1(predicted: Mask, true: Mask) -> float:
 
 
 def volume_error_ml(predicted: Mask, true: Mask, voxel_size_mm: tuple[float, float, float]) -> float:
-    """Signed volume error V_pred - V_true in mL."""
+    """Signed volume error V_pred - V_true in mL; voxel_size_mm: along the three axes."""
     c = confusion(predicted, true)
     return (c.false_positive - c.false_negative) * float(np.prod(voxel_size_mm)) / 1000.0
 
@@ -115,7 +118,7 @@ def volume_error_ml(predicted: Mask, true: Mask, voxel_size_mm: tuple[float, flo
 def lesion_scores(
     predicted: Mask, true: Mask, voxel_size_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
 ) -> dict[str, float]:
-    """All scores of one subject under the names used in tables and figures."""
+    """All scores of one case by their names in tables; voxel_size_mm: along the three axes."""
     return {
         "dice_lesion": dice(predicted, true),
         "dice_macro": dice_macro(predicted, true),

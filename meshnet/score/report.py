@@ -1,4 +1,4 @@
-"""Tables, figures and the HTML report of an evaluation. docs/training.md says what each number is."""
+"""Write the tables, figures and HTML report of meshnet-evaluate. docs/training.md defines every number."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from meshnet.score.figures import box_plots, contours, pareto
 from meshnet.score.scores import METRICS, Score, write_scores
 from meshnet.score.summary import Observation, Summary, per_subject, summarize
 
-#: Metric -> (heading, decimals, what it is).
+#: Metric -> (heading, decimals, definition).
 _HEADINGS = {
     "dice_lesion": ("Dice (lesion)", 3, "overlap of the lesion masks, 0 to 1"),
     "dice_macro": ("DICE (macro)", 3, "mean of the lesion's and the background's Dice: the paper's DICE"),
@@ -65,12 +65,12 @@ def write_report(scores: Sequence[Score], data: Path, out: Path, *, reference: s
 
 
 def observations(scores: Sequence[Score], metric: str) -> list[Observation]:
-    """One metric of all scores."""
+    """The values of one metric."""
     return [Observation(s.model, s.fold, s.restart, s.subject, s.values[metric]) for s in scores]
 
 
 def make_table(scores: Sequence[Score], reference: str) -> Table:
-    """Summaries by model and metric, models by falling mean lesion Dice."""
+    """Summaries by model and metric; models in the order of decreasing mean lesion Dice."""
     table: Table = {}
     for metric in METRICS:
         for summary in summarize(observations(scores, metric), reference):
@@ -79,7 +79,7 @@ def make_table(scores: Sequence[Score], reference: str) -> Table:
 
 
 def markdown(table: Table, parameters: Mapping[str, int]) -> str:
-    """Table 1: mean ± s.d. over outer folds (s.d. over subjects), asterisks for p after Holm."""
+    """Table 1 in Markdown: mean ± s.d. over outer folds (s.d. over subjects), asterisks for p after Holm."""
     head = ["Model", "Parameters", *(_HEADINGS[m][0] for m in METRICS)]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for model, row in table.items():
@@ -95,7 +95,7 @@ _NOTE = (
 
 
 def latex(table: Table, parameters: Mapping[str, int]) -> str:
-    """The same table as a LaTeX tabular (booktabs)."""
+    """Table 1 as a LaTeX tabular (booktabs)."""
     head = " & ".join(["Model", "Parameters", *(_HEADINGS[m][0] for m in METRICS)])
     lines = [r"\begin{tabular}{lr" + "c" * len(METRICS) + "}", r"\toprule", head + r" \\", r"\midrule"]
     for model, row in table.items():
@@ -115,7 +115,7 @@ def _cell(summary: Summary | None, metric: str) -> str:
 
 
 def stars(p: float) -> str:
-    """'', '*', '**' or '***' for p from 0.05, 0.01, 0.001 down; '' for NaN."""
+    """'***' for p < 0.001, '**' for p < 0.01, '*' for p < 0.05, else '' (also for NaN)."""
     return "" if math.isnan(p) else "*" * sum(p < limit for limit in (0.05, 0.01, 0.001))
 
 

@@ -1,4 +1,4 @@
-"""Scores of single cases, and the CSV that keeps them. docs/training.md defines every number."""
+"""Scores of single cases and the CSV file that stores them. docs/training.md defines every number."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _COLUMNS = ("model", "parameters", "fold", "restart", "subject", "name", *METRIC
 
 @dataclass(frozen=True)
 class Score:
-    """Scores of one case by one run. model: the title used in tables; prediction: the labels' file."""
+    """Scores of one case by one run. model: its name in tables; prediction: the label file; values: score by metric."""
 
     model: str
     parameters: int
@@ -27,7 +27,7 @@ class Score:
 
 
 def read_scores(path: Path) -> list[Score]:
-    """Scores of `scores-CHECKPOINT.csv` in a run's folder; the predictions lie beside it."""
+    """Read `scores-STATE.csv` of a run's folder; the predictions lie beside it in `predictions-STATE/`."""
     with path.open(newline="", encoding="utf-8") as file:
         return [
             Score(
@@ -45,13 +45,13 @@ def read_scores(path: Path) -> list[Score]:
 
 
 def data_of(path: Path) -> str:
-    """The prepared folder that the scores of a run are of."""
+    """The prepared folder that these scores were computed on; empty if the file has no rows."""
     with path.open(newline="", encoding="utf-8") as file:
         return next((line.get("data", "") for line in csv.DictReader(file)), "")
 
 
 def write_scores(path: Path, scores: Sequence[Score], data: Path) -> None:
-    """One line per case and run, with the prepared folder `data` they are of."""
+    """Write one line per case and run, with the prepared folder `data`."""
     partial = path.with_suffix(".partial")
     folder = str(data.resolve())
     with partial.open("w", newline="", encoding="utf-8") as file:

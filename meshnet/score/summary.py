@@ -1,4 +1,4 @@
-"""From per-case scores to the paper's table: means, two kinds of s.d., and tests against a reference model."""
+"""Statistics of the paper's table: means, two standard deviations, and tests against a reference model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from statsmodels.stats.multitest import multipletests
 
 @dataclass(frozen=True)
 class Observation:
-    """One value of one metric: case `subject` of outer fold `fold`, by restart `restart` of `model`."""
+    """One value of one metric: a case of `subject`, tested in outer fold `fold`, by restart `restart` of `model`."""
 
     model: str
     fold: int
@@ -25,8 +25,9 @@ class Observation:
 
 @dataclass(frozen=True)
 class Summary:
-    """mean over subjects; sd_folds: s.d. of the outer folds' means; sd_subjects: s.d. over all subjects
-    (both with n - 1). p, p_holm: against the reference; NaN for the reference itself."""
+    """One metric of one model. mean, median, quartiles (first and third): over subjects. sd_folds: standard deviation
+    of the outer folds' means; sd_subjects: over all subjects (both with n - 1). p, p_holm: test against the reference,
+    before and after Holm's correction; NaN for the reference itself."""
 
     model: str
     subjects: int
@@ -40,10 +41,10 @@ class Summary:
 
 
 def per_subject(observations: Sequence[Observation]) -> dict[str, dict[tuple[int, str], float]]:
-    """`{model: {(fold, subject): value}}`: scans of a subject and restarts averaged, restarts last.
+    """`{model: {(fold, subject): value}}`: averaged over the scans of a subject, then over restarts.
 
-    Undefined values (NaN) are left out of a subject's average; a subject with nothing else is left
-    out. Infinite values (HD95 where nothing was found) stay: they are the worst, not missing.
+    NaN (undefined) values are left out; a subject that has no other value is left out. Infinite values (HD95 of an
+    empty mask) are kept, because they are the worst result, not a missing one.
     """
     restarts: dict[str, dict[tuple[int, str], dict[int, list[float]]]] = {}
     for o in observations:
@@ -57,8 +58,11 @@ def per_subject(observations: Sequence[Observation]) -> dict[str, dict[tuple[int
 
 
 def summarize(observations: Sequence[Observation], reference: str) -> list[Summary]:
-    """One summary per model, best-known order kept as first seen; p by Wilcoxon's signed-rank test on
-    subjects that both models have, Holm's correction over all other models (of this one metric)."""
+    """One summary per model, in the order of first appearance.
+
+    p: Wilcoxon's signed-rank test (two-sided) against `reference` on the subjects that both models have; p_holm: with
+    Holm's correction over the models, for this metric.
+    """
     values = per_subject(observations)
     p_values = {m: _wilcoxon(v, values[reference]) for m, v in values.items() if reference in values and m != reference}
     holm = (
@@ -87,17 +91,17 @@ def _summary(model: str, subjects: dict[tuple[int, str], float], p: float, p_hol
 
 
 def _sd(values: NDArray[np.float64]) -> float:
-    """Sample s.d.; NaN for fewer than two values or infinite ones."""
+    """Sample standard deviation; NaN for fewer than two values or infinite ones."""
     return float(np.std(values, ddof=1)) if len(values) > 1 and np.isfinite(values).all() else float("nan")
 
 
 def _wilcoxon(a: dict[tuple[int, str], float], b: dict[tuple[int, str], float]) -> float:
-    """Two-sided p on subject-wise pairs; 1 where every pair is equal, NaN without pairs."""
+    """Two-sided p over the subjects of both; 1 if every pair is equal, NaN without pairs."""
     pairs = [(a[key], b[key]) for key in a if key in b]
     if not pairs:
         return float("nan")
     x, y = np.array(pairs).T
-    # an infinite distance on both sides is a tie; on one side it outranks every finite difference
+    # Infinite on both sides is a tie; infinite on one side ranks above every finite difference.
     equal = x == y
     difference = np.zeros(len(x))
     largest = np.abs(x[np.isfinite(x)]).max(initial=0.0) + np.abs(y[np.isfinite(y)]).max(initial=0.0) + 1.0

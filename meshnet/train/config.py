@@ -1,12 +1,13 @@
-"""What a training run is: typed configuration, composed by Hydra from `meshnet/conf`.
+"""The settings of a training run, typed and composed by Hydra from `meshnet/conf`.
 
-A misspelt or mistyped key is an error, not a default. Everything that changes the result is here;
-a run's folder keeps the resolved copy.
+A misspelt or mistyped key is an error. Every setting that changes the result is here; the run folder keeps the
+resolved copy in `config.yaml`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,16 @@ from meshnet.synth.draw import SynthConfig
 
 
 class ConfigError(ValueError):
-    """A configuration that cannot be run; the message names the key and what it takes."""
+    """Settings that can't be run; the message names the key and the values it takes."""
 
 
 @dataclass
 class ModelConfig:
-    """kind: `meshnet`, or the name of a baseline of the paper's Table 1. The rest is for MeshNet."""
+    """kind: `meshnet`, or the name of a baseline of the paper's Table 1; the other keys are for MeshNet only.
+
+    init_from: model folder to start from, empty for random weights. init_sha256: SHA-256 that its weights file must
+    have, empty for any.
+    """
 
     kind: str = "meshnet"
     channels: int = 5
@@ -34,11 +39,13 @@ class ModelConfig:
     activation: str = "relu"
     norm: str = "batch"
     init_from: str = ""
+    init_sha256: str = ""
 
 
 @dataclass
 class Stage:
-    """A stretch of synthetic training: patches of `size` voxels, of a voxel size drawn from `voxel_size_mm`."""
+    """Synthetic training: `steps` steps on patches of `size` voxels, their voxel size drawn uniformly between the two
+    values of `voxel_size_mm`."""
 
     steps: int = 1000
     size: list[int] = field(default_factory=lambda: [96, 96, 96])
@@ -47,9 +54,11 @@ class Stage:
 
 @dataclass
 class DataConfig:
-    """source: `prepared` (a folder written by meshnet-prepare) or `synth` (rendered on the fly).
+    """source: `prepared` (a folder written by meshnet-prepare) or `synth` (heads rendered during training).
 
-    lesion_size_power: lesion masks are drawn in proportion to their size to this power (0: all alike).
+    folder: of meshnet-prepare. lesions: folder of lesion masks in MNI space (*.nii.gz), for `synth` with the task
+    `lesion`. held_out: JSON file whose `lesions` are never drawn. lesion_size_power: a lesion mask is drawn with a
+    probability proportional to its size to this power (0: all with the same probability).
     """
 
     source: str = "prepared"
@@ -77,7 +86,7 @@ class DataConfig:
 
 @dataclass
 class OptimizerConfig:
-    """kind: `adamw`, or `muon` (which takes hidden convolutions at `muon_lr`, AdamW the rest; optimizer.py)."""
+    """kind: `adamw`, or `muon` (Muon for hidden convolutions at rate `muon_lr`, AdamW for the rest; optimizer.py)."""
 
     kind: str = "adamw"
     lr: float = 1e-3
@@ -88,7 +97,8 @@ class OptimizerConfig:
 
 @dataclass
 class ScheduleConfig:
-    """OneCycleLR from lr / div_factor, warm-up for `warmup` of all steps, down to lr / div_factor / final_div."""
+    """OneCycleLR: starts at lr / div_factor, reaches lr after the fraction `warmup` of all steps, ends at
+    lr / div_factor / final_div."""
 
     warmup: float = 0.01
     div_factor: float = 100.0
@@ -97,9 +107,10 @@ class ScheduleConfig:
 
 @dataclass
 class LossConfig:
-    """Cross-entropy with label smoothing and class weights, plus `dice` times soft Dice loss.
+    """Cross-entropy with label smoothing and class weights, plus `dice` times the soft Dice loss.
 
-    dice_offset_voxels: added to both sides of soft Dice; lesions much smaller than it count little, empty patches too.
+    dice_offset_voxels: added to numerator and denominator of soft Dice; patches without the class, and lesions much
+    smaller than the offset, then have little influence.
     """
 
     label_smoothing: float = 0.01
@@ -110,7 +121,14 @@ class LossConfig:
 
 @dataclass
 class TrainerConfig:
-    """How the loop runs. precision: as Lightning Fabric names it, or `auto` (16-mixed on CUDA, else 32-true)."""
+    """Settings of the training loop.
+
+    precision: a name of Lightning Fabric, or `auto` (16-mixed on CUDA, else 32-true). checkpoint_activations: recompute
+    activations in the backward pass instead of keeping them. freeze_norm_after: fraction of the steps after which
+    BatchNorm uses its running statistics. stop_at_step: the run is finished after this step, on the schedule of the
+    full length (0: full length). ema_decay: decay per step of an exponential moving average of the weights, which is
+    then validated and saved in place of the last weights (0: none). threads: of PyTorch on the CPU (0: its default).
+    """
 
     epochs: int = 50
     accelerator: str = "auto"
@@ -126,6 +144,8 @@ class TrainerConfig:
     threads: int = 0
     save_every_s: float = 300.0
     validate_every: int = 0
+    stop_at_step: int = 0
+    ema_decay: float = 0.0
     log_every: int = 10
 
 
@@ -150,27 +170,37 @@ class TrainConfig:
 
 
 def compose_config(overrides: Sequence[str]) -> TrainConfig:
-    """Hydra overrides (`model=meshnet26 data=FOLDER fold=0 optimizer.lr=2e-3`) to a TrainConfig.
+    """Settings from Hydra overrides such as `model=meshnet26 data=FOLDER fold=0 optimizer.lr=2e-3`.
 
-    `data=FOLDER` with a prepared folder is short for `data=prepared data.folder=FOLDER`. A file
-    written by meshnet-tune is given as `@FILE`: one override per line. Raises ConfigError.
+    `data=FOLDER` with a prepared folder is short for `data=prepared data.folder=FOLDER`. `@FILE` takes overrides from a
+    file of meshnet-tune, one per line. Raises ConfigError.
     """
-    expanded = [part for o in overrides for part in _expand(o)]
-    ConfigStore.instance().store(name="schema", node=TrainConfig)
-    try:
-        with initialize_config_module("meshnet.conf", version_base="1.3"):
-            composed = compose("train", overrides=expanded)
+    composed = compose_groups(overrides)
+    with config_errors():
         return resolve(composed)
+
+
+def compose_groups(overrides: Sequence[str]) -> DictConfig:
+    """As `compose_config`, but still open for merging. Raises ConfigError."""
+    expanded = [part for override in overrides for part in expand(override)]
+    ConfigStore.instance().store(name="schema", node=TrainConfig)
+    with config_errors(), initialize_config_module("meshnet.conf", version_base="1.3"):
+        return compose("train", overrides=expanded)
+
+
+@contextmanager
+def config_errors(where: str = "configuration") -> Iterator[None]:
+    """Raise ConfigError in place of the errors of Hydra and OmegaConf."""
+    try:
+        yield
     except HydraException as error:
-        raise ConfigError(
-            f"configuration: {error}; see meshnet-train --help for the groups and their choices"
-        ) from error
+        raise ConfigError(f"{where}: {error}; see meshnet-train --help for the groups and their choices") from error
     except OmegaConfBaseException as error:
-        raise ConfigError(f"configuration: {error}") from error
+        raise ConfigError(f"{where}: {error}") from error
 
 
 def resolve(composed: DictConfig | dict[str, Any]) -> TrainConfig:
-    """A plain configuration to a checked TrainConfig."""
+    """Checked settings from a plain or composed configuration. Raises OmegaConf's errors."""
     merged = OmegaConf.merge(OmegaConf.structured(TrainConfig), composed)
     config = OmegaConf.to_object(merged)
     if not isinstance(config, TrainConfig):
@@ -179,11 +209,11 @@ def resolve(composed: DictConfig | dict[str, Any]) -> TrainConfig:
 
 
 def as_yaml(config: TrainConfig) -> str:
-    """The resolved configuration, as kept in a run's folder."""
+    """The resolved settings as YAML, as the run folder keeps them."""
     return OmegaConf.to_yaml(OmegaConf.structured(config), resolve=True)
 
 
-#: What may change between a run and its resumption: where and how it computes, not what.
+#: Settings that a resumed run may change: they say where and how to compute, and don't change the result.
 _MAY_CHANGE = {
     *("name", "description", "license", "run"),
     *("data.folder", "data.cache", "data.templates", "data.lesions", "data.workers"),
@@ -194,9 +224,10 @@ _MAY_CHANGE = {
 
 
 def differences(before: TrainConfig, now: TrainConfig) -> list[str]:
-    """`key was X, now Y` for every setting that changes the result of a run."""
+    """`key was X, now Y` for every changed setting that changes the result of a run."""
     old, new = _flat(asdict(before)), _flat(asdict(now))
-    keys = [key for key in {**old, **new} if key not in _MAY_CHANGE and old.get(key) != new.get(key)]
+    may_change = _MAY_CHANGE | ({"model.init_from"} if now.model.init_sha256 else set())  # the SHA-256 is compared
+    keys = [key for key in {**old, **new} if key not in may_change and old.get(key) != new.get(key)]
     return [f"{key} was {old.get(key)}, now {new.get(key)}" for key in keys]
 
 
@@ -208,7 +239,8 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _expand(override: str) -> list[str]:
+def expand(override: str) -> list[str]:
+    """The overrides that `@FILE` and `data=FOLDER` stand for; any other override as it is. Raises ConfigError."""
     if override.startswith("@"):
         path = Path(override[1:])
         try:

@@ -1,21 +1,14 @@
-"""`meshnet-train`: one training run, resumable at any step.
+"""The training loop: one run, resumable after any step.
 
-    meshnet-train model=meshnet26 data=FOLDER fold=0 restart=3     the paper's recipe on prepared data
-    meshnet-train +experiment=tissue                               a model of our own, synthetic data
-
-A run's folder holds `config.yaml`, `log.csv`, TensorBoard events, `last/` and `best/` (model folders)
-and `state.pt` (everything needed to go on). Starting the same command again resumes it; `finished.json`
-appears with the last step.
+A run folder holds `config.yaml`, `log.csv`, TensorBoard events, the model folders `last/` and `best/`, and `state.pt`
+with the state to resume from. `finished.json` is written after the last step.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
 import subprocess
-import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -24,14 +17,13 @@ import torch
 from lightning.fabric import Fabric, seed_everything
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from meshnet.cohort.bids import CohortError
-from meshnet.model.spec import SpecError
-from meshnet.train.config import ConfigError, TrainConfig, as_yaml, compose_config
+from meshnet.train.config import ConfigError, TrainConfig, as_yaml
 from meshnet.train.losses import segmentation_loss
-from meshnet.train.networks import Trained, build_network, check_memory, freeze_norm, save_network
+from meshnet.train.networks import Trained, bare, build_network, check_memory, freeze_norm, save_network
 from meshnet.train.optimizer import build_optimizer, build_schedule
 from meshnet.train.run_folder import check_same_run, keep_cases, mark_finished
 from meshnet.train.run_log import LogFile, keep_log_until
@@ -41,8 +33,11 @@ from meshnet.train.validate import validate
 
 @dataclass
 class Progress:
-    """Where a run stands: the next step, the best validation score so far (-1 before any), and the score at
-    this very step (None where it was not validated)."""
+    """Progress of a run.
+
+    step: steps done. best: highest validation Dice so far, -1 before the first. score: validation Dice after exactly
+    `step` steps, None without validation there.
+    """
 
     step: int = 0
     best: float = -1.0
@@ -51,8 +46,12 @@ class Progress:
 
 @dataclass
 class Run:
-    """A run in progress: what the loop needs, and what is saved to go on from. steps: of the optimiser, each over one
-    volume per device."""
+    """A run in progress.
+
+    network: the plain module. model: the same, wrapped by Fabric. average: the exponential moving average of its
+    weights, None without `trainer.ema_decay`. steps: optimiser steps of the schedule, each over one volume per device.
+    stop: the step after which the run is finished.
+    """
 
     fabric: Fabric
     config: TrainConfig
@@ -65,11 +64,14 @@ class Run:
     command: str
     progress: Progress
     steps: int
+    stop: int
+    average: AveragedModel | None = None
 
     def state(self) -> dict[str, Any]:
-        """What Fabric saves and loads."""
-        scale = self.fabric.strategy.precision.state_dict()  # of the loss, in half precision; else nothing
-        return ({"precision": scale} if scale else {}) | {
+        """The entries of `state.pt`."""
+        scale = self.fabric.strategy.precision.state_dict()  # of the loss in half precision, else empty
+        optional = ({"precision": scale} if scale else {}) | ({"average": self.average} if self.average else {})
+        return optional | {
             "network": self.model,
             "optimizer": self.optimizer,
             "schedule": self.schedule,
@@ -77,39 +79,18 @@ class Run:
             "best": self.progress.best,
         }
 
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; 0 when the run is complete, 2 for a configuration that cannot be run."""
-    parser = argparse.ArgumentParser(
-        prog="meshnet-train",
-        description="Train one model. Starting the same command again resumes a run.",
-        epilog="Groups: model=meshnet5|meshnet16|meshnet26|small|<baseline>, data=FOLDER|synth_tissue|synth_lesion, "
-        "optimizer=adamw|muon, trainer=default|cpu, +experiment=NAME (a file of "
-        "meshnet/conf/experiment). "
-        "Single values: optimizer.lr=2e-3, trainer.epochs=10 (epochs), trainer.save_every_s=60 (seconds). "
-        "@FILE takes overrides from a file of meshnet-tune.",
-    )
-    parser.add_argument("overrides", nargs="*", help="Hydra overrides, key=value")
-    parser.add_argument("--print-config", action="store_true", help="print the resolved configuration and stop")
-    parsed = parser.parse_args(arguments)
-    try:
-        config = compose_config(parsed.overrides)
-        if parsed.print_config:
-            print(as_yaml(config), end="")
-            return 0
-        train(config, command="meshnet-train " + " ".join(arguments if arguments is not None else sys.argv[1:]))
-    except (ConfigError, CohortError, SpecError, FileNotFoundError, MemoryError, FloatingPointError) as error:
-        print(f"meshnet-train: {error}", file=sys.stderr)
-        return 2
-    return 0
+    def result(self) -> nn.Module:
+        """The network that is validated and saved: the averaged one where there is an average."""
+        return self.average.module if self.average else self.network
 
 
 def train(config: TrainConfig, *, command: str, until_epoch: int | None = None) -> Progress:
-    """Run (or resume) to the last step; returns where the run stands, scores being mean foreground Dice.
+    """Start or resume a run and train to its last step; scores are the mean Dice of the foreground classes.
 
-    until_epoch: stop, validated and saved, after so many epochs; the schedule stays that of `trainer.epochs`, so
-    that going on later ends with the weights of a run that never stopped. Raises ConfigError where the
-    run's folder was started with settings that give another result.
+    command: for the provenance. until_epoch: validate, save and return after this epoch, on the schedule of all
+    `trainer.epochs`; a later call continues and ends with the weights of an uninterrupted run. Raises ConfigError
+    where the run folder was started with settings that give another result, MemoryError where a step does not fit
+    into the device's memory, and FloatingPointError where the loss is not finite.
     """
     folder = Path(config.run)
     if (folder / "state.pt").is_file():
@@ -120,7 +101,7 @@ def train(config: TrainConfig, *, command: str, until_epoch: int | None = None) 
     fabric.launch()
     try:
         return _train(config, fabric, command, until_epoch)
-    except torch.OutOfMemoryError as error:  # what `check_memory` could not foresee
+    except torch.OutOfMemoryError as error:  # `check_memory` computes a lower bound only
         raise MemoryError(
             f"{fabric.device}: too little memory for one step of {config.model.kind}: {str(error).splitlines()[0]} "
             f"Use trainer.checkpoint_activations=true, a smaller --size of meshnet-prepare, or a larger GPU"
@@ -136,22 +117,22 @@ def _train(config: TrainConfig, fabric: Fabric, command: str, until_epoch: int |
     elif fabric.is_global_zero:
         run.folder.mkdir(parents=True, exist_ok=True)
         (run.folder / "config.yaml").write_text(as_yaml(config))
-        (run.folder / "log.csv").unlink(missing_ok=True)  # of a run killed before its first save
+        (run.folder / "log.csv").unlink(missing_ok=True)  # of a run that was killed before its first save
         (run.folder / "cases.json").unlink(missing_ok=True)
         keep_cases(run.folder, run.source.cases)
-    if until_epoch is None:
-        _loop(run, run.steps)
-    else:
-        _loop(run, min(_steps(fabric, until_epoch * run.source.steps_per_epoch), run.steps))
-        if run.progress.score is None:  # stopped here before: the score is not part of the saved state
-            run.progress.score = validate(run.fabric, run.model, run.source)
-    if run.progress.step == run.steps and fabric.is_global_zero:
+    stop = run.stop
+    if until_epoch is not None:
+        stop = min(stop, _steps(fabric, until_epoch * run.source.steps_per_epoch))
+    _loop(run, stop)
+    if until_epoch is not None and run.progress.score is None:  # stopped here before: the state holds no score
+        run.progress.score = _validate(run)
+    if run.progress.step == run.stop and fabric.is_global_zero:
         mark_finished(run.folder, run.progress.step)
     return run.progress
 
 
 def _steps(fabric: Fabric, volumes: int) -> int:
-    """Optimiser steps over so many volumes: every device takes one of its own in each."""
+    """Optimiser steps over `volumes` volumes, one volume per device in each step."""
     return -(-volumes // fabric.world_size)
 
 
@@ -166,8 +147,27 @@ def _start(fabric: Fabric, config: TrainConfig, command: str) -> Run:
     schedule = build_schedule(optimizer, config.schedule, _steps(fabric, source.steps))
     compiled = cast(nn.Module, torch.compile(network)) if config.trainer.compile else network
     model, wrapped = fabric.setup(compiled, optimizer)
-    steps, folder = _steps(fabric, source.steps), Path(config.run)
-    return Run(fabric, config, source, network, model, wrapped, schedule, folder, command, Progress(), steps)
+    steps, folder, average = _steps(fabric, source.steps), Path(config.run), _average(config, network)
+    if config.trainer.stop_at_step < 0:
+        raise ConfigError(f"trainer.stop_at_step: expected a step, or 0 for all, got {config.trainer.stop_at_step}")
+    stop = min(steps, config.trainer.stop_at_step or steps)
+    return Run(
+        fabric, config, source, network, model, wrapped, schedule, folder, command, Progress(), steps, stop, average
+    )
+
+
+def _average(config: TrainConfig, network: nn.Module) -> AveragedModel | None:
+    """A copy of the network that collects the moving average of weights and running statistics. Raises ConfigError."""
+    decay = config.trainer.ema_decay
+    if not 0 <= decay < 1:
+        raise ConfigError(f"trainer.ema_decay: expected a decay below 1 such as 0.999, or 0 for none, got {decay}")
+    if not decay:
+        return None
+    if config.model.kind != "meshnet":  # the blocks of a baseline that recomputes activations can't be copied
+        raise ConfigError(f"trainer.ema_decay: expected 0 for the baseline {config.model.kind}, got {decay}")
+    mean = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    average = AveragedModel(bare(network), multi_avg_fn=mean, use_buffers=True)
+    return average.eval().requires_grad_(False)
 
 
 def _resume(run: Run) -> None:
@@ -178,7 +178,7 @@ def _resume(run: Run) -> None:
     run.progress = Progress(int(state["step"]), float(state["best"]))
     if run.fabric.is_global_zero:
         keep_log_until(run.folder / "log.csv", run.progress.step)
-    run.fabric.print(f"{run.folder}: resumed at step {run.progress.step} of {run.steps}")
+    run.fabric.print(f"{run.folder}: resumed at step {run.progress.step} of {run.stop}")
 
 
 def _fabric(config: TrainConfig) -> Fabric:
@@ -199,10 +199,10 @@ def _fabric(config: TrainConfig) -> Fabric:
 
 
 def _loop(run: Run, stop: int) -> None:
-    """Steps up to `stop`, validated and saved there."""
+    """Train up to the step `stop`, then validate and save."""
     t, progress, devices = run.config.trainer, run.progress, run.fabric.world_size
     every = t.validate_every or max(1, min(_steps(run.fabric, run.source.steps_per_epoch), run.steps // 20))
-    # Fabric deals the volumes to the devices in turn
+    # Fabric gives the volumes to the devices in turn
     loader = DataLoader(
         Steps(run.source, progress.step * devices, max(stop, progress.step) * devices),
         batch_size=1,
@@ -210,17 +210,19 @@ def _loop(run: Run, stop: int) -> None:
         pin_memory=run.fabric.device.type == "cuda",
     )
     batches = run.fabric.setup_dataloaders(loader)
-    bar = tqdm(batches, initial=progress.step, total=run.steps, desc=run.folder.name, mininterval=5, disable=None)
+    bar = tqdm(batches, initial=progress.step, total=stop, desc=run.folder.name, mininterval=5, disable=None)
     saved = time.monotonic()
     with LogFile(run.folder, write=run.fabric.is_global_zero) as log:
         for image, labels in bar:
             value = _step(run, image, labels)
+            if run.average:
+                run.average.update_parameters(bare(run.network))
             progress.step += 1
             done = progress.step == stop
             score = progress.score = None
             row = {"step": progress.step, "loss": value, "lr": float(run.optimizer.param_groups[0]["lr"])}
             if done or progress.step % every == 0:
-                score = progress.score = validate(run.fabric, run.model, run.source)
+                score = progress.score = _validate(run)
                 log.row(row if score is None else row | {"dice": score})
                 if score is None or score >= progress.best:
                     progress.best = progress.best if score is None else score
@@ -234,9 +236,9 @@ def _loop(run: Run, stop: int) -> None:
 
 
 def _step(run: Run, image: Tensor, labels: Tensor) -> float:
-    """One optimiser step; returns the loss. Raises FloatingPointError where it is not finite."""
+    """One optimiser step; returns the loss. Raises FloatingPointError where the loss is not finite."""
     t = run.config.trainer
-    # what a step draws (dropout) depends on its number alone, so that a resumed run draws the same
+    # dropout masks depend on the step's number only, so that a resumed run draws the same ones
     torch.manual_seed((run.config.seed + 1000 * run.config.restart) * 10_000_019 + run.progress.step)
     run.model.train()
     if run.progress.step >= t.freeze_norm_after * run.steps:
@@ -254,10 +256,12 @@ def _step(run: Run, image: Tensor, labels: Tensor) -> float:
     return value
 
 
+def _validate(run: Run) -> float | None:
+    return validate(run.fabric, run.average.module if run.average else run.model, run.source)
+
+
 def _save(run: Run, score: float | None) -> None:
-    """Write `last/` (`score`: of validation at this step, None without) and `state.pt`, the latter replaced
-    at once, so that a kill leaves the old or the new.
-    """
+    """Write `last/` and `state.pt`; `state.pt` is replaced atomically. score: validation Dice at this step, or None."""
     _save_network(run, "last", score)
     partial = run.folder / "state.partial.pt"
     run.fabric.save(partial, run.state())
@@ -269,7 +273,7 @@ def _save_network(run: Run, name: str, score: float | None) -> None:
     if run.fabric.is_global_zero:
         source = run.source
         about = Trained(source.description, source.size, source.voxel_size_mm, run.command, _commit(), score)
-        save_network(run.folder / name, run.network, run.config, about)
+        save_network(run.folder / name, run.result(), run.config, about)
 
 
 def _commit() -> str:

@@ -10,8 +10,10 @@ from meshnet.train.config import LossConfig
 
 
 def segmentation_loss(logits: Tensor, labels: Tensor, config: LossConfig) -> Tensor:
-    """Scalar loss of logits [N, C, D, H, W] against int64 labels [N, D, H, W]: weighted cross-entropy
-    with label smoothing, plus `config.dice` times the soft Dice loss. Computed in float32."""
+    """Scalar loss, float32: weighted cross-entropy with label smoothing, plus `config.dice` times the soft Dice loss.
+
+    logits: [N, C, D, H, W]; labels: int64 [N, D, H, W], 0..C-1.
+    """
     logits = logits.float()
     weight = torch.tensor(config.class_weights, device=logits.device)
     loss = functional.cross_entropy(logits, labels, weight=weight, label_smoothing=config.label_smoothing)
@@ -21,9 +23,9 @@ def segmentation_loss(logits: Tensor, labels: Tensor, config: LossConfig) -> Ten
 
 
 def soft_dice_loss(logits: Tensor, labels: Tensor, offset_voxels: float) -> Tensor:
-    """1 - mean soft Dice (Milletari et al. 2016, linear denominator) over the foreground classes.
+    """1 minus the mean soft Dice over the foreground classes (Milletari et al. 2016, with a linear denominator).
 
-    The offset on both sides keeps classes that are absent from a patch from deciding it.
+    offset_voxels is added to numerator and denominator, so that classes absent from a patch have little influence.
     """
     probability = logits.softmax(dim=1)
     losses = []

@@ -1,4 +1,4 @@
-"""Configuration to network, and network to a folder on disk."""
+"""A network from its settings, and a model folder from a trained network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from meshnet.model.checkpoint import load_checkpoint, save_checkpoint
+from meshnet.model.checkpoint import Weights, load_checkpoint, save_checkpoint
 from meshnet.model.network import MeshNet, weights_of
 from meshnet.model.refine import coarsened_weights, is_finer, refined_weights
 from meshnet.model.spec import (
@@ -41,7 +41,7 @@ _NORMS: dict[str, NoNorm | BatchNorm | GroupNorm] = {
 
 
 def architecture_of(config: TrainConfig) -> Architecture:
-    """The MeshNet a configuration asks for. Raises ConfigError."""
+    """The architecture of the MeshNet that the settings describe. Raises ConfigError."""
     m = config.model
     if m.norm not in _NORMS:
         raise ConfigError(f"model.norm: expected one of {', '.join(_NORMS)}, got {m.norm!r}")
@@ -60,9 +60,10 @@ def architecture_of(config: TrainConfig) -> Architecture:
 
 
 def build_network(config: TrainConfig, size: tuple[int, int, int] = (256, 256, 256)) -> nn.Module:
-    """A freshly initialised network, or one that starts from `model.init_from` (a model folder).
+    """A randomly initialised network, or one with the weights of the model folder `model.init_from`.
 
-    size: of the volumes; only some baselines depend on it.
+    size: of the training volumes in voxels; only some baselines depend on it. With `trainer.checkpoint_activations` the
+    network recomputes activations in the backward pass. Raises ConfigError, and SpecError for a damaged model folder.
     """
     if config.model.kind != "meshnet":
         return _baseline(config, size)
@@ -73,48 +74,32 @@ def build_network(config: TrainConfig, size: tuple[int, int, int] = (256, 256, 2
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     if config.model.init_from:
-        _start_from(network, Path(config.model.init_from))
-    return _Checkpointed(network) if config.trainer.checkpoint_activations else network
+        folder = Path(config.model.init_from)
+        _load_start(network, folder, *read_start(folder, config.model.init_sha256))
+    return _Recomputing(network) if config.trainer.checkpoint_activations else network
 
 
-def _baseline(config: TrainConfig, size: tuple[int, int, int]) -> nn.Module:
-    try:
-        network = build_baseline(config.model.kind, size, len(config.data.labels))
-    except ValueError as error:
-        raise ConfigError(f"model.kind: {error} (or meshnet)") from error
-    if config.trainer.checkpoint_activations:
-        for block in _blocks(network):
-            _checkpoint_block(block)
-    return network
+def read_start(folder: Path, sha256: str = "") -> tuple[ModelSpec, Weights]:
+    """Description and weights of the model folder that training starts from.
 
-
-def _blocks(module: nn.Module) -> Iterator[nn.Module]:
-    """The parts of a network that have parameters, containers taken apart: stages, encoder and decoder blocks."""
-    for child in module.children():
-        if isinstance(child, nn.Sequential | nn.ModuleList) or type(child).__name__ == "SkipConnection":
-            yield from _blocks(child)
-        elif next(child.parameters(), None) is not None:
-            yield child
-
-
-def _checkpoint_block(block: nn.Module) -> None:
-    """In training, keep only the inputs of this block and compute the rest again in the backward pass. Its
-    `forward` is replaced rather than the block wrapped, so that names of weights stay as they are."""
-    plain = block.forward
-
-    def forward(*inputs: Any, **options: Any) -> Any:
-        if not (block.training and torch.is_grad_enabled()):
-            return plain(*inputs, **options)
-        return checkpoint(plain, *inputs, use_reentrant=False, context_fn=partial(_contexts, block), **options)
-
-    block.forward = forward
-
-
-def _start_from(network: MeshNet, folder: Path) -> None:
-    """Copy the body of another MeshNet of the same width; its classifier too where the classes agree. A network of
-    half the dilations (trained on voxels twice the size) becomes the start of this finer one, and a refined one that of
-    the coarse one it was made from."""
+    sha256: that the weights file must have; empty for any. Raises ConfigError where it has another one, and SpecError
+    where the folder is no model folder.
+    """
     spec, weights = load_checkpoint(folder)
+    if sha256 and spec.weights.sha256 != sha256:
+        raise ConfigError(
+            f"{folder / spec.weights.file}: the weights to start from must have SHA-256 {sha256}, got "
+            f"{spec.weights.sha256}; pass the folder with those weights, or the SHA-256 of this one"
+        )
+    return spec, weights
+
+
+def _load_start(network: MeshNet, folder: Path, spec: ModelSpec, weights: Weights) -> None:
+    """Copy the weights of a MeshNet of the same width; the classifier only where the number of classes agrees.
+
+    A coarse network (half the dilations, trained on voxels twice the size) is refined first. A refined network is taken
+    back to the coarse network that it was made from, where the dilations ask for that one. Raises ConfigError.
+    """
     theirs, ours = spec.architecture, network.architecture
     try:
         if is_finer(theirs, ours):
@@ -129,32 +114,48 @@ def _start_from(network: MeshNet, folder: Path) -> None:
     if wrong:
         raise ConfigError(f"model.init_from: {folder} has another {wrong[0]}; expected the same channels and norm")
     state.update(body)
-    if spec.architecture.classes == network.architecture.classes:
+    if theirs.classes == ours.classes:
         state.update({k: torch.from_numpy(v) for k, v in weights.items() if k.startswith("classifier.")})
     network.load_state_dict(state)
 
 
-def _contexts(layer: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-    """Contexts of a block's forward pass and of its repetition in the backward pass."""
-    return nullcontext(), _no_running_statistics(layer)
-
-
-@contextmanager
-def _no_running_statistics(layer: nn.Module) -> Iterator[None]:
-    """The repetition must not count its batch once more in the running statistics of BatchNorm."""
-    norms = [m for m in layer.modules() if isinstance(m, nn.BatchNorm3d)]
-    momenta = [m.momentum for m in norms]
+def _baseline(config: TrainConfig, size: tuple[int, int, int]) -> nn.Module:
     try:
-        for norm in norms:
-            norm.momentum = 0.0
-        yield
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+        network = build_baseline(config.model.kind, size, len(config.data.labels))
+    except ValueError as error:
+        raise ConfigError(f"model.kind: {error} (or meshnet)") from error
+    if config.trainer.checkpoint_activations:
+        for block in _blocks(network):
+            _recompute(block)
+    return network
 
 
-class _Checkpointed(nn.Module):
-    """MeshNet that keeps only the blocks' inputs and computes the rest again in the backward pass."""
+def _blocks(module: nn.Module) -> Iterator[nn.Module]:
+    """The stages, encoder and decoder blocks of a network: its children with parameters, containers opened."""
+    for child in module.children():
+        if isinstance(child, nn.Sequential | nn.ModuleList) or type(child).__name__ == "SkipConnection":
+            yield from _blocks(child)
+        elif next(child.parameters(), None) is not None:
+            yield child
+
+
+def _recompute(block: nn.Module) -> None:
+    """Make a block keep only its inputs in training and recompute its activations in the backward pass.
+
+    `forward` is replaced instead of wrapping the block, so that the names of the weights stay the same.
+    """
+    plain = block.forward
+
+    def forward(*inputs: Any, **options: Any) -> Any:
+        if not (block.training and torch.is_grad_enabled()):
+            return plain(*inputs, **options)
+        return checkpoint(plain, *inputs, use_reentrant=False, context_fn=partial(_contexts, block), **options)
+
+    block.forward = forward
+
+
+class _Recomputing(nn.Module):
+    """MeshNet that keeps only the inputs of its blocks in training and recomputes activations in the backward pass."""
 
     def __init__(self, network: MeshNet) -> None:
         super().__init__()
@@ -171,23 +172,46 @@ class _Checkpointed(nn.Module):
         return logits
 
 
+def _contexts(layer: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """Contexts for the forward pass of a block and for its recomputation in the backward pass."""
+    return nullcontext(), _no_running_statistics(layer)
+
+
+@contextmanager
+def _no_running_statistics(layer: nn.Module) -> Iterator[None]:
+    """Leave the running statistics of BatchNorm as they are: recomputation must not count the batch twice."""
+    norms = [m for m in layer.modules() if isinstance(m, nn.BatchNorm3d)]
+    momenta = [m.momentum for m in norms]
+    try:
+        for norm in norms:
+            norm.momentum = 0.0
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+
+
 def bare(network: nn.Module) -> nn.Module:
-    """The network without the checkpointing wrapper."""
-    return network.network if isinstance(network, _Checkpointed) else network
+    """The network without the wrapper that recomputes activations."""
+    return network.network if isinstance(network, _Recomputing) else network
 
 
 def freeze_norm(network: nn.Module) -> None:
-    """BatchNorm uses its running statistics from here on (its affine part still learns), so that
-    training on patches and inference on whole volumes compute the same function."""
+    """Make BatchNorm use its running statistics; its affine parameters still learn.
+
+    Training on patches then computes the same function as inference on whole volumes.
+    """
     for module in network.modules():
         if isinstance(module, nn.BatchNorm3d):
             module.eval()
 
 
 def bytes_needed(config: TrainConfig, shape: tuple[int, ...]) -> int:
-    """Lower bound on device memory of one training step of MeshNet: activations kept for the backward
-    pass (block inputs with checkpointing and one block's own; else four tensors a block), 2 bytes a
-    value in mixed precision."""
+    """Lower bound in bytes on the device memory of one training step of MeshNet on a volume of `shape` voxels.
+
+    Counted are the activations kept for the backward pass: with recomputation the inputs of all blocks and the
+    activations of one block, else four tensors per block; 2 bytes per value in mixed precision.
+    """
     m = config.model
     voxels = shape[0] * shape[1] * shape[2]
     blocks = len(m.dilations)
@@ -197,7 +221,7 @@ def bytes_needed(config: TrainConfig, shape: tuple[int, ...]) -> int:
 
 
 def check_memory(config: TrainConfig, shape: tuple[int, ...], device: torch.device) -> None:
-    """Raise MemoryError with the bytes needed where the GPU cannot hold one step."""
+    """Raise MemoryError, with the bytes needed, where the GPU can't hold one step."""
     if device.type != "cuda" or config.model.kind != "meshnet":
         return
     needed, total = bytes_needed(config, shape), torch.cuda.get_device_properties(device).total_memory
@@ -210,8 +234,11 @@ def check_memory(config: TrainConfig, shape: tuple[int, ...], device: torch.devi
 
 @dataclass(frozen=True)
 class Trained:
-    """What a saved network says of its training: data and their conformed grid (voxels along each axis, mm), command,
-    commit of the code, validation Dice (None where there was no validation)."""
+    """Provenance of a saved network.
+
+    data: description of the training data. size, voxel_size_mm: voxels along each axis and voxel size of the conformed
+    grid. commit: of the code. validation_dice: None without validation.
+    """
 
     data: str
     size: int
@@ -222,7 +249,7 @@ class Trained:
 
 
 def save_network(folder: Path, network: nn.Module, config: TrainConfig, about: Trained) -> None:
-    """Write a model folder with full description and provenance."""
+    """Write the model folder of a trained network: description, provenance and weights."""
     network = bare(network)
     provenance = Provenance(
         source="trained in this project",
@@ -255,7 +282,7 @@ def save_network(folder: Path, network: nn.Module, config: TrainConfig, about: T
 
 
 def _save_baseline(folder: Path, network: nn.Module, config: TrainConfig, provenance: Provenance) -> None:
-    """A baseline has no ModelSpec (no engine runs it): its weights, name and provenance for meshnet-evaluate."""
+    """Write weights, name and provenance of a baseline for meshnet-evaluate; no engine runs it, so no ModelSpec."""
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / "weights.partial"
     save_file({k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}, partial)

@@ -1,4 +1,4 @@
-"""The optimiser of a training run and the highest learning rate of each of its parameter groups."""
+"""The optimiser of a training run and its learning-rate schedule."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from meshnet.train.config import ConfigError, OptimizerConfig, ScheduleConfig
 def build_optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
     """AdamW over all parameters (the paper), or Muon over hidden convolutions and AdamW over the rest.
 
-    Muon (Jordan 2024) steps along the nearest orthogonal matrix to a layer's momentum, so that every direction of its
-    [out, in * 27] weights moves equally far; `lr` is AdamW's rate, `muon_lr` the other. A first layer of one input
-    channel, a classifier, norms and biases are AdamW's. Raises ConfigError for an unknown `kind`.
+    Muon (Jordan 2024) steps along the orthogonal matrix nearest to the momentum of a layer, so that every direction of
+    its [out, in * 27] weights moves equally far. `muon_lr` is the rate of Muon, `lr` that of AdamW, which takes the
+    first layer (one input channel), the classifier, norms and biases. Raises ConfigError for an unknown `kind`.
     """
     adamw: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay, "eps": config.eps}
     if config.kind == "adamw":
         return AdamW(network.parameters(), **adamw)
     if config.kind != "muon":
         raise ConfigError(f"optimizer.kind: expected adamw or muon, got {config.kind!r}")
-    # torch.optim.Muon takes matrices alone. Imported here, because it costs a start half of what torch does
+    # torch.optim.Muon takes only matrices. Imported here: the import takes half as long as that of torch
     from pytorch_optimizer import Muon
 
     hidden = [p for p in network.parameters() if p.ndim > 2 and p.shape[1] > 1 and p[0, 0].numel() > 1]
@@ -39,7 +39,7 @@ def build_optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.
 
 
 def build_schedule(optimizer: torch.optim.Optimizer, config: ScheduleConfig, steps: int) -> OneCycleLR:
-    """OneCycleLR over so many steps; every group's own rate is its highest."""
+    """OneCycleLR over `steps` steps; the rate of each parameter group is its maximum."""
     return OneCycleLR(
         optimizer,
         max_lr=[group["lr"] for group in optimizer.param_groups],
@@ -47,5 +47,5 @@ def build_schedule(optimizer: torch.optim.Optimizer, config: ScheduleConfig, ste
         pct_start=config.warmup,
         div_factor=config.div_factor,
         final_div_factor=config.final_div,
-        cycle_momentum=isinstance(optimizer, AdamW),  # as in the paper's recipe; Muon keeps its own
+        cycle_momentum=isinstance(optimizer, AdamW),  # as in the paper; the momentum of Muon stays fixed
     )

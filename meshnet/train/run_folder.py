@@ -1,4 +1,4 @@
-"""What the folder of a training run says about it: its settings, and whether it has come to its end."""
+"""The folder of a training run: its settings, its cases, and whether it is finished."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from meshnet.train.config import ConfigError, TrainConfig, differences, resolve
+from meshnet.train.config import ConfigError, TrainConfig, config_errors, differences, resolve
 
 
 def check_same_run(folder: Path, config: TrainConfig) -> None:
     """Raise ConfigError where the folder holds a run whose settings give another result."""
-    if (folder / "config.yaml").is_file():
-        changed = differences(resolve(OmegaConf.load(folder / "config.yaml")), config)  # type: ignore[arg-type]
+    path = folder / "config.yaml"
+    if path.is_file():
+        with config_errors(str(path)):
+            before = resolve(OmegaConf.load(path))  # type: ignore[arg-type]
+        changed = differences(before, config)
         if changed:
             raise ConfigError(f"{folder}: cannot be resumed: {'; '.join(changed)}; use another run=FOLDER")
 
 
 def keep_cases(folder: Path, cases: Sequence[str]) -> None:
-    """Write down what the run trains on; raise ConfigError where it was started with other cases."""
+    """Write the names of the training cases to `cases.json`; raise ConfigError where the run started with others."""
     before = trained_cases(folder)
     if before is not None and before != set(cases):
         changed = len(before ^ set(cases))
@@ -32,16 +35,16 @@ def keep_cases(folder: Path, cases: Sequence[str]) -> None:
 
 
 def trained_cases(folder: Path) -> set[str] | None:
-    """Names of the cases the run of this folder trained on; None where it doesn't say."""
+    """Names of the cases that the run trains on; None where the folder has no `cases.json`."""
     path = folder / "cases.json"
     return set(json.loads(path.read_text())) if path.is_file() else None
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether the run of this folder has come to its last step."""
+    """Whether the run has done its last step."""
     return (folder / "finished.json").is_file()
 
 
 def mark_finished(folder: Path, steps: int) -> None:
-    """Say so; steps: of the optimiser."""
+    """Write `finished.json`. steps: of the optimiser."""
     (folder / "finished.json").write_text(json.dumps({"steps": steps}) + "\n")

@@ -9,8 +9,10 @@ from tensorboardX import SummaryWriter
 
 
 class LogFile:
-    """`log.csv` of a run, appended to a line at a time, and the same numbers for TensorBoard. write: false on all
-    devices but one."""
+    """Appends rows to `log.csv` and writes the same numbers for TensorBoard.
+
+    write: true on one device only; the others write nothing.
+    """
 
     _COLUMNS = ("step", "loss", "lr", "dice")
 
@@ -47,12 +49,12 @@ class LogFile:
 
 
 def keep_log_until(path: Path, step: int) -> None:
-    """Drop lines of steps that will be run again after a kill."""
+    """Remove the rows after `step`: a resumed run does those steps again."""
     if path.is_file():
         with path.open(newline="") as file:
             rows = list(csv.reader(file))
         partial = path.with_suffix(".partial")
         with partial.open("w", newline="") as file:
-            # the kill may have come before the header, or in the middle of a line
+            # a killed run may have left no header, or half a line
             csv.writer(file).writerows(row for i, row in enumerate(rows) if i == 0 or (row and int(row[0]) <= step))
         partial.replace(path)

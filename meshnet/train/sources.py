@@ -1,7 +1,7 @@
-"""Where training volumes come from: prepared folders, or scans rendered on the fly.
+"""Training volumes: cases of a prepared folder, or heads rendered during training.
 
-Both kinds answer "which item is step n?" by number alone, so that a resumed run sees exactly what an
-uninterrupted one would have seen.
+The item of a step depends on the settings and the step's number only, so that a resumed run trains on the same items
+as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -26,14 +26,17 @@ from meshnet.scan.normalize import normalize
 from meshnet.scan.orientation import reorient
 from meshnet.synth.anatomy import cached_anatomies
 from meshnet.synth.draw import Contrast, SynthConfig, Task
-from meshnet.synth.lesion import load_lesion_masks
+from meshnet.synth.lesion import LesionMasks, load_lesion_masks
 from meshnet.synth.subject import Synthesizer, training_patch
 from meshnet.train.config import ConfigError, DataConfig, Stage, TrainConfig
+
+#: The folder that holds the package `meshnet`: paths in meshnet/conf are relative to it.
+_PACKAGES = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
 class Item:
-    """image: float32 [D, H, W], normalised; labels: uint8 [D, H, W]; name of the subject."""
+    """One volume. image: float32 [D, H, W], normalised; labels: uint8 [D, H, W]; name: of the subject."""
 
     image: NDArray[np.float32]
     labels: NDArray[np.uint8]
@@ -41,9 +44,12 @@ class Item:
 
 
 class Source(Protocol):
-    """Training items by step, and a fixed list of validation items (may be empty). size, voxel_size_mm: the conformed
-    grid that the network is for (training items may be patches of it). cases: names of all that is trained on or
-    validated with, sorted; none where subjects are drawn."""
+    """Training items by step, and a fixed list of validation items, which may be empty.
+
+    size, voxel_size_mm: of the conformed grid that the network is for; items may be smaller patches. steps: items of
+    the whole training. description: of the data, for the provenance. cases: sorted names of all cases used for training
+    or validation; empty where subjects are drawn.
+    """
 
     size: int
     voxel_size_mm: float
@@ -60,22 +66,20 @@ class Source(Protocol):
 
 
 class SynthSource:
-    """Rendered subjects; step n is the subject of seed (run's seed, n), in the stage n falls in."""
+    """Rendered subjects. The seed of a subject follows from the seed of the run and the step's number; the stage of
+    the step sets patch and voxel size. stop_at_step: as of TrainerConfig, for the description."""
 
     size = 256
     voxel_size_mm = 1.0
     cases: Sequence[str] = ()
-    #: Seeds of validation subjects lie far from those of training steps.
+    #: First seed of the validation subjects, far from the seeds of training steps.
     _VALIDATION_SEED = 10**9
 
-    def __init__(self, config: DataConfig, seed: int) -> None:
+    def __init__(self, config: DataConfig, seed: int, *, stop_at_step: int = 0) -> None:
         if not config.stages:
             raise ConfigError("data.stages: synthetic training needs at least one stage {steps, size, voxel_size_mm}")
         cache = Path(config.cache)
-        lesions = None
-        if config.task == "lesion":
-            held_out = json.loads(Path(config.held_out).read_text())["lesions"] if config.held_out else []
-            lesions = load_lesion_masks(Path(config.lesions), cache, skip=held_out, size_power=config.lesion_size_power)
+        lesions = _lesion_masks(config, cache) if config.task == "lesion" else None
         synth = SynthConfig(
             task=_task(config.task),
             contrasts=_contrasts(config),
@@ -91,8 +95,9 @@ class SynthSource:
         self._validation_subjects = config.validation_subjects
         self.steps = sum(stage.steps for stage in config.stages)
         self.steps_per_epoch = self.steps
-        self.description = f"{self.steps} synthetic {config.task} patches from ICBM152 and Colin27" + (
-            f" and {len(lesions.masks)} real lesion masks" if lesions else ""
+        self.description = (
+            f"{min(self.steps, stop_at_step or self.steps)} synthetic {config.task} patches from ICBM152 and Colin27"
+            + (f" and {len(lesions.masks)} real lesion masks" if lesions else "")
         )
 
     def item(self, step: int) -> Item:
@@ -120,15 +125,36 @@ class SynthSource:
         return self._stages[-1]
 
 
-class PreparedSource:
-    """A folder of meshnet-prepare: the training cases of one fold, shuffled anew every epoch.
+def _lesion_masks(config: DataConfig, cache: Path) -> LesionMasks:
+    """The masks of `data.lesions` without those of `data.held_out`. Raises ConfigError."""
+    if not config.lesions:
+        raise ConfigError(
+            "data.lesions: not set; pass the folder of lesion masks (*.nii.gz in MNI space), as data.lesions=FOLDER"
+        )
+    held_out: list[str] = []
+    if config.held_out:
+        path = Path(config.held_out)
+        if not path.is_file():
+            path = _PACKAGES / path
+        if not path.is_file():
+            raise ConfigError(
+                f"data.held_out: {config.held_out}: no such file; pass the JSON file that lists the held-out masks, "
+                f"as data.held_out=FILE"
+            )
+        held_out = json.loads(path.read_text())["lesions"]
+    return load_lesion_masks(Path(config.lesions), cache, skip=held_out, size_power=config.lesion_size_power)
 
-    With `data.inner_fold` the validation cases are that inner fold of the outer fold's training set;
-    without it, the whole training set is trained on and there is no validation (as for the final models:
-    the outer test fold is never looked at before meshnet-evaluate).
+
+class PreparedSource:
+    """The training cases of one outer fold of a folder of meshnet-prepare, in another random order each epoch.
+
+    With `data.inner_fold`, the cases of that inner fold are for validation. Without it, all training cases are trained
+    on and there is no validation, as for the final models. The outer test fold is read by meshnet-evaluate only.
     """
 
     def __init__(self, config: TrainConfig) -> None:
+        if not config.data.folder:
+            raise ConfigError("data.folder: not set; pass a folder written by meshnet-prepare, as data=FOLDER")
         folder = Path(config.data.folder)
         rows = [r for r in read_index(folder) if r.outer_fold != config.fold]
         inner = config.data.inner_fold
@@ -162,7 +188,7 @@ class PreparedSource:
 
 
 def load_case(folder: Path, row: Row, orientation: str) -> Item:
-    """One prepared case as the network sees it: axes in `orientation`, min-max to [0, 1]."""
+    """One prepared case with its axes in `orientation` and intensities scaled to [0, 1] by minimum and maximum."""
     image, labels = (
         np.asarray(cast(nib.Nifti1Image, nib.load(folder / name)).dataobj) for name in (row.image, row.labels)
     )
@@ -202,9 +228,10 @@ def as_tensors(item: Item) -> tuple[Tensor, Tensor]:
 
 
 def open_source(config: TrainConfig) -> Source:
-    """The data source a configuration asks for. Raises ConfigError."""
+    """The data source that the settings name. Raises ConfigError, or FileNotFoundError for missing files."""
     if config.data.source == "synth":
-        return SynthSource(config.data, config.seed + 1000 * config.restart)
+        seed = config.seed + 1000 * config.restart
+        return SynthSource(config.data, seed, stop_at_step=config.trainer.stop_at_step)
     if config.data.source == "prepared":
         if not 0 <= config.fold < OUTER_FOLDS:
             raise ConfigError(f"fold: expected 0..{OUTER_FOLDS - 1}, got {config.fold}")

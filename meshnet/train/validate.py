@@ -13,17 +13,22 @@ from meshnet.train.sources import Source, as_tensors
 
 @torch.inference_mode()
 def validate(fabric: Fabric, model: nn.Module, source: Source) -> float | None:
-    """Mean over validation subjects and foreground classes present in them of Dice; None without any."""
+    """Mean Dice over all validation subjects and the foreground classes present in each; None without subjects.
+
+    model: logits [1, C, D, H, W] of an image [1, 1, D, H, W].
+    """
     model.eval()
     scores: list[float] = []
     for index in range(source.validation_count()):
         image, labels = (t.to(fabric.device) for t in as_tensors(source.validation_item(index)))
-        predicted = model(image[None])[0].argmax(dim=0)
+        with fabric.autocast():  # the averaged weights of trainer.ema_decay are in no wrapper of Fabric
+            predicted = model(image[None])[0].argmax(dim=0)
         scores.extend(_foreground_dice(predicted, labels))
     return sum(scores) / len(scores) if scores else None
 
 
 def _foreground_dice(predicted: Tensor, labels: Tensor) -> Iterator[float]:
+    """Dice of every foreground class that `labels` contains; both int64 [D, H, W]."""
     for index in range(1, int(max(labels.max(), predicted.max())) + 1):
         p, t = predicted == index, labels == index
         if t.any():

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.cases import Model, brainchop_files, paper_model
-from bench.cell import Cell, agreement, cell_from_visits, plan_cell
+from bench.cell import Cell, agreement, cell_from_visits, schedule_cell
 from bench.cli import Bench, main
 from bench.estimate import Known, gflops, layer_macs, longest_prefix, predict, prefix_share, total_macs, whole_from_part
+from bench.inputs import Model, brainchop_files, paper_model
 from bench.report import table_row
 from bench.runtimes import Runtime, all_runtimes
-from bench.targets import Line, evaluate, must_finish
+from bench.targets import Line, check_targets, must_finish
 from bench.visit import Job, Setting, Visit, visit_from_report
 from meshnet.model.spec import PAPER_DILATIONS, Architecture, ModelSpec, WeightsFile, make_labels
 
@@ -48,7 +48,7 @@ def line(lines: list[Line], text: str) -> Line:
 # --- estimates ---
 
 
-def test_work_is_what_the_design_page_counts() -> None:
+def test_multiply_adds_are_those_of_the_paper() -> None:
     assert sum(layer_macs(FIVE)) == 27 * (5 + 8 * 25) + 10
     for channels, gmacs in ((5, 93), (16, 936), (26, 2462)):
         a = FIVE.model_copy(update={"channels": channels})
@@ -89,21 +89,21 @@ def test_a_runtime_that_cannot_be_stopped_gets_as_many_layers_as_the_cap_allows(
 def test_a_hopeless_cell_is_not_started(model: Model) -> None:
     slow = [Known("meshnet-5", 64, model.macs(64), 100.0)]
 
-    planned = plan_cell(STOPPABLE, model, 128, slow, cap_s=120)
+    scheduled = schedule_cell(STOPPABLE, model, 128, slow, cap_s=120)
 
-    assert planned.cell is not None
-    assert planned.cell.status == "predicted"
-    assert planned.cell.seconds == pytest.approx(800)
-    assert "meshnet-5 at 64³" in planned.cell.note
-    assert plan_cell(STOPPABLE, model, 128, slow, cap_s=None).cell is None
+    assert scheduled.cell is not None
+    assert scheduled.cell.status == "predicted"
+    assert scheduled.cell.seconds == pytest.approx(800)
+    assert "meshnet-5 at 64³" in scheduled.cell.note
+    assert schedule_cell(STOPPABLE, model, 128, slow, cap_s=None).cell is None
 
 
 def test_a_cell_over_the_cap_is_stopped_or_cut_short(model: Model) -> None:
     known = [Known("meshnet-5", 64, model.macs(64), 40.0)]
 
-    assert plan_cell(STOPPABLE, model, 128, known, cap_s=120).layers is None
-    assert plan_cell(ONE_CALL, model, 128, known, cap_s=120).layers == 3
-    assert plan_cell(ONE_CALL, model, 64, [], cap_s=120).layers is None
+    assert schedule_cell(STOPPABLE, model, 128, known, cap_s=120).layers is None
+    assert schedule_cell(ONE_CALL, model, 128, known, cap_s=120).layers == 3
+    assert schedule_cell(ONE_CALL, model, 64, [], cap_s=120).layers is None
 
 
 # --- visits and cells ---
@@ -214,7 +214,7 @@ def test_an_interrupted_group_keeps_what_it_has(model: Model, tmp_path: Path, mo
     assert [(each.runtime, each.status) for each in bench.cells] == [("a", "measured"), ("b", "not run")]
 
 
-def test_a_run_told_to_stop_keeps_the_visit_under_way_and_ends(
+def test_a_stopped_run_keeps_the_current_visit_and_ends(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bench.cli.reference", lambda *_: None)
@@ -241,7 +241,7 @@ def test_a_run_told_to_stop_keeps_the_visit_under_way_and_ends(
 def test_ratios_say_whether_the_target_is_reached() -> None:
     cells = [cell("cpu", 1.0, peak_bytes=50), cell("ort-wasm", 3.0, peak_bytes=100), cell("ort-python", 0.9)]
 
-    lines = evaluate(cells, [], ["cpu"])
+    lines = check_targets(cells, [], ["cpu"])
 
     speed = line(lines, "CPU over onnxruntime-web WASM")
     assert (speed.value, speed.outcome, speed.where) == (3.0, "reached", "64³, 5 channels")
@@ -256,16 +256,16 @@ def test_ratios_say_whether_the_target_is_reached() -> None:
 def test_a_ratio_to_an_estimated_cell_says_so() -> None:
     cells = [cell("webgpu", 1.0), cell("tfjs-webgpu", 90.0, status="extrapolated")]
 
-    got = line(evaluate(cells, [], []), "WebGPU over TF.js WebGPU, SwiftShader")
+    got = line(check_targets(cells, [], []), "WebGPU over TF.js WebGPU, SwiftShader")
 
     assert (got.value, got.note) == (90.0, "estimated cell")
 
 
-def test_whatever_meshnet_predict_offers_is_measured_and_its_own_kernel_held_to_the_target() -> None:
+def test_every_backend_of_meshnet_predict_is_measured_and_its_own_kernel_has_a_target() -> None:
     ids = [runtime.id for runtime in all_runtimes() if runtime.engine.startswith("predict:")]
-    assert {"predict-native", "predict-onnx", "predict-torch"} <= set(ids)
+    assert ids == ["predict-native", "predict-onnx", "predict-torch"]
 
-    lines = evaluate([cell("predict-native", 1.0), cell("ort-python", 1.2)], [], [])
+    lines = check_targets([cell("predict-native", 1.0), cell("ort-python", 1.2)], [], [])
 
     assert line(lines, "meshnet-predict's own kernel over onnxruntime").outcome == "not reached"
 
@@ -300,9 +300,9 @@ def test_labels_are_held_to_what_the_storage_allows() -> None:
         cell("peer", 1, agreement=0.1, dice_min=0.1),
     ]
 
-    whole, half = evaluate(cells, ["half"], ["cpu", "half"])[-2:]
+    whole, half = check_targets(cells, ["half"], ["cpu", "half"])[-2:]
     assert (whole.outcome, whole.value, half.outcome, half.value) == ("reached", 1.0, "reached", 0.9995)
-    whole, half = evaluate(cells, [], ["cpu", "half"])[-2:]
+    whole, half = check_targets(cells, [], ["cpu", "half"])[-2:]
     assert (whole.outcome, whole.note, half.outcome) == ("not reached", "half meshnet-5 64³", "not in this run")
 
 
@@ -312,7 +312,7 @@ def test_labels_are_held_to_what_the_storage_allows() -> None:
 def test_random_networks_have_sane_activations_and_both_labels(tmp_path: Path) -> None:
     import torch
 
-    from bench.cases import CALIBRATION_SIZE, volume
+    from bench.inputs import CALIBRATION_SIZE, volume
     from meshnet.model.network import model_from
 
     made = paper_model(5, tmp_path)

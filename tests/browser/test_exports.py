@@ -21,7 +21,7 @@ from playwright.sync_api import Page
 from export.export_model import export_model
 from export.importers.tfjs import NORM_EPS, NORM_SUFFIX
 from export.published import import_published
-from export.verify import TOLERANCE, compare, reference_logits
+from export.verify import TOLERANCE, difference, reference_logits
 from meshnet.model.checkpoint import Weights, load_checkpoint
 from meshnet.model.graph import stored_model
 from meshnet.model.onnx import to_onnx
@@ -167,7 +167,7 @@ ONNX = """async ([url, shape, withLogits]) => {
 
 
 def check(name: str, spec: ModelSpec, weights: Weights, logits: np.ndarray, labels: np.ndarray) -> None:
-    result = compare(name, reference_logits(spec, weights, image()), logits, labels)
+    result = difference(name, reference_logits(spec, weights, image()), logits, labels)
     assert result.worst_relative <= TOLERANCE, result
     assert result.decided_agreement == 1, result
     assert result.label_agreement >= 0.9999, result

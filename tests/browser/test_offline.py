@@ -1,33 +1,39 @@
-"""Visit once, then the server may go: everything keeps working, and versions never mix."""
+"""After one visit the site works without its server, and versions never mix."""
 
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from export.published import import_published
-from tests.helpers.browser.chromium import NO_GPU, WEBGL2, OpenPage
+from meshnet.model.shipped import default_models
+from tests.helpers.browser.chromium import NO_GPU, WEBGL2, WEBGPU, OpenPage
 from tests.helpers.browser.serving import DIST, build_site, free_port, plain_server, serve
 from tests.helpers.browser.visits import (
     PATIENCE_MS,
+    open_scan,
     save_native,
     segment,
     wait_for_offline,
     write_models,
     write_scan,
 )
+from webapp.app import published_files
+from webapp.catalogue import read_models
+from webapp.offline import WORKER, kept_files
 
 SERVER = """
 import sys, pathlib, uvicorn
@@ -100,6 +106,53 @@ def test_after_one_visit_the_main_job_works_with_the_server_gone(
     expected = np.asanyarray(nib.load(shared_data / "expected" / "M2265_T2w__brainchop_t2_lesion.nii.gz").dataobj)
     assert np.mean((saved > 0) == (expected > 0)) >= 0.9999
     assert abs(int((saved > 0).sum()) - 34_917) <= 5
+
+
+@pytest.mark.parametrize(("backend", "flags"), [("webgpu", WEBGPU), ("webgl2", WEBGL2), ("cpu", NO_GPU)])
+def test_every_engine_but_tfjs_runs_with_the_server_gone(
+    open_page: OpenPage, tmp_path: Path, models: Path, backend: str, flags: Sequence[str]
+) -> None:
+    with serve("--models", str(models)) as url:
+        page = open_page(f"/?backend={backend}", flags=flags, url=url, expected=(*GONE, "WebGL", "webgl"))
+        wait_for_offline(page, "ready")
+    page.reload()
+    segment(page, write_scan(tmp_path / "scan.nii.gz"))
+    assert page.get_by_test_id("backend").get_attribute("data-backend") == backend
+
+
+def test_tfjs_is_not_kept_and_the_page_says_that_it_needs_the_network(
+    open_page: OpenPage, tmp_path: Path, models: Path
+) -> None:
+    with serve("--models", str(models)) as url:
+        page = open_page("/?backend=tfjs", flags=WEBGL2, url=url, expected=GONE)
+        wait_for_offline(page, "ready")
+        assert not any("tfjs" in address for address in kept_addresses(page))
+    page.reload()
+    expect(page.locator("#warnings")).to_contain_text("TensorFlow.js is not kept", timeout=PATIENCE_MS)
+    open_scan(page, write_scan(tmp_path / "scan.nii.gz"))
+    page.get_by_test_id("run").click()
+    status = page.get_by_test_id("status")
+    expect(status).to_have_attribute("data-state", "error", timeout=PATIENCE_MS)
+    expect(status).to_contain_text("TensorFlow.js: failed: it could not be loaded. It is not kept for use without")
+
+
+def kept_addresses(page: Page) -> list[str]:
+    addresses: list[str] = []
+    for name in page.evaluate("caches.keys()"):
+        keys = "(name) => caches.open(name).then((cache) => cache.keys()).then((all) => all.map(({ url }) => url))"
+        addresses += page.evaluate(keys, name)
+    return addresses
+
+
+def test_nothing_is_kept_that_is_never_used() -> None:
+    """8.5 MiB at most with the shipped and the published models; 6 MB of these are the site itself."""
+    build_site()
+    kept = kept_files(published_files(read_models(default_models()), site=DIST)[WORKER].body)
+    site = {path: size for path, size in kept.items() if not path.startswith(("models/", "api/"))}
+    assert {"index.html", "sample/sample_T1w.nii.gz"} <= site.keys()
+    assert [path for path in kept if re.search(r"tfjs|selftest|zarr|blosc|zstd|lz4|models/.*\.png", path)] == []
+    assert sum(site.values()) <= 6_000_000
+    assert sum(kept.values()) <= 8.5 * 2**20
 
 
 def test_an_update_waits_for_the_last_window_and_replaces_everything_at_once(

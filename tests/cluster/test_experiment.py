@@ -1,4 +1,4 @@
-"""meshnet-experiment: a lost worker, a half-done run, a failed one, and what is left to do afterwards."""
+"""meshnet-experiment: a lost worker, a half-done run, a failed run, and the same command started again."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_an_experiment_survives_a_lost_worker_and_names_what_failed(
     train(configs[1], command="half", until_epoch=20)  # an earlier experiment was stopped here
     assert not is_finished(out / "meshnet5" / "fold1-restart3")
 
-    with begun("meshnet.cluster.experiment", *arguments, log=tmp_path / "log") as driver:
+    with begun("meshnet-experiment", *arguments, log=tmp_path / "log") as driver:
         state = out / "meshnet5" / "fold0-restart3" / "state.pt"
         deadline = time.monotonic() + 600
         while not state.is_file():
@@ -70,7 +70,7 @@ def test_an_experiment_survives_a_lost_worker_and_names_what_failed(
     assert "Traceback" in (out / "vnet" / "fold0-restart3" / "error.txt").read_text()
     assert "vnet/fold1-restart3: ConfigError: model.kind: vnet: volume" in (tmp_path / "log").read_text()
 
-    # both ended with the weights of a run that nothing interrupted
+    # both ended with the weights of an uninterrupted run
     for fold, config in configs.items():
         run = Path(config.run)
         config.run = str(tmp_path / f"whole{fold}")
@@ -78,11 +78,11 @@ def test_an_experiment_survives_a_lost_worker_and_names_what_failed(
         for name, tensor in load_checkpoint(tmp_path / f"whole{fold}" / "last")[1].items():
             np.testing.assert_array_equal(load_checkpoint(run / "last")[1][name], tensor, err_msg=name)
 
-    # what is finished is not run again, and needs no worker
+    # finished runs are not run again and need no worker
     alone = [argument if argument != "meshnet5,vnet" else "meshnet5" for argument in arguments]
     assert experiment.main(alone) == 0
     assert "0 finished, 2 were before, 0 failed" in capsys.readouterr().out
-    # but not taken for a run of other settings
+    # unless the settings are others
     assert experiment.main([*alone, "optimizer.lr=0.5"]) == 1
     assert "cannot be resumed: optimizer.lr was 0.001, now 0.5" in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""meshnet-tune: the paper's space, what is refused, and that a killed search goes on to its winner."""
+"""meshnet-tune: the paper's search space, refused settings, and a killed search that is resumed to its end."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_killed_search_goes_on_to_its_winner(
     size = ["--trials", "4", "--min-epochs", "1", "--max-epochs", "4", "--inner-folds", "0,1", "--cpus", "1"]
     arguments = ["--data", str(prepared), "-o", str(out), *size, *FIXED]
     command = [script("meshnet-tune"), *arguments]
-    with begun("meshnet.cluster.tune", *arguments, log=tmp_path / "log") as process:
+    with begun("meshnet-tune", *arguments, log=tmp_path / "log") as process:
         deadline = time.monotonic() + 600
         while len(list(out.glob("trials/*/inner1/state.pt"))) < 2:  # the first trial is over
             assert process.poll() is None, (tmp_path / "log").read_text()
@@ -106,7 +106,7 @@ def test_a_killed_search_goes_on_to_its_winner(
     with (out / "trials.csv").open(newline="") as file:
         trials = list(csv.DictReader(file))
     assert len(trials) == 4
-    assert started <= {t["trial"] for t in trials}  # what was begun was gone on with, not begun anew
+    assert started <= {t["trial"] for t in trials}  # trials that had started are continued, not replaced
     assert {int(t["epochs"]) for t in trials} <= {1, 2, 4}
     best = max((t for t in trials if t["epochs"] == "4"), key=lambda t: float(t["dice"]))
     winner = compose_config([f"@{out / 'best.txt'}"])

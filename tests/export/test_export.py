@@ -1,4 +1,4 @@
-"""Exports verify themselves, leave nothing behind when wrong, and come back in as the same graph."""
+"""Exports are verified, leave nothing behind if they differ, and are imported as the same graph."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def test_a_known_model_is_exported_by_its_id(tmp_path: Path, monkeypatch: pytest
         ("model", "is or contains the source"),
         ("models/../model", "is or contains the source"),
         ("work", "is or contains the source"),
-        (".", "the folder you are in"),
-        ("..", "the folder you are in"),
+        (".", "is or contains the current folder"),
+        ("..", "is or contains the current folder"),
         ("afile", "expected a folder to create, got the file"),
         ("afile/x", "expected a folder to create, got the file"),
     ],
@@ -146,7 +146,7 @@ def test_an_import_of_our_own_file_takes_a_new_id_but_no_other_answers(tmp_path:
     assert renamed == spec.model_copy(
         update={"id": "other", "provenance": replace_license(spec), "weights": renamed.weights}
     )
-    with pytest.raises(SpecError, match="--orientation contradicts the source, which says LIA, not RAS"):
+    with pytest.raises(SpecError, match="--orientation contradicts the source, which states LIA, not RAS"):
         import_model(tmp_path / "model", replace(Answers(), orientation="RAS"))
 
 

@@ -1,4 +1,4 @@
-"""FORMAT.md, malformation by malformation, in its order (19, the browser's, is in static/src/engine)."""
+"""The malformations that FORMAT.md lists, in its order (19 concerns the browser: static/src/engine)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def edit(path: str, value: object) -> Callable[[Path], None]:
 
 
 def rewrite(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
-    """Change the tensors and keep the hash right, so that nothing but the change is wrong."""
+    """Change the tensors and correct the hash, so that only the change is wrong."""
 
     def damage(bundle: Path) -> None:
         tensors = load_file(bundle / "weights.safetensors")

@@ -1,4 +1,4 @@
-"""What is read from foreign models, what is asked for, and what is refused by name."""
+"""meshnet-import: facts read from foreign models, facts that the user has to state, and refusals by name."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class TestTensorFiles:
     def test_a_norm_that_contradicts_the_tensors_is_refused(self, tmp_path: Path) -> None:
         tensors = {f"net.{i}.bn.{k}": v for i in range(3) for k, v in batch_norm().items()}
         path = safetensors(tmp_path, {**chain("net.{}.conv"), **tensors})
-        with pytest.raises(SpecError, match="--norm contradicts the source, which says batch, not none"):
+        with pytest.raises(SpecError, match="--norm contradicts the source, which states batch, not none"):
             import_model(path, ALL)
         imported = import_model(path, Answers(**{**vars(ALL), "norm": "batch"}))
         assert imported.spec.architecture.norm == BatchNorm()
@@ -142,7 +142,7 @@ class TestTensorFiles:
             ),
             (
                 {**chain("n.{}.0"), **{f"n.0.{j}.{k}": v for j in (1, 2) for k, v in batch_norm().items()}},
-                "BatchNorm n.0.2 does not follow a convolution of its own",
+                "BatchNorm n.0.2 does not directly follow a convolution",
             ),
             (
                 {**chain("n.{}.0"), **{f"n.0.1.{k}": v for k, v in batch_norm(5).items()}},
@@ -172,7 +172,7 @@ class TestTensorFiles:
 
     def test_other_bytes_are_refused(self, tmp_path: Path) -> None:
         (tmp_path / "model.pt").write_bytes(b"GIF89a and so on")
-        with pytest.raises(SpecError, match="neither safetensors nor a PyTorch checkpoint"):
+        with pytest.raises(SpecError, match="neither a safetensors nor a PyTorch file"):
             import_model(tmp_path / "model.pt", ALL)
 
     def test_a_folder_of_several_weight_files_is_refused(self, tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ class TestTensorFiles:
             import_model(tmp_path / "nowhere", ALL)
 
 
-class TestPyTorchCheckpoints:
+class TestPyTorchFiles:
     def save(self, path: Path, content: object) -> Path:
         torch.save(content, path)
         return path
@@ -219,13 +219,13 @@ class TestPyTorchCheckpoints:
             import_model(tmp_path / "plain.pth", ALL)
         assert not canary.exists()
 
-    def test_a_truncated_checkpoint_is_refused(self, tmp_path: Path) -> None:
+    def test_a_truncated_file_is_refused(self, tmp_path: Path) -> None:
         path = self.save(tmp_path / "model.pt", self.state())
         path.write_bytes(path.read_bytes()[:2000])
-        with pytest.raises(SpecError, match="damaged PyTorch checkpoint"):
+        with pytest.raises(SpecError, match="damaged PyTorch file"):
             import_model(path, ALL)
 
-    def test_a_checkpoint_without_a_state_dict_is_refused(self, tmp_path: Path) -> None:
+    def test_a_file_without_a_state_dict_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(SpecError, match="no state_dict found"):
             import_model(self.save(tmp_path / "model.pt", {"epoch": 3}), ALL)
 
@@ -277,27 +277,27 @@ class TestDescribedTensors:
         assert imported.spec.architecture.classes == 2
         assert imported.spec.architecture.conv_bias
         said = "\n".join(imported.notes)
-        for part in ("speaks of 5 classes", "batch_norm3d", "other channel or class counts", "says bias false"):
+        for part in ("states 5 classes", "batch_norm3d", "other channel or class counts", "states bias false"):
             assert part in said
         assert said.count("the weights win") >= 4
 
     def test_a_configuration_without_gelu_leaves_the_activation_open(self, tmp_path: Path) -> None:
         folder = self.folder(tmp_path, "model.json", configuration())
-        with pytest.raises(SpecError, match="does not say the activation; say it with --activation"):
+        with pytest.raises(SpecError, match="does not state the activation; state it with --activation"):
             import_model(folder, INPUT)
         spec = import_model(folder, Answers(**{**vars(INPUT), "activation": "relu"})).spec
         assert spec.architecture.norm == NoNorm()
 
-    def test_a_configuration_that_speaks_of_a_norm_the_weights_lack_asks_for_it(self, tmp_path: Path) -> None:
+    def test_a_configuration_with_a_norm_that_the_weights_lack_asks_for_it(self, tmp_path: Path) -> None:
         folder = self.folder(tmp_path, "model.json", configuration(bnorm=True, gelu=True))
-        with pytest.raises(SpecError, match=r"does not say the norm(.|\n)*weights have no tensors"):
+        with pytest.raises(SpecError, match=r"does not state the norm(.|\n)*weights have no tensors"):
             import_model(folder, INPUT)
 
     def test_a_flag_that_contradicts_the_description_is_an_error(self, tmp_path: Path) -> None:
         folder = self.folder(tmp_path, "layers.json", forward_pass())
-        with pytest.raises(SpecError, match="--activation contradicts the source, which says gelu, not relu"):
+        with pytest.raises(SpecError, match="--activation contradicts the source, which states gelu, not relu"):
             import_model(folder, Answers(**{**vars(INPUT), "activation": "relu"}))
-        with pytest.raises(SpecError, match="--dilations contradicts the source, which says 1,2,4, not 1,2,8"):
+        with pytest.raises(SpecError, match="--dilations contradicts the source, which states 1,2,4, not 1,2,8"):
             import_model(folder, Answers(**{**vars(INPUT), "dilations": (1, 2, 8)}))
 
     @pytest.mark.parametrize(

@@ -36,7 +36,9 @@ def test_what_the_folder_says_is_read(tmp_path: Path, shards: int) -> None:
 
 def test_normalisation_orientation_and_missing_labels_are_asked_for(tmp_path: Path) -> None:
     write(tmp_path, network())
-    with pytest.raises(SpecError, match=r"does not say the labels, normalization, orientation; say it with --labels"):
+    with pytest.raises(
+        SpecError, match=r"does not state the labels, normalization, orientation; state it with --labels"
+    ):
         import_model(tmp_path, Answers())
 
 
@@ -44,7 +46,7 @@ def test_the_suffix_gn_is_a_norm_per_channel(tmp_path: Path) -> None:
     write(tmp_path, network("_gn", "gelu", bias=False))
     a = import_model(tmp_path, WITH_LABELS).spec.architecture
     assert (a.norm, a.activation, a.conv_bias) == (GroupNorm(affine=False, eps=1e-5), "gelu", False)
-    with pytest.raises(SpecError, match="--norm contradicts the source, which says group, not none"):
+    with pytest.raises(SpecError, match="--norm contradicts the source, which states group, not none"):
         import_model(tmp_path, Answers(**{**vars(WITH_LABELS), "norm": "none"}))
 
 

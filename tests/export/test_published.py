@@ -1,4 +1,4 @@
-"""Published models: their descriptions, and their exports come back as the same graph."""
+"""Published models: their descriptions, and their exports are imported as the same graph."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def test_published_models_have_the_descriptions_known_of_them(shared_data: Path,
         assert spec.modality
 
 
-def test_without_torch_the_checkpoint_is_skipped_with_a_sentence(
+def test_without_torch_the_pytorch_file_is_skipped_with_a_message(
     shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else find(name))
     assert "arc-meshnet26" not in import_published(shared_data / "models", tmp_path)
-    assert "arc-meshnet26: skipped, it is a PyTorch checkpoint and torch is not installed" in capsys.readouterr().out
+    assert "arc-meshnet26: skipped, it is a PyTorch file and torch is not installed" in capsys.readouterr().out

@@ -35,7 +35,7 @@ def test_an_earlier_export_is_replaced_on_request_and_no_other_folder_is(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model", "out"]
 
 
-def test_a_checkpoint_or_an_export_of_another_model_is_not_taken_for_an_earlier_export(
+def test_a_model_folder_or_an_export_of_another_model_is_not_taken_for_an_earlier_export(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     save_checkpoint(tmp_path / "model", *small_model())
@@ -75,7 +75,7 @@ def test_a_copy_of_the_site_is_known_by_what_its_own_worker_lists(
     assert main([str(tmp_path / "small"), *arguments]) == 2
     assert f"{copy / 'CNAME'}: not a file of this export" in capsys.readouterr().err
     assert sorted(p.name for p in (copy / "models").iterdir()) == ["tiny"]
-    # What is there without a worker that lists it was never a copy.
+    # A folder without a service worker that lists its files is no copy of the site.
     (copy / "CNAME").unlink()
     (copy / "sw.js").write_text("self.addEventListener('fetch', () => {});")
     assert main([str(tmp_path / "small"), *arguments]) == 2

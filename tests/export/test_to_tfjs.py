@@ -1,4 +1,4 @@
-"""TF.js folders: what they hold, and what they cannot express."""
+"""TF.js folders: their content, and which models they cannot express."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import pytest
 
 import export.export_model
 from export.cli import main
-from export.verify import VerificationError, compare, reference_logits, verification_inputs, verify
+from export.verify import VerificationError, difference, reference_logits, verification_inputs, verify
 from meshnet.model.checkpoint import load_checkpoint, save_checkpoint
 from tests.helpers.export_models import small_model
 from tests.helpers.exports import export_all
@@ -55,7 +55,7 @@ def test_values_that_are_not_finite_never_verify() -> None:
     with pytest.raises(VerificationError):
         verify("small", spec, weights, lambda x: (np.zeros((1, *x.shape[2:]), np.uint8), np.full_like(x, np.nan)))
     reference = reference_logits(spec, weights, verification_inputs(spec.architecture)["random"])
-    result = compare("nan", reference, np.full_like(reference, np.nan), reference.argmax(axis=1).astype(np.uint8))
+    result = difference("nan", reference, np.full_like(reference, np.nan), reference.argmax(axis=1).astype(np.uint8))
     assert not result.worst_relative <= 1
 
 

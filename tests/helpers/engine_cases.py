@@ -75,17 +75,23 @@ def _build(case: Case) -> tuple[BuiltCase, MeshNet]:
                 parameter.mul_(case.gain)
             if name.endswith("conv.bias"):
                 parameter.add_(case.offset)
-    spec_weights = weights_of(model)
-    data = save(spec_weights)
+    image = torch.rand(1, a.in_channels, *case.dims)
+    return bundle_of(model, to_zyx(image), case.name), model
+
+
+def bundle_of(model: MeshNet, image: F32, name: str = "case") -> BuiltCase:
+    """A network and its input [channel, z, y, x] as an engine gets them; without a result."""
+    a = model.architecture
+    data = save(weights_of(model))
     spec = ModelSpec(
         id="case",
-        name=case.name,
+        name=name,
         architecture=a,
         labels=make_labels([f"class {k}" for k in range(a.classes)]),
         weights=WeightsFile(sha256=hashlib.sha256(data).hexdigest()),
     )
-    image = torch.rand(1, a.in_channels, *case.dims)
-    return BuiltCase(case.dims, dump_spec(spec), data, to_zyx(image)), model
+    nz, ny, nx = image.shape[1:]
+    return BuiltCase((nx, ny, nz), dump_spec(spec), data, image)
 
 
 def with_result(built: BuiltCase, model: MeshNet) -> BuiltCase:

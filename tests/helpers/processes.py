@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 
+from tests.helpers.paths import script
+
 
 @contextmanager
-def begun(module: str, *arguments: str, log: Path) -> Iterator[psutil.Popen]:
-    """A command that runs meanwhile, and is over at the end whatever happens."""
+def begun(command: str, *arguments: str, log: Path) -> Iterator[psutil.Popen]:
+    """Runs an installed command line beside the test; ends it when the block ends."""
     with log.open("w") as file:
-        process = psutil.Popen([sys.executable, "-m", module, *arguments], stdout=file, stderr=file)
+        process = psutil.Popen([script(command), *arguments], stdout=file, stderr=file)
         try:
             yield process
         finally:

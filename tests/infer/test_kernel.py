@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +11,10 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load
 
-from meshnet.infer.kernel.build import SOURCES, build
-from meshnet.infer.kernel.library import Job, Kernel, KernelMissingError, load_all_kernels, load_kernel
-from meshnet.infer.kernel.plan import ACTIVATIONS, make_program, residue_order
+from meshnet.infer.kernel.build import build
+from meshnet.infer.kernel.library import Kernel, KernelMissingError, load_all_kernels, load_kernel
+from meshnet.infer.kernel.plan import ACTIVATIONS, X_FASTEST, Z_FASTEST, plan_graph
 from meshnet.infer.kernel.run import run_native
-from meshnet.infer.kernel.weights import output_blocks
 from meshnet.model.graph import Graph, Layer, build_graph
 from meshnet.model.spec import Architecture, BatchNorm, GroupNorm, parse_spec
 from tests.helpers import engine_cases
@@ -34,7 +32,7 @@ def a_case(
     return Case(name, Architecture.model_validate(fields | architecture), dims, gain=gain, offset=offset)
 
 
-# dims are D, H, W; rows (W) of 64 and more have Winograd layers at the paper's dilations.
+# dims are x, y, z; rows (along z) of 64 and more have Winograd layers at the paper's dilations.
 CASES = [
     a_case("5 channels, the paper's dilations", (18, 11, 64), dilations=PAPER),
     a_case("11 channels, ELU", (9, 10, 64), channels=11, activation="elu", dilations=(1, 16, 2)),
@@ -66,12 +64,12 @@ def kernel(request: pytest.FixtureRequest) -> Kernel:
 
 def graph_and_image(case: Case) -> tuple[engine_cases.BuiltCase, Graph, F32]:
     built = engine_cases.build(case)
-    image = np.ascontiguousarray(built.image[0].transpose(2, 1, 0))  # [z, y, x] to [D, H, W]
+    image = np.ascontiguousarray(built.image[0].transpose(2, 1, 0))  # the page's [z, y, x] to Python's [x, y, z]
     return built, build_graph(parse_spec(built.model_json, where="case"), load(built.weights)), image
 
 
 def activations_after(kernel: Kernel, graph: Graph, layers: int, image: F32) -> F32:
-    """What the first `layers` layers give [channel, D, H, W]: the logits of a classifier that is the identity."""
+    """Output [channel, x, y, z] of the first `layers` layers: the logits of a classifier that is the identity."""
     blocks = graph.layers[:layers]
     channels = blocks[-1].weight.shape[0]
     identity = np.eye(channels, dtype=np.float32).reshape(channels, channels, 1, 1, 1)
@@ -101,7 +99,7 @@ def test_activations_are_accurate_from_minus_1e30_to_1e30(kernel: Kernel, activa
     values = np.concatenate([magnitudes, -magnitudes]).astype(np.float32)
     values = values[: len(values) // 4 * 4]
     got = values.copy()
-    kernel.activate_values(got.ctypes.data, got.size, ACTIVATIONS[activation])
+    kernel.library.activate_values(kernel.address, got.ctypes.data, got.size, ACTIVATIONS[activation])
     x = torch.from_numpy(values).double()
     exact = {
         "relu": torch.relu,
@@ -146,39 +144,99 @@ def test_an_exception_while_layers_are_reported_ends_the_run_and_the_next_one_wo
 
 @pytest.mark.parametrize("channels", [5, 26])
 def test_at_256_cubed_everything_takes_at_most_1_1_activation_volumes(channels: int) -> None:
-    """Few pages of the volume are touched: this doesn't need its gigabytes."""
+    """This plans only, and doesn't need the gigabytes."""
     case = a_case("large", (4, 4, 4), channels=channels, dilations=PAPER)
     _, graph, _ = graph_and_image(case)
-    image: NDArray[np.float32] = np.broadcast_to(np.float32(0), (256, 256, 256))
-    program = make_program(load_kernel(), graph, image, threads=2)
-    # 16 MiB of labels and what small networks keep in the ring come on top
-    assert program.bytes <= 1.1 * channels * 4 * 256**3 + 48 * 2**20
+    kernel = load_kernel()
+    plan = plan_graph(kernel, graph, (256, 256, 256), threads=2)
+    labels = 256**3
+    # 16 MiB of labels and the small networks' share of the ring come on top
+    total = kernel.library.plan_bytes(plan.ctypes.data) + labels
+    assert channels * 4 * 256**3 <= total <= 1.1 * channels * 4 * 256**3 + 48 * 2**20
 
 
-@pytest.mark.parametrize("outputs", [1, 5, 6, 11, 16, 26, 30, 64, 104])
-def test_outputs_are_split_into_register_blocks_as_equal_as_can_be(outputs: int) -> None:
-    blocks = output_blocks(outputs)
-    assert sum(blocks) == outputs
-    assert max(blocks) - min(blocks) <= 1
-    assert max(blocks) <= 6
+#: Taps of one output and one input channel [x, y, z]: tap (x, y, z) is 100 x + 10 y + z.
+DIGITS = np.add.outer(np.add.outer([0, 100, 200], [0, 10, 20]), [0, 1, 2]).astype(np.float32)
 
 
-def test_residue_order_makes_neighbours_at_the_dilation_neighbours() -> None:
-    assert residue_order(7, 3).tolist() == [0, 3, 6, 1, 4, 2, 5]
-    assert residue_order(3, 8).tolist() == [0, 1, 2]
+def packed(weight: NDArray[np.float32], *, points: int, order: int) -> NDArray[np.float32]:
+    """Weights [outputs, channels, x, y, z] as C packs them; `points` 6 for Winograd, 1 for direct."""
+    weight = np.ascontiguousarray(weight, np.float32)
+    outputs, channels = weight.shape[:2]
+    to = np.empty(outputs * channels * (54 if points == 6 else 27), np.float32)
+    library = load_kernel().library
+    library.pack_convolution(to.ctypes.data, weight.ctypes.data, outputs, channels, points, order)
+    return to
 
 
-def test_the_structure_in_python_has_the_members_of_the_one_in_c() -> None:
-    body = re.search(r"typedef struct \{(.*?)\} Job;", (SOURCES / "job.h").read_text(), re.DOTALL)
-    assert body is not None
-    declarations = re.sub(r"//.*", "", body[1]).split(";")
-    names = [name for text in declarations for name in re.findall(r"(\w+)\s*(?:,|$)", text.strip())]
-    assert [re.sub("[A-Z]", lambda m: "_" + m[0].lower(), name) for name in names] == [
-        field[0] for field in Job._fields_
-    ]
+def test_direct_weights_run_along_middle_then_fast_then_slow() -> None:
+    # z is fast, y middle, x slow in Python's arrays; the page has x fast, y middle, z slow
+    python = packed(DIGITS[None, None], points=1, order=Z_FASTEST)
+    assert python[:12].tolist() == [0, 10, 20, 1, 11, 21, 2, 12, 22, 100, 110, 120]
+    page = packed(DIGITS[None, None], points=1, order=X_FASTEST)
+    assert page[:12].tolist() == [0, 10, 20, 100, 110, 120, 200, 210, 220, 1, 11, 21]
 
 
-def test_a_library_that_is_missing_or_is_none_says_so(tmp_path: Path) -> None:
+def test_winograd_weights_have_the_taps_along_middle_then_slow_within_a_point() -> None:
+    """G's first row is (1, 0, 0) and its last (0, 0, 1): they keep the first and the last tap along z."""
+    taps = packed(DIGITS[None, None], points=6, order=Z_FASTEST)
+    assert taps[:9].tolist() == [0, 10, 20, 100, 110, 120, 200, 210, 220]
+    assert taps[45:].tolist() == [2, 12, 22, 102, 112, 122, 202, 212, 222]
+
+
+@pytest.mark.parametrize(("order", "axis"), [(X_FASTEST, 0), (Z_FASTEST, 2)])
+def test_winograd_transforms_the_taps_along_the_fastest_axis(order: int, axis: int) -> None:
+    """G by hand: the row of a point p is (1, p, p²) / prod(p - q), which is 1 at 0, -3/2 at ±√½ and 6 at ±√2."""
+    root = np.sqrt(2)
+    rows = [[1, 0, 0], [-2, -root, -1], [-2, root, -1], [1, root, 2], [1, -root, 2], [0, 0, 1]]
+    wanted = np.array(rows) / np.array([1, 3, 3, 6, 6, 1])[:, None]
+    for tap in range(3):
+        weight = np.zeros((1, 1, 3, 3, 3), np.float32)
+        weight[0, 0][tuple(tap if i == axis else 1 for i in range(3))] = 1
+        by_point = packed(weight, points=6, order=order).reshape(6, 9)
+        assert by_point[:, 4] == pytest.approx(wanted[:, tap], rel=1e-7)
+        assert not np.delete(by_point, 4, axis=1).any()
+
+
+def test_outputs_of_a_register_block_run_before_channels_and_the_larger_block_comes_first() -> None:
+    outputs, channels = np.arange(7)[:, None], np.arange(2)[None, :]
+    weight = np.broadcast_to((10 * outputs + channels)[..., None, None, None], (7, 2, 3, 3, 3))
+    values = packed(weight, points=1, order=Z_FASTEST)
+    assert values[:8].tolist() == [0, 10, 20, 30, 1, 11, 21, 31]
+    assert values[27 * 8 :][:6].tolist() == [40, 50, 60, 41, 51, 61]
+
+
+@pytest.mark.parametrize("dilation", [1, 4])
+def test_an_impulse_meets_the_taps_at_their_places(kernel: Kernel, dilation: int) -> None:
+    """The impulse reaches the voxel at centre - (tap - 1) · dilation with that tap's weight."""
+    image = np.zeros((10, 11, 64), np.float32)
+    image[5, 5, 30] = 1
+    bias = np.zeros(1, np.float32)
+    layer = Layer("layers.0", (1 + DIGITS)[None, None], bias, dilation, None, "none")
+    wanted = np.zeros((1, *image.shape), np.float32)
+    for x, y, z in np.ndindex(3, 3, 3):
+        wanted[0, 5 - (x - 1) * dilation, 5 - (y - 1) * dilation, 30 - (z - 1) * dilation] = 1 + 100 * x + 10 * y + z
+    output = activations_after(kernel, Graph((layer, replace(layer, name="unused"))), 1, image)
+    assert_outputs_equal([output], [wanted], relative=1e-6)
+
+
+def test_the_margin_is_that_of_the_two_largest_probabilities(kernel: Kernel) -> None:
+    _, graph, image = graph_and_image(a_case("margin", (5, 6, 41), classes=5))
+    logits = np.empty((graph.classes, *image.shape), np.float32)
+    margin = np.empty(image.shape, np.uint8)
+    run_native(kernel, graph, image, threads=2, margin=margin, logits=logits)
+    probabilities = np.sort(torch.from_numpy(logits).double().softmax(0).numpy(), axis=0)
+    wanted = 255 * (probabilities[-1] - probabilities[-2])
+    assert np.abs(margin - wanted).max() <= 0.501
+
+
+def test_a_library_of_another_version_says_how_to_build_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meshnet.infer.kernel.library.VERSION", 99)
+    with pytest.raises(KernelMissingError, match=r"has version \d+, expected 99; build it again: python"):
+        load_kernel()
+
+
+def test_a_file_that_is_missing_or_no_library_says_so(tmp_path: Path) -> None:
     with pytest.raises(KernelMissingError, match=r"_kernel\.so is not there; in a checkout, build it: python"):
         load_kernel(tmp_path / "_kernel.so")
     (tmp_path / "_kernel.so").write_text("no library")

@@ -1,4 +1,4 @@
-"""`meshnet-predict` from scans to label files, volumes and a table; failures are told and contained."""
+"""`meshnet-predict`: label files, volumes and table; a failing scan is reported and does not stop the others."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
+from meshnet.infer.backends import open_network
 from meshnet.infer.kernel.library import Kernel, KernelMissingError
-from meshnet.infer.predict import CSV_COLUMNS, Prediction, main, open_network, predict
+from meshnet.infer.predict import CSV_COLUMNS, Prediction, main, predict
 from meshnet.infer.run_torch import run_torch
 from meshnet.model.checkpoint import Weights, expected_shapes, save_checkpoint
 from meshnet.model.graph import build_graph
@@ -31,7 +32,7 @@ INPUT = InputSpec(size=(24, 24, 24), voxel_size_mm=2.0)
 
 
 def threshold_model(folder: Path, **changes: Any) -> ModelSpec:
-    """A network by hand: label 1 where the normalised intensity is above 0.5, whatever the neighbours."""
+    """A network with chosen weights: label 1 where the normalised intensity of the voxel is above 0.5."""
     architecture = Architecture(channels=1, classes=2, dilations=(1,), activation="relu")
     kernel = np.zeros((1, 1, 3, 3, 3), np.float32)
     kernel[0, 0, 1, 1, 1] = 1
@@ -60,7 +61,7 @@ def random_model(norm: NoNorm | BatchNorm | GroupNorm, activation: str = "relu")
     return a_spec(architecture=architecture, labels=labels, input=INPUT), weights
 
 
-@pytest.mark.parametrize("backend", ["native", "onnx", "torch"])
+@pytest.mark.parametrize("backend", ["cpu", "onnx", "torch"])
 def test_labels_volumes_and_table_of_an_oblique_scan(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], backend: str
 ) -> None:
@@ -116,7 +117,7 @@ def test_conformed_labels_are_saved_on_the_conformed_grid_but_measured_on_the_sc
 
 
 def test_a_model_of_another_orientation_labels_the_same_place(tmp_path: Path) -> None:
-    """A network that looks one voxel along its axis D: RAS and LIA models look to opposite sides."""
+    """A network that reads voxel d - 1 of its axis D, which lies on opposite sides for RAS and LIA."""
     kernel = np.zeros((1, 1, 3, 3, 3), np.float32)
     kernel[0, 0, 0, 1, 1] = 1  # reads voxel d - 1
     spec = a_spec(architecture=Architecture(channels=1, classes=2, dilations=(1,), activation="relu"))
@@ -133,7 +134,7 @@ def test_a_model_of_another_orientation_labels_the_same_place(tmp_path: Path) ->
     for orientation in ("RAS", "LIA"):
         inputs = InputSpec(size=(16, 16, 16), orientation=orientation)
         oriented = spec.model_copy(update={"input": inputs})
-        network, _ = open_network(oriented, weights, backend="native", threads=1)
+        network, _ = open_network(oriented, weights, backend="cpu", threads=1)
         places[orientation] = np.argwhere(predict(scan, oriented, network).labels_native).tolist()
     assert places == {"RAS": [[5, 3, 2]], "LIA": [[3, 3, 2]]}
 
@@ -157,7 +158,7 @@ def test_every_backend_labels_as_the_plain_network_does(norm: NoNorm, activation
     two = logits.topk(2, dim=0).values
     clear = (two[0] - two[1] > 1e-5 * logits.abs().max()).numpy()  # elsewhere rounding may decide
     assert clear.mean() > 0.98
-    for backend in ("torch", "onnx", "native"):
+    for backend in ("torch", "onnx", "cpu"):
         network, steps = open_network(spec, weights, backend=backend, threads=1)
         called: list[int] = []
         labels = network(image, lambda called=called: called.append(1))
@@ -283,7 +284,7 @@ def test_label_files_of_a_folder_are_left_out_and_said_to_be(
     command = [str(tmp_path / "model"), str(scans), "-o", str(scans), "-q"]
     assert main(command) == 0
     assert "left out" not in capsys.readouterr().out
-    # The result of another model is told by its header.
+    # The result of another model is recognised by its header.
     assert main([str(tmp_path / "other"), *command[1:]]) == 0
     assert f"1 label file left out, the first is {scans / 'a_half.nii.gz'}" in capsys.readouterr().out
     assert main(command) == 0
@@ -328,7 +329,7 @@ def test_a_scan_that_nearly_is_all_background_is_refused_by_a_quantile_model(
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """What a run that can't start says."""
+    """The error message of a run that can't start."""
     assert main([str(argument) for argument in arguments]) == 2
     return capsys.readouterr().err
 
@@ -378,12 +379,12 @@ def test_without_a_kernel_onnx_runs_and_the_reason_is_printed(
     scan = write_scan(tmp_path / "a.nii", blob((9, 9, 9)).astype(np.float32))
     command = [str(tmp_path / "model"), str(scan), "-o", str(tmp_path / "out")]
     assert main(command) == 0
-    assert capsys.readouterr().out.startswith("backend: native, ")
-    monkeypatch.setattr("meshnet.infer.predict.load_kernel", load_kernel)
-    message = refused(capsys, *command, "--backend", "native")
-    assert "--backend native: this CPU lacks AVX2 or FMA, which the kernel needs; or use --backend onnx" in message
+    assert capsys.readouterr().out.startswith("backend: cpu, ")
+    monkeypatch.setattr("meshnet.infer.backends.load_kernel", load_kernel)
+    message = refused(capsys, *command, "--backend", "cpu")
+    assert "--backend cpu: this CPU lacks AVX2 or FMA, which the kernel needs; or use --backend onnx" in message
     assert main(command) == 0
-    expected = "backend: onnx; native is faster, but this CPU lacks AVX2 or FMA, which the kernel needs\n"
+    expected = "backend: onnx; cpu is faster, but this CPU lacks AVX2 or FMA, which the kernel needs\n"
     assert capsys.readouterr().out.startswith(expected)
 
 

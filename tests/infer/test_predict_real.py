@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import label as connected_components
 
 from export.published import import_published
-from meshnet.infer.predict import main, measure, open_network, predict
+from meshnet.infer.backends import open_network
+from meshnet.infer.predict import main, measure, predict
 from meshnet.model.checkpoint import load_checkpoint
 from meshnet.scan.nifti import read_scan
 from meshnet.scan.scan_grid import label_counts
@@ -58,7 +59,7 @@ def test_the_lesion_of_m2265_is_found_whole(shared_data: Path, published: Path, 
 def test_the_lesion_of_the_regridded_m2265_is_found_on_both_grids(shared_data: Path, published: Path) -> None:
     spec, weights = load_checkpoint(published / "brainchop-t2-lesion")
     scan = read_scan(shared_data / "scans" / "M2265_T2w_regridded.nii.gz")
-    network, _ = open_network(spec, weights, backend="native", threads=os.cpu_count() or 1)
+    network, _ = open_network(spec, weights, backend="cpu", threads=os.cpu_count() or 1)
     prediction = predict(scan, spec, network)
     for space in ("conformed", "native"):
         labels = prediction.labels_native if space == "native" else prediction.labels_conformed
@@ -70,7 +71,7 @@ def test_the_lesion_of_the_regridded_m2265_is_found_on_both_grids(shared_data: P
     assert lesion[2] == pytest.approx(42.66, abs=0.05)
 
 
-@pytest.mark.parametrize("backend", ["native", "onnx", "torch"])
+@pytest.mark.parametrize("backend", ["cpu", "onnx", "torch"])
 def test_grey_and_white_matter_have_exactly_the_published_counts(
     shared_data: Path, published: Path, tmp_path: Path, backend: str
 ) -> None:

@@ -1,4 +1,4 @@
-"""The training benchmark measures what it says, each case in a process of its own."""
+"""The training benchmark measures time, memory and rate, each setup in a new process."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import re
 import pytest
 
 from meshnet.lab import bench_train
-from meshnet.lab.bench_train import Case, cases
+from meshnet.lab.bench_train import Setup, setups
 
 
-def test_it_prints_time_memory_and_rate_with_and_without_checkpointing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_prints_time_memory_and_rate_with_and_without_activation_checkpointing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     options = ["--size", "16", "--threads", "1", "--steps", "0", "--device", "cpu"]
     assert bench_train.main(["--models", "meshnet5", *options]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -23,19 +25,18 @@ def test_it_prints_time_memory_and_rate_with_and_without_checkpointing(capsys: p
     assert operations == pytest.approx([4 * forward, 4 * forward, 3 * forward, 3 * forward], abs=0.06)
 
 
-def test_a_case_that_cannot_run_is_named_and_the_exit_code_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_setup_that_cannot_run_is_named_and_the_exit_code_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert bench_train.main(["--models", "resunet", "--baseline-size", "20", "--device", "cpu"]) == 1
     assert "not measured: meshnet.train.config.ConfigError: model.kind: resunet: volume" in capsys.readouterr().out
     assert bench_train.main(["--models", "meshnet7"]) == 2
 
 
 def test_every_network_is_measured_meshnets_in_both_layouts() -> None:
-    planned = list(cases(["meshnet16", "unetr"], 256, 64))
-    assert planned == [
-        Case("meshnet16", 256, True, True),
-        Case("meshnet16", 256, False, True),
-        Case("meshnet16", 256, True, False),
-        Case("meshnet16", 256, False, False),
-        Case("unetr", 64, True, True),
-        Case("unetr", 64, True, False),
+    assert list(setups(["meshnet16", "unetr"], 256, 64)) == [
+        Setup("meshnet16", 256, True, True),
+        Setup("meshnet16", 256, False, True),
+        Setup("meshnet16", 256, True, False),
+        Setup("meshnet16", 256, False, False),
+        Setup("unetr", 64, True, True),
+        Setup("unetr", 64, True, False),
     ]

@@ -1,4 +1,4 @@
-"""Our own models measured: scores by label names, the consensus, what was scored is not scored again, the table."""
+"""`meshnet.lab.evaluate_models`: scores by label names, the consensus, reused scores, the table."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from meshnet.lab.cases import Case, Volumes, unseen_contrasts
+from meshnet.lab.cases import Case, Tissue, Volumes, rendered, tissue_cases, unseen_contrasts
 from meshnet.lab.evaluate_models import Opened, evaluate, read_rows, score
 from meshnet.lab.table import MEASURES, Row, table
-from meshnet.model.spec import ModelSpec, make_labels
+from meshnet.model.spec import ModelSpec, make_labels, read_spec
+from meshnet.synth.draw import SynthConfig
+from meshnet.synth.grid import Grid
+from meshnet.synth.subject import Synthesizer
 from tests.helpers.ball_head import ball_head
 from tests.helpers.export_models import small_model
+from tests.helpers.paths import REPO
+from tests.helpers.scan_files import write_scan
 
 SHAPE = (12, 14, 16)
 
@@ -38,7 +43,7 @@ def _case(labels: NDArray[np.uint8], *, kind: str = "lesion", group: str = "M226
 
 def test_a_tissue_model_is_compared_by_the_names_of_its_labels() -> None:
     spec = spec_with("background", "csf", "grey", "white")
-    reference = _boxes(white=(slice(0, 4), 1), grey=(slice(4, 8), 2))
+    reference = _boxes(white=(slice(0, 4), Tissue.WHITE), grey=(slice(4, 8), Tissue.GREY))
     predicted = _boxes(white=(slice(0, 4), 3), grey=(slice(4, 10), 2), csf=(slice(10, 12), 1))
     row = score(spec, _case(reference, kind="tissue"), _case(reference).load(), predicted)
     assert row.dice_white == 1
@@ -48,13 +53,46 @@ def test_a_tissue_model_is_compared_by_the_names_of_its_labels() -> None:
 
 def test_where_the_reference_is_one_brain_fluid_belongs_to_it() -> None:
     spec = spec_with("background", "csf", "grey", "white")
-    reference = _boxes(brain=(slice(0, 9), 3))
+    reference = _boxes(brain=(slice(0, 9), Tissue.BRAIN))
     predicted = _boxes(white=(slice(0, 4), 3), csf=(slice(4, 9), 1))
     assert score(spec, _case(reference, kind="tissue"), _case(reference).load(), predicted).dice == 1
 
 
+def test_tissue_references_are_converted_to_one_code_where_they_are_read(tmp_path: Path) -> None:
+    scans, expected, templates = (tmp_path / name for name in ("scans", "expected", "templates"))
+    for folder in (scans, expected, templates):
+        folder.mkdir()
+    stored = _boxes(white=(slice(2, 5), 1), grey=(slice(5, 9), 2))  # the code of brainchop's 11-channel model
+    image = np.arange(1, stored.size + 1, dtype=np.int16).reshape(SHAPE)
+    write_scan(scans / "t1_crop.nii.gz", image)
+    write_scan(expected / "t1_crop__brainchop_model11_gw_ae.nii.gz", stored)
+    write_scan(templates / "ch2.nii.gz", image)
+    write_scan(templates / "ch2bet.nii.gz", image * (stored > 0))
+
+    crop, colin = tissue_cases(tmp_path, templates)
+
+    labels = crop.load().labels
+    assert np.array_equal(labels == Tissue.WHITE, stored == 1)
+    assert np.array_equal(labels == Tissue.GREY, stored == 2)
+    assert set(np.unique(labels)) == {Tissue.OUTSIDE, Tissue.GREY, Tissue.WHITE}
+    assert set(np.unique(colin.load().labels)) == {Tissue.OUTSIDE, Tissue.BRAIN}
+
+
+def test_rendered_tissue_labels_use_the_same_code_as_the_references() -> None:
+    synthesizer = Synthesizer([ball_head("ball")], SynthConfig(task="tissue", contrasts={"T1w": 1.0}))
+    volumes = rendered(synthesizer.subject(1), Grid((24, 24, 28), 9.0))
+    csf, grey, white = (volumes.image[volumes.labels == t].mean() for t in (Tissue.CSF, Tissue.GREY, Tissue.WHITE))
+    assert csf < grey < white, "in a T1w scan white matter is brightest and fluid darkest"
+
+
+def test_the_tissue_model_has_its_labels_in_the_order_of_the_code() -> None:
+    labels = read_spec(REPO / "models" / "tissue" / "model.json").labels
+    words = {Tissue.OUTSIDE: "background", Tissue.CSF: "csf", Tissue.GREY: "grey", Tissue.WHITE: "white"}
+    assert [words[Tissue(label.index)] in label.name.lower() for label in labels] == [True] * 4, labels
+
+
 class _Marks:
-    """A network that marks the planes it was made with, and counts its runs."""
+    """A network that labels fixed planes and counts its runs."""
 
     def __init__(self, planes: slice) -> None:
         self.planes, self.runs = planes, 0

@@ -1,4 +1,4 @@
-"""States of training compared on heads of their own: never the held-out ones, a refined network as its coarse one."""
+"""meshnet-select: states and thresholds are scored on heads that are not held out."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def lesions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def few_voxels(heads: tuple[Anatomy, Anatomy], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Heads that take no time: of few voxels, and few of them."""
+    """Few heads of few voxels."""
     monkeypatch.setattr("meshnet.lab.selection._PER_QUARTILE", 3)
     monkeypatch.setattr("meshnet.lab.selection._HEALTHY", 4)
     monkeypatch.setattr("meshnet.lab.selection._COARSE", Grid((16, 18, 20), 12.0))
@@ -55,7 +55,7 @@ def few_voxels(heads: tuple[Anatomy, Anatomy], monkeypatch: pytest.MonkeyPatch) 
 
 
 def _save(folder: Path, *labels: str) -> Path:
-    """A network of chance, as training leaves it."""
+    """A randomly initialised network with the labels of a lesion or a tissue model."""
     spec, _ = small_model("state")
     torch.manual_seed(3)
     a = LESION.model_copy(update={"classes": len(labels)})
@@ -73,7 +73,9 @@ def _save(folder: Path, *labels: str) -> Path:
     return folder
 
 
-def test_no_head_to_choose_by_is_a_held_out_one(heads: tuple[Anatomy, Anatomy], lesions: Path, tmp_path: Path) -> None:
+def test_no_head_of_the_selection_is_a_held_out_one(
+    heads: tuple[Anatomy, Anatomy], lesions: Path, tmp_path: Path
+) -> None:
     frozen = read_held_out(HELD_OUT)
     chosen = [*lesion_heads(heads, not_held_out(lesions, tmp_path)), *tissue_heads(heads)]
     names = {s.lesion.mask.name for _, s in chosen if s.lesion is not None}
@@ -84,7 +86,7 @@ def test_no_head_to_choose_by_is_a_held_out_one(heads: tuple[Anatomy, Anatomy], 
     assert [kind for kind, _ in chosen].count("healthy") == 60
 
 
-def test_a_refined_network_is_compared_as_the_coarse_one_it_was_made_from(
+def test_a_refined_network_is_scored_as_the_coarse_one_it_was_made_from(
     lesions: Path, tmp_path: Path, few_voxels: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     coarse = _save(tmp_path / "coarse", "background", "lesion")
@@ -99,7 +101,7 @@ def test_a_refined_network_is_compared_as_the_coarse_one_it_was_made_from(
     assert rows[0][1:] != rows[1][1:], "another threshold marks other voxels"
 
 
-def test_tissue_states_are_compared_by_brain_grey_and_white(
+def test_tissue_states_are_scored_by_brain_grey_and_white(
     tmp_path: Path, few_voxels: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     state = _save(tmp_path / "state", "background", "csf", "grey", "white")
@@ -126,15 +128,15 @@ def test_tissue_states_are_compared_by_brain_grey_and_white(
         ),
     ],
 )
-def test_what_cannot_be_asked_is_named(
+def test_a_model_that_cannot_be_scored_is_named(
     arguments: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     state = _save(tmp_path / "state", "background", "lesion")
-    assert main([str(state), *arguments]) == 2
+    assert main([str(state), *arguments, "--lesions", str(tmp_path)]) == 2
     assert expected in capsys.readouterr().err
 
 
-def test_a_network_of_the_papers_own_dilations_is_not_asked_on_coarse_voxels(
+def test_a_network_of_the_papers_own_dilations_is_not_scored_on_coarse_voxels(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spec, _ = small_model("state")
@@ -143,5 +145,11 @@ def test_a_network_of_the_papers_own_dilations_is_not_asked_on_coarse_voxels(
         update={"architecture": a, "labels": make_labels(["background", "lesion"]), "task": "stroke lesion"}
     )
     save_checkpoint(tmp_path / "paper", spec, weights_of(MeshNet(a).eval()))
-    assert main([str(tmp_path / "paper")]) == 2
-    assert "paper: not to be asked on voxels of 2 mm: expected a network as" in capsys.readouterr().err
+    assert main([str(tmp_path / "paper"), "--lesions", str(tmp_path)]) == 2
+    assert "paper: can't be scored on voxels of 2 mm: expected a network as" in capsys.readouterr().err
+
+
+def test_lesion_models_need_the_folder_of_masks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([str(_save(tmp_path / "state", "background", "lesion"))])
+    assert "--task lesion needs --lesions FOLDER" in capsys.readouterr().err

@@ -20,7 +20,7 @@ from tests.helpers.specs import NORMS, a_model
 
 
 @pytest.mark.parametrize("norm", NORMS, ids=str)
-def test_a_checkpoint_survives_being_written_and_read(tmp_path: Path, norm: BatchNorm) -> None:
+def test_a_checkpoint_is_read_back_as_written(tmp_path: Path, norm: BatchNorm) -> None:
     spec, weights = a_model(norm)
     written = save_checkpoint(tmp_path / "m", spec, weights)
     read, arrays = load_checkpoint(tmp_path / "m")
@@ -65,7 +65,7 @@ def _truncate(folder: Path) -> None:
 
 
 def _rewrite(folder: Path, weights: Weights | None, payload: bytes | None = None) -> None:
-    """Replace the weights file and make the hash agree, so that the next check is the one that speaks."""
+    """Replace the weights file and correct the hash in model.json, so that only a later check can fail."""
     payload = serialize(weights) if weights is not None else payload
     assert payload is not None
     (folder / "weights.safetensors").write_bytes(payload)

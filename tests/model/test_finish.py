@@ -1,4 +1,4 @@
-"""What is done to weights once training is over."""
+"""meshnet-finish: averages of states and thresholds."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def test_folding_twice_changes_nothing(norm: BatchNorm) -> None:
     check_same_graph(graph, again, what="folding")
 
 
-def test_a_changed_graph_is_told_apart() -> None:
+def test_a_changed_graph_is_refused() -> None:
     spec, weights = a_model()
     graph = build_graph(spec, weights)
     weights["layers.2.conv.bias"] = weights["layers.2.conv.bias"] + 1

@@ -1,4 +1,4 @@
-"""ONNX files: what they compute, what they carry, and how much they hold in memory."""
+"""ONNX files: labels and logits, metadata, and memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from export.verify import TOLERANCE, compare, reference_logits, verification_inputs
+from export.verify import TOLERANCE, difference, reference_logits, verification_inputs
 from meshnet.model.graph import build_graph, check_same_graph, stored_model
 from meshnet.model.onnx import CLASSES_PER_CHUNK, METADATA_KEY, to_onnx
 from meshnet.model.spec import SpecError, parse_spec
@@ -31,7 +31,7 @@ def test_labels_and_logits_are_those_of_pytorch(kind: str) -> None:
         (chunked,) = run(to_onnx(spec, weights), image)
         assert np.array_equal(chunked, labels)
         assert labels.dtype == np.uint8
-        result = compare(kind, reference, logits, labels)
+        result = difference(kind, reference, logits, labels)
         assert result.worst_relative <= TOLERANCE
         assert result.decided_agreement == 1
 
@@ -95,7 +95,7 @@ def test_half_precision_weights_compute_like_the_rounded_model(kind: str) -> Non
     assert stored["classifier.weight"] == onnx.TensorProto.FLOAT16
     labels, logits = run(model, image)
     rounded = stored_model(spec, weights, "float16")
-    assert compare(kind, reference_logits(*rounded, image), logits, labels).worst_relative <= TOLERANCE
+    assert difference(kind, reference_logits(*rounded, image), logits, labels).worst_relative <= TOLERANCE
 
 
 def test_weights_beyond_half_precision_are_refused() -> None:
@@ -117,7 +117,7 @@ def test_the_metadata_carry_the_folded_description() -> None:
 
 
 def test_a_hundred_classes_never_exist_at_full_size() -> None:
-    """Peak memory of a run, in a process of its own: one chunk of logits, not 104 of them."""
+    """Peak memory of a run in a new process: logits of one chunk of classes, not of 104 classes."""
     n = 96
     code = f"""
 import numpy as np, onnxruntime, resource

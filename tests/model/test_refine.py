@@ -1,4 +1,4 @@
-"""A coarse network carried over to voxels half the size."""
+"""meshnet-refine: a coarse network carried over to voxels half the size, and back."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_the_command_writes_a_model_for_whole_scans(tmp_path: Path) -> None:
     assert fine.architecture == FINE
     assert (fine.input.size, fine.input.voxel_size_mm) == ((256, 256, 256), 1.0)
     assert fine.input.normalization == spec.input.normalization
-    assert "meshnet.model.refine" in fine.provenance.command
+    assert "; meshnet-refine " in fine.provenance.command
     assert weights.keys() == weights_of(MeshNet(FINE)).keys()
 
 
@@ -68,7 +68,7 @@ def test_training_goes_on_from_what_ships_as_from_the_coarse_network_itself() ->
 def test_a_refined_network_trained_further_is_not_taken_back_to_coarse_voxels(name: str) -> None:
     fine = refined_weights(COARSE, weights_of(_trained()), FINE)
     fine[name] = fine[name] + 0.01
-    with pytest.raises(ValueError, match=rf"{name} was trained since; go on at its own dilations \(1, 2, 4, 2\)"):
+    with pytest.raises(ValueError, match=rf"{name} was trained since; continue at its dilations \(1, 2, 4, 2\)"):
         coarsened_weights(FINE, fine, COARSE)
 
 

@@ -1,4 +1,4 @@
-"""Models that are there without being fetched are found by their ids."""
+"""Shipped and imported models are found by their ids."""
 
 from __future__ import annotations
 

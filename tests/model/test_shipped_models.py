@@ -1,4 +1,4 @@
-"""The models that ship: whole, with their cards, and as good as their cards say. Whole scans: half a minute."""
+"""The models that ship are complete, have cards, and segment real scans. Whole scans: half a minute."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from meshnet.infer.predict import Prediction, fastest_backend, open_network, predict
+from meshnet.infer.backends import fastest_backend, open_network
+from meshnet.infer.predict import Prediction, predict
 from meshnet.model.checkpoint import load_checkpoint
 from meshnet.scan.nifti import read_scan
 from meshnet.score.metrics import dice
@@ -29,7 +30,7 @@ def test_a_lesion_model_and_a_tissue_model_ship() -> None:
 
 
 @pytest.mark.parametrize("model", SHIPPED)
-def test_a_card_names_the_weights_it_speaks_of_and_its_pictures_exist(model: str) -> None:
+def test_a_card_names_its_weights_and_its_pictures_exist(model: str) -> None:
     folder = REPO / "models" / model
     card = (folder / "README.md").read_text()
     spec, _ = load_checkpoint(folder)

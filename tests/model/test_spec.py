@@ -1,4 +1,4 @@
-"""model.json is the one description of a model: it round-trips, and each mistake in it is named."""
+"""model.json is read back as written, and every mistake in it is named."""
 
 from __future__ import annotations
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from meshnet.train.config import ConfigError, compose_config
+from meshnet.train.cli import compose_all
+from meshnet.train.config import ConfigError
 from tests.helpers.paths import REPO
 
 COMMANDS: dict[str, str] = {
@@ -54,6 +55,6 @@ def test_every_training_command_that_is_shown_can_be_composed(tmp_path: Path, mo
     for page, command in shown:
         overrides = [word for word in command.split() if not word.startswith(("@", "--"))]
         try:
-            compose_config(overrides)
+            compose_all(overrides)
         except ConfigError as error:
             pytest.fail(f"{page}: meshnet-train {command}: {error}")

@@ -1,4 +1,4 @@
-"""Every readable kind of scan reads as nibabel reads it, every unusable one is refused by name, headers are kept."""
+"""Readable scans are read as by nibabel, unusable ones are refused by name, results keep the scan's header."""
 
 from __future__ import annotations
 
@@ -309,8 +309,8 @@ REFUSALS: list[tuple[Callable[[Path], None], str]] = [
     (non_finite_sform, "affine is singular or non-finite"),
     (bad_quaternion, "no affine can be made of its qform"),
     (bad_intercept, "unusable intensity scaling"),
-    (bad_offset, "its voxels start at byte nan, which can't be"),
-    (negative_offset, "its voxels start at byte -16.0, which can't be|damaged NIfTI header"),
+    (bad_offset, "vox_offset nan is no position in a file"),
+    (negative_offset, "vox_offset -16.0 is no position in a file|damaged NIfTI header"),
     (short_mgh, "bytes of voxels are missing"),
     (mgh_of_no_type, "damaged MGH header"),
     (mgh_of_no_place, "affine is singular or non-finite"),

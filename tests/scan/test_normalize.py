@@ -1,4 +1,4 @@
-"""Intensities reach the network as the ModelSpec says, the same for grey levels as for any other numbers."""
+"""Intensities are normalised as the ModelSpec states, alike for uint8 and for other dtypes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A conformed volume reaches any axis order by flips and permutations, and comes back."""
+"""A conformed volume is reordered to any axis order by flips and permutations, and back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labels come back to the scan's own grid where they belong, and volumes come from its affine."""
+"""Labels are resampled to the right place on the scan's own grid, and volumes follow from its affine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A command line's files and folders become scans, each once, with results that never share a name."""
+"""Files and folders of a command line become a list of scans, each once, whose results have different names."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_second_run_does_not_find_the_results_of_the_first(tmp_path: Path) -> 
     results = [tmp_path / "a_m.nii.gz", tmp_path / "a_m_conformed.nii.gz"]
     touch(tmp_path / "a.nii", *results, tmp_path / "out" / "x.nii.gz")
     assert scans_of(tmp_path, out=tmp_path / "out") == [tmp_path / "a.nii"]
-    # Results right beside the scans are told by their name.
+    # Results beside the scans are recognised by their names.
     found, left_out = find_scans([tmp_path], out=tmp_path, model_id="m")
     assert found == [tmp_path / "a.nii", tmp_path / "out" / "x.nii.gz"]
     assert left_out == results
@@ -61,7 +61,7 @@ def save(path: Path, image: nib.Nifti1Pair, *, intent: int) -> Path:
 
 
 @pytest.mark.parametrize("intent", [0, LABEL_INTENT])
-def test_a_folders_label_files_are_told_by_their_headers(tmp_path: Path, intent: int) -> None:
+def test_label_files_in_a_folder_are_recognised_by_their_headers(tmp_path: Path, intent: int) -> None:
     voxels = np.zeros((3, 4, 5), np.uint8)
     for kind, name in ((nib.Nifti1Image, "a.nii.gz"), (nib.Nifti2Image, "b.nii"), (nib.Nifti1Pair, "c.hdr")):
         save(tmp_path / name, kind(voxels, np.eye(4)), intent=intent)

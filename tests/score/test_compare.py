@@ -32,7 +32,7 @@ def box(low: int, high: int, *, value: int = 1) -> NDArray[np.uint8]:
 
 
 def write(path: Path, labels: NDArray[Any], affine: NDArray[np.float64] = AFFINE) -> Path:
-    """A mask as other software saves it: nothing in its header says so."""
+    """A mask as other software saves it, without an intent code."""
     path.parent.mkdir(parents=True, exist_ok=True)
     nib.save(nib.Nifti1Image(labels, affine), path)
     return path
@@ -135,7 +135,7 @@ def test_a_result_goes_with_the_mask_of_its_scan(result: str, references: list[s
     files = [Path(f"{name}.nii.gz") for name in references]
     pairs, problems = pair_up([Path(f"{result}.nii.gz")], files)
     assert [str(reference) for _, reference in pairs] == ([] if partner is None else [f"{partner}.nii.gz"])
-    # Every file is in a pair or spoken of.
+    # Every file is in a pair or named in a problem.
     for path in set(files) - {reference for _, reference in pairs}:
         assert any(str(path) in problem for problem in problems)
 
@@ -146,7 +146,7 @@ def test_scans_beside_their_masks_are_no_references(tmp_path: Path, capsys: pyte
     write_result(tmp_path / "results" / "a_t2-lesion.nii.gz", box(2, 6))
     assert find_labels(tmp_path / "data") == ([tmp_path / "data" / "a_mask.nii"], [tmp_path / "data" / "a.nii"])
     assert main([str(tmp_path / "results"), str(tmp_path / "data")]) == 0
-    others = f"1 of its volumes left out as no label files, the first is {tmp_path / 'data' / 'a.nii'}"
+    others = f"1 volumes left out that are no label files, the first is {tmp_path / 'data' / 'a.nii'}"
     assert others in capsys.readouterr().out
 
 

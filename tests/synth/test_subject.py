@@ -196,7 +196,7 @@ def test_the_held_out_list_is_complete_and_the_published_recipe_skips_it() -> No
     held_out = read_held_out(HELD_OUT)
     assert len(set(held_out.lesions)) == len(held_out.lesion_seeds) == 60
     assert len(set(held_out.lesion_free_seeds) | set(held_out.lesion_seeds)) == 120
-    assert Path(compose_config(["+experiment=t2-lesion-coarse"]).data.held_out) == HELD_OUT
+    assert Path(compose_config(["data=synth_lesion"]).data.held_out) == HELD_OUT
 
 
 def test_no_held_out_lesion_is_among_those_trained_on(
@@ -209,7 +209,7 @@ def test_no_held_out_lesion_is_among_those_trained_on(
     (tmp_path / "masks").mkdir()
     for name in [*held_out, *some]:
         shutil.copy(shared_data / "lesions" / "soop" / name, tmp_path / "masks")
-    config = compose_config(["+experiment=t2-lesion-coarse", f"data.lesions='{tmp_path / 'masks'}'"]).data
+    config = compose_config(["data=synth_lesion", f"data.lesions='{tmp_path / 'masks'}'"]).data
     monkeypatch.setattr("meshnet.train.sources.cached_anatomies", lambda *_: heads)
     source = SynthSource(replace(config, cache=str(tmp_path)), seed=0)
     drawn = {m.name for m in source._synthesizer.lesions.masks} if source._synthesizer.lesions else set()
@@ -222,7 +222,9 @@ def test_a_run_says_how_many_of_its_heads_have_a_lesion(
 ) -> None:
     monkeypatch.setattr("meshnet.train.sources.cached_anatomies", lambda *_: heads)
     monkeypatch.setattr("meshnet.train.sources.load_lesion_masks", lambda *_, **__: lesions.lesions)
-    config = DataConfig(source="synth", contrasts={"T2w": 1.0}, stages=[Stage(9, [16, 16, 16], [4.0, 4.0])])
+    config = DataConfig(
+        source="synth", lesions="masks", contrasts={"T2w": 1.0}, stages=[Stage(9, [16, 16, 16], [4.0, 4.0])]
+    )
 
     def share(probability: float) -> float:
         synthesizer = SynthSource(replace(config, lesion_probability=probability), seed=0)._synthesizer

@@ -1,4 +1,4 @@
-"""Training on a CUDA device: half precision, exact resumption, and the memory check against a real card."""
+"""Training on a CUDA device: half precision, resumption to the same weights, and the memory check on a real GPU."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.gpu
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finer grid than the other tests': a card is worth it."""
+    """Prepared cases on a finer grid than in the tests for a CPU."""
     return prepare_arc(tmp_path_factory.mktemp("arc"), subjects=6, size=32, voxel_size_mm=5.5)
 
 

@@ -1,4 +1,4 @@
-"""meshnet-train: what a run writes, what it refuses, and that a kill changes nothing."""
+"""meshnet-train: files of a run, refused settings, and the same weights after a kill."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from meshnet.model.checkpoint import load_checkpoint
+from meshnet.train.cli import main
 from meshnet.train.config import ConfigError, compose_config
-from meshnet.train.loop import Run, _step, main, train
+from meshnet.train.loop import Run, _step, train
 from meshnet.train.networks import build_network, bytes_needed, check_memory
 from meshnet.train.run_folder import is_finished
 from meshnet.train.sources import open_source
@@ -38,7 +39,7 @@ def command(prepared: Path, run: Path, *more: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def whole(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that nothing interrupted."""
+    """The folder of an uninterrupted run."""
     run = tmp_path_factory.mktemp("runs") / "whole"
     assert main(command(prepared, run, "data.inner_fold=0")) == 0
     return run
@@ -89,11 +90,11 @@ def test_a_run_killed_at_any_moment_and_started_again_ends_with_the_same_weights
     prepared: Path, whole: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "killed"
-    # each step is slowed, so that the kill falls in the middle of the run
+    # the steps are slow, so that the kill happens in the middle of the run
     arguments = command(prepared, run, "data.inner_fold=0", "trainer.save_every_s=0")
     slow = (
-        "import sys, time; from meshnet.train import loop as train; step = train._step;"
-        "train._step = lambda *a: (time.sleep(0.3), step(*a))[1]; sys.exit(train.main(sys.argv[1:]))"
+        "import sys, time; from meshnet.train import cli, loop; step = loop._step;"
+        "loop._step = lambda *a: (time.sleep(0.3), step(*a))[1]; sys.exit(cli.main(sys.argv[1:]))"
     )
     process = subprocess.Popen([sys.executable, "-c", slow, *arguments], stderr=subprocess.PIPE)
     deadline = time.monotonic() + 300
@@ -264,7 +265,7 @@ def test_two_devices_take_a_volume_each_in_every_step(prepared: Path, tmp_path: 
 
 def test_a_compiled_run_is_the_same_run(prepared: Path, whole: Path, tmp_path: Path) -> None:
     run = tmp_path / "compiled"
-    # in a process of its own: the compiler itself gives deprecation warnings
+    # in a separate process: the compiler raises deprecation warnings
     arguments = command(prepared, run, "data.inner_fold=0", "trainer.compile=true")
     program = [script("meshnet-train"), *arguments]
     result = subprocess.run(program, capture_output=True, text=True, check=False)
@@ -284,7 +285,7 @@ def test_training_continues_from_another_model_of_the_same_width(prepared: Path,
 def test_what_a_step_draws_depends_on_its_number_alone(
     prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Baselines draw dropout masks; a run stopped between them must draw the same ones again."""
+    """Baselines draw dropout masks; a resumed run must draw the same ones."""
 
     def dropout_network(*_: object) -> nn.Module:
         return nn.Sequential(nn.Conv3d(1, 4, 3, padding=1), nn.Dropout(0.5), nn.Conv3d(4, 2, 1))

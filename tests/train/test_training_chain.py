@@ -1,16 +1,15 @@
 """The whole way on a small data set in ARC's layout: prepare, tune, train, evaluate, report, export, predict.
 
-Minutes on two cores. MeshNet-5 is the paper's (ReLU, BatchNorm, 5,682 parameters); the volumes are small, 24^3 voxels
-of 7 mm. In the five hundred steps there is time for, the paper's learning rate of 1e-3 leaves the network at
-background: rate and warm-up are from the upper end of the paper's search space, and soft Dice is added to the
-loss. Weight decay and class weights are left to the search.
+Takes minutes on two cores. MeshNet-5 is the paper's (ReLU, BatchNorm, 5,682 parameters); the volumes are small, 24^3
+voxels of 7 mm. In five hundred steps at the paper's learning rate of 1e-3 the network predicts background only, so rate
+and warm-up are from the upper end of the paper's search space, and soft Dice is added to the loss. The search draws
+weight decay and class weights.
 """
 
 from __future__ import annotations
 
 import csv
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -27,9 +26,12 @@ from meshnet.score import evaluate
 from meshnet.score.metrics import dice
 from meshnet.train.run_folder import is_finished
 from tests.helpers.make_arc import make_arc
+from tests.helpers.paths import script
 from tests.helpers.processes import begun
 
-pytestmark = pytest.mark.timeout(2400)  # the first test waits for all of the training; a busy machine takes long
+pytestmark = pytest.mark.timeout(
+    2400
+)  # the first test waits for the whole training, which takes long on a busy machine
 
 SIZE, VOXEL_SIZE_MM = 24, 7.0
 RECIPE = ["trainer=cpu", "model.channels=5", "loss.dice=1", "optimizer.lr=0.02", "schedule.warmup=0.2"]
@@ -55,17 +57,17 @@ def best(prepared: Path) -> Path:
     """A search of a few trials: overrides for meshnet-train."""
     out = prepared.parent / "search"
     size = ["--trials", "4", "--min-epochs", "3", "--max-epochs", "9", "--inner-folds", "0", "--cpus", "2"]
-    run_module("meshnet.cluster.tune", "--data", str(prepared), "-o", str(out), *size, *RECIPE)
+    run("meshnet-tune", "--data", str(prepared), "-o", str(out), *size, *RECIPE)
     return out / "best.txt"
 
 
 @pytest.fixture(scope="module")
 def runs(prepared: Path, best: Path) -> Path:
-    """Two folds with two restarts each; killed on the way, and started again."""
+    """Two folds with two restarts each, killed once and started again."""
     out = prepared.parent / "runs"
     which = ["--models", "meshnet5", "--folds", "0,1", "--restarts", "0,1", "--cpus", "2"]
     recipe = [f"@{best}", "trainer.epochs=60", "trainer.save_every_s=2"]
-    command = ["meshnet.cluster.experiment", "--data", str(prepared), "-o", str(out), *which, *recipe]
+    command = ["meshnet-experiment", "--data", str(prepared), "-o", str(out), *which, *recipe]
     with begun(*command, log=out.parent / "killed.log") as process:
         deadline = time.monotonic() + 600
         while not list(out.glob("*/*/state.pt")):
@@ -73,7 +75,7 @@ def runs(prepared: Path, best: Path) -> Path:
             assert time.monotonic() < deadline
             time.sleep(0.05)
     assert not any(is_finished(run) for run in out.glob("*/*"))
-    run_module(*command)
+    run(*command)
     return out
 
 
@@ -85,10 +87,9 @@ def report(prepared: Path, runs: Path) -> Path:
     return out
 
 
-def run_module(module: str, *arguments: str) -> None:
-    """A command in a process of its own, as Ray leaves threads and files open in the one that started it."""
-    command = [sys.executable, "-m", module, *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+def run(command: str, *arguments: str) -> None:
+    """Run a command in a separate process: Ray leaves threads and files open in the process that starts it."""
+    result = subprocess.run([script(command), *arguments], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
 
 

@@ -1,4 +1,4 @@
-"""The files of deploy/ are checked by the linters of their kind, and agree with the commands they start."""
+"""The files of deploy/ pass their linters and use arguments that the commands have."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KIOSK_ADDRESS = "http://127.0.0.1:8000"
 
 
 def run_tool(name: str, *arguments: str) -> None:
-    """Run a linter installed beside Python; fails the test with what it says."""
+    """Run a linter installed beside Python; fails the test with its output."""
     tool = Path(sys.executable).parent / name
     done = subprocess.run([tool, *arguments], cwd=REPO, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

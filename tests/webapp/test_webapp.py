@@ -1,4 +1,4 @@
-"""The server: what it answers, what it refuses, and what it never does."""
+"""The server: served files, headers, catalogue, refusals."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_the_default_model_is_the_first_choice_that_is_there(
     assert listed[0]["id"] == default
 
 
-def test_a_batch_norm_checkpoint_is_served_folded_and_equal(client: TestClient, models: Path) -> None:
+def test_a_model_with_batch_norm_is_served_folded_and_equal(client: TestClient, models: Path) -> None:
     text = client.get("/models/t2-lesion/model.json").text
     payload = client.get("/models/t2-lesion/weights.safetensors").content
     served = parse_spec(text, where="served")
@@ -381,7 +381,7 @@ def test_ctrl_c_ends_the_server_in_good_order(site: Path, models: Path) -> None:
             assert server.stdout is not None
             address = re.search(r"http://\S+", server.stdout.readline())
             assert address is not None, "the server did not start"
-            # Once it answers, it is the server who listens to signals.
+            # After the first answer the server handles signals.
             with urllib.request.urlopen(f"{address[0]}/healthz", timeout=20) as answer:
                 assert json.load(answer)["status"] == "ok"
             server.send_signal(signal.SIGINT)

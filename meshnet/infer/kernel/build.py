@@ -67,15 +67,16 @@ def build(*, force: bool = False) -> tuple[Path, Target] | None:
 
 
 def compile_library(target: Target, library: Path) -> None:
-    """One object per kind of CPU, and one that chooses; then the library, put in place whole."""
+    """One object per kind of CPU, the planner and the choice of a kernel; then the library, put in place whole."""
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
         objects = []
         for kernel, mcpu, name in target.kernels:
             objects.append(f"{folder}/{kernel}.o")
             names = (f"-DKERNEL={kernel}", f'-DCPU="{name}"', f"-mcpu={mcpu}")
             run_zig(target, *FLAGS, *WARNINGS, *names, "-c", str(SOURCES / "native.c"), "-o", objects[-1])
-        objects.append(f"{folder}/dispatch.o")
-        run_zig(target, *FLAGS, *WARNINGS, "-c", str(SOURCES / "dispatch.c"), "-o", objects[-1])
+        for name in ("plan", "dispatch"):
+            objects.append(f"{folder}/{name}.o")
+            run_zig(target, *FLAGS, *WARNINGS, "-c", str(SOURCES / f"{name}.c"), "-o", objects[-1])
         partial = f"{folder}/{library.name}"
         run_zig(target, "-shared", "-s", *objects, "-o", partial)
         os.replace(partial, library)

@@ -1,82 +1,56 @@
-"""The compiled CPU kernel (static/src/engine/cpu/native.h): finding it, loading it, and its structures."""
+"""The compiled CPU kernel (static/src/engine/cpu/plan.h): finding it, loading it, and its functions."""
 
 from __future__ import annotations
 
 import ctypes
 import platform
 import sys
-from collections.abc import Callable
-from ctypes import CFUNCTYPE, POINTER, Structure, c_char_p, c_float, c_int, c_uint, c_void_p
+from ctypes import c_char_p, c_double, c_float, c_int, c_void_p
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from meshnet.infer.kernel.build import target_here
 
+#: LIBRARY_VERSION of plan.h.
+VERSION = 2
 
-class Job(Structure):
-    """One layer: `Job` of job.h, member by member."""
-
-    _fields_ = (
-        ("nx", c_int),
-        ("ny", c_int),
-        ("nz", c_int),
-        ("in_channels", c_int),
-        ("out_channels", c_int),
-        ("dilation", c_int),
-        ("points", c_int),
-        ("tiles", c_int),
-        ("row_length", c_int),
-        ("unit_stride", c_int),
-        ("ring_planes", c_int),
-        ("ring_stride", c_int),
-        ("planes_per_step", c_int),
-        ("max_block", c_int),
-        ("plane_stride", c_uint),
-        ("volume", c_void_p),
-        ("ring", c_void_p),
-        ("z_order", c_void_p),
-        ("y_order", c_void_p),
-        ("weights", c_void_p),
-        ("bias", c_void_p),
-        ("activation", c_int),
-        ("in_scale", c_void_p),
-        ("in_activation", c_int),
-        ("statistics", c_void_p),
-        ("out_scale", c_void_p),
-        ("norm_weight", c_void_p),
-        ("norm_bias", c_void_p),
-        ("eps", c_float),
-        ("classes", c_int),
-        ("class_weights", c_void_p),
-        ("class_bias", c_void_p),
-        ("labels", c_void_p),
-        ("margin", c_void_p),
-        ("logits", c_void_p),
-        ("line_length", c_int),
-    )
-
-
-class Pass(Structure):
-    """`Pass` of native.c: `steps` steps one after the other, each of `items` independent calls of `function`."""
-
-    _fields_ = (("function", c_void_p), ("job", POINTER(Job)), ("steps", c_int), ("items", c_int))
-
-
-class _Table(Structure):
-    """`Kernel` of native.h: kernel.c as compiled for one kind of CPU."""
-
-    _fields_ = (
-        ("cpu", c_char_p),
-        ("unit", c_int),
-        ("job_bytes", c_int),
-        ("pass_bytes", c_int),
-        ("convolve", c_void_p),
-        ("merge", c_void_p),
-        ("classify", c_void_p),
-        ("run_passes", CFUNCTYPE(None, POINTER(Pass), c_int, c_int, c_void_p, c_void_p)),
-        ("activate_values", CFUNCTYPE(None, c_void_p, c_int, c_int)),
-    )
+#: The library's functions: what they return, and their arguments. plan.h and dispatch.c document them; plans, passes,
+#: kernels and arrays are addresses.
+FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "library_version": (c_int, ()),
+    "best_kernel": (c_void_p, ()),
+    "kernel_at": (c_void_p, (c_int,)),
+    "kernel_cpu": (c_char_p, (c_void_p,)),
+    "kernel_unit": (c_int, (c_void_p,)),
+    "plan_size": (c_int, (c_int,)),
+    # plan, layers, x, y, z, order, unit, threads, inspect, results in memory
+    "plan_begin": (None, (c_void_p, c_int, c_int, c_int, c_int, c_int, c_int, c_int, c_int, c_int)),
+    # plan, layer, input and output channels, dilation, activation, whether it has a norm, eps
+    "plan_layer": (None, (c_void_p, c_int, c_int, c_int, c_int, c_int, c_int, c_float)),
+    "plan_bytes": (c_double, (c_void_p,)),
+    # plan, labels, margin, logits
+    "plan_outputs": (None, (c_void_p, c_void_p, c_void_p, c_void_p)),
+    "plan_place": (None, (c_void_p, c_void_p)),
+    # plan, layer, weight, bias, the norm's weight and bias
+    "plan_load": (None, (c_void_p, c_int, c_void_p, c_void_p, c_void_p, c_void_p)),
+    "plan_volume": (c_void_p, (c_void_p,)),
+    "plan_plane_stride": (c_int, (c_void_p,)),
+    "plan_control": (c_void_p, (c_void_p,)),
+    "plan_control_length": (c_int, (c_void_p,)),
+    "plan_passes": (c_int, (c_void_p,)),
+    "plan_pass": (c_void_p, (c_void_p, c_int)),
+    "pass_layer": (c_int, (c_void_p,)),
+    "pass_steps": (c_int, (c_void_p,)),
+    # kernel, plan, thread; without Python's lock while it runs
+    "run_plan": (None, (c_void_p, c_void_p, c_int)),
+    "steps_done": (c_int, (c_void_p,)),
+    "cancel": (None, (c_void_p,)),
+    # for tests: kernel, values, their number, activation
+    "activate_values": (None, (c_void_p, c_void_p, c_int, c_int)),
+    # for tests: to, weight, outputs, channels, points, order
+    "pack_convolution": (None, (c_void_p, c_void_p, c_int, c_int, c_int, c_int)),
+}
 
 
 class KernelMissingError(Exception):
@@ -89,36 +63,32 @@ class Kernel:
 
     #: The vectors it was compiled for, such as AVX2.
     cpu: str
-    #: Tiles or voxels that the sums work on at a time; rows are rounded up to it.
-    unit: int
-    #: Addresses: what a pass can call.
-    convolve: int
-    merge: int
-    classify: int
-    #: (passes, their number, threads, control, this thread's scratch); without Python's lock while it runs.
-    run_passes: Callable[[Any, int, int, int, int], None]
-    #: (values, their number, activation), for tests of its accuracy.
-    activate_values: Callable[[int, int, int], None]
+    #: The library, its FUNCTIONS declared.
+    library: ctypes.CDLL
+    #: `Kernel *` in C.
+    address: int
 
 
 def load_kernel(path: Path | None = None) -> Kernel:
     """The fastest kernel for this CPU. Raises KernelMissingError."""
     library = _open(path)
-    library.best_kernel.restype = POINTER(_Table)
-    table = library.best_kernel()
-    if not table:
+    address = library.best_kernel()
+    if address is None:
         raise KernelMissingError("this CPU lacks AVX2 or FMA, which the kernel needs")
-    return _kernel(table.contents)
+    return _kernel(library, address)
 
 
 def load_all_kernels() -> list[Kernel]:
     """Every kernel that this CPU runs, the fastest last: for tests and measurements."""
-    library, best = _open(None), load_kernel()
-    library.kernel_at.restype = POINTER(_Table)
+    best = load_kernel()
     kernels: list[Kernel] = []
-    while not kernels or kernels[-1].cpu != best.cpu:
-        kernels.append(_kernel(library.kernel_at(len(kernels)).contents))
+    while not kernels or kernels[-1].address != best.address:
+        kernels.append(_kernel(best.library, best.library.kernel_at(len(kernels))))
     return kernels
+
+
+def _kernel(library: ctypes.CDLL, address: int) -> Kernel:
+    return Kernel(library.kernel_cpu(address).decode(), library, address)
 
 
 def _open(path: Path | None) -> ctypes.CDLL:
@@ -128,9 +98,19 @@ def _open(path: Path | None) -> ctypes.CDLL:
             f"{path.name} is not there; in a checkout, build it: python -m meshnet.infer.kernel.build"
         )
     try:
-        return ctypes.CDLL(str(path))
+        library = ctypes.CDLL(str(path))
     except OSError as error:
         raise KernelMissingError(f"{path.name} does not load: {error}") from error
+    version = library.library_version() if hasattr(library, "library_version") else 1
+    if version != VERSION:
+        raise KernelMissingError(
+            f"{path.name} has version {version}, expected {VERSION}; build it again: "
+            "python -m meshnet.infer.kernel.build --force"
+        )
+    for name, (result, arguments) in FUNCTIONS.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
 
 
 def _library_here() -> Path:
@@ -138,19 +118,3 @@ def _library_here() -> Path:
     if target is None:
         raise KernelMissingError(f"there is no kernel for {sys.platform} on {platform.machine()}")
     return Path(__file__).with_name(target.library)
-
-
-def _kernel(table: _Table) -> Kernel:
-    if (table.job_bytes, table.pass_bytes) != (ctypes.sizeof(Job), ctypes.sizeof(Pass)):
-        raise KernelMissingError(
-            "the kernel is of another version; build it again: python -m meshnet.infer.kernel.build --force"
-        )
-    return Kernel(
-        table.cpu.decode(),
-        table.unit,
-        table.convolve,
-        table.merge,
-        table.classify,
-        table.run_passes,
-        table.activate_values,
-    )

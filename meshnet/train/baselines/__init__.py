@@ -1,4 +1,4 @@
-"""The other networks of the paper's Table 1, by name, with the parameter counts printed there."""
+"""The baselines of the paper's Table 1, by name, with the parameter counts printed there."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MESHNETS = {5: ("MeshNet-5", 5_682), 16: ("MeshNet-16", 56_194), 26: ("MeshNet-2
 
 
 def build_baseline(name: str, size: tuple[int, int, int], classes: int = 2) -> nn.Module:
-    """A freshly initialised baseline for float [N, 1, *size] volumes, giving logits of that size.
+    """A randomly initialised baseline for float [N, 1, *size] volumes, which computes logits of that size.
 
     Raises ValueError for an unknown name or a size the network cannot take.
     """

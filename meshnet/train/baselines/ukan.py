@@ -101,7 +101,7 @@ class _KANBlock(nn.Module):
 
 class KANLinear(nn.Module):
     """A learned univariate function on every edge: `W silu(x) + sum_k S_k b_k(x)`, b_k cubic B-splines on
-    [-1, 1], S_k scaled per edge by a weight of its own (Liu et al. 2024). [..., in] -> [..., out]."""
+    [-1, 1], S_k scaled by one weight per edge (Liu et al. 2024). [..., in] -> [..., out]."""
 
     knots: Tensor
 

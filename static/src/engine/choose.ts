@@ -1,4 +1,4 @@
-// Normalised volume → labels: chooses a backend, runs the graph on it, and says which ran and why a better one did not.
+// Normalised volume → labels: chooses a backend, runs the graph on it, and reports which one ran and why no better one did.
 import { crossCheck } from './cross-check';
 import { messageOf } from './message';
 import type { Backend, BackendId, BackendModule, EngineInput, Graph, Probe, RunOptions, RunResult } from './types';
@@ -10,7 +10,7 @@ export const BACKEND_NAMES: Readonly<Record<BackendId, string>> = {
   tfjs: 'TensorFlow.js',
 };
 
-/** Best first, on hardware of its own kind. */
+/** The best backend first, if each runs on its hardware. */
 const ORDER: readonly BackendId[] = ['webgpu', 'webgl2', 'cpu', 'tfjs'];
 
 export interface Candidate {
@@ -33,11 +33,11 @@ export interface SegmentResult extends RunResult {
   readonly milliseconds: number;
 }
 
-/** What is known of the backends on one model since the page was loaded. */
+/** Results of the backends with one model since the page was loaded. */
 export interface Experience {
-  /** What failed, and how. */
+  /** The message of each backend that failed. */
   readonly failed: Map<BackendId, string>;
-  /** Graphics devices whose answers were compared with the CPU's. */
+  /** Backends whose labels were compared with the CPU's. */
   readonly checked: Set<BackendId>;
 }
 
@@ -77,9 +77,10 @@ export function rankBackends(candidates: readonly Candidate[], forced: BackendId
 }
 
 /**
- * Runs on the best backend; where one fails (device lost, out of memory) the next one takes over and the
- * failure is reported in `whyNot`. Graphics devices that `failed` are passed over while there is another backend: a driver
- * that was reset would be reset at every run, where the CPU may have lacked memory for a moment. Graphics hardware is compared with the CPU first (cross-check.ts). A cancelled run rejects with the signal's reason.
+ * Runs on the best backend; where one fails (device lost, out of memory) the next one takes over and `whyNot` reports the
+ * failure. A graphics device that `failed` is passed over while there is another backend, because a driver that was reset
+ * would be reset at every run; the CPU is tried again, because it may have lacked memory for a moment. Graphics hardware is
+ * compared with the CPU first (cross-check.ts). A cancelled run rejects with the signal's reason.
  */
 export async function segment(
   graph: Graph,
@@ -124,13 +125,13 @@ export async function segment(
   throw new Error(`The model could not be run. ${whyNot.join('; ')}`);
 }
 
-/** Throws an Error where a label is none of the model's: a device wrote something else there, or nothing. */
+/** Throws an Error where a label is none of the model's: the device wrote wrong values. */
 function checkLabels(labels: Uint8Array, classes: number): void {
   const wrong = labels.find((label) => label >= classes);
   if (wrong !== undefined) throw new Error(`it gave the label ${wrong}, the model has ${classes} labels`);
 }
 
-/** "WebGPU: no adapter", whether or not the reason says the name itself. */
+/** "WebGPU: no adapter", whether or not the reason begins with the name. */
 function named(id: BackendId, reason: string): string {
   return reason.startsWith(`${BACKEND_NAMES[id]}:`) ? reason : `${BACKEND_NAMES[id]}: ${reason}`;
 }

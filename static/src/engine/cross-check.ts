@@ -1,26 +1,26 @@
-// Does a graphics device compute what the CPU does? Asked of a piece of the very input, once for each model and
-// device, before anyone sees a label: a driver that compiles a kernel wrongly gives plausible labels and no error.
+// Compares a graphics device with the CPU on a piece of the input, once for each model and device, before labels are shown:
+// a driver that compiles a kernel wrongly gives plausible labels and no error.
 import type { Backend, BackendModule, EngineInput, Graph, RunOptions, RunResult } from './types';
 import type { Dims } from '../volume/volume';
 
 /**
- * The piece along x and z; along y it is whole, because kernels are cut by that. Dilations of up to 16 have neighbours in
- * it on both sides, and 18 · 256 · 34 voxels get the kernels of 2¹⁷ and more, which some devices have a variant for.
+ * Size of the piece along x and z. Along y it is whole, because kernels are cut by y. Dilations of up to 16 have neighbours
+ * in it on both sides, and 18 · 256 · 34 voxels are more than 2¹⁷, from where on some devices use another kernel variant.
  */
 const [COLUMNS, PLANES] = [18, 34];
-/** Margins (0…255) closer than this may come of rounding; float16 storage differs by some 5. */
+/** A difference of margins (0…255) up to this may be rounding; float16 storage differs by about 5. */
 const ROUNDING = 26;
-/** Share of voxels that may differ by more, for the few where two classes are as good as equal. */
+/** Share of voxels that may differ by more: the few where two classes are nearly equal. */
 const TOLERATED = 0.002;
 
-/** Rejects with an Error where the answers differ, or as `backend` does. A CPU engine that fails has nothing to compare. */
+/** Rejects with an Error where the labels differ, or as `backend` does. If the CPU engine fails, nothing is compared. */
 export async function crossCheck(backend: Backend, cpu: BackendModule, graph: Graph, input: EngineInput, { signal }: RunOptions): Promise<void> {
   const piece = middleOf(input, graph.inChannels);
   const options: RunOptions = { margin: true, storedAsFor: input.dims, ...(signal === undefined ? {} : { signal }) };
   const theirs = await backend.run(graph, piece, options);
   const ours = await runOnce(cpu, graph, piece, options);
   if (ours === null) return;
-  // +255 … −255: how sure a voxel is of the CPU's label.
+  // +255 … −255: the margin in favour of the CPU's label.
   const signed = (voxel: number) => (theirs.labels[voxel] === ours.labels[voxel] ? theirs.margin![voxel]! : -theirs.margin![voxel]!);
   let different = 0;
   for (let voxel = 0; voxel < ours.labels.length; voxel++) if (Math.abs(ours.margin![voxel]! - signed(voxel)) > ROUNDING) different++;
@@ -44,7 +44,7 @@ async function runOnce(module: BackendModule, graph: Graph, input: EngineInput, 
   }
 }
 
-/** The middle of the volume, [c][z][y][x]. */
+/** The middle of the volume, [channel][z][y][x]. */
 function middleOf({ data, dims }: EngineInput, channels: number): EngineInput {
   const [nx, ny, nz] = dims;
   const [columns, planes] = [Math.min(COLUMNS, nx), Math.min(PLANES, nz)];

@@ -1,11 +1,11 @@
-// The textual step before WGSL: what override constants cannot do, since they size no register file.
+// Text expansion of kernel files before they are compiled: loops over registers, which WGSL's override constants cannot express.
 //
-// Kernels are whole .wgsl files; lines that start with //# are directives, everything else is WGSL:
+// Kernels are whole .wgsl and .glsl files; lines that start with //# are directives, every other line is kept:
 //   //#if NAME           … //#else … //#end    keeps the lines where NAME is defined and not 0
 //   //#if NAME == VALUE  … //#end              … where NAME has that value
 //   //#for v in COUNT    … //#end              repeats the lines with v = 0 … COUNT − 1
 //   $(expression)                              integer + * / % of numbers, names and (sums)
-// Registers are then plain scalars (acc_0_3), which every driver keeps in registers.
+// The expanded kernel uses plain scalars (acc_0_3), which every driver keeps in registers.
 
 export type Defines = Readonly<Record<string, number | string>>;
 
@@ -14,7 +14,7 @@ type Node =
   | { readonly kind: 'if'; readonly name: string; readonly value: string | undefined; readonly yes: Node[]; readonly no: Node[] }
   | { readonly kind: 'for'; readonly name: string; readonly count: string; readonly number: number; readonly body: Node[] };
 
-/** WGSL with every directive carried out. Throws an Error naming the line of a malformed one. */
+/** The source with every directive carried out. Throws an Error naming the line of a malformed one. */
 export function expand(source: string, defines: Defines): string {
   const lines = source.split('\n');
   const { nodes, next } = parse(lines, 0);

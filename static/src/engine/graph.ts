@@ -3,7 +3,7 @@ import type { ModelSpec } from '../generated/model-spec';
 import type { EngineInput, Graph, InstanceNorm, Layer } from './types';
 import type { Dims } from '../volume/volume';
 
-/** Tensors of `weights.safetensors` by name, already widened to float32. */
+/** Tensors of `weights.safetensors` by name, converted to float32. */
 export type Tensors = ReadonlyMap<string, Float32Array>;
 
 /** Throws an Error naming the field where the spec cannot be run as a plain chain of layers. */
@@ -61,12 +61,33 @@ function take(tensors: Tensors, name: string, length: number): Float32Array {
   return tensor;
 }
 
-/** Multiply-adds of one layer on one voxel; weights the progress and the GFLOP/s figures. */
+/** The graph's 3×3×3 layers, without the classifier. Throws an Error where it is no chain of those and a 1×1×1 classifier. */
+export function convolutionsOf(graph: Graph): readonly Layer[] {
+  const convolutions = graph.layers.slice(0, -1);
+  const classifier = graph.layers.at(-1);
+  if (classifier?.kernelSize !== 1 || convolutions.length === 0 || convolutions.some((layer) => layer.kernelSize !== 3)) {
+    const kernels = graph.layers.map((layer) => layer.kernelSize).join(', ');
+    throw new Error(`graph: expected 3×3×3 layers and a last 1×1×1 classifier, got kernel sizes ${kernels || 'none'}`);
+  }
+  return convolutions;
+}
+
+/** Whether the last convolution can classify as it goes: not where its norm needs the whole volume first, or its output is inspected. */
+export function fusesClassifier(graph: Graph, inspect: boolean): boolean {
+  return graph.layers.at(-2)!.norm === null && !inspect;
+}
+
+/** Multiply-adds of one layer on one voxel; progress and GFLOP/s are computed from them. */
 export function macsPerVoxel(layer: Layer): number {
   return layer.inChannels * layer.outChannels * layer.kernelSize ** 3;
 }
 
-/** Throws an Error with both numbers where the volume has other dimensions or another length than it says. */
+/** Multiply-adds of the whole network on one voxel. */
+export function networkMacsPerVoxel(graph: Graph): number {
+  return graph.layers.reduce((sum, layer) => sum + macsPerVoxel(layer), 0);
+}
+
+/** Throws an Error with both numbers where `data` has another length than `dims` and the graph's channels say. */
 export function checkInput(graph: Graph, { data, dims }: EngineInput): void {
   checkDims(dims);
   const expected = graph.inChannels * dims[0] * dims[1] * dims[2];
@@ -75,7 +96,7 @@ export function checkInput(graph: Graph, { data, dims }: EngineInput): void {
   }
 }
 
-/** Throws an Error with the dimensions where one is no positive integer. */
+/** Throws an Error with the dimensions where one is not a positive integer. */
 export function checkDims(dims: Dims): void {
   if (!dims.every((n) => Number.isInteger(n) && n >= 1)) throw new Error(`volume: dimensions must be positive integers, got ${dims.join(' × ')}`);
 }

@@ -1,259 +1,224 @@
-// Layers + volume + limits → the list of steps a backend carries out. Pure: no GPU, no memory.
+// Layers + depth of the volume → the steps that a GPU engine carries out, and the memory slots they use. Pure: no GPU.
 //
-// An activation volume is a row of chunks, each P consecutive z-planes in one buffer; one z-plane holds
-// all its channels, [z][channel][y][x]. A convolution with dilation d reads only the planes z − d, z and
-// z + d, so output chunks are made in ascending z and an input chunk goes back to the pool as soon as no
-// later output needs it: the peak is about 1 + (d + P)/nz activation volumes instead of two.
-import { checkDims } from './graph';
+// A volume of activations is a row of chunks, each of `planesPerChunk` consecutive z-planes in one slot of a pool. The
+// two GPU engines differ in data only: planes per chunk, bytes per slot, the walk (walks.ts) and the fused end.
+import { checkDims, convolutionsOf, fusesClassifier } from './graph';
 import { Slots } from './slots';
-import type { Graph, Layer } from './types';
+import type { Graph } from './types';
+import type { Walk } from './walks';
 import type { Dims } from '../volume/volume';
 
-/** Chunks longer than this save nothing and make the streaming coarser. */
-const MAX_PLANES_PER_CHUNK = 16;
-
-/** What WebGPU's bindings are aligned to. */
-const PLANE_ALIGN_BYTES = 256;
-
-export interface PlanOptions {
-  /** Largest buffer (and binding) allowed, in bytes: the minimum of the device's limits and the caller's. */
-  readonly maxBufferBytes: number;
-  /** Bytes of one stored activation: 4 (float32) or 2 (float16). */
-  readonly bytesPerValue: 4 | 2;
-  /** Ask for every layer's output (`output` steps); the classifier is then never fused. */
-  readonly inspect?: boolean;
-}
-
-/** Pools of equal buffers: the network's input, the activations between layers, and the labels. */
+/** Pools of equal slots: the network's input, the activations between layers, and the labels (one slot). */
 export type PoolName = 'input' | 'activation' | 'labels';
 
 export interface Pool {
   readonly slots: number;
-  /** Bytes of each slot's buffer. */
-  readonly bytes: number;
+  readonly bytesPerSlot: number;
 }
 
-/** Consecutive planes inside one slot, starting at `plane`. */
+export interface PlanOptions {
+  readonly planesPerChunk: number;
+  /** Planes that the label slot holds, at least `planesPerChunk`. It is read back when no further chunk fits. */
+  readonly labelPlanes: number;
+  readonly bytesPerSlot: Readonly<Record<PoolName, number>>;
+  readonly walk: Walk;
+  /** The engine's last convolution can classify in registers; it does where it has no norm and nothing is inspected. */
+  readonly fusedEnd: boolean;
+  /** Ask for every layer's output (`output` steps). */
+  readonly inspect: boolean;
+}
+
+/** Consecutive planes inside one slot, from `plane` on. */
 export interface PlaneRef {
   readonly pool: PoolName;
   readonly slot: number;
   readonly plane: number;
 }
 
-/** `planes` planes of the volume from plane `z` on, and where they lie. */
-interface Planes {
+/** The volume's planes z … z + planes − 1, and where they lie. */
+export interface Planes {
   readonly z: number;
   readonly planes: number;
+  readonly at: PlaneRef;
 }
 
 export type Step =
-  /** Copy input planes (all input channels) into `at`. */
-  | (Planes & { readonly kind: 'upload'; readonly at: PlaneRef })
+  /** Copy input planes (all input channels) to `at`. */
+  | (Planes & { readonly kind: 'upload' })
   /**
-   * Layer `layer` on output planes z…z+planes−1 from the windows at z − d, z and z + d (null: outside, zero).
-   * With `out.pool` = 'labels' this is the fused last block: activations stay in registers, the classifier
-   * and argmax follow, and only label (and margin) bytes are written. Otherwise a layer without norm
-   * applies its activation, and a layer with norm writes its raw sums.
+   * Layer `layer` on runs of `planes` output planes that begin at z, z + d, z + 2d, …: outs[k] is run k. The run at
+   * z + (k − 1)·d of the layer's input is inputs[k] (null: outside the volume, zero), so there are two more inputs than outs.
+   * Outs in the pool `labels`: the fused end; activation, classifier and argmax follow in registers. Otherwise a layer
+   * without norm applies its activation, and a layer with norm writes its raw sums.
    */
-  | (Planes & {
+  | {
       readonly kind: 'conv';
       readonly layer: number;
-      readonly inputs: readonly [PlaneRef | null, PlaneRef | null, PlaneRef | null];
-      readonly out: PlaneRef;
-    })
-  /** Per-plane mean and sum of squared deviations of a layer's raw output. */
-  | (Planes & { readonly kind: 'statistics'; readonly layer: number; readonly at: PlaneRef })
-  /** All planes' statistics of the layer → per-channel mean and scale. */
+      readonly z: number;
+      readonly planes: number;
+      readonly inputs: readonly (PlaneRef | null)[];
+      readonly outs: readonly PlaneRef[];
+    }
+  /** Statistics of a layer's raw sums on these planes. */
+  | (Planes & { readonly kind: 'statistics'; readonly layer: number })
+  /** The statistics of all planes of the layer → per-channel mean and scale. */
   | { readonly kind: 'merge'; readonly layer: number }
-  /** Norm and activation of the layer, in place. */
-  | (Planes & { readonly kind: 'normalize'; readonly layer: number; readonly at: PlaneRef })
-  /** Last block's stored output → (norm, activation where `raw`) → classifier → argmax → label bytes. */
-  | (Planes & {
-      readonly kind: 'classify';
-      readonly layer: number;
-      readonly raw: boolean;
-      readonly at: PlaneRef;
-      readonly out: PlaneRef;
-    })
-  /** The label bytes of these planes are complete: fetch them before the slot is written again. */
-  | (Planes & { readonly kind: 'labels'; readonly at: PlaneRef })
+  /** Norm and activation of the layer; the planes then hold the result. */
+  | (Planes & { readonly kind: 'normalize'; readonly layer: number })
+  /** Stored output of the last convolution, `layer` → (norm and activation where `raw`) → classifier → argmax → `out`. */
+  | (Planes & { readonly kind: 'classify'; readonly layer: number; readonly raw: boolean; readonly out: PlaneRef })
+  /** The labels of these planes are complete: read them back before the slot is written again. */
+  | { readonly kind: 'labels'; readonly parts: readonly Planes[] }
   /** The layer's final output planes, for `inspect`; valid until the next step. */
-  | (Planes & { readonly kind: 'output'; readonly layer: number; readonly at: PlaneRef });
+  | (Planes & { readonly kind: 'output'; readonly layer: number });
+
+export type StepOf<K extends Step['kind']> = Extract<Step, { kind: K }>;
 
 export interface Plan {
-  readonly dims: Dims;
-  /** Planes per chunk, P. */
   readonly planesPerChunk: number;
-  /** Bytes from one z-plane to the next for a volume of so many channels. */
-  readonly planeBytes: (channels: number) => number;
-  /** Slots to allocate; label slots hold [z][y][x] bytes, one per voxel. */
+  readonly labelPlanes: number;
   readonly pools: Readonly<Record<PoolName, Pool>>;
   readonly steps: readonly Step[];
-  /** All pools together, in bytes; weights and staging come on top. */
+  /** All pools together, in bytes; weights, staging and what else an engine keeps come on top. */
   readonly peakBytes: number;
 }
 
-/** Throws an Error with the numbers where one plane of the widest layer exceeds `maxBufferBytes`. */
+/** Throws an Error where the graph is not a chain of 3×3×3 layers and a 1×1×1 classifier, or `dims` no positive integers. */
 export function makePlan(graph: Graph, dims: Dims, options: PlanOptions): Plan {
-  const blocks = checkedBlocks(graph);
-  const [nx, ny, nz] = dims;
   checkDims(dims);
-  const planeBytes = (channels: number) => roundUp(channels * nx * ny * options.bytesPerValue, PLANE_ALIGN_BYTES);
-  const widest = Math.max(graph.inChannels, ...blocks.map((block) => block.outChannels));
-  const planesPerChunk = choosePlanes(planeBytes(widest), options.maxBufferBytes, nz, dims, widest);
+  const planner = new Planner(graph, dims[2], options);
+  const steps = planner.all();
+  const { input, activation } = planner.pools;
+  const slots = { input: input.size, activation: activation.size, labels: 1 };
+  const pool = (name: PoolName): Pool => ({ slots: slots[name], bytesPerSlot: options.bytesPerSlot[name] });
+  const pools = { input: pool('input'), activation: pool('activation'), labels: pool('labels') };
+  const peakBytes = Object.values(pools).reduce((sum, { slots, bytesPerSlot }) => sum + slots * bytesPerSlot, 0);
+  const { planesPerChunk, labelPlanes } = options;
+  return { planesPerChunk, labelPlanes, pools, steps, peakBytes };
+}
 
-  const inspect = options.inspect ?? false;
-  const input = new SlotPool('input');
-  const activation = new SlotPool('activation');
-  const steps: Step[] = [];
-  let source = new Map<number, number>(); // chunk → slot of the layer's input
-  for (const layer of blocks.keys()) {
-    const sourcePool = layer === 0 ? input : activation;
-    source = planLayer(blocks, layer, { nz, planesPerChunk, inspect, sourcePool, activation, steps }, source);
+/** Slot of each chunk that exists. */
+type Chunks = Map<number, number>;
+
+class Planner {
+  readonly pools = { input: new Slots(), activation: new Slots() };
+  private readonly convolutions;
+  private readonly fused: boolean;
+  private readonly steps: Step[] = [];
+  /** What the label slot holds that was not read back. */
+  private labels: Planes[] = [];
+
+  constructor(graph: Graph, private readonly nz: number, private readonly options: PlanOptions) {
+    this.convolutions = convolutionsOf(graph);
+    this.fused = options.fusedEnd && fusesClassifier(graph, options.inspect);
   }
-  const last = blocks.length - 1;
-  if (!fuses(blocks, last, inspect)) planClassifier(blocks, { nz, planesPerChunk, activation, steps }, source);
 
-  const widestActivation = Math.max(...blocks.map((block) => block.outChannels));
-  const pools = {
-    input: { slots: input.size, bytes: planesPerChunk * planeBytes(graph.inChannels) },
-    activation: { slots: activation.size, bytes: planesPerChunk * planeBytes(widestActivation) },
-    labels: { slots: 1, bytes: roundUp(planesPerChunk * nx * ny, 4) },
-  };
-  const peakBytes = Object.values(pools).reduce((sum, pool) => sum + pool.slots * pool.bytes, 0);
-  return { dims, planesPerChunk, planeBytes, pools, steps, peakBytes };
-}
-
-/** The graph without its classifier; throws where it is not a chain of 3×3×3 layers and a 1×1×1 classifier. */
-export function checkedBlocks(graph: Graph): readonly Layer[] {
-  const blocks = graph.layers.slice(0, -1);
-  const classifier = graph.layers.at(-1);
-  if (classifier?.kernelSize !== 1 || blocks.length === 0 || blocks.some((block) => block.kernelSize !== 3)) {
-    const kernels = graph.layers.map((layer) => layer.kernelSize).join(', ');
-    throw new Error(`graph: expected 3×3×3 layers and a last 1×1×1 classifier, got kernel sizes ${kernels || 'none'}`);
+  all(): readonly Step[] {
+    let source: Chunks = new Map();
+    for (const layer of this.convolutions.keys()) source = this.planLayer(layer, source);
+    this.readLabels();
+    return this.steps;
   }
-  return blocks;
-}
 
-function choosePlanes(planeBytes: number, maxBufferBytes: number, nz: number, dims: Dims, channels: number): number {
-  if (planeBytes > maxBufferBytes) {
-    throw new Error(
-      `volume ${dims.join(' × ')}: one z-plane of ${channels} channels takes ${planeBytes} bytes, ` +
-        `this device allows ${maxBufferBytes} per buffer; use a smaller volume or a narrower model`,
-    );
-  }
-  let planes = 1;
-  while (planes < MAX_PLANES_PER_CHUNK && planes < nz && 2 * planes * planeBytes <= maxBufferBytes) planes *= 2;
-  return planes;
-}
-
-/** The classifier is fused into the last block unless its norm needs the whole volume first. */
-export function fuses(blocks: readonly Layer[], layer: number, inspect: boolean): boolean {
-  return layer === blocks.length - 1 && blocks[layer]!.norm === null && !inspect;
-}
-
-interface LayerContext {
-  readonly nz: number;
-  readonly planesPerChunk: number;
-  readonly inspect: boolean;
-  readonly sourcePool: SlotPool;
-  readonly activation: SlotPool;
-  readonly steps: Step[];
-}
-
-/** Appends the layer's steps; returns where its output chunks lie. Empties `source` into its pool. */
-function planLayer(blocks: readonly Layer[], layer: number, context: LayerContext, source: Map<number, number>): Map<number, number> {
-  const { nz, planesPerChunk: P, inspect, sourcePool, activation, steps } = context;
-  const { dilation, norm } = blocks[layer]!;
-  const fused = fuses(blocks, layer, inspect);
-  const target = new Map<number, number>();
-  const isInput = sourcePool.name === 'input';
-  const windowAt = (z: number): PlaneRef | null => {
-    if (z < 0 || z >= nz) return null;
-    const chunk = Math.floor(z / P);
-    let slot = source.get(chunk);
-    if (slot === undefined && isInput) {
-      slot = sourcePool.take();
-      source.set(chunk, slot);
-      const at: PlaneRef = { pool: 'input', slot, plane: 0 };
-      steps.push({ kind: 'upload', z: chunk * P, planes: Math.min(P, nz - chunk * P), at });
-    }
-    if (slot === undefined) throw new Error(`planner: plane ${z} of the input of layer ${layer} was already recycled`);
-    return { pool: sourcePool.name, slot, plane: z % P };
-  };
-
-  for (let start = 0; start < nz; start += P) {
-    const end = Math.min(start + P, nz);
-    const pool = fused ? 'labels' : 'activation';
-    const slot = fused ? 0 : activation.take();
-    if (!fused) target.set(start / P, slot);
-    for (const [a, b] of batches(start, end, dilation, nz, P)) {
-      const inputs = [windowAt(a - dilation), windowAt(a), windowAt(a + dilation)] as const;
-      steps.push({ kind: 'conv', layer, z: a, planes: b - a, inputs, out: { pool, slot, plane: a - start } });
-    }
-    const whole = { z: start, planes: end - start, at: { pool, slot, plane: 0 } } as const;
-    if (fused) steps.push({ kind: 'labels', ...whole });
-    else if (norm !== null) steps.push({ kind: 'statistics', layer, ...whole });
-    else if (inspect) steps.push({ kind: 'output', layer, ...whole });
-    for (const [chunk, inputSlot] of source) {
-      if (lastUse(chunk, dilation, nz, P) <= end) {
-        sourcePool.give(inputSlot);
+  /** Appends the layer's steps; returns where its output lies. Gives the slots of `source` back. */
+  private planLayer(layer: number, source: Chunks): Chunks {
+    const { steps, nz, pools } = this;
+    const { walk, planesPerChunk } = this.options;
+    const { dilation, norm } = this.convolutions[layer]!;
+    const fused = this.fused && this.isLast(layer);
+    const target: Chunks = new Map();
+    for (const { convs, chunks, released } of walk({ index: layer, dilation }, nz, planesPerChunk)) {
+      const labels = fused ? chunks.map((chunk) => this.placeLabels(chunk)) : [];
+      if (!fused) for (const chunk of chunks) target.set(chunk, pools.activation.take());
+      const write = (z: number): PlaneRef => {
+        const chunk = Math.floor(z / planesPerChunk);
+        const { pool, slot, plane } = fused ? labels[chunks.indexOf(chunk)]! : this.at('activation', target.get(chunk)!);
+        return { pool, slot, plane: plane + (z % planesPerChunk) };
+      };
+      for (const { z, planes, runs } of convs) {
+        const inputs = Array.from({ length: runs + 2 }, (_, k) => this.read(layer, source, z + (k - 1) * dilation));
+        const outs = Array.from({ length: runs }, (_, k) => write(z + k * dilation));
+        steps.push({ kind: 'conv', layer, z, planes, inputs, outs });
+      }
+      for (const chunk of released) {
+        pools[layer === 0 ? 'input' : 'activation'].give(source.get(chunk)!);
         source.delete(chunk);
       }
+      if (fused) this.readFullLabels();
+      for (const [chunk, slot] of fused ? [] : chunks.map((chunk) => [chunk, target.get(chunk)!] as const)) {
+        if (norm === null) this.finish(layer, chunk, slot, false);
+        else steps.push({ kind: 'statistics', layer, ...this.planesOf(chunk, this.at('activation', slot)) });
+      }
+    }
+    if (norm !== null) this.planNorm(layer, target);
+    return target;
+  }
+
+  /** Where plane z of the layer's input lies, from where the chunk goes on; uploads the network's input when it is first read. */
+  private read(layer: number, source: Chunks, z: number): PlaneRef | null {
+    if (z < 0 || z >= this.nz) return null;
+    const { planesPerChunk } = this.options;
+    const pool = layer === 0 ? 'input' : 'activation';
+    const chunk = Math.floor(z / planesPerChunk);
+    let slot = source.get(chunk);
+    if (slot === undefined) {
+      if (pool !== 'input') throw new Error(`planner: plane ${z} of the input of layer ${layer} was already recycled`);
+      slot = this.pools.input.take();
+      source.set(chunk, slot);
+      this.steps.push({ kind: 'upload', ...this.planesOf(chunk, this.at(pool, slot)) });
+    }
+    return { pool, slot, plane: z % planesPerChunk };
+  }
+
+  /** Norm and activation once all statistics are known; after the last layer the classifier applies them, unless inspected. */
+  private planNorm(layer: number, target: Chunks): void {
+    this.steps.push({ kind: 'merge', layer });
+    const raw = this.isLast(layer) && !this.options.inspect;
+    for (const [chunk, slot] of target) {
+      if (!raw) this.steps.push({ kind: 'normalize', layer, ...this.planesOf(chunk, this.at('activation', slot)) });
+      this.finish(layer, chunk, slot, raw);
     }
   }
-  if (norm !== null) planNorm(blocks, layer, context, target);
-  return target;
-}
 
-/** Norm and activation in place, once all statistics are known; the last block leaves it to the classifier. */
-function planNorm(blocks: readonly Layer[], layer: number, context: LayerContext, target: ReadonlyMap<number, number>): void {
-  const { nz, planesPerChunk: P, inspect, steps } = context;
-  steps.push({ kind: 'merge', layer });
-  if (layer === blocks.length - 1 && !inspect) return;
-  for (const [chunk, slot] of target) {
-    const z = chunk * P;
-    const whole = { z, planes: Math.min(P, nz - z), at: { pool: 'activation', slot, plane: 0 } } as const;
-    steps.push({ kind: 'normalize', layer, ...whole });
-    if (inspect) steps.push({ kind: 'output', layer, ...whole });
+  /** Hands a chunk of a layer's output to `inspect`; one of the last layer also to the classifier, which gives its slot back. */
+  private finish(layer: number, chunk: number, slot: number, raw: boolean): void {
+    const planes = this.planesOf(chunk, this.at('activation', slot));
+    if (this.options.inspect && !raw) this.steps.push({ kind: 'output', layer, ...planes });
+    if (!this.isLast(layer)) return;
+    this.steps.push({ kind: 'classify', layer, raw, ...planes, out: this.placeLabels(chunk) });
+    this.pools.activation.give(slot);
+    this.readFullLabels();
   }
-}
 
-function planClassifier(blocks: readonly Layer[], context: Omit<LayerContext, 'inspect' | 'sourcePool'>, source: ReadonlyMap<number, number>): void {
-  const { nz, planesPerChunk: P, steps } = context;
-  const layer = blocks.length - 1;
-  const raw = blocks[layer]!.norm !== null && !steps.some((step) => step.kind === 'normalize' && step.layer === layer);
-  for (const [chunk, slot] of source) {
-    const z = chunk * P;
-    const planes = Math.min(P, nz - z);
-    const out: PlaneRef = { pool: 'labels', slot: 0, plane: 0 };
-    steps.push({ kind: 'classify', layer, raw, z, planes, at: { pool: 'activation', slot, plane: 0 }, out });
-    steps.push({ kind: 'labels', z, planes, at: out });
+  private placeLabels(chunk: number): PlaneRef {
+    const at = { pool: 'labels', slot: 0, plane: this.labelsHeld() } as const;
+    this.labels.push(this.planesOf(chunk, at));
+    return at;
   }
-}
 
-/** Output planes [start, end) cut so that each of the windows at −d, 0, +d lies in one chunk or outside. */
-export function batches(start: number, end: number, dilation: number, nz: number, planesPerChunk: number): [number, number][] {
-  const P = planesPerChunk;
-  const cuts = [start];
-  for (let z = start + 1; z < end; z++) {
-    if ((z - dilation) % P === 0 || (z + dilation) % P === 0 || z + dilation === nz) cuts.push(z);
+  private readFullLabels(): void {
+    if (this.labelsHeld() + this.options.planesPerChunk > this.options.labelPlanes) this.readLabels();
   }
-  return cuts.map((cut, i) => [cut, cuts[i + 1] ?? end]);
-}
 
-/** One past the last output plane that reads input chunk `chunk`. */
-function lastUse(chunk: number, dilation: number, nz: number, P: number): number {
-  const first = chunk * P;
-  return Math.min(first + P + (first + dilation < nz ? dilation : 0), nz);
-}
-
-class SlotPool extends Slots {
-  constructor(readonly name: 'input' | 'activation') {
-    super();
+  private readLabels(): void {
+    if (this.labels.length > 0) this.steps.push({ kind: 'labels', parts: this.labels });
+    this.labels = [];
   }
-}
 
-function roundUp(value: number, multiple: number): number {
-  return Math.ceil(value / multiple) * multiple;
+  private labelsHeld(): number {
+    return this.labels.reduce((sum, { planes }) => sum + planes, 0);
+  }
+
+  private planesOf(chunk: number, at: PlaneRef): Planes {
+    const z = chunk * this.options.planesPerChunk;
+    return { z, planes: Math.min(this.options.planesPerChunk, this.nz - z), at };
+  }
+
+  private at(pool: PoolName, slot: number): PlaneRef {
+    return { pool, slot, plane: 0 };
+  }
+
+  private isLast(layer: number): boolean {
+    return layer === this.convolutions.length - 1;
+  }
 }

@@ -1,5 +1,4 @@
-// Naive reference of every engine: plain loops in float64, layer by layer, the whole volume at once.
-// For tests on small volumes only.
+// Naive reference for every engine: plain loops in float64, layer by layer on the whole volume. For tests on small volumes.
 import type { Activation, EngineInput, Graph, Layer } from './types';
 import type { Dims } from '../volume/volume';
 

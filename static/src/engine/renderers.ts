@@ -1,2 +1,2 @@
-/** WebGL renderers that are no graphics hardware, by their names. */
+/** Names of WebGL renderers that are software. */
 export const SOFTWARE_RENDERER = /swiftshader|llvmpipe|softpipe|software|basic render/i;

@@ -1,16 +1,18 @@
-// What an engine takes and gives. No DOM here: engines run in a worker, under Deno and in tests.
+// Input and output of an engine. No DOM here: engines run in a worker, under Deno and in tests.
 //
-// Memory order, said once: every volume is in NIfTI order, x (= i) fastest, then y (= j), then z (= k).
-// The network's axes D, H, W are i, j, k, so a kernel tap [d][h][w] reads voxel (x + d, y + h, z + w).
+// Axes and memory order, for all of engine/: x = i, y = j, z = k of the conformed volume; x runs fastest in memory (NIfTI
+// order), then y, then z. The network's axes D, H, W are i, j, k, that is x, y, z: a kernel tap [kx][ky][kz] with dilation d
+// reads the voxel (x + (kx − 1)·d, y + (ky − 1)·d, z + (kz − 1)·d). A plane is all voxels of one z.
 import type { Dims } from '../volume/volume';
 
 export type Activation = 'relu' | 'elu' | 'gelu' | 'gelu_tanh' | 'none';
 
-/** Per-channel norm over the whole volume: (x − mean) / √(var + eps) · weight + bias, biased variance. */
+/** Per-channel norm over the whole volume: (value − mean) / √(variance + eps) · weight + bias, biased variance. */
 export interface InstanceNorm {
   readonly eps: number;
   /** [outChannels], or null without affine. */
   readonly weight: Float32Array | null;
+  /** [outChannels], or null without affine. */
   readonly bias: Float32Array | null;
 }
 
@@ -21,7 +23,7 @@ export interface Layer {
   readonly outChannels: number;
   readonly kernelSize: 1 | 3;
   readonly dilation: number;
-  /** [outChannels][inChannels][kx][ky][kz], kz fastest: exactly the file's [O][I][D][H][W]. */
+  /** [outChannels][inChannels][kx][ky][kz], kz fastest: the file's [O][I][D][H][W]. */
   readonly weight: Float32Array;
   /** [outChannels]; zeros where the model has none. */
   readonly bias: Float32Array;
@@ -43,10 +45,11 @@ export interface EngineInput {
 }
 
 export interface Progress {
-  /** Layer being computed, 0-based, and how many there are. */
+  /** Index of the layer being computed, from 0. */
   readonly layer: number;
+  /** Number of layers, classifier included. */
   readonly layers: number;
-  /** Share of all multiply-adds done, 0…1. */
+  /** Share of the network's multiply-adds that are done, 0…1; norms count zero. The last report of a run says 1. */
   readonly fraction: number;
 }
 
@@ -56,9 +59,9 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
   /** Also write the 8-bit margin: round(255 · (p₁ − p₂)), the two largest softmax probabilities. */
   readonly margin?: boolean;
-  /** Store activations as a volume of this size would have them (float32 or float16), not as this one. */
+  /** Choose the storage format (float32 or float16) as for a volume of this size. */
   readonly storedAsFor?: Dims;
-  /** Upper bound for any single buffer or texture, in bytes; tests use it to force small chunks. */
+  /** Upper bound of any single buffer or texture, in bytes; tests set it to get small chunks. The CPU engine ignores it. */
   readonly maxBufferBytes?: number;
   /**
    * For tests: receives each layer's output [outChannels][z][y][x] as float32, the classifier's logits
@@ -67,8 +70,16 @@ export interface RunOptions {
   readonly inspect?: (layer: number, output: Float32Array) => void;
 }
 
+/**
+ * Time of one layer, the same meaning for every engine. The entries of a run are `prepare` (planning, compiling,
+ * allocating: everything before the first layer) and then every layer of the graph, in order. They add up to the run's time.
+ */
 export interface LayerTiming {
   readonly name: string;
+  /**
+   * By the wall clock, from the end of the layer before to the end of this one: kernels, uploads, reading back, waiting.
+   * A classifier that runs together with the last convolution counts to that layer and is itself 0.
+   */
   readonly milliseconds: number;
   /** Of these, time in the kernels by the device's own clock; absent where it has none. */
   readonly gpuMilliseconds?: number;
@@ -77,18 +88,19 @@ export interface LayerTiming {
 export interface RunResult {
   /** [z][y][x] class index per voxel; the lowest index wins a tie, as in torch.argmax. */
   readonly labels: Uint8Array;
+  /** [z][y][x] margin per voxel, 0…255; null unless asked for. */
   readonly margin: Uint8Array | null;
   readonly timings: readonly LayerTiming[];
-  /** Most bytes of activations, weights and staging allocated at once by the engine. */
+  /** The most bytes of activations, weights and staging that the engine had allocated at once. */
   readonly peakBytes: number;
   readonly largestBufferBytes: number;
-  /** What the engine decided for this run, for the diagnostics. */
+  /** The storage format and the engine's other decisions for this run, for the diagnostics. */
   readonly details?: Readonly<Record<string, string | number>>;
 }
 
 export type BackendId = 'webgpu' | 'webgl2' | 'cpu' | 'tfjs';
 
-/** Whether a backend can run here, and what on; `software` ranks it after the CPU. */
+/** Whether a backend can run here, and on which device; `software` ranks it after the CPU. */
 export type Probe =
   | { readonly available: true; readonly device: string; readonly software: boolean; readonly details: Readonly<Record<string, string | number>> }
   | { readonly available: false; readonly reason: string };
@@ -100,7 +112,7 @@ export interface Backend {
   dispose(): void;
 }
 
-/** What each backend module exports: `probe` is cheap, `open` throws an Error whose message says why not. */
+/** A backend before it is opened. `probe` is cheap; `open` rejects with an Error whose message says why the backend can't run. */
 export interface BackendModule {
   readonly id: BackendId;
   probe(): Promise<Probe>;

@@ -27,7 +27,7 @@ export interface ModelSpec {
   weights: WeightsFile;
 }
 /**
- * A chain of `len(dilations)` blocks [conv k^3 -> norm -> activation], then a 1x1x1 classifier.
+ * A chain of `len(dilations)` layers [conv k^3 -> norm -> activation], then a 1x1x1 classifier.
  *
  * Every convolution has stride 1 and zero padding `dilation * (kernel_size - 1) / 2`, so that the
  * output has the size of the input.
@@ -62,7 +62,7 @@ export interface GroupNorm {
   eps: number;
 }
 /**
- * What the network expects: the conformed grid, reordered to `orientation`, then normalised.
+ * The network's input: the conformed scan, reordered to `orientation`, then normalised.
  */
 export interface InputSpec {
   /**
@@ -108,7 +108,7 @@ export interface Label {
   freesurfer_id: number | null;
 }
 /**
- * Where the weights come from. Unknown is said as such, never left to be guessed.
+ * Origin of the weights; "unknown" where it is not known.
  */
 export interface Provenance {
   source: string;

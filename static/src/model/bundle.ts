@@ -17,7 +17,7 @@ export class BundleError extends Error {
 export interface LoadedModel {
   readonly spec: ModelSpec;
   readonly graph: Graph;
-  /** What the visitor should know about how the model was read. */
+  /** Sentences for the visitor about how the model was read. */
   readonly notes: readonly string[];
 }
 
@@ -77,7 +77,7 @@ export function parseSpec(text: string, where: string): ModelSpec {
   return spec;
 }
 
-/** What a JSON Schema cannot say. */
+/** The rules that a JSON Schema cannot express. */
 function checkMeaning(spec: ModelSpec, where: string): void {
   const indices = spec.labels.map((label) => label.index);
   if (indices.length !== spec.architecture.classes || indices.some((index, n) => index !== n)) {

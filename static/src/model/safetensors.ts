@@ -12,7 +12,7 @@ export interface RawTensor {
 const DTYPE_OF: Readonly<Record<string, RawTensor['dtype']>> = { F32: 'float32', F16: 'float16' };
 const MAX_HEADER_BYTES = 10_000_000;
 
-/** Tensors by name. Throws an Error that says what is malformed; every offset is checked before use. */
+/** Tensors by name. Throws an Error that names the malformed part; every offset is checked before use. */
 export function parseSafetensors(bytes: Uint8Array, where: string): Map<string, RawTensor> {
   const header = parseHeader(bytes, where);
   const data = bytes.subarray(header.dataStart);

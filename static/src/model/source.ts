@@ -1,10 +1,10 @@
-// A model from wherever the visitor has it: the server's catalogue, loose files, or a TF.js folder.
+// Loading a model from the server's catalogue, from dropped files, or from a TF.js folder.
 import { BundleError, loadBundle, parseSpec } from './bundle';
 import type { LoadedModel } from './bundle';
 import { embeddedSpec, importTfjs } from './tfjs-import/import';
 import type { TfjsAnswers, TfjsFiles } from './tfjs-import/import';
 
-/** Where a model comes from. Files stay with the page, so a new worker can read them again. */
+/** Origin of a model. The page keeps the files, so that a new worker can read them again. */
 export type ModelSource =
   | { readonly kind: 'url'; readonly name: string; readonly modelUrl: string; readonly weightsUrl: string }
   | { readonly kind: 'bundle'; readonly files: readonly File[] }
@@ -32,7 +32,7 @@ export async function loadModel(source: ModelSource, signal: AbortSignal): Promi
   }
 }
 
-/** Whether a TF.js folder says itself how its input is prepared; others need the visitor's answers. */
+/** Whether the visitor must state how the model's input is prepared: a TF.js folder without our own description. */
 export async function needsAnswers(source: ModelSource): Promise<boolean> {
   if (source.kind !== 'tfjs' || source.answers !== null) return false;
   return embeddedSpec((await tfjsFiles(source.files)).modelJson, 'model.json') === null;

@@ -1,49 +1,67 @@
-// Wiring only: connects index.html to the session.
-import { EngineClient } from '../worker/client';
+// Wiring only: connects the elements of index.html to the actions, and the session's state to `show`.
+import { EngineClient } from '../worker/engine-client';
+import { missCatalogue, pickModel, useCatalogue } from './actions/models';
+import { answerFrame, answerInput, answerSeries, open, openSample } from './actions/open';
+import { saveLabels, saveTable } from './actions/save';
+import { cancel, clean, findBackend, goTo, segment } from './actions/segment';
 import { startKiosk } from './kiosk/kiosk';
 import { keepOffline } from './offline/register';
 import { showOffline } from './offline/status';
 import { Session } from './session';
+import { show } from './show';
+import type { Actions } from './show';
+import { INITIAL_STATE, isBusy, isEmpty } from './state';
 import { fetchCatalogue } from './ui/catalogue';
+import { readCleaning } from './ui/cleaning';
 import { copyText } from './ui/copy';
 import { byId, byTestId } from './ui/dom';
 import { filesOf } from './ui/files';
-import { ModelPicker } from './ui/model-picker';
 import { readOptions } from './ui/options';
-import { saveInFolder } from './ui/saving';
 import { connectReadout, connectViews } from './ui/view-controls';
 
-const picker = new ModelPicker();
 const client = new EngineClient(() => new Worker(new URL('../worker/worker.ts', import.meta.url), { type: 'module' }));
 // NiiVue is most of the page's weight; the controls work before it is there.
 const viewer = import('./viewer').then(({ Viewer }) => Viewer.open(byId('canvas', HTMLCanvasElement))).catch((error: unknown) => {
-  sayNoViewer(`The viewer needs WebGL2, which is not available here (${String(error)}). Segmenting and saving still work.`);
+  session.say({ noViewer: `The viewer needs WebGL2, which is not available here (${String(error)}). Segmenting and saving still work.` });
   return null;
 });
-const session = new Session(client, optionsOrNone(), picker, viewer);
+const actions: Actions = {
+  answerFrame: (frame) => void answerFrame(session, frame),
+  answerSeries: (file) => void answerSeries(session, file),
+  answerInput: (answers) => void answerInput(session, answers),
+  goTo: (voxel) => { goTo(session, voxel); },
+};
+let shown = INITIAL_STATE; // index.html as it is
+const session = new Session({ client, options: optionsOrNone(), viewer, cleaning: readCleaning }, (state) => {
+  const before = shown;
+  shown = state;
+  show(state, before, actions);
+});
 
-byTestId('run', HTMLButtonElement).addEventListener('click', () => void session.segment());
-byTestId('cancel', HTMLButtonElement).addEventListener('click', () => { session.cancel(); });
-byTestId('sample', HTMLButtonElement).addEventListener('click', () => void session.openSample());
-byTestId('save-native', HTMLButtonElement).addEventListener('click', () => void session.save('native'));
-byTestId('save-conformed', HTMLButtonElement).addEventListener('click', () => void session.save('conformed'));
-byTestId('save-table', HTMLButtonElement).addEventListener('click', () => void session.saveTable());
-byId('clean', HTMLInputElement).addEventListener('change', () => void session.clean());
-byId('clean-ml', HTMLInputElement).addEventListener('change', () => void session.clean());
+onClick('run', () => void segment(session));
+onClick('cancel', () => { cancel(session); });
+onClick('sample', () => void openSample(session));
+onClick('save-native', () => void saveLabels(session, 'native'));
+onClick('save-conformed', () => void saveLabels(session, 'conformed'));
+onClick('save-table', () => void saveTable(session));
+for (const id of ['clean', 'clean-ml']) byId(id, HTMLInputElement).addEventListener('change', () => void clean(session));
+
+const list = byTestId('model', HTMLSelectElement);
+list.addEventListener('change', () => { pickModel(session, list.value); });
 
 const fileInput = byTestId('file', HTMLInputElement);
 fileInput.addEventListener('change', () => {
   const files = Array.from(fileInput.files ?? []);
   // Emptied, so that choosing the same file again counts as a change.
   fileInput.value = '';
-  if (files.length > 0) void session.open(files);
+  if (files.length > 0) void open(session, files);
 });
 
 connectDrop();
 void viewer.then((opened) => {
   if (opened === null) return;
   opened.onLost = (error) => {
-    sayNoViewer(`The graphics device was reset and the picture is lost (${String(error)}). Segmenting, measuring and saving still work.`);
+    session.say({ noViewer: `The graphics device was reset and the picture is lost (${String(error)}). Segmenting, measuring and saving still work.` });
   };
   connectViews(opened);
   connectReadout(opened);
@@ -52,33 +70,23 @@ byId('copy', HTMLButtonElement).addEventListener('click', () => {
   void copyText(byTestId('diagnostics', HTMLPreElement)).then((said) => { byId('copied', HTMLSpanElement).textContent = said; });
 });
 
-void session.showExpectedBackend();
+void findBackend(session);
 fetchCatalogue().then(
   (catalogue) => {
-    session.page.version = catalogue.version;
-    picker.showCatalogue(catalogue);
-    if (catalogue.kiosk === null) return;
-    session.takesModels = false;
-    session.saver = saveInFolder;
-    startKiosk(catalogue.kiosk, byId('kiosk-tools', HTMLDivElement), () => session.page.isBusy);
+    useCatalogue(session, catalogue);
+    if (catalogue.kiosk !== null) startKiosk(catalogue.kiosk, byId('kiosk-tools', HTMLDivElement), () => isBusy(session.state));
   },
-  (error: unknown) => {
-    picker.showEmpty('No list of models');
-    session.page.fail(error);
-  },
+  (error: unknown) => { missCatalogue(session, error); },
 );
 
-// The development server has no list of what makes up a version.
+// The development server writes no list of files for the service worker.
 if (import.meta.env.PROD) {
   const line = byTestId('offline', HTMLParagraphElement);
-  void keepOffline({ show: (state) => { showOffline(line, state); }, mayReload: () => session.isEmpty });
+  void keepOffline({ show: (state) => { showOffline(line, state); }, mayReload: () => isEmpty(session.state) });
 }
 
-/** In the place of the picture. */
-function sayNoViewer(text: string): void {
-  const box = byId('no-viewer', HTMLDivElement);
-  box.textContent = text;
-  box.hidden = false;
+function onClick(testId: string, action: () => void): void {
+  byTestId(testId, HTMLButtonElement).addEventListener('click', action);
 }
 
 /** A drop counts anywhere on the page. */
@@ -95,7 +103,7 @@ function connectDrop(): void {
     event.preventDefault();
     veil.hidden = true;
     const { dataTransfer } = event;
-    if (dataTransfer !== null) void filesOf(dataTransfer).then(({ files, folder }) => session.open(files, folder), (error: unknown) => { session.page.fail(error); });
+    if (dataTransfer !== null) void filesOf(dataTransfer).then(({ files, folder }) => open(session, files, folder), (error: unknown) => { session.fail(error); });
   });
 }
 
@@ -103,7 +111,7 @@ function optionsOrNone(): ReturnType<typeof readOptions> {
   try {
     return readOptions(location.search);
   } catch (error) {
-    queueMicrotask(() => { session.page.fail(error); });
+    queueMicrotask(() => { session.fail(error); });
     return { forced: null, maxBufferBytes: null };
   }
 }

@@ -1,27 +1,30 @@
 // /selftest: runs tiny networks with PyTorch's activations, and a timing, on every backend of this device and
 // writes a report to copy. For tests, `window.meshnetEngines` runs any model on any backend:
 //   list(): Promise<BackendId[]>          probe(id): Promise<Probe>
-//   run(id, trial): Promise<TrialReport>  with `trial` and the report as in engine/trial.ts; the input's buffer is
+//   run(id, trial): Promise<TrialReport>  with `trial` and the report as in worker/trial.ts; the input's buffer is
 //                                         handed over (copies of a whole head would count in the memory measured)
 import { messageOf } from '../engine/message';
-import type { TrialReport } from '../worker/trial';
+import { WorkerClient } from '../worker/client';
+import type { Trial, TrialReport } from '../worker/trial';
 import type { BackendId } from '../engine/types';
 import golden from '../worker/selftest-golden.json';
 import type { SelftestCalls } from '../worker/selftest-worker';
 import { copyText } from './ui/copy';
 
-type Call = <N extends keyof SelftestCalls>(name: N, request: SelftestCalls[N]['request'], transfer?: Transferable[]) => Promise<SelftestCalls[N]['reply']>;
 type Golden = (typeof golden)[number];
 
 /** Worst difference allowed, as a share of the layer's largest activation: f32 sums of 27 · C terms in any order. */
 const TOLERANCE = 1e-4;
 
-const call = startWorker();
+const client = new WorkerClient<SelftestCalls>(
+  () => new Worker(new URL('../worker/selftest-worker.ts', import.meta.url), { type: 'module' }),
+  ({ reason }) => (reason !== '' ? `the worker stopped: ${reason}` : 'its worker could not be loaded; check the connection and reload the page'),
+);
 
 const engines = {
-  list: () => call('list', null),
-  probe: (id: BackendId) => call('probe', id),
-  run: (id: BackendId, trial: SelftestCalls['run']['request']['trial']) => call('run', { backend: id, trial }, [trial.input.buffer]),
+  list: () => client.call('list', null),
+  probe: (id: BackendId) => client.call('probe', id),
+  run: (id: BackendId, trial: Trial) => client.call('run', { backend: id, trial }, { transfer: [trial.input.buffer] }),
 };
 Object.assign(window, { meshnetEngines: engines });
 
@@ -90,11 +93,11 @@ async function testBackend(id: BackendId, line: (text: string) => void): Promise
     line(`  ${item.name}: ${problem === null ? 'right' : `FAILED: ${problem}`}`);
   }
   if (id !== 'cpu') {
-    const problem = await call('compare', id);
+    const problem = await client.call('compare', id);
     if (problem !== null) failures++;
     line(`  MeshNet-5 on the middle of 256³: ${problem === null ? 'as on the CPU' : `FAILED: ${problem}`}`);
   }
-  for (const timing of await call('time', id)) {
+  for (const timing of await client.call('time', id)) {
     const { size, milliseconds, gigaflopsPerSecond } = timing;
     line(`  MeshNet-5 on ${size}³: ${milliseconds.toFixed(0)} ms, ${gigaflopsPerSecond.toPrecision(3)} GFLOP/s`);
   }
@@ -130,33 +133,4 @@ function floats(text: string): Float32Array {
 function setStatus(state: string, text: string): void {
   status.dataset.state = state;
   status.textContent = text;
-}
-
-function startWorker(): Call {
-  const worker = new Worker(new URL('../worker/selftest-worker.ts', import.meta.url), { type: 'module' });
-  const pending = new Map<number, { resolve: (reply: never) => void; reject: (error: Error) => void }>();
-  let next = 0;
-  let stopped: Error | null = null;
-  worker.onmessage = (event: MessageEvent<{ id: number; reply: never; error?: string }>) => {
-    const { id, reply, error } = event.data;
-    const waiting = pending.get(id);
-    pending.delete(id);
-    if (error === undefined) waiting?.resolve(reply);
-    else waiting?.reject(new Error(error));
-  };
-  worker.onerror = (event) => {
-    stopped = new Error(event.message ? `the worker stopped: ${event.message}` : 'its worker could not be loaded; check the connection and reload the page');
-    for (const { reject } of pending.values()) reject(stopped);
-    pending.clear();
-  };
-  return (name, request, transfer = []) =>
-    new Promise((resolve, reject) => {
-      if (stopped !== null) {
-        reject(stopped);
-        return;
-      }
-      const id = next++;
-      pending.set(id, { resolve, reject });
-      worker.postMessage({ id, name, request }, transfer);
-    });
 }

@@ -1,5 +1,5 @@
-// The viewer, the only module that knows NiiVue. It gets plain arrays on the scan's own grid; reading files is the
-// worker's business, so that what is shown is what is segmented.
+// The viewer, the only module that uses NiiVue. It gets plain arrays on the scan's own grid; the worker reads the files, so
+// that the scan shown is the scan that is segmented.
 import { DRAG_MODE, MULTIPLANAR_TYPE, Niivue, NVImage, SHOW_RENDER, SLICE_TYPE } from '@niivue/niivue';
 import type { DisplayVolume } from '../worker/protocol';
 import type { Label } from '../generated/model-spec';
@@ -7,7 +7,7 @@ import { apply, invert } from '../volume/affine';
 
 export type View = 'both' | 'slices' | 'axial' | 'coronal' | 'sagittal' | 'render';
 
-/** Where the crosshair is. */
+/** Position of the crosshair, with the scan's value and label there. */
 export interface Location {
   /** RAS+ millimetres. */
   readonly positionMm: Triple;
@@ -75,7 +75,7 @@ export class Viewer {
     });
   }
 
-  /** After the graphics device was lost, say with a driver's reset: the same picture on a canvas of its own. */
+  /** After the graphics device was lost, for example at a driver's reset: the same picture on a new canvas. */
   private async reopen(lost: HTMLCanvasElement): Promise<void> {
     const { volumes, scene, opts } = this.nv;
     const canvas = lost.cloneNode() as HTMLCanvasElement;
@@ -88,7 +88,7 @@ export class Viewer {
     this.redraw();
   }
 
-  /** Shows a scan, with contrast between its 2 % and 98 % quantiles; labels of the one before are gone. */
+  /** Shows a scan, with contrast between its 2 % and 98 % quantiles, and removes the labels of the scan before. */
   async showScan(scan: DisplayVolume): Promise<void> {
     this.labels = [];
     const image = await toImage(scan, 'scan', 'gray', 1);

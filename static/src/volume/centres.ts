@@ -1,4 +1,4 @@
-// Where to look for a label: its voxel nearest to the mean position of all its voxels (which may lie outside it).
+// Centre of a label: its voxel nearest to the mean position of its voxels (the mean itself may lie outside the label).
 import type { Dims } from './volume';
 
 type Index = [i: number, j: number, k: number];
@@ -22,7 +22,7 @@ export function labelCentres(labels: Uint8Array, dims: Dims, classes: number): (
   return nearest.map(({ at }) => at);
 }
 
-/** Background (0) is passed over: nobody looks for it, and it is nearly everything. */
+/** Skips the background (0), which is most of the volume and has no useful centre. */
 function forEachVoxel(labels: Uint8Array, [nx, ny, nz]: Dims, visit: (label: number, i: number, j: number, k: number) => void): void {
   let n = 0;
   for (let k = 0; k < nz; k++) {

@@ -1,4 +1,4 @@
-// Removal of small connected components from a label volume, only where the visitor asks for it.
+// Removal of small connected components from a label volume.
 import type { Dims } from './volume';
 import { componentsByLabel } from './label-components';
 

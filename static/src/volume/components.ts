@@ -1,4 +1,4 @@
-// Connected components of a mask, by runs along x and union-find. Used only where the visitor asks for it.
+// Connected components of a mask, by runs along x and union-find.
 import type { Dims } from './volume';
 
 /** Neighbours share a face (6), a face or an edge (18), or a face, an edge or a corner (26). */

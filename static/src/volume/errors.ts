@@ -1,11 +1,11 @@
-// Errors about a visitor's scan: the message says what, where, got, wanted and what to do next.
+// Errors about a visitor's scan. A message names the file, the fault, the expected value and the next step.
 
-/** A scan that cannot be used as it is; the message is a sentence for the visitor. */
+/** A scan that cannot be used; the message is a sentence for the visitor. */
 export class ScanError extends Error {
   override readonly name: string = 'ScanError';
 }
 
-/** A 4-D file: one of `frames` volumes has to be chosen, counted from 0. */
+/** A 4-D file of `frames` volumes, of which the visitor must choose one, counted from 0. */
 export class FramesError extends ScanError {
   override readonly name = 'FramesError';
 

@@ -1,5 +1,5 @@
 // Gzip both ways with fflate: the browsers' DecompressionStream refuses files of several members (bgzip),
-// is asynchronous, and is no faster here (both about 130 MB/s). fflate leaves out the checksum; it is checked below.
+// is asynchronous, and is no faster here (both about 130 MB/s). fflate does not check the checksum; `gunzip` does.
 import { Gunzip, gzipSync } from 'fflate';
 import { ScanError } from './errors';
 
@@ -24,7 +24,7 @@ export function gunzip(bytes: Uint8Array, name: string, maxBytes: number): Uint8
       try {
         return gunzipWhole(bytes.subarray(0, padded), name, maxBytes);
       } catch {
-        // The error of the whole file tells more.
+        // The error of the whole file is the more useful one.
       }
     }
     throw error;

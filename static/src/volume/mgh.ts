@@ -1,4 +1,4 @@
-// FreeSurfer's MGH header (.mgh, .mgz) as the NIfTI-1 header of the same grid, so that everything after it is shared.
+// FreeSurfer's MGH header (.mgh, .mgz), converted to the NIfTI-1 header of the same grid so that later steps are shared.
 // The layout is that of FreeSurfer's load_mgh.m: big-endian, voxels from byte 284, frames last. meshnet/scan/nifti.py reads
 // the same through nibabel.
 import { determinant } from './affine';

@@ -1,4 +1,4 @@
-// Makes NIfTI files for the tests, byte by byte from the standard's table, without the code under test.
+// NIfTI files for the tests, written byte by byte from the standard's table and without the code under test.
 import type { Dims } from './volume';
 
 export interface Example {

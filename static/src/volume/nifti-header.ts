@@ -1,7 +1,7 @@
 // NIfTI-1 and NIfTI-2 headers as numbers and text, read and written from one table of fields.
 //
-// Own code, because nifti-reader-js 0.8 prefers the qform where its code is the larger one (we need sform, else
-// qform), has another fallback affine than nibabel, checks nothing, and cannot write a header back.
+// Not nifti-reader-js 0.8: it prefers the qform where its code is the larger one (we need sform, else qform), has
+// another fallback affine than nibabel, checks nothing, and cannot write a header.
 import { ScanError } from './errors';
 import type { Affine } from './volume';
 
@@ -56,7 +56,7 @@ export interface NiftiHeader extends NiftiFields {
 
 export const HEADER_BYTES = { 1: 348, 2: 540 } as const;
 
-/** A single uint8 file, mm, without a place in space: what headers made here start from. */
+/** Template for new headers: a single uint8 file, mm, without an affine. */
 export const PLAIN_HEADER: NiftiHeader = {
   version: 1,
   littleEndian: true,
@@ -128,7 +128,7 @@ function describeStart(bytes: Uint8Array): string {
   return `it starts with ${JSON.stringify(text(bytes, 0, 8))}`;
 }
 
-/** What nibabel repairs without a word: voxel sizes of 0 or below, a sign of the third axis other than ±1, unknown codes. */
+/** The repairs that nibabel makes silently: voxel sizes of 0 or below, a sign of the third axis other than ±1, unknown codes. */
 function repaired(header: NiftiHeader): NiftiHeader {
   const knownCode = (code: number): number => (code >= 0 && code <= 5 ? code : 0);
   const pixdim = header.pixdim.map((value, n) => (n < 1 || n > 3 ? value : Math.abs(value) || 1));

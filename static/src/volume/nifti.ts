@@ -7,7 +7,7 @@ import { isMgh, MGH_VOXEL_OFFSET, parseMghHeader } from './mgh';
 import { bestAffine, HEADER_BYTES, parseHeader, type NiftiHeader } from './nifti-header';
 import type { Affine, Dims, Volume, VoxelArray } from './volume';
 
-/** A file as the visitor gave it: its name is for messages and for telling .hdr from .img. */
+/** A file that the visitor opened. Its name is used in messages and tells .hdr from .img. */
 export interface ScanFile {
   readonly name: string;
   readonly bytes: Uint8Array;
@@ -23,7 +23,7 @@ export interface Scan extends Volume {
 
 const [MIN_DIM, MAX_DIM, MAX_VOXELS] = [2, 2048, 2 ** 28];
 const SMALLEST_VOXEL_MM3 = 1e-9;
-/** Unpacked; the longest array browsers make. */
+/** Of the unpacked file: the longest array that browsers allocate. */
 const MAX_FILE_BYTES = 2 ** 32 - 1;
 
 type Reader = (buffer: ArrayBuffer) => VoxelArray;

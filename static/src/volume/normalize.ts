@@ -1,10 +1,10 @@
-// Intensity normalisation of the conformed volume. It is uint8, so 256 values are normalised, not 16.8 million voxels.
+// Intensity normalisation of the conformed volume. It is uint8, so a table of 256 values is enough.
 import type { ModelSpec } from '../generated/model-spec';
 import { ScanError } from './errors';
 
 export type Normalization = NonNullable<ModelSpec['input']['normalization']>;
 
-/** How often each of the 256 grey levels occurs. */
+/** Number of voxels of each of the 256 grey levels. */
 export function histogram256(data: Uint8Array): Float64Array {
   const counts = new Float64Array(256);
   for (let n = 0; n < data.length; n++) counts[data[n]!]!++;

@@ -1,4 +1,4 @@
-// The separate parts of a mask (several lesions, say): how many, how large, and where to look.
+// The separate parts of a mask, for example several lesions: their number, sizes and centres.
 import type { Dims } from './volume';
 import { labelCentres } from './centres';
 import { componentsByLabel } from './label-components';
@@ -9,7 +9,7 @@ export interface Parts {
   readonly largest: readonly { readonly voxels: number; readonly centre: readonly [i: number, j: number, k: number] }[];
 }
 
-/** Parts (voxels sharing a face) of label 1; at most `listed` (below 255) of them one by one. */
+/** Parts (voxels sharing a face) of label 1, of which at most `listed` (below 255) are returned with size and centre. */
 export function separateParts(mask: Uint8Array, dims: Dims, listed: number): Parts {
   for (const { label, component, sizes, at } of componentsByLabel(mask, dims)) {
     if (label !== 1) continue;

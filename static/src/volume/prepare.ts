@@ -1,5 +1,5 @@
-// From files to the network and back, for the worker: everything between a dropped file and a saved one,
-// except the network itself. Pure functions on arrays; no DOM.
+// The steps before and after the network: dropped files → network input, and network labels → saved file.
+// Pure functions on arrays; no DOM.
 import type { ModelSpec } from '../generated/model-spec';
 import { voxelSizeMm } from './affine';
 import { conform, CONFORMED_GRID, type ConformedGrid } from './conform';

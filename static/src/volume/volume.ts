@@ -1,4 +1,4 @@
-// A volume in memory, the common currency of src/volume. Order: x (= i) fastest, then y, then z.
+// A volume in memory. Memory order: x (= i) fastest, then y, then z.
 
 export type Dims = readonly [nx: number, ny: number, nz: number];
 

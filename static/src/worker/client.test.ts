@@ -1,219 +1,75 @@
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { CallError, EngineClient } from './client';
-import type { Request, ToWorker } from './protocol';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { answerCalls } from './calls';
+import type { FromWorker, Handlers, ToWorker } from './calls';
+import { WorkerClient } from './client';
 
-/** A worker that answers only when told to. */
-class StubWorker {
-  onmessage: ((event: { data: unknown }) => void) | null = null;
-  onerror: ((event: { message: string; preventDefault: () => void }) => void) | null = null;
-  terminated = false;
-  readonly received: ToWorker[] = [];
-
-  postMessage(message: ToWorker): void {
-    this.received.push(message);
-  }
-
-  terminate(): void {
-    this.terminated = true;
-  }
-
-  answer(call: Request['call'], message: object): void {
-    const { id } = this.received.findLast((request): request is Request => request.call === call)!;
-    this.onmessage?.({ data: { id, ...message } });
-  }
+interface Calls {
+  double: { request: number; reply: number };
+  fail: { request: string; reply: never };
+  wait: { request: null; reply: string };
 }
 
-let workers: StubWorker[];
-let client: EngineClient;
+const HANDLERS: Handlers<Calls, number> = {
+  double: (number, { tell }) => {
+    tell(0.5);
+    return Promise.resolve(2 * number);
+  },
+  fail: (message) => Promise.reject(new RangeError(message)),
+  wait: (_, { signal }) => new Promise((_resolve, reject) => {
+    signal.addEventListener('abort', () => { reject(signal.reason as Error); });
+  }),
+};
 
-beforeEach(() => {
-  vi.useFakeTimers();
-  workers = [];
-  client = new EngineClient(() => {
-    const worker = new StubWorker();
+afterEach(() => vi.unstubAllGlobals());
+
+/** A client whose worker runs `answerCalls` in this thread. */
+function connect(): { client: WorkerClient<Calls, number>; workers: Worker[] } {
+  const workers: Worker[] = [];
+  const spawn = (): Worker => {
+    const worker = { onmessage: null, onerror: null, terminate: vi.fn() } as unknown as Worker;
+    const scope = {
+      onmessage: null as ((event: { data: ToWorker<Calls> }) => void) | null,
+      postMessage: (message: FromWorker<Calls, number>) => { queueMicrotask(() => { worker.onmessage!({ data: message } as MessageEvent); }); },
+    };
+    vi.stubGlobal('self', scope);
+    answerCalls(HANDLERS, { transfer: () => [], describe: (error) => `said ${(error as Error).message}` });
+    worker.postMessage = (message: ToWorker<Calls>): void => {
+      vi.stubGlobal('self', scope);
+      scope.onmessage!({ data: message });
+    };
     workers.push(worker);
-    return worker as unknown as Worker;
+    return worker;
+  };
+  return { client: new WorkerClient<Calls, number>(spawn, ({ answered, reason }) => `stopped ${reason}, answered: ${answered}`), workers };
+}
+
+describe('a call', () => {
+  test('gets its reply, and its progress before', async () => {
+    const told: number[] = [];
+    expect(await connect().client.call('double', 21, { onProgress: (share) => told.push(share) })).toBe(42);
+    expect(told).toEqual([0.5]);
   });
-});
-afterEach(() => vi.useRealTimers());
 
-const RUN = { source: { kind: 'bundle' as const, files: [] }, options: { forced: null, maxBufferBytes: null } };
-const SCAN = { files: [new File(['x'], 'scan.nii')], frame: 0 };
+  test('that fails rejects with the sentence that the worker has for the error', async () => {
+    await expect(connect().client.call('fail', 'too long')).rejects.toMatchObject({ message: 'said too long', cancelled: false, frames: null });
+  });
 
-async function start(): Promise<{ error: unknown }> {
-  const outcome = { error: null as unknown };
-  client.call('run', RUN).catch((error: unknown) => { outcome.error = error; });
-  await vi.advanceTimersByTimeAsync(0);
-  return outcome;
-}
+  test('can be cancelled, and only that one', async () => {
+    const { client } = connect();
+    const controller = new AbortController();
+    const cancelled = client.call('wait', null, { signal: controller.signal });
+    const other = client.call('wait', null);
+    controller.abort();
+    await expect(cancelled).rejects.toMatchObject({ cancelled: true });
+    expect(await Promise.race([other, Promise.resolve('still waiting')])).toBe('still waiting');
+  });
 
-async function loadScan(): Promise<void> {
-  const loaded = client.call('load', SCAN);
-  await vi.advanceTimersByTimeAsync(0);
-  workers[0]!.answer('load', { kind: 'reply', value: {} });
-  await loaded;
-}
-
-test('a call resolves with the worker’s reply and passes its stages on', async () => {
-  const stages: unknown[] = [];
-  const reply = client.call('run', RUN, (stage) => stages.push(stage));
-  await vi.advanceTimersByTimeAsync(0);
-
-  workers[0]!.answer('run', { kind: 'stage', stage: { stage: 'preparing' } });
-  workers[0]!.answer('run', { kind: 'reply', value: 'done' });
-
-  expect(await reply).toBe('done');
-  expect(stages).toEqual([{ stage: 'preparing' }]);
-});
-
-test('a failure is a CallError with the worker’s sentence', async () => {
-  const loaded = client.call('load', SCAN);
-  await vi.advanceTimersByTimeAsync(0);
-  workers[0]!.answer('load', { kind: 'failure', failure: { name: 'FramesError', message: 'pick a frame', frames: 4 } });
-
-  await expect(loaded).rejects.toMatchObject({ message: 'pick a frame', frames: 4, cancelled: false });
-});
-
-test('a backend that stops by itself keeps its worker', async () => {
-  const outcome = await start();
-
-  client.cancel();
-  workers[0]!.answer('run', { kind: 'failure', failure: { name: 'AbortError', message: 'Cancelled.', frames: null } });
-  await vi.advanceTimersByTimeAsync(1000);
-
-  expect((outcome.error as CallError).cancelled).toBe(true);
-  expect(workers).toHaveLength(1);
-});
-
-test('a backend that does not stop is ended within a second, and a new worker gets the scan back', async () => {
-  await loadScan();
-  const outcome = await start();
-
-  client.cancel();
-  await vi.advanceTimersByTimeAsync(999);
-
-  expect((outcome.error as CallError).cancelled).toBe(true);
-  expect(workers.map(({ terminated }) => terminated)).toEqual([true, false]);
-  expect(workers[1]!.received).toMatchObject([{ call: 'load', files: SCAN.files, frame: 0 }]);
-});
-
-test('calls wait until the new worker holds the scan', async () => {
-  await loadScan();
-  await start();
-  client.cancel();
-  await vi.advanceTimersByTimeAsync(999);
-
-  const again = await start();
-  expect(workers[1]!.received.map(({ call }) => call)).toEqual(['load']);
-  workers[1]!.answer('load', { kind: 'reply', value: {} });
-  await vi.advanceTimersByTimeAsync(0);
-
-  expect(workers[1]!.received.map(({ call }) => call)).toEqual(['load', 'run']);
-  expect(again.error).toBeNull();
-});
-
-test('a run that still waits for the new worker can be cancelled at once', async () => {
-  await loadScan();
-  await start();
-  client.cancel();
-  await vi.advanceTimersByTimeAsync(999);
-  const waiting = await start();
-
-  client.cancel();
-  await vi.advanceTimersByTimeAsync(0);
-
-  expect((waiting.error as CallError).cancelled).toBe(true);
-  expect(workers[1]!.received.map(({ call }) => call)).toEqual(['load']);
-});
-
-test('a worker that dies fails its call with a sentence and is replaced', async () => {
-  await loadScan();
-  const outcome = await start();
-
-  workers[0]!.onerror!({ message: '', preventDefault: () => undefined });
-  await vi.advanceTimersByTimeAsync(0);
-
-  expect((outcome.error as CallError).message).toMatch(/stopped unexpectedly .*lack of memory.* The scan is still loaded/);
-  expect(workers).toHaveLength(2);
-});
-
-test('a worker that cannot even start is not started again and again, but once with the next call', async () => {
-  const outcome = await start();
-
-  workers[0]!.onerror!({ message: '', preventDefault: () => undefined });
-  await vi.advanceTimersByTimeAsync(5000);
-  expect((outcome.error as CallError).message).toMatch(/could not be loaded; check the connection and reload/);
-  expect(workers).toHaveLength(1);
-
-  await start();
-  expect(workers).toHaveLength(2);
-  expect(workers[1]!.received.map(({ call }) => call)).toEqual(['run']);
-});
-
-test('a scan whose reading kills the new worker too is read again with the next call only', async () => {
-  await loadScan();
-  await start();
-  workers[0]!.onerror!({ message: '', preventDefault: () => undefined });
-  workers[1]!.onerror!({ message: '', preventDefault: () => undefined });
-  await vi.advanceTimersByTimeAsync(5000);
-  expect(workers).toHaveLength(2);
-
-  await start();
-  expect(workers[2]!.received.map(({ call }) => call)).toEqual(['load']);
-});
-
-test('a run that waits for a scan whose reading ends the worker fails with the sentence, and leaves nothing behind', async () => {
-  await loadScan();
-  await start();
-  client.cancel();
-  await vi.advanceTimersByTimeAsync(999);
-  const waiting = await start();
-  workers[1]!.onerror!({ message: '', preventDefault: () => undefined });
-  await vi.advanceTimersByTimeAsync(0);
-  expect((waiting.error as CallError).message).toMatch(/stopped unexpectedly .*The scan is still loaded; try again/);
-
-  const again = await start();
-  workers[2]!.answer('load', { kind: 'reply', value: {} });
-  await vi.advanceTimersByTimeAsync(0);
-  client.cancel();
-  workers[2]!.answer('run', { kind: 'failure', failure: { name: 'AbortError', message: 'Cancelled.', frames: null } });
-  await vi.advanceTimersByTimeAsync(1000);
-  expect((again.error as CallError).cancelled).toBe(true);
-  expect(workers).toHaveLength(3);
-});
-
-test('a scan that can no longer be read is said at the next run', async () => {
-  await loadScan();
-  await start();
-  workers[0]!.onerror!({ message: '', preventDefault: () => undefined });
-  workers[1]!.answer('load', { kind: 'failure', failure: { name: 'NotReadableError', message: 'scan.nii has changed', frames: null } });
-  await vi.advanceTimersByTimeAsync(0);
-
-  const again = await start();
-  expect(workers[1]!.received.map(({ call }) => call)).toEqual(['load', 'load']);
-  workers[1]!.answer('load', { kind: 'failure', failure: { name: 'NotReadableError', message: 'scan.nii has changed', frames: null } });
-  await vi.advanceTimersByTimeAsync(0);
-  expect((again.error as CallError).message).toBe('scan.nii has changed');
-  expect(workers[1]!.received.map(({ call }) => call)).toEqual(['load', 'load']);
-});
-
-test('another scan is opened by a new worker without reading the one before again', async () => {
-  await loadScan();
-  await start();
-  workers[0]!.onerror!({ message: '', preventDefault: () => undefined });
-  workers[1]!.onerror!({ message: '', preventDefault: () => undefined });
-  await vi.advanceTimersByTimeAsync(0);
-
-  const loaded = client.call('load', SCAN);
-  await vi.advanceTimersByTimeAsync(0);
-  workers[2]!.answer('load', { kind: 'reply', value: 'read' });
-  expect(await loaded).toBe('read');
-  expect(workers[2]!.received.map(({ call }) => call)).toEqual(['load']);
-});
-
-test('cancel without a run does nothing', async () => {
-  client.cancel();
-  await vi.advanceTimersByTimeAsync(1000);
-
-  expect(workers[0]!.received).toEqual([]);
+  test('under way when its worker ends fails with the client’s sentence; the next one starts another worker', async () => {
+    const { client, workers } = connect();
+    const lost = client.call('wait', null);
+    workers[0]!.onerror!({ message: 'out of memory', preventDefault: () => undefined } as ErrorEvent);
+    await expect(lost).rejects.toThrow('stopped out of memory, answered: false');
+    expect(await client.call('double', 1)).toBe(2);
+    expect(workers).toHaveLength(2);
+  });
 });

@@ -1,6 +1,5 @@
-// The page's side of the worker: calls as promises, cancel within a second, and a new worker where the old one
-// cannot be stopped or died, with the scan read again from the visitor's own files.
-import type { Calls, CallName, Failure, FromWorker, Stage } from './protocol';
+// Calls to a worker as promises.
+import type { CallTable, Failure, FromWorker, ToWorker } from './calls';
 
 /** A failed call; `message` is a sentence for the visitor. */
 export class CallError extends Error {
@@ -15,102 +14,78 @@ export class CallError extends Error {
   }
 }
 
-interface Pending {
-  readonly call: CallName;
-  readonly resolve: (value: never) => void;
-  readonly reject: (error: Error) => void;
-  readonly onStage: ((stage: Stage) => void) | undefined;
+/** A worker that ended by itself. */
+export interface Stop {
+  /** Whether it had sent a message before. */
+  readonly answered: boolean;
+  /** The browser's words; may be empty. */
+  readonly reason: string;
 }
 
-/** How long a backend may take to stop by itself before its worker is ended. */
-const CANCEL_GRACE_MS = 500;
+export interface CallOptions<Progress> {
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+  /** Aborting asks the worker to stop; the call ends when the worker has stopped. */
+  readonly signal?: AbortSignal | undefined;
+  /** Buffers handed over instead of copied. */
+  readonly transfer?: Transferable[];
+}
 
-/** What is about the scan that the worker holds. */
-const NEEDS_SCAN: ReadonlySet<CallName> = new Set(['run', 'outcome', 'save']);
+interface Pending<Progress> {
+  readonly resolve: (value: never) => void;
+  readonly reject: (error: Error) => void;
+  readonly onProgress: ((progress: Progress) => void) | undefined;
+}
 
-const CANCELLED: Failure = { name: 'AbortError', message: 'Cancelled.', frames: null };
-
-export class EngineClient {
-  /** Null after one that could not even start, until the next call. */
+/** The page's side of one worker; a worker that has ended is replaced at the next call. */
+export class WorkerClient<T extends CallTable<T>, Progress = never> {
   private worker: Worker | null = null;
-  private readonly pending = new Map<number, Pending>();
+  private readonly pending = new Map<number, Pending<Progress>>();
   private nextId = 1;
-  private scan: Calls['load']['request'] | null = null;
-  /** Whether the worker has read that, or is reading it. */
-  private holdsScan = true;
-  /** Settled once it has; rejects where it can't (the file is gone, the worker ended over it). */
-  private restored: Promise<unknown> = Promise.resolve();
-  /** Rejects a run that still waits for that. */
-  private cancelQueued: () => void = () => undefined;
 
-  constructor(private readonly spawn: () => Worker) {
-    this.revive();
+  /** `onStop` returns the sentence that calls under way fail with; `afterStop` runs once they have failed. */
+  constructor(
+    private readonly spawn: () => Worker,
+    private readonly onStop: (stop: Stop) => string,
+    private readonly afterStop: (stop: Stop) => void = () => undefined,
+  ) {}
+
+  /** Starts the worker where none runs. */
+  start(): void {
+    this.worker ??= this.started();
   }
 
   /** Rejects with CallError. */
-  async call<N extends CallName>(name: N, request: Calls[N]['request'], onStage?: (stage: Stage) => void): Promise<Calls[N]['reply']> {
-    this.revive();
-    if (name !== 'load') this.restore();
-    const cancelled = new Promise<never>((_, reject) => {
-      if (name === 'run') this.cancelQueued = (): void => { reject(new CallError(CANCELLED)); };
-    });
-    await Promise.race([NEEDS_SCAN.has(name) ? this.restored : this.restored.catch(() => undefined), cancelled]);
-    this.revive(); // it may have ended over the scan
-    const reply = await this.post(name, request, onStage);
-    if (name === 'load') {
-      this.scan = request as Calls['load']['request'];
-      this.holdsScan = true;
-    }
-    return reply;
-  }
-
-  /** Stops the run under way, if any; its call rejects with `cancelled` set, within a second. */
-  cancel(): void {
-    this.cancelQueued();
-    const running = [...this.pending].find(([, { call }]) => call === 'run');
-    if (running === undefined) return;
-    this.worker?.postMessage({ call: 'cancel' });
-    setTimeout(() => {
-      if (!this.pending.has(running[0])) return;
-      this.end(CANCELLED);
-      this.revive();
-      this.restore();
-    }, CANCEL_GRACE_MS);
-  }
-
-  private post<N extends CallName>(call: N, request: Calls[N]['request'], onStage?: (stage: Stage) => void): Promise<Calls[N]['reply']> {
+  call<N extends keyof T>(call: N, request: T[N]['request'], { onProgress, signal, transfer = [] }: CallOptions<Progress> = {}): Promise<T[N]['reply']> {
+    this.start();
     const id = this.nextId++;
+    signal?.addEventListener('abort', () => { if (this.pending.has(id)) this.post({ kind: 'cancel', id }); });
     return new Promise((resolve, reject) => {
-      this.worker!.postMessage({ id, call, ...request });
-      this.pending.set(id, { call, resolve, reject, onStage });
+      this.post({ kind: 'call', id, call, request } as ToWorker<T>, transfer);
+      this.pending.set(id, { resolve, reject, onProgress });
     });
   }
 
-  /** A worker where there is none. */
-  private revive(): void {
-    this.worker ??= this.start();
+  /** Ends the worker and fails its calls. */
+  end(failure: Failure): void {
+    this.worker?.terminate();
+    this.worker = null;
+    const lost = [...this.pending.values()];
+    this.pending.clear();
+    for (const { reject } of lost) reject(new CallError(failure));
   }
 
-  /** Has a new worker read the scan that the viewer still shows. */
-  private restore(): void {
-    if (this.scan === null || this.holdsScan) return;
-    this.holdsScan = true;
-    const reading: Promise<unknown> = this.post('load', this.scan).catch((error: unknown) => {
-      if (this.restored === reading) this.holdsScan = false;
-      throw error;
-    });
-    reading.catch(() => undefined); // who needs it is told
-    this.restored = reading;
+  private post(message: ToWorker<T>, transfer: Transferable[] = []): void {
+    this.worker!.postMessage(message, transfer);
   }
 
-  private start(): Worker {
+  private started(): Worker {
     const worker = this.spawn();
-    let heard = false;
-    worker.onmessage = ({ data }: MessageEvent<FromWorker>): void => {
-      heard = true;
+    let answered = false;
+    worker.onmessage = ({ data }: MessageEvent<FromWorker<T, Progress>>): void => {
+      answered = true;
       const pending = this.pending.get(data.id);
-      if (data.kind === 'stage') {
-        pending?.onStage?.(data.stage);
+      if (data.kind === 'progress') {
+        pending?.onProgress?.(data.progress);
         return;
       }
       this.pending.delete(data.id);
@@ -120,27 +95,10 @@ export class EngineClient {
     worker.onerror = (event): void => {
       event.preventDefault();
       if (worker !== this.worker) return;
-      const stopped = `The computation stopped unexpectedly (${event.message || 'the browser ended it, probably for lack of memory'}).`;
-      const message =
-        this.scan !== null ? `${stopped} The scan is still loaded; try again.`
-        : heard ? `${stopped} Try again.`
-        : 'The part of the page that computes could not be loaded; check the connection and reload the page.';
-      this.end({ name: 'Error', message, frames: null });
-      // One that ended before its first word would do so again at once, for ever.
-      if (!heard) return;
-      this.revive();
-      this.restore();
+      const stop: Stop = { answered, reason: event.message };
+      this.end({ name: 'Error', message: this.onStop(stop), frames: null });
+      this.afterStop(stop);
     };
     return worker;
-  }
-
-  /** Ends the worker and fails its calls. */
-  private end(failure: Failure): void {
-    this.worker?.terminate();
-    this.worker = null;
-    this.holdsScan = false;
-    const lost = [...this.pending.values()];
-    this.pending.clear();
-    for (const { reject } of lost) reject(new CallError(failure));
   }
 }

@@ -1,11 +1,11 @@
-// What the page and its worker say to each other. Every request has an id and gets exactly one reply.
+// The calls of the page to its worker, with the data that they exchange.
 import type { Dims, Affine } from '../volume/volume';
 import type { LabelVolume } from '../volume/prepare';
 import type { ModelSpec } from '../generated/model-spec';
 import type { BackendId, LayerTiming, Progress } from '../engine/types';
 import type { ModelSource } from '../model/source';
 
-/** Voxels the viewer can show as they are. */
+/** Voxel types that the viewer shows without conversion. */
 export type DisplayArray = Uint8Array | Int16Array | Uint16Array | Float32Array;
 
 /** A volume on the scan's own grid, for the viewer. */
@@ -17,7 +17,7 @@ export interface DisplayVolume<T extends DisplayArray = DisplayArray> {
 
 export interface ScanSummary {
   readonly name: string;
-  /** Which one was chosen of a 4-D file, from 0; null of a 3-D one. */
+  /** Chosen frame of a 4-D file, from 0; null for a 3-D file. */
   readonly frame: number | null;
   readonly dims: Dims;
   readonly voxelSizeMm: readonly [number, number, number];
@@ -44,7 +44,7 @@ export interface RunReport extends BackendChoice {
 /** One separate part of a mask. */
 export interface Part {
   readonly volumeMl: number;
-  /** Its voxel nearest to its middle. */
+  /** Its voxel nearest to the mean position of its voxels. */
   readonly centre: readonly [number, number, number];
   /** The same place in RAS+ millimetres. */
   readonly positionMm: readonly [number, number, number];
@@ -54,11 +54,11 @@ export interface Outcome {
   /** Of every class, on the scan's own grid. */
   readonly volumes: readonly LabelVolume[];
   readonly overlay: DisplayVolume<Uint8Array>;
-  /** Of every class: its voxel nearest to the middle of all its voxels; null where it has none. */
+  /** Of every class: its voxel nearest to the mean position of its voxels; null where it has none. */
   readonly centres: readonly ((readonly [number, number, number]) | null)[];
   /** Of a model with one label besides background: its separate parts on the scan's own grid; null otherwise. */
   readonly parts: { readonly count: number; readonly largest: readonly Part[] } | null;
-  /** Volume taken away as small components, on the conformed grid. */
+  /** Volume of the removed small components, on the conformed grid. */
   readonly removedMl: number;
 }
 
@@ -69,7 +69,7 @@ export interface BackendOptions {
   readonly maxBufferBytes: number | null;
 }
 
-/** Request by name: what is sent, and what comes back. */
+/** Request and reply of each call. */
 export interface Calls {
   probe: { request: BackendOptions; reply: BackendChoice };
   load: { request: { files: readonly File[]; frame: number | null }; reply: { summary: ScanSummary; display: DisplayVolume } };
@@ -81,23 +81,7 @@ export interface Calls {
 
 export type CallName = keyof Calls;
 
-export type Request = { [N in CallName]: { readonly id: number; readonly call: N } & Calls[N]['request'] }[CallName];
-
-/** What went wrong, as a sentence. `frames` is set where a 4-D file needs one frame chosen. */
-export interface Failure {
-  readonly name: string;
-  readonly message: string;
-  readonly frames: number | null;
-}
-
 export type Stage =
   | { readonly stage: 'preparing' }
   | ({ readonly stage: 'backend' } & BackendChoice)
   | ({ readonly stage: 'layers' } & Progress);
-
-export type FromWorker =
-  | { readonly id: number; readonly kind: 'reply'; readonly value: Calls[CallName]['reply'] }
-  | { readonly id: number; readonly kind: 'failure'; readonly failure: Failure }
-  | { readonly id: number; readonly kind: 'stage'; readonly stage: Stage };
-
-export type ToWorker = Request | { readonly call: 'cancel' };

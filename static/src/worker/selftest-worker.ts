@@ -1,9 +1,11 @@
-// The worker behind /selftest: probes, trials and timings, on the engines as the site runs them.
+// The worker of /selftest: probes, trials and timings on the engines of the site.
 import { cpu } from '../engine/cpu/index';
 import { crossCheck } from '../engine/cross-check';
 import { macsPerVoxel } from '../engine/graph';
 import { messageOf } from '../engine/message';
 import { tfjs } from '../engine/tfjs/index';
+import { answerCalls } from './calls';
+import type { Handlers } from './calls';
 import { runTrial, type Trial, type TrialReport } from './trial';
 import type { Backend, BackendId, BackendModule, EngineInput, Graph, Layer, Probe } from '../engine/types';
 import type { Dims } from '../volume/volume';
@@ -14,9 +16,9 @@ const BACKENDS: readonly BackendModule[] = [webgpu, webgl2, cpu, tfjs];
 
 /** Edges of the timed cubes; 256 is a whole brain. */
 const SIZES = [32, 64, 128, 256];
-/** As much of a whole brain as the page compares with the CPU (cross-check.ts), and so the same kernels. */
+/** The part of a whole brain that the page compares with the CPU (cross-check.ts), so that the same kernels run. */
 const MIDDLE: Dims = [18, 256, 34];
-/** Beyond this its textures grow past what most devices allow. */
+/** Largest cube for TF.js: larger ones need textures that most devices do not allow. */
 const TFJS_LARGEST = 128;
 /** No larger size is tried after one that took longer. */
 const PATIENCE_MS = 1500;
@@ -28,17 +30,17 @@ export interface Timing {
   readonly gigaflopsPerSecond: number;
 }
 
-/** What the page may ask for, and what it gets. */
+/** The calls that this worker answers. */
 export interface SelftestCalls {
   readonly list: { readonly request: null; readonly reply: readonly BackendId[] };
   readonly probe: { readonly request: BackendId; readonly reply: Probe };
   readonly run: { readonly request: { readonly backend: BackendId; readonly trial: Trial }; readonly reply: TrialReport };
-  /** What is wrong with MeshNet-5's answers on the middle of a 256³ volume, beside the CPU's; null where nothing is. */
+  /** How MeshNet-5's labels on the middle of a 256³ volume differ from the CPU's, as a sentence; null where they agree. */
   readonly compare: { readonly request: BackendId; readonly reply: string | null };
   readonly time: { readonly request: BackendId; readonly reply: readonly Timing[] };
 }
 
-const handlers: { readonly [N in keyof SelftestCalls]: (request: SelftestCalls[N]['request']) => Promise<SelftestCalls[N]['reply']> } = {
+const handlers: Handlers<SelftestCalls, never> = {
   list: () => Promise.resolve(BACKENDS.map(({ id }) => id)),
   probe: (id) => moduleOf(id).probe(),
   run: ({ backend, trial }) => runTrial(() => moduleOf(backend).open(), trial),
@@ -88,7 +90,7 @@ async function time(backend: Backend, size: number): Promise<Timing> {
   return { size, milliseconds, gigaflopsPerSecond: flops / milliseconds / 1e6 };
 }
 
-/** MeshNet-X of the stroke lesion paper with weights that mean nothing, scaled so that activations neither grow nor vanish. */
+/** MeshNet-X of the stroke lesion paper with pseudo-random weights, scaled so that activations neither grow nor vanish. */
 function paperGraph(channels: number): Graph {
   const layers = [1, 2, 4, 8, 16, 16, 8, 4, 2].map((dilation, i): Layer => {
     const inChannels = i === 0 ? 1 : channels;
@@ -108,16 +110,10 @@ function noise(length: number): Float32Array {
   return Float32Array.from({ length }, () => (state = (state * 16807) % 2147483647) / 2147483647);
 }
 
-/** What a report can hand over instead of copying. */
+/** The arrays of a report, handed over instead of copied. */
 function buffersOf(reply: SelftestCalls[keyof SelftestCalls]['reply']): ArrayBuffer[] {
   if (reply === null || typeof reply === 'string' || !('labels' in reply)) return [];
   return [reply.labels, reply.margin, ...reply.outputs].filter((array) => array !== null).map((array) => array.buffer as ArrayBuffer);
 }
 
-self.onmessage = (event: MessageEvent<{ id: number; name: keyof SelftestCalls; request: never }>) => {
-  const { id, name, request } = event.data;
-  void handlers[name](request).then(
-    (reply) => { self.postMessage({ id, reply }, { transfer: buffersOf(reply) }); },
-    (error: unknown) => { self.postMessage({ id, error: messageOf(error) }); },
-  );
-};
+answerCalls(handlers, { transfer: buffersOf });

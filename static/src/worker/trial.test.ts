@@ -13,7 +13,7 @@ const trial: Trial = {
 };
 const result: RunResult = { labels: new Uint8Array(1), margin: null, timings: [], peakBytes: 3, largestBufferBytes: 2 };
 
-/** Counts its runs; reports two layers of progress, and never ends where told to hang. */
+/** Counts its runs and reports progress in two layers; with `hangs`, a run ends only when aborted. */
 function fakeBackend(hangs: boolean): Backend & { runs: number } {
   return {
     id: 'cpu',

@@ -15,13 +15,13 @@ export interface Trial {
   /** Keep every layer's output. */
   readonly inspect?: boolean;
   readonly maxBufferBytes?: number;
-  /** Abort the first run after so many milliseconds. */
+  /** Abort the first run after this time. */
   readonly cancelAfterMs?: number;
-  /** Run again on the same backend, up to so many runs in all, while the next one should end within so long. */
+  /** Run again on the same backend: at most `atMost` runs in all, while the next is expected to end within `withinMs` of the first one's start. */
   readonly repeat?: { readonly atMost: number; readonly withinMs: number };
 }
 
-/** How far a run has come. */
+/** Progress of a run. */
 export interface Reached {
   /** Layers finished; 0 while in the first one. */
   readonly layers: number;
@@ -32,7 +32,7 @@ export interface Reached {
 }
 
 export interface TrialReport {
-  /** Null where the run was refused or cancelled; `error` then says why. */
+  /** Null where the run was refused or cancelled; `error` holds the reason. */
   readonly labels: Uint8Array | null;
   readonly margin: Uint8Array | null;
   /** Per layer [outChannels][z][y][x], the logits last; empty without `inspect`. */
@@ -42,7 +42,7 @@ export interface TrialReport {
   readonly milliseconds: number;
   /** Every run; the later ones find everything compiled. */
   readonly runsMs: readonly number[];
-  /** How far the first run came; tells a cancelled run's pace. */
+  /** Progress of the first run; gives the pace of a cancelled run. */
   readonly reached: Reached | null;
   readonly peakBytes: number;
   readonly largestBufferBytes: number;
@@ -52,7 +52,7 @@ export interface TrialReport {
   readonly cancelledWithinMs: number | null;
 }
 
-/** Never rejects: what went wrong is in the report. */
+/** Never rejects: failures are in the report. */
 export async function runTrial(open: () => Promise<Backend>, trial: Trial): Promise<TrialReport> {
   const outputs: Float32Array[] = [];
   const progress: number[] = [];
@@ -109,7 +109,7 @@ export async function runTrial(open: () => Promise<Backend>, trial: Trial): Prom
   }
 }
 
-/** Lets go of a buffer now rather than when the collector comes, so that repeated runs measure the memory of one. */
+/** Frees a buffer at once instead of at the next garbage collection, so that repeated runs measure the memory of one. */
 function free(buffer: ArrayBufferLike & { transfer?: (bytes: number) => unknown }): void {
   buffer.transfer?.(0);
 }

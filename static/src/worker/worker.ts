@@ -1,7 +1,6 @@
 // The worker behind the page: decode, conform, normalise, run, clean, back to native, encode. See protocol.ts.
 import { apply, voxelSizeMm } from '../volume/affine';
 import { conform } from '../volume/conform';
-import { FramesError } from '../volume/errors';
 import { encodeConformed, encodeNative, fromNetworkLabels, labelVolumes, prepare, toNative, toNetworkInput } from '../volume/prepare';
 import type { Prepared } from '../volume/prepare';
 import { voxelVolumeMl } from '../volume/native';
@@ -12,35 +11,35 @@ import type { LoadedModel } from '../model/bundle';
 import { labelCentres } from '../volume/centres';
 import { removeSmallComponents } from '../volume/clean';
 import { cpu } from '../engine/cpu/index';
+import { messageOf } from '../engine/message';
 import { loadModel, needsAnswers } from '../model/source';
 import { separateParts } from '../volume/parts';
-import type { BackendChoice, BackendOptions, CallName, Calls, DisplayArray, Failure, FromWorker, Outcome, Request, Stage, ToWorker } from './protocol';
+import { answerCalls } from './calls';
+import type { CallContext, Handlers } from './calls';
+import type { BackendChoice, BackendOptions, CallName, Calls, DisplayArray, Outcome, Stage } from './protocol';
 import { noExperience, probeAll, rankBackends, segment, type Experience } from '../engine/choose';
 import { tfjs } from '../engine/tfjs/index';
 import type { RunOptions } from '../engine/types';
 import { webgl2 } from '../engine/webgl2/index';
 import { webgpu } from '../engine/webgpu/index';
 
-/** So many separate parts are listed one by one. */
+/** How many separate parts are listed one by one, the largest first. */
 const LISTED_PARTS = 8;
 
 const BACKENDS = [webgpu, webgl2, cpu, tfjs];
 
-/** What the worker remembers between calls. */
+/** State between calls. */
 interface Memory {
   prepared: Prepared | null;
   /** The network's labels on the conformed grid, before any cleaning, and the number of classes. */
   labels: { readonly conformed: Volume<Uint8Array>; readonly classes: number } | null;
-  /** What is shown and saved. */
+  /** The labels that are shown and saved. */
   outcome: { readonly conformed: Volume<Uint8Array>; readonly native: Volume<Uint8Array> } | null;
-  running: AbortController | null;
 }
 
-const memory: Memory = { prepared: null, labels: null, outcome: null, running: null };
+const memory: Memory = { prepared: null, labels: null, outcome: null };
 
-type Handler<N extends CallName> = (request: Calls[N]['request'], tell: (stage: Stage) => void) => Promise<Calls[N]['reply']>;
-
-const handlers: { readonly [N in CallName]: Handler<N> } = {
+const handlers: Handlers<Calls, Stage> = {
   probe: async (options) => {
     const { ranked, passedOver } = rankBackends(await probeAll(BACKENDS), options.forced);
     const { module, probe } = ranked[0]!;
@@ -69,23 +68,17 @@ const handlers: { readonly [N in CallName]: Handler<N> } = {
     };
   },
 
-  model: async ({ source }) => {
+  model: async ({ source }, { signal }) => {
     if (await needsAnswers(source)) return { spec: null, notes: [] };
-    const { spec, notes } = await loadModel(source, new AbortController().signal);
+    const { spec, notes } = await loadModel(source, signal);
     return { spec, notes };
   },
 
-  run: async ({ source, options }, tell) => {
-    const controller = new AbortController();
-    memory.running = controller;
+  run: async ({ source, options }, context) => {
     memory.labels = null;
     memory.outcome = null;
-    try {
-      tell({ stage: 'preparing' });
-      return await runModel(await loadModel(source, controller.signal), options, controller.signal, tell);
-    } finally {
-      memory.running = null;
-    }
+    context.tell({ stage: 'preparing' });
+    return runModel(await loadModel(source, context.signal), options, context);
   },
 
   outcome: ({ smallestMl }) => {
@@ -119,7 +112,7 @@ function partsOf({ data, dims, affineVox2ras }: Volume<Uint8Array>): Outcome['pa
   return { count, largest: largest.map(({ voxels, centre }) => ({ volumeMl: voxels * voxelMl, centre, positionMm: apply(affineVox2ras, centre) })) };
 }
 
-async function runModel({ spec, graph }: LoadedModel, options: BackendOptions, signal: AbortSignal, tell: (stage: Stage) => void): Promise<Calls['run']['reply']> {
+async function runModel({ spec, graph }: LoadedModel, options: BackendOptions, { signal, tell }: CallContext<Stage>): Promise<Calls['run']['reply']> {
   const { prepared } = memory;
   if (prepared === null) throw new Error('There is no scan yet; open one or try the sample.');
   const conformed = conformedFor(prepared, spec);
@@ -142,7 +135,7 @@ async function runModel({ spec, graph }: LoadedModel, options: BackendOptions, s
   return { spec, report: { backend, device, details, whyNot, milliseconds, timings, peakBytes, largestBufferBytes } };
 }
 
-/** By the weights' SHA-256, because a model that did not fit says nothing about a smaller one (ids may repeat). */
+/** Per model, by the weights' SHA-256: a backend without memory for one model may run a smaller one, and ids may repeat. */
 const experience = new Map<string, Experience>();
 
 function experienceOf(sha256: string): Experience {
@@ -168,36 +161,17 @@ function headerText(scan: Scan): string {
   return new TextDecoder('latin1').decode(scan.header.descrip).replace(/\0.*$/s, '').trim();
 }
 
-function failureOf(error: unknown): Failure {
-  if (!(error instanceof Error)) return { name: 'Error', message: String(error), frames: null };
+function describe(error: unknown): string {
   // Errors of the language itself are our mistakes (or memory running out), not the visitor's: say so.
   const unexpected = error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError;
-  const message = unexpected ? `Unexpected error (${error.message}). If the scan is very large, memory may have run out; please report it with the diagnostics.` : error.message;
-  return { name: error.name, message, frames: error instanceof FramesError ? error.frames : null };
-}
-
-async function answer(request: Request): Promise<void> {
-  const send = (message: FromWorker, transfer: Transferable[] = []): void => {
-    self.postMessage(message, { transfer });
-  };
-  try {
-    const handler = handlers[request.call] as Handler<CallName>;
-    const value = await handler(request, (stage) => {
-      send({ id: request.id, kind: 'stage', stage });
-    });
-    send({ id: request.id, kind: 'reply', value }, transferables(value));
-  } catch (error) {
-    send({ id: request.id, kind: 'failure', failure: failureOf(error) });
-  }
+  if (!unexpected) return messageOf(error);
+  return `Unexpected error (${error.message}). If the scan is very large, memory may have run out; please report it with the diagnostics.`;
 }
 
 /** Big arrays are handed over, not copied. */
-function transferables(value: Calls[CallName]['reply']): Transferable[] {
-  const arrays = 'display' in value ? [value.display.data] : 'overlay' in value ? [value.overlay.data] : 'bytes' in value ? [value.bytes] : [];
+function transfer(reply: Calls[CallName]['reply']): Transferable[] {
+  const arrays = 'display' in reply ? [reply.display.data] : 'overlay' in reply ? [reply.overlay.data] : 'bytes' in reply ? [reply.bytes] : [];
   return arrays.flatMap((array) => (array.buffer instanceof ArrayBuffer ? [array.buffer] : []));
 }
 
-self.onmessage = ({ data }: MessageEvent<ToWorker>): void => {
-  if (data.call === 'cancel') memory.running?.abort();
-  else void answer(data);
-};
+answerCalls(handlers, { transfer, describe });

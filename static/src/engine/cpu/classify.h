@@ -21,34 +21,35 @@ static inline int margin_of(const float *logits, int classes, size_t stride, flo
 }
 
 /** Classifier, argmax (the lowest index wins a tie) and margin of one row; lines: [outChannels][lineLength]. */
-static void classify_row(const Job *j, const float *lines, float *logits, int z, int y) {
-  const int n = ceil_div(j->nx, UNIT) * UNIT, classes = j->classes;
+static void classify_row(const Job *j, const float *lines, float *logits, int plane, int row) {
+  const int voxels = j->dims.fast, n = round_up(voxels, UNIT), classes = j->classes;
   const Terms terms = {.input = {lines}, .weights = {0}, .count = 1, .skip = {0}, .taps = {1}, .rows = 1};
-  for (int x = 0; x < n; x += UNIT) {
-    multiply(classes, j->maxBlock, &terms, j->outChannels, j->outChannels, 1, 0, x, j->lineLength, j->classWeights, logits + x, n, 0);
+  for (int i = 0; i < n; i += UNIT) {
+    multiply(classes, &terms, j->outChannels, j->outChannels, 1, 0, i, j->lineLength, j->classWeights, logits + i, n, 0);
   }
   for (int c = 0; c < classes; c++) {
     const f4 bias = splat(j->classBias[c]);
-    for (int x = 0; x < n; x += 4) store(logits + c * n + x, load(logits + c * n + x) + bias);
+    for (int i = 0; i < n; i += 4) store(logits + c * n + i, load(logits + c * n + i) + bias);
   }
-  const size_t at = ((size_t)z * j->ny + y) * j->nx;
-  for (int x = 0; x < j->nx; x += 4) {
-    f4 best = load(logits + x), second = splat(-3.0e38f);
+  const size_t at = ((size_t)plane * j->dims.middle + row) * voxels;
+  for (int i = 0; i < voxels; i += 4) {
+    f4 best = load(logits + i), second = splat(-3.0e38f);
     i4 index = (i4)(0);
     for (int c = 1; c < classes; c++) {
-      const f4 v = load(logits + c * n + x);
+      const f4 v = load(logits + c * n + i);
       const i4 greater = v > best;
       second = larger(second, greater ? best : v);
       best = greater ? v : best;
       index = greater ? (i4)(c) : index;
     }
-    for (int i = 0; i < 4 && x + i < j->nx; i++) {
-      j->labels[at + x + i] = (uint8_t)index[i];
-      if (j->margin) j->margin[at + x + i] = (uint8_t)margin_of(logits + x + i, classes, n, best[i], second[i]);
+    for (int lane = 0; lane < 4 && i + lane < voxels; lane++) {
+      const int voxel = i + lane;
+      j->labels[at + voxel] = (uint8_t)index[lane];
+      if (j->margin) j->margin[at + voxel] = (uint8_t)margin_of(logits + voxel, classes, n, best[lane], second[lane]);
     }
   }
   if (j->logits) {
-    const size_t voxels = (size_t)j->nx * j->ny * j->nz;
-    for (int c = 0; c < classes; c++) copy(j->logits + c * voxels + at, logits + c * n, j->nx);
+    const size_t perClass = (size_t)voxels * j->dims.middle * j->dims.slow;
+    for (int c = 0; c < classes; c++) copy(j->logits + c * perClass + at, logits + c * n, voxels);
   }
 }

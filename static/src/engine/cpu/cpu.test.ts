@@ -7,9 +7,8 @@ import type { Activation, EngineInput, Graph, InstanceNorm, Layer } from '../typ
 import type { Dims } from '../../volume/volume';
 import { soloCrew } from './crew';
 import { detectFeatures, instantiate } from './kernel';
-import { makeProgram, residueOrder } from './program';
+import { ACTIVATIONS, makeProgram } from './program';
 import { runGraph } from './run';
-import { outputBlocks } from './weights';
 
 const compiled = (name: string): WebAssembly.Module => {
   const path = fileURLToPath(new URL(`./${name}.wasm`, import.meta.url));
@@ -127,7 +126,7 @@ describe.each(variants)('%s', { timeout: 60_000 }, (variant) => {
     const kernel = instantiate(module, memory, 65536);
     const inMemory = new Float32Array(memory.buffer, 131072, values.length);
     inMemory.set(values);
-    kernel.activate_values(131072, values.length, ['relu', 'elu', 'gelu', 'gelu_tanh'].indexOf(name));
+    kernel.activate_values(131072, values.length, ACTIVATIONS[name]);
     for (const [i, v] of values.entries()) {
       expect(Math.abs(inMemory[i]! - activate(name, v)), `at ${v}`).toBeLessThanOrEqual(2e-7 * Math.max(1, Math.abs(v)));
     }
@@ -159,13 +158,13 @@ describe.each(variants)('%s', { timeout: 60_000 }, (variant) => {
     const { timings } = await runGraph(soloCrew(module), graph, inputOf([48, 48, 48]), { onProgress: ({ fraction }) => fractions.push(fraction) });
     expect(fractions.at(-1)).toBe(1);
     expect(fractions).toEqual([...fractions].sort((a, b) => a - b));
-    expect(timings.map((timing) => timing.name)).toEqual(['layers.0', 'layers.1', 'classifier']);
-    expect(timings[1]!.milliseconds).toBeGreaterThan(0);
+    expect(timings.map((timing) => timing.name)).toEqual(['prepare', 'layers.0', 'layers.1', 'classifier']);
+    expect(timings[2]!.milliseconds).toBeGreaterThan(0);
   });
 });
 
 describe('program', () => {
-  const options = { threads: 4, heapBase: 1024, margin: false, inspect: false };
+  const options = { module: compiled('kernel-simd'), shared: false, threads: 4, margin: false, inspect: false };
   const paper = [1, 2, 4, 8, 16, 16, 8, 4, 2];
 
   it.each([5, 16, 26, 30])('%i channels at 256³ take at most 1.1 activation volumes', (channels) => {
@@ -187,13 +186,152 @@ describe('program', () => {
     await expect(runGraph(crew, graph, { data: new Float32Array(0), dims: [0, 2, 2] }, {})).rejects.toThrow('positive integers');
   });
 
+  it('every thread has its scratch, and they do not overlap the volume', () => {
+    const graph = graphOf({ channels: 5, dilations: paper, activation: 'relu' });
+    const { scratch, address, pages } = makeProgram(graph, [64, 64, 64], options);
+    expect(new Set(scratch).size).toBe(4);
+    for (const place of [...scratch, address.volume, address.labels, address.control]) expect(place % 64).toBe(0);
+    expect(Math.max(...scratch)).toBeLessThan(address.volume);
+    expect(address.volume + 5 * 4 * 64 ** 3).toBeLessThanOrEqual(pages * 65536);
+  });
+
+  it('with inspect, every layer is a stage whose output lies in memory', () => {
+    const graph = graphOf({ channels: 5, dilations: [1, 2], activation: 'relu', norm: 'affine' });
+    const { stages } = makeProgram(graph, [16, 16, 16], { ...options, inspect: true });
+    expect(stages.map(({ output }) => output)).toEqual([
+      { layer: 0, channels: 5, at: 'volume' }, { layer: 1, channels: 5, at: 'volume' }, { layer: 2, channels: 3, at: 'logits' },
+    ]);
+    // convolve, merge, normalize; the classifier is one pass
+    expect(stages.map(({ passes }) => passes.length)).toEqual([3, 3, 1]);
+  });
+
+  it('a graph of 150 layers, whose plan takes more than two pages, runs', async () => {
+    const graph = graphOf({ channels: 1, dilations: Array.from({ length: 149 }, () => 1), activation: 'relu' });
+    const input = inputOf([4, 3, 2]);
+    expect((await runGraph(soloCrew(compiled('kernel-simd')), graph, input, {})).labels).toEqual(runReference(graph, input).labels);
+  });
+});
+
+describe('the order of what the kernel reads', () => {
+  const memory = new WebAssembly.Memory({ initial: 4, maximum: 4 });
+  const kernel = instantiate(compiled('kernel-simd'), memory);
+  const IN = 131072;
+  const OUT = 196608;
+  const X_FASTEST = 0;
+  const Z_FASTEST = 1;
+
+  /** The packed weights of a tensor [outputs][channels][x][y][z]. */
+  function packed(weight: readonly number[], outputs: number, channels: number, points: 1 | 6, order: number): number[] {
+    new Float32Array(memory.buffer, IN, weight.length).set(weight);
+    kernel.pack_convolution(OUT, IN, outputs, channels, points, order);
+    return [...new Float32Array(memory.buffer, OUT, outputs * channels * (points === 6 ? 54 : 27))];
+  }
+  /** One output and one input channel whose tap (x, y, z) is 100 x + 10 y + z. */
+  const digits = Array.from({ length: 27 }, (_, tap) => 100 * Math.floor(tap / 9) + 10 * (Math.floor(tap / 3) % 3) + (tap % 3));
+
+  it('direct weights run along middle, then fast, then slow: y, x, z in the page', () => {
+    expect(packed(digits, 1, 1, 1, X_FASTEST)).toEqual([
+      0, 10, 20, 100, 110, 120, 200, 210, 220, 1, 11, 21, 101, 111, 121, 201, 211, 221, 2, 12, 22, 102, 112, 122, 202, 212, 222,
+    ]);
+  });
+
+  it('direct weights run along y, z, x where z is fastest', () => {
+    expect(packed(digits, 1, 1, 1, Z_FASTEST)).toEqual([
+      0, 10, 20, 1, 11, 21, 2, 12, 22, 100, 110, 120, 101, 111, 121, 102, 112, 122, 200, 210, 220, 201, 211, 221, 202, 212, 222,
+    ]);
+  });
+
+  it('within a tap, outputs of a register block run before channels, and the larger block comes first', () => {
+    // weight of output o and channel c, equal for all taps: 10 o + c; 7 outputs are blocks of 4 and 3
+    const weight = Array.from({ length: 7 * 2 * 27 }, (_, i) => 10 * Math.floor(i / 54) + (Math.floor(i / 27) % 2));
+    const values = packed(weight, 7, 2, 1, X_FASTEST);
+    expect(values.slice(0, 16)).toEqual([0, 10, 20, 30, 1, 11, 21, 31, 0, 10, 20, 30, 1, 11, 21, 31]);
+    expect(values.slice(27 * 8, 27 * 8 + 6)).toEqual([40, 50, 60, 41, 51, 61]);
+  });
+
+  it('the classifier runs along outputs of a block, channels, blocks', () => {
+    new Float32Array(memory.buffer, IN, 14).set(Array.from({ length: 14 }, (_, i) => 10 * Math.floor(i / 2) + (i % 2)));
+    kernel.pack_classifier(OUT, IN, 7, 2);
+    expect([...new Float32Array(memory.buffer, OUT, 14)]).toEqual([0, 10, 20, 30, 1, 11, 21, 31, 40, 50, 60, 41, 51, 61]);
+  });
+
+  // G by hand: the row of a point p is (1, p, p²) / Π (p − q), whose products are 1 at 0, −3/2 at ±√½ and 6 at ±√2.
+  const G = [
+    [1, 0, 0],
+    [-2 / 3, -Math.SQRT2 / 3, -1 / 3],
+    [-2 / 3, Math.SQRT2 / 3, -1 / 3],
+    [1 / 6, Math.SQRT2 / 6, 1 / 3],
+    [1 / 6, -Math.SQRT2 / 6, 1 / 3],
+    [0, 0, 1],
+  ];
+
+  it.each([['x', X_FASTEST, 9], ['z', Z_FASTEST, 1]] as const)('Winograd transforms the taps along %s, the fastest axis', (_, order, stride) => {
+    for (const tap of [0, 1, 2]) {
+      const weight = Array.from({ length: 27 }, (__, i) => Number(i === 9 + 3 + 1 + (tap - 1) * stride));
+      const values = packed(weight, 1, 1, 6, order);
+      for (const [point, row] of G.entries()) {
+        for (let at = 0; at < 9; at++) expect(values[9 * point + at], `point ${point}, tap ${tap}`).toBeCloseTo(at === 4 ? row[tap]! : 0, 7);
+      }
+    }
+  });
+
+  it('Winograd weights have the taps along middle, then slow, within a point', () => {
+    // the row of point 0 is (1, 0, 0): it keeps the taps (0, y, z); that of ∞, the taps (2, y, z)
+    const values = packed(digits, 1, 1, 6, X_FASTEST);
+    expect(values.slice(0, 9)).toEqual([0, 10, 20, 1, 11, 21, 2, 12, 22]);
+    expect(values.slice(45)).toEqual([200, 210, 220, 201, 211, 221, 202, 212, 222]);
+  });
+
+  it('Winograd weights are rounded once, from the float64 sum', () => {
+    const next = uniform(11);
+    const weight = [...Float32Array.from({ length: 27 }, next)];
+    const values = packed(weight, 1, 1, 6, X_FASTEST);
+    const points = [0, Math.SQRT1_2, -Math.SQRT1_2, Math.SQRT2, -Math.SQRT2];
+    for (const [i, p] of points.entries()) {
+      const divisor = points.filter((q) => q !== p).reduce((product, q) => product * (p - q), 1);
+      for (let at = 0; at < 9; at++) {
+        const tap = 3 * (at % 3) + Math.floor(at / 3);
+        const sum = (1 / divisor) * weight[tap]! + (p / divisor) * weight[9 + tap]! + ((p * p) / divisor) * weight[18 + tap]!;
+        expect(values[9 * i + at]).toBe(Math.fround(sum));
+      }
+    }
+  });
+
+  it.each([1, 4])('an impulse meets the taps at their places, dilation %i', async (dilation) => {
+    // 24 voxels along x: Winograd; the impulse at the centre reaches voxel (centre − (tap − 1) · dilation) with that tap's weight
+    const dims: Dims = [24, 11, 10];
+    const weight = Float32Array.from(digits, (digit) => 1 + digit);
+    const graph: Graph = {
+      inChannels: 1, classes: 2,
+      layers: [
+        { name: 'layers.0', inChannels: 1, outChannels: 1, kernelSize: 3, dilation, weight, bias: new Float32Array(1), norm: null, activation: 'none' },
+        { name: 'classifier', inChannels: 1, outChannels: 2, kernelSize: 1, dilation: 1, weight: new Float32Array(2), bias: new Float32Array(2), norm: null, activation: 'none' },
+      ],
+    };
+    const index = (x: number, y: number, z: number) => x + dims[0] * (y + dims[1] * z);
+    const data = new Float32Array(dims[0] * dims[1] * dims[2]);
+    data[index(12, 5, 5)] = 1;
+    const wanted = new Float32Array(data.length);
+    for (const [tap, value] of weight.entries()) {
+      const [x, y, z] = [Math.floor(tap / 9), Math.floor(tap / 3) % 3, tap % 3];
+      wanted[index(12 - (x - 1) * dilation, 5 - (y - 1) * dilation, 5 - (z - 1) * dilation)] = value;
+    }
+    let output: Float32Array | null = null;
+    await runGraph(soloCrew(compiled('kernel-simd')), graph, { data, dims }, { inspect: (layer, values) => { if (layer === 0) output = values; } });
+    expect(worst(output!, wanted)).toBeLessThan(1e-6);
+  });
+
   it('residue order makes neighbours at the dilation neighbours', () => {
-    expect([...residueOrder(7, 3)]).toEqual([0, 3, 6, 1, 4, 2, 5]);
-    expect([...residueOrder(3, 8)]).toEqual([0, 1, 2]);
+    const ordered = (n: number, dilation: number) => {
+      kernel.residue_order(OUT, n, dilation);
+      return [...new Int32Array(memory.buffer, OUT, n)];
+    };
+    expect(ordered(7, 3)).toEqual([0, 3, 6, 1, 4, 2, 5]);
+    expect(ordered(3, 8)).toEqual([0, 1, 2]);
   });
 
   it.each([1, 5, 6, 11, 16, 26, 30, 64, 104])('%i outputs are split into register blocks as equal as can be', (outputs) => {
-    const blocks = outputBlocks(outputs);
+    const blocks = Array.from({ length: Math.ceil(outputs / 6) }, (_, block) => kernel.block_outputs(outputs, block));
     expect(blocks.reduce((sum, size) => sum + size, 0)).toBe(outputs);
     expect(Math.max(...blocks) - Math.min(...blocks)).toBeLessThanOrEqual(1);
     expect(Math.max(...blocks)).toBeLessThanOrEqual(6);

@@ -1,48 +1,43 @@
-// Who computes: this thread alone, or worker threads on shared memory.
+// The threads that compute: the calling one alone, or worker threads on shared memory.
 import { instantiate } from './kernel';
-import { allocate, RunMemory, ThreadsFailed } from './memory';
+import { RunMemory, ThreadsFailed } from './memory';
 import type { Pass, Program } from './program';
 import type { Crew } from './run';
 import type { FromThread, ToThread } from './thread';
 import { cancel, work, type Hand } from './work';
 
 /**
- * Idle threads keep no memory larger than this. A thread's handle holds it until that thread collects garbage, which
- * idle threads don't; only ending them surely lets go. Starting them again takes some 50 ms.
+ * Idle threads keep no memory larger than this. A thread holds a memory until it collects garbage, which idle threads
+ * don't; only ending the thread releases the memory for certain. Starting threads again takes some 50 ms.
  */
 const KEEP_THREADS_BYTES = 64 * 2 ** 20;
 const PROGRESS_MS = 50;
 
-/** The first address free for use; every instance of a module has the same. */
-function heapBaseOf(module: WebAssembly.Module, shared: boolean): number {
-  return instantiate(module, allocate(2, shared), 0).__heap_base.value as number;
-}
-
-/** Computes on the calling thread, looking up every 30 ms so that cancel and messages get through. */
+/** Computes on the calling thread; every 30 ms it lets messages and a cancelled signal through. */
 export function soloCrew(module: WebAssembly.Module): Crew {
   let hand: Hand | null = null;
   return {
     threads: 1,
+    module,
     memory: new RunMemory(false),
-    heapBase: heapBaseOf(module, false),
     setup(program, memory) {
-      const { stackTop, scratch } = program.threads[0]!;
+      const scratch = program.scratch[0]!;
       const control = new Int32Array(memory.buffer, program.address.control, program.controlLength);
-      hand = { kernel: instantiate(module, memory, stackTop), control, scratch, threads: 1 };
+      hand = { kernel: instantiate(module, memory, scratch), control, scratch, threads: 1 };
     },
     async stage(passes, tick, signal) {
       const milliseconds = passes.map(() => 0);
       let last = performance.now();
-      let lookedUp = last;
+      let paused = last;
       for (const pass of work(hand!, passes)) {
         const now = performance.now();
         milliseconds[pass]! += now - last;
         last = now;
-        if (now - lookedUp < 30) continue;
+        if (now - paused < 30) continue;
         tick();
         await new Promise((resolve) => setTimeout(resolve, 0));
         signal?.throwIfAborted();
-        last = lookedUp = performance.now();
+        last = paused = performance.now();
       }
       return milliseconds;
     },
@@ -55,13 +50,10 @@ export function soloCrew(module: WebAssembly.Module): Crew {
 /** Worker threads that are kept between small runs. */
 export class ThreadCrew implements Crew {
   readonly memory = new RunMemory(true);
-  readonly heapBase: number;
   private workers: Worker[] = [];
   private control: Int32Array | null = null;
 
-  constructor(private readonly module: WebAssembly.Module, readonly threads: number) {
-    this.heapBase = heapBaseOf(module, true);
-  }
+  constructor(readonly module: WebAssembly.Module, readonly threads: number) {}
 
   setup(program: Program, memory: WebAssembly.Memory): void {
     const { address, controlLength } = program;
@@ -70,11 +62,11 @@ export class ThreadCrew implements Crew {
       this.workers.push(new Worker(new URL('./thread.ts', import.meta.url), { type: 'module' }));
     }
     for (const [i, worker] of this.workers.entries()) {
-      post(worker, { kind: 'setup', module: this.module, memory, ...program.threads[i]!, control: address.control, controlLength, threads: this.threads });
+      post(worker, { kind: 'setup', module: this.module, memory, scratch: program.scratch[i]!, control: address.control, controlLength, threads: this.threads });
     }
   }
 
-  /** Rejects with the signal's reason at once when aborted, or with what went wrong in a thread; the threads are then ended. */
+  /** Rejects with the signal's reason at once when aborted, or with a thread's error; the threads are then ended. */
   async stage(passes: readonly Pass[], tick: () => void, signal: AbortSignal | undefined): Promise<readonly number[]> {
     const timer = setInterval(tick, PROGRESS_MS);
     let abort = (): void => undefined;

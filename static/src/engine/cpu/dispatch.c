@@ -1,7 +1,7 @@
-// Which of the library's kernels this CPU runs. Compiled for the oldest CPU of its kind, so that it can be asked anywhere.
-#include "native.h"
-
-#define PUBLIC __attribute__((visibility("default")))
+// The native library's entry points beside plan.c's: the kernels, and which of them this CPU runs. Compiled for the oldest
+// CPU of its kind, so that it runs anywhere.
+#include "export.h"
+#include "plan.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -22,7 +22,7 @@ static unsigned saved_state(void) {
 }
 
 /** The fastest kernel this CPU runs, or null: x86-64-v3 (AVX2, FMA; since about 2013) is the least. */
-PUBLIC const Kernel *best_kernel(void) {
+EXPORT(best_kernel) const Kernel *best_kernel(void) {
   unsigned a, b, c, d, leaf1, leaf7;
   if (!__get_cpuid(1, &a, &b, &leaf1, &d) || (leaf1 & V3_LEAF_1) != V3_LEAF_1) return NULL;
   if (!__get_cpuid_count(7, 0, &a, &leaf7, &c, &d) || (leaf7 & V3_LEAF_7) != V3_LEAF_7) return NULL;
@@ -32,14 +32,36 @@ PUBLIC const Kernel *best_kernel(void) {
   return (leaf7 & V4_LEAF_7) == V4_LEAF_7 && (state & V4_STATE) == V4_STATE ? &kernel_v4 : &kernel_v3;
 }
 
-/** For tests: every kernel, by index; null past the last. */
-PUBLIC const Kernel *kernel_at(int index) { return index == 0 ? &kernel_v3 : index == 1 ? &kernel_v4 : NULL; }
+/** For tests: every kernel, by index; null after the last. */
+EXPORT(kernel_at) const Kernel *kernel_at(int index) { return index == 0 ? &kernel_v3 : index == 1 ? &kernel_v4 : NULL; }
 
 #else
 
 extern const Kernel kernel_neon;
 
-PUBLIC const Kernel *best_kernel(void) { return &kernel_neon; }
-PUBLIC const Kernel *kernel_at(int index) { return index == 0 ? &kernel_neon : NULL; }
+EXPORT(best_kernel) const Kernel *best_kernel(void) { return &kernel_neon; }
+EXPORT(kernel_at) const Kernel *kernel_at(int index) { return index == 0 ? &kernel_neon : NULL; }
 
 #endif
+
+EXPORT(library_version) int library_version(void) { return LIBRARY_VERSION; }
+
+EXPORT(kernel_cpu) const char *kernel_cpu(const Kernel *kernel) { return kernel->cpu; }
+EXPORT(kernel_unit) int kernel_unit(const Kernel *kernel) { return kernel->unit; }
+
+/** `values` [n] in place, n a multiple of 4; for tests of the activations' accuracy. */
+EXPORT(activate_values) void activate_values(const Kernel *kernel, float *values, int n, int activation) {
+  kernel->activate_values(values, n, activation);
+}
+
+/** All passes of a loaded plan, on thread `thread`; to be called at the same time by every thread of the plan. */
+EXPORT(run_plan) void run_plan(const Kernel *kernel, const Plan *plan, int thread) {
+  kernel->run_passes(plan->passes, plan->passCount, plan->threads, plan->control,
+                     (float *)(plan->scratch + thread * plan->scratchStride));
+}
+
+/** Steps that all threads have completed. */
+EXPORT(steps_done) int steps_done(const Plan *plan) { return __atomic_load_n(plan->control + STEPS_DONE, __ATOMIC_RELAXED); }
+
+/** Ends a run within an item. */
+EXPORT(cancel) void cancel(const Plan *plan) { __atomic_store_n(plan->control + CANCEL, 1, __ATOMIC_RELAXED); }

@@ -1,10 +1,16 @@
-// One layer as the threads see it, and small helpers on it.
+// One layer as the threads see it, and small helpers on it. plan.c fills it; no host knows its members.
 #pragma once
+#include "axes.h"
 #include "math.h"
 
-/** One layer. Mirrored by program.ts, for which every member is 4 bytes wide, and by meshnet/native_kernel.py. */
+/** Rows that a thread computes at a time. */
+#define MAX_ROWS 8
+/** Most output channels of a register block: two vectors of each, two of input and one weight fill SSE's 16 registers. */
+#define MAX_BLOCK 6
+
+/** One layer. Axes are those of the memory (axes.h). */
 typedef struct {
-  int nx, ny, nz;
+  PerAxis dims;         // voxels of the volume
   int inChannels, outChannels;
   int dilation;
   int points;           // 6: Winograd; 1: direct
@@ -14,32 +20,41 @@ typedef struct {
   int ringPlanes;
   int ringStride;       // floats from plane to plane of the ring
   int planesPerStep;
-  int maxBlock;         // output channels held in registers at once, at most
-  unsigned planeStride; // floats
+  unsigned planeStride; // floats from plane to plane of the volume
   float *volume;
   float *ring;
-  const int *zOrder;    // [nz] planes in residue order
-  const int *yOrder;    // [ny] rows in residue order
-  const float *weights;
-  const float *bias;    // [outChannels]
+  int *planeOrder;      // [slow] planes in residue order
+  int *rowOrder;        // [middle] rows in residue order
+  float *weights;       // as pack.h packs them
+  float *bias;          // [outChannels]
   int activation;       // applied to the output
   const float *inScale; // [inChannels] then inShift [inChannels], or null: the previous layer's norm
   int inActivation;     // applied after inScale
-  double *statistics;   // [z][block][outChannels][2] mean and sum of squared deviations, or null
-  float *outScale;      // [outChannels] then shift: what `merge` computes
-  const float *normWeight, *normBias;  // [outChannels] or null
+  double *statistics;   // [plane][row block][outChannels][2] mean and sum of squared deviations, or null
+  float *outScale;      // [outChannels] then shift [outChannels], computed by `merge`
+  float *normWeight, *normBias;  // [outChannels]
   float eps;
   int classes;          // 0: store activations; otherwise classify instead
-  const float *classWeights, *classBias;
-  uint8_t *labels;      // [z][y][x]
+  float *classWeights, *classBias;
+  uint8_t *labels;      // [slow][middle][fast]
   uint8_t *margin;      // the same, or null
-  float *logits;        // [class][z][y][x], or null
+  float *logits;        // [class][slow][middle][fast], or null
   int lineLength;       // floats of one scratch line: a row with room for whole tiles on both sides
 } Job;
-#ifdef __wasm__
-_Static_assert(sizeof(Job) == 36 * 4, "program.ts mirrors every member");
-#endif
 
-static inline float *plane_of(const Job *j, int z) { return j->volume + (size_t)z * j->planeStride; }
+static inline float *plane_of(const Job *j, int plane) { return j->volume + (size_t)plane * j->planeStride; }
 
 static inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
+static inline int round_up(int value, int multiple) { return ceil_div(value, multiple) * multiple; }
+
+/** Blocks of MAX_ROWS rows, the last one shorter where they don't divide. */
+static inline int row_blocks(const Job *j) { return ceil_div(j->dims.middle, MAX_ROWS); }
+
+/** Number of register blocks of a layer. */
+static inline int register_blocks(int outputs) { return ceil_div(outputs, MAX_BLOCK); }
+
+/** Output channels of register block `block`: as equal as possible, the larger blocks first. */
+static inline int outputs_of_block(int outputs, int block) {
+  const int blocks = register_blocks(outputs);
+  return outputs / blocks + (block < outputs % blocks);
+}

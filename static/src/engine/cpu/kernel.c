@@ -1,40 +1,34 @@
 // MeshNet's layers on SIMD: one dilated 3×3×3 convolution at a time, in place.
 //
-// A layer walks the planes in residue order (z mod dilation, then z), so that plane z's neighbours z − d and z + d
-// are the entries before and after it. `stage` reads an input row, applies the previous layer's norm and activation
-// where that is still to do, pads it with zeros, and writes it transformed into a ring of a few planes; from then on
-// the volume's own copy isn't needed, and the output plane overwrites the input plane: the peak is one activation
-// volume plus the ring.
+// A layer walks the planes in residue order (slow mod dilation, then slow), so that the neighbours of plane s, s − d and
+// s + d, are the entries before and after it. `stage` reads an input row, applies the previous layer's norm and
+// activation, pads the row with zeros, and writes it transformed into a ring of a few planes. The volume's copy isn't
+// needed afterwards, and the output plane overwrites the input plane: the peak is one activation volume plus the ring.
 //
-//   Winograd F(4,3) along x, on outputs x, x+d, x+2d, x+3d (a tile of one residue class): points 0, ±√½, ±√2, ∞, whose
+//   Winograd F(4,3) along fast, on outputs i, i+d, i+2d, i+3d (a tile of one residue class): points 0, ±√½, ±√2, ∞, whose
 //   products and sums are 1 and 5/2, so the transforms are short and well conditioned. Six products replace twelve.
-//   output[o] = Aᵀ Σ_(c,kz,ky) (G w[o][c][:][ky][kz]) ∘ (Bᵀ input[c])
-//   direct: the same multiplication with one point and the taps along x as further terms.
+//   output[o] = Aᵀ Σ_(c,slow,middle) (G w[o][c][slow][middle][:]) ∘ (Bᵀ input[c])
+//   direct: the same multiplication with one point and the taps along fast as further terms.
 //
-// Layouts (float32 unless said): volume [z][channel][y][x], planes `planeStride` apart, rows dense. Ring: per plane
-// [unit][row in residue order][channel][UNIT], units `unitStride` apart; a unit is one Winograd point of UNIT tiles. Direct:
-// one unit, [row in residue order][channel][rowLength] with `dilation` zeros in front. Rows y − d, y, y + d are then
-// neighbours, and all their channels one run of memory: the sum over them is one loop.
-// Weights: Winograd [output block][point][kz][ky][channel][output in block], direct [output block][kz][kx][ky][channel][…].
-// Tiles: index q · d + r covers outputs x = 4dq + r + {0, d, 2d, 3d}.
+// Layouts (float32 unless said; axes as in axes.h): volume [slow][channel][middle][fast], planes `planeStride` apart, rows
+// dense. Ring: per plane [unit][row in residue order][channel][UNIT], units `unitStride` apart; a unit is one Winograd
+// point of UNIT tiles. Direct: one unit, [row in residue order][channel][rowLength] with `dilation` zeros in front. Rows
+// r − d, r, r + d are then neighbours, and all their channels one run of memory: the sum over them is one loop.
+// Weights: pack.h. Tiles: index q · d + r covers outputs 4dq + r + {0, d, 2d, 3d}.
 //
-// One translation unit; the parts, in the order of the data: stage.h, multiply.h, finish.h, statistics.h, classify.h.
+// The parts, in the order of the data: stage.h, multiply.h, finish.h, statistics.h, classify.h. plan.c makes the jobs.
+#include "kernel.h"
+
 #include "classify.h"
+#include "export.h"
 #include "finish.h"
-#include "job.h"
 #include "multiply.h"
 #include "rows.h"
 #include "stage.h"
 #include "statistics.h"
 
-#ifdef __wasm__
-#define EXPORT(name) __attribute__((export_name(#name)))
-#else
-#define EXPORT(name) static __attribute__((unused)) /* native.c offers them */
-#endif
-
 // scratch: line [lineLength], products [MAX_ROWS][outChannels][points][UNIT], lines [MAX_ROWS][outChannels][lineLength],
-// logits [classes][nx up to UNIT]
+// logits [classes][fast up to UNIT]
 
 static float *scratch_products(const Job *j, float *scratch) { return scratch + j->lineLength; }
 static float *scratch_lines(const Job *j, float *scratch) {
@@ -44,7 +38,14 @@ static float *scratch_logits(const Job *j, float *scratch) {
   return scratch_lines(j, scratch) + (size_t)MAX_ROWS * j->outChannels * j->lineLength;
 }
 
-/** Output rows [first, last) in residue order of entry `index` into lines [row][channel]. */
+static int first_row(int block) { return block * MAX_ROWS; }
+/** One past the last row of a block. */
+static int end_row(const Job *j, int block) {
+  const int end = (block + 1) * MAX_ROWS;
+  return end < j->dims.middle ? end : j->dims.middle;
+}
+
+/** Output rows [first, last) of rowOrder in plane `index` of planeOrder, into lines [row][channel]. */
 static void convolve_lines(const Job *j, int index, int first, int last, float *products, float *lines) {
   const int channels = j->inChannels, outputs = j->outChannels, points = j->points;
   const size_t perOutput = (size_t)points * UNIT;
@@ -53,7 +54,7 @@ static void convolve_lines(const Job *j, int index, int first, int last, float *
   for (int t = 0; t < j->tiles; t += UNIT) {
     for (int p = 0; p < points; p++) {
       const size_t from = points == 6 ? (size_t)(t / UNIT * 6 + p) * j->unitStride : (size_t)t;
-      multiply(outputs, j->maxBlock, &terms, channels, (points == 6 ? 9 : 27) * channels, points, p, from, j->rowLength, j->weights,
+      multiply(outputs, &terms, channels, (points == 6 ? 9 : 27) * channels, points, p, from, j->rowLength, j->weights,
                products + p * UNIT, perOutput, outputs * perOutput);
     }
     for (int row = 0; row < last - first; row++) {
@@ -66,87 +67,104 @@ static void convolve_lines(const Job *j, int index, int first, int last, float *
 }
 
 static void convolve_rows(const Job *j, int index, int block, float *scratch) {
-  const int z = j->zOrder[index], first = block * MAX_ROWS, outputs = j->outChannels;
-  const int last = first + MAX_ROWS < j->ny ? first + MAX_ROWS : j->ny;
+  const int plane = j->planeOrder[index], n = j->dims.fast, outputs = j->outChannels;
+  const int first = first_row(block), last = end_row(j, block);
   float *lines = scratch_lines(j, scratch);
-  double *statistics = j->statistics ? j->statistics + ((size_t)z * ceil_div(j->ny, MAX_ROWS) + block) * outputs * 2 : NULL;
+  double *statistics = j->statistics ? j->statistics + ((size_t)plane * row_blocks(j) + block) * outputs * 2 : NULL;
   convolve_lines(j, index, first, last, scratch_products(j, scratch), lines);
   for (int i = first; i < last; i++, lines += (size_t)outputs * j->lineLength) {
-    const int y = j->yOrder[i];
+    const int row = j->rowOrder[i];
     if (j->classes) {
-      classify_row(j, lines, scratch_logits(j, scratch), z, y);
+      classify_row(j, lines, scratch_logits(j, scratch), plane, row);
       continue;
     }
     for (int o = 0; o < outputs; o++) {
       const float *line = lines + (size_t)o * j->lineLength;
-      copy(plane_of(j, z) + ((size_t)o * j->ny + y) * j->nx, line, j->nx);
+      copy(plane_of(j, plane) + ((size_t)o * j->dims.middle + row) * n, line, n);
       if (statistics == NULL) continue;
-      double row[2];
-      row_statistics(line, j->nx, row);
-      if (i == first) statistics[2 * o] = row[0], statistics[2 * o + 1] = row[1];
-      else combine(statistics + 2 * o, (double)j->nx * (i - first), row, j->nx);
+      double ofRow[2];
+      row_statistics(line, n, ofRow);
+      if (i == first) statistics[2 * o] = ofRow[0], statistics[2 * o + 1] = ofRow[1];
+      else combine(statistics + 2 * o, (double)n * (i - first), ofRow, n);
     }
   }
 }
 
 /**
- * Item `item` of step `step` of a convolution. Step s stages entries [sB, sB+B) of the plane order and computes
- * [(s−1)B − 1, sB − 1), whose neighbours earlier steps have staged; items of a step are independent.
+ * Item `item` of step `step` of a convolution. Step s stages entries [sB, sB+B) of planeOrder and computes
+ * [(s−1)B − 1, sB − 1), whose neighbours earlier steps have staged; the items of a step are independent.
  */
-EXPORT(convolve) void convolve(const Job *j, int step, int item, float *scratch) {
-  const int B = j->planesPerStep, perPlane = ceil_div(j->ny, MAX_ROWS);
+static void convolve(const Job *j, int step, int item, float *scratch) {
+  const int B = j->planesPerStep, perPlane = row_blocks(j);
   const int block = item % perPlane, k = item / perPlane;
   if (k < B) {
     const int index = (step - 1) * B - 1 + k;
-    if (index >= 0 && index < j->nz) convolve_rows(j, index, block, scratch);
+    if (index >= 0 && index < j->dims.slow) convolve_rows(j, index, block, scratch);
   } else {
-    const int index = step * B + k - B, first = block * MAX_ROWS;
-    if (index < j->nz) stage_rows(j, index, first, first + MAX_ROWS < j->ny ? first + MAX_ROWS : j->ny, scratch);
+    const int index = step * B + k - B;
+    if (index < j->dims.slow) stage_rows(j, index, first_row(block), end_row(j, block), scratch);
   }
 }
 
-/** Items' statistics → per-channel scale and shift of the norm: x · scale + shift. Item = channel. */
-EXPORT(merge) void merge(const Job *j, int step, int channel, float *scratch) {
-  (void)step, (void)scratch;
-  const int blocks = ceil_div(j->ny, MAX_ROWS);
+/** Statistics of all items → scale and shift of one channel's norm: value · scale + shift. */
+static void merge(const Job *j, int channel) {
+  const int blocks = row_blocks(j);
   double total[2] = {0, 0}, n = 0;
-  for (int z = 0; z < j->nz; z++) {
+  for (int plane = 0; plane < j->dims.slow; plane++) {
     for (int b = 0; b < blocks; b++) {
-      const int rows = b + 1 < blocks ? MAX_ROWS : j->ny - b * MAX_ROWS;
-      combine(total, n, j->statistics + (((size_t)z * blocks + b) * j->outChannels + channel) * 2, (double)rows * j->nx);
-      n += (double)rows * j->nx;
+      const double added = (double)(end_row(j, b) - first_row(b)) * j->dims.fast;
+      combine(total, n, j->statistics + (((size_t)plane * blocks + b) * j->outChannels + channel) * 2, added);
+      n += added;
     }
   }
-  const double scale = (j->normWeight ? j->normWeight[channel] : 1.0) / __builtin_sqrt(total[1] / n + j->eps);
+  const double scale = j->normWeight[channel] / __builtin_sqrt(total[1] / n + j->eps);
   j->outScale[channel] = (float)scale;
-  j->outScale[j->outChannels + channel] = (float)((j->normBias ? j->normBias[channel] : 0.0) - total[0] * scale);
+  j->outScale[j->outChannels + channel] = (float)(j->normBias[channel] - total[0] * scale);
 }
 
-/** Norm and activation in place, for `inspect`. Item = row block; step = plane. */
-EXPORT(normalize) void normalize(const Job *j, int z, int block, float *scratch) {
-  (void)scratch;
-  const int first = block * MAX_ROWS, last = first + MAX_ROWS < j->ny ? first + MAX_ROWS : j->ny;
+/** Norm and activation of a row block in place, for `inspect`. */
+static void normalize(const Job *j, int plane, int block) {
+  const int first = first_row(block), n = j->dims.fast;
   for (int c = 0; c < j->inChannels; c++) {
-    float *row = plane_of(j, z) + ((size_t)c * j->ny + first) * j->nx;
-    load_row(row, row, (last - first) * j->nx, j->inScale + c, j->inScale + j->inChannels + c, j->inActivation);
+    float *rows = plane_of(j, plane) + ((size_t)c * j->dims.middle + first) * n;
+    load_row(rows, rows, (end_row(j, block) - first) * n, j->inScale + c, j->inScale + j->inChannels + c, j->inActivation);
   }
 }
 
-/** Classifier and argmax of stored activations, with the norm and activation still to do. Item = row block; step = plane. */
-EXPORT(classify) void classify(const Job *j, int z, int block, float *scratch) {
-  const int first = block * MAX_ROWS, last = first + MAX_ROWS < j->ny ? first + MAX_ROWS : j->ny;
+/** Norm, activation, classifier and argmax of a row block of stored activations. */
+static void classify(const Job *j, int plane, int block, float *scratch) {
   float *lines = scratch_lines(j, scratch);
-  for (int y = first; y < last; y++) {
+  for (int row = first_row(block); row < end_row(j, block); row++) {
     for (int c = 0; c < j->inChannels; c++) {
       const float *scale = j->inScale ? j->inScale + c : NULL;
-      load_row(lines + (size_t)c * j->lineLength, plane_of(j, z) + ((size_t)c * j->ny + y) * j->nx, j->nx, scale,
-               scale + j->inChannels, j->inActivation);
+      load_row(lines + (size_t)c * j->lineLength, plane_of(j, plane) + ((size_t)c * j->dims.middle + row) * j->dims.fast,
+               j->dims.fast, scale, scale + j->inChannels, j->inActivation);
     }
-    classify_row(j, lines, scratch_logits(j, scratch), z, y);
+    classify_row(j, lines, scratch_logits(j, scratch), plane, row);
   }
 }
 
-/** The activation alone on n values, for tests of its accuracy. */
-EXPORT(activate_values) void activate_values(float *values, int n, int activation) {
-  for (int x = 0; x < n; x += 4) store(values + x, activate(load(values + x), activation));
+/**
+ * One item of one step of a pass. MERGE: item = channel; NORMALIZE and CLASSIFY: step = plane, item = row block. `scratch`
+ * is the calling thread's.
+ */
+static void run_pass_item(const Pass *pass, int step, int item, float *scratch) {
+  switch (pass->function) {
+    case CONVOLVE: convolve(pass->job, step, item, scratch); break;
+    case MERGE: merge(pass->job, item); break;
+    case NORMALIZE: normalize(pass->job, step, item); break;
+    default: classify(pass->job, step, item, scratch);
+  }
 }
+
+/** The activation alone on n values, a multiple of 4, for tests of its accuracy. */
+static void activate_all(float *values, int n, int activation) {
+  for (int i = 0; i < n; i += 4) store(values + i, activate(load(values + i), activation));
+}
+
+#ifdef __wasm__  // native.c offers these to the library
+EXPORT(run_item) void run_item(const Pass *pass, int step, int item, float *scratch) { run_pass_item(pass, step, item, scratch); }
+EXPORT(activate_values) void activate_values(float *values, int n, int activation) { activate_all(values, n, activation); }
+/** UNIT, for plan_begin. */
+EXPORT(kernel_unit) int kernel_unit(void) { return UNIT; }
+#endif

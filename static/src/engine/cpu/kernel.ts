@@ -1,21 +1,44 @@
-// The compiled kernel.c: which variant this machine runs, and an instance of it on a memory.
+// The compiled C: which variant this machine runs, and an instance of it on a memory.
 import relaxedUrl from './kernel-relaxed.wasm?url';
 import relaxedSharedUrl from './kernel-relaxed-shared.wasm?url';
 import simdUrl from './kernel-simd.wasm?url';
 import simdSharedUrl from './kernel-simd-shared.wasm?url';
 
-/** What kernel.c exports. */
+/** The module's exports; plan.h and kernel.c document them. `plan`, `pass` and tensors are addresses. */
 export interface Kernel {
-  readonly convolve: StepFunction;
-  readonly merge: StepFunction;
-  readonly normalize: StepFunction;
-  readonly classify: StepFunction;
+  readonly plan_size: (layers: number) => number;
+  readonly plan_begin: (plan: number, layers: number, x: number, y: number, z: number, order: number, unit: number, threads: number, inspect: number, resultsInMemory: number) => void;
+  readonly plan_layer: (plan: number, layer: number, inChannels: number, outChannels: number, dilation: number, activation: number, hasNorm: number, eps: number) => void;
+  readonly plan_bytes: (plan: number) => number;
+  readonly plan_place: (plan: number, memory: number) => void;
+  readonly plan_load: (plan: number, layer: number, weight: number, bias: number, normWeight: number, normBias: number) => void;
+  readonly plan_volume: (plan: number) => number;
+  readonly plan_plane_stride: (plan: number) => number;
+  readonly plan_labels: (plan: number) => number;
+  readonly plan_margin: (plan: number) => number;
+  readonly plan_logits: (plan: number) => number;
+  readonly plan_control: (plan: number) => number;
+  readonly plan_control_length: (plan: number) => number;
+  readonly plan_scratch: (plan: number, thread: number) => number;
+  readonly plan_passes: (plan: number) => number;
+  readonly plan_pass: (plan: number, index: number) => number;
+  readonly pass_layer: (pass: number) => number;
+  readonly pass_steps: (pass: number) => number;
+  readonly pass_items: (pass: number) => number;
+  readonly pass_macs: (pass: number) => number;
+  readonly kernel_unit: () => number;
+  readonly run_item: (pass: number, step: number, item: number, scratch: number) => void;
+  // For tests.
   readonly activate_values: (values: number, n: number, activation: number) => void;
+  readonly pack_convolution: (to: number, weight: number, outputs: number, channels: number, points: number, order: number) => void;
+  readonly pack_classifier: (to: number, weight: number, outputs: number, channels: number) => void;
+  readonly block_outputs: (outputs: number, block: number) => number;
+  readonly residue_order: (to: number, n: number, dilation: number) => void;
   readonly __stack_pointer: WebAssembly.Global;
   readonly __heap_base: WebAssembly.Global;
 }
-type StepFunction = (job: number, step: number, item: number, scratch: number) => void;
 
+/** Abilities of this browser. */
 export interface Features {
   readonly simd: boolean;
   /** Fused multiply-add. */
@@ -48,9 +71,9 @@ export async function loadKernel(relaxedSimd: boolean, shared: boolean): Promise
   return WebAssembly.compile(await response.arrayBuffer());
 }
 
-/** An instance with its own stack: `stackTop` is the address one past it. */
-export function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory, stackTop: number): Kernel {
+/** An instance; `stackTop`: the address one past its stack, by default that of the module's stack, which one thread may use. */
+export function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory, stackTop?: number): Kernel {
   const kernel = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Kernel;
-  kernel.__stack_pointer.value = stackTop;
+  if (stackTop !== undefined) kernel.__stack_pointer.value = stackTop;
   return kernel;
 }

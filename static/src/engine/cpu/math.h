@@ -1,11 +1,12 @@
 // The activations, on four float32 lanes.
 //
 // Tolerances (worst absolute error against float64, checked by cpu.test.ts): exp relative 2e-7; elu 1.2e-7;
-// gelu and gelu_tanh 2e-7 · max(1, |x|). The polynomials are least-squares fits of our own, reweighted towards
-// equal ripple, each better than 4e-9 before rounding.
+// gelu and gelu_tanh 2e-7 · max(1, |x|). The polynomials are least-squares fits, reweighted towards equal ripple, each
+// better than 4e-9 before rounding.
 #pragma once
 #include "simd.h"
 
+/** The hosts pass these numbers: ACTIVATIONS in program.ts and plan.py. */
 enum { RELU = 0, ELU = 1, GELU = 2, GELU_TANH = 3, NONE = 4 };
 
 /** e^x − 1 = 2^n · (e^r − 1) + (2^n − 1), r in ±ln2/2; x is clamped to [−87, 88], so nothing overflows. */
@@ -56,7 +57,7 @@ static inline f4 activate(f4 x, int activation) {
       f4 half = x * splat(0.5f);
       return madd(half, erf_4(x * splat(0.707106781f)), half);
     }
-    case GELU_TANH: {  // x/2 · (1 + tanh u) = x / (1 + e^(−2u)), u = √(2/π) · (x + 0.044715 x³): no tanh that saturates badly
+    case GELU_TANH: {  // x/2 · (1 + tanh u) = x / (1 + e^(−2u)), u = √(2/π) · (x + 0.044715 x³)
       f4 inner = madd(x * x * splat(0.044715f), x, x);
       return x / (splat(1.0f) + exp_4(inner * splat(-1.59576912f)));
     }

@@ -1,12 +1,12 @@
-// The WebAssembly memory of runs in a row: the last run's again, for as long as the collector has not taken it. The
-// collector sees little of what a memory holds, so that new ones would pile up beside old ones.
+// The WebAssembly memory of successive runs. A run reuses the last run's memory where its size fits and the garbage
+// collector still holds it. The collector doesn't count a memory's bytes, so new memories would pile up beside old ones.
 
 export class RunMemory {
   private kept: WeakRef<WebAssembly.Memory> | null = null;
 
-  constructor(private readonly shared: boolean) {}
+  constructor(readonly shared: boolean) {}
 
-  /** A zeroed memory of so many pages of 64 KiB. Throws an Error with its size where the browser gives none. */
+  /** A zeroed memory of `pages` pages of 64 KiB. Throws an Error with its size where the browser refuses it. */
   take(pages: number): WebAssembly.Memory {
     const memory = this.kept?.deref();
     this.kept = null;
@@ -15,16 +15,16 @@ export class RunMemory {
     return memory;
   }
 
-  /** For the next run. Not after a failure: a thread that was ended may still be writing. */
+  /** Keeps the memory for the next run. Not after a failure: a thread that was ended may still be writing. */
   keep(memory: WebAssembly.Memory): void {
     this.kept = new WeakRef(memory);
   }
 }
 
-/** Threads, or the memory they share, are not to be had; one thread on a memory of its own may be. */
+/** Threads or their shared memory are refused; one thread with unshared memory may still work. */
 export class ThreadsFailed extends Error {}
 
-/** A zeroed memory. Throws an Error with its size where the browser gives none: ThreadsFailed for a shared one. */
+/** A zeroed memory of `pages` pages. Throws an Error with its size where the browser refuses it: ThreadsFailed for a shared one. */
 export function allocate(pages: number, shared: boolean): WebAssembly.Memory {
   try {
     return new WebAssembly.Memory({ initial: pages, maximum: pages, shared });

@@ -1,22 +1,23 @@
-// Where the time goes: sums over taps and channels, held in registers.
+// The sums over taps and channels, held in registers; most of a run's time is spent here.
 #pragma once
 #include "job.h"
 
-#define MAX_ROWS 8
-
-/** What the sums of up to MAX_ROWS output rows, neighbours in residue order, run over. */
+/**
+ * Operands of the sums of up to MAX_ROWS output rows that are neighbours in residue order. A row r sums over the rows
+ * r − d, r, r + d. Winograd has one term per tap along slow, direct one per tap along slow and tap along fast.
+ */
 typedef struct {
-  const float *input[9];  // per term: staged row y − d of the first row; Winograd: one term per kz, direct: per kz and kx
-  int weights[9];         // per term: which of the terms' weights
+  const float *input[9];  // per term: staged row r − d of the first row
+  int weights[9];         // per term: index of its weights
   int count;
-  int skip[MAX_ROWS];     // per row: 1 where y − d is outside, so that its sum starts at y
-  int taps[MAX_ROWS];     // per row: how many of y − d, y, y + d are inside
+  int skip[MAX_ROWS];     // per row: 1 where r − d is outside, so that its sum starts at r
+  int taps[MAX_ROWS];     // per row: how many of r − d, r, r + d are inside
   int rows;
 } Terms;
 
 /**
  * UNIT values of N output channels in every row: out[row][n][lane] = Σ_terms Σ_k w[term][k][n] · input[term][row][k][from + lane],
- * k over the rows y − d, y, y + d and their channels. The accumulators stay in registers over the whole sum.
+ * k over the rows r − d, r, r + d and their channels. The accumulators stay in registers over the whole sum.
  */
 #define DEFINE_MULTIPLY(N)                                                                                            \
   static void multiply_##N(const Terms *terms, int channels, size_t from, size_t length, const float *weights,        \
@@ -54,15 +55,12 @@ DEFINE_MULTIPLY(4)
 DEFINE_MULTIPLY(5)
 DEFINE_MULTIPLY(6)
 
-/**
- * The register blocks: `outputs` channels, as equal as possible, at most maxBlock each (weights.ts packs them so).
- * `sum` is the length of the whole sum, the weights' own stride.
- */
-static void multiply(int outputs, int maxBlock, const Terms *terms, int channels, int sum, int points, int point, size_t from,
+/** All register blocks of `outputs` channels, in pack.h's order. `sum`: length of the whole sum, the stride of the weights. */
+static void multiply(int outputs, const Terms *terms, int channels, int sum, int points, int point, size_t from,
                      size_t length, const float *weights, float *out, size_t outStride, size_t outRowStride) {
-  const int blocks = ceil_div(outputs, maxBlock);
+  const int blocks = register_blocks(outputs);
   for (int b = 0, o = 0; b < blocks; b++) {
-    const int n = outputs / blocks + (b < outputs % blocks);
+    const int n = outputs_of_block(outputs, b);
     const float *w = weights + ((size_t)o * points + (size_t)point * n) * sum;
     float *to = out + o * outStride;
     switch (n) {
@@ -77,23 +75,23 @@ static void multiply(int outputs, int maxBlock, const Terms *terms, int channels
   }
 }
 
-/** Terms of output rows [first, last) of the residue order; what lies outside the volume is left out: it is zero. */
+/** Terms of output rows [first, last) of rowOrder in plane `index` of planeOrder. Outside the volume is zero: no term. */
 static void collect_terms(const Job *j, int index, int first, int last, Terms *terms) {
-  const int d = j->dilation, z = j->zOrder[index], rowFloats = j->inChannels * j->rowLength;
-  const int across = j->points == 6 ? 1 : 3;
+  const int d = j->dilation, plane = j->planeOrder[index], rowFloats = j->inChannels * j->rowLength;
+  const int fastTaps = j->points == 6 ? 1 : 3;
   terms->count = 0;
-  for (int kz = -1; kz <= 1; kz++) {
-    if (z + kz * d < 0 || z + kz * d >= j->nz) continue;
-    const float *plane = j->ring + (size_t)((index + kz) % j->ringPlanes) * j->ringStride;
-    for (int kx = 0; kx < across; kx++) {
-      terms->input[terms->count] = plane + (first - 1) * rowFloats + kx * d;
-      terms->weights[terms->count++] = (kz + 1) * across + kx;
+  for (int slow = -1; slow <= 1; slow++) {
+    if (plane + slow * d < 0 || plane + slow * d >= j->dims.slow) continue;
+    const float *staged = j->ring + (size_t)((index + slow) % j->ringPlanes) * j->ringStride;
+    for (int fast = 0; fast < fastTaps; fast++) {
+      terms->input[terms->count] = staged + (first - 1) * rowFloats + fast * d;
+      terms->weights[terms->count++] = (slow + 1) * fastTaps + fast;
     }
   }
   terms->rows = last - first;
   for (int row = 0; row < terms->rows; row++) {
-    const int y = j->yOrder[first + row];
-    terms->skip[row] = y < d;
-    terms->taps[row] = 1 + (y >= d) + (y + d < j->ny);
+    const int r = j->rowOrder[first + row];
+    terms->skip[row] = r < d;
+    terms->taps[row] = 1 + (r >= d) + (r + d < j->dims.middle);
   }
 }

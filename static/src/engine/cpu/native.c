@@ -1,16 +1,11 @@
-// kernel.c outside the browser, and what work.ts does there. Compiled once per kind of CPU: -DKERNEL=kernel_v3 -DCPU="…".
-//
-// meshnet/run_native.py plans the passes and starts the threads; each calls `run_passes` once.
-#include "native.h"
-
+// kernel.c outside the browser, and the threads' loop, which is work.ts in the page. Compiled once per kind of CPU, with
+// -DKERNEL=kernel_v3 -DCPU="…". run.py starts the threads; each calls `run_passes` once.
 #include <sched.h>
 
 #include "kernel.c"
 
-/** Looks at a barrier before a thread offers its core to others: some 20 µs, what a well-cut step needs at most. */
+/** Looks at a barrier before a thread yields its core: some 20 µs, the most that a well-cut step needs. */
 #define SPINS 2000
-
-enum { CANCEL, STEPS_DONE, FIRST_COUNTER };
 
 /** Barrier; false if the run was cancelled while waiting. */
 static int arrive(int *control, int *arrived, int threads) {
@@ -26,9 +21,8 @@ static int arrive(int *control, int *arrived, int threads) {
 }
 
 /**
- * What every thread does: take items of a step until none is left, wait for the others, go on.
- * control: [0] set it to cancel, [1] steps done, then of every step of all passes the items taken and the threads arrived;
- * zeros at the start. scratch: this thread's own.
+ * One thread's run: takes items of a step until none is left, waits for the other threads, goes on to the next step.
+ * `control` (kernel.h) is zeros at the start; `scratch` is this thread's.
  */
 static void run_passes(const Pass *passes, int count, int threads, int *control, float *scratch) {
   int *counter = control + FIRST_COUNTER;
@@ -38,11 +32,11 @@ static void run_passes(const Pass *passes, int count, int threads, int *control,
         if (__atomic_load_n(control + CANCEL, __ATOMIC_RELAXED)) return;
         const int item = __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
         if (item >= pass->items) break;
-        pass->function(pass->job, step, item, scratch);
+        run_pass_item(pass, step, item, scratch);
       }
       if (!arrive(control, counter + 1, threads)) return;
     }
   }
 }
 
-const Kernel KERNEL = {CPU, UNIT, sizeof(Job), sizeof(Pass), convolve, merge, classify, run_passes, activate_values};
+const Kernel KERNEL = {CPU, UNIT, run_passes, activate_all};

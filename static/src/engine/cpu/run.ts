@@ -1,53 +1,68 @@
-// One run of a graph: memory, input, stages, labels. The crew that computes is given: one thread or many.
-import { checkInput } from '../graph';
+// Prepares a run on the CPU: program, memory, input. The run loop then carries the program's stages out on the crew, which
+// is one thread or many.
+import { messageOf } from '../message';
+import { OutOfMemory, runGraph as runOn, type Engine, type Prepared, type Run } from '../run-loop';
 import type { EngineInput, Graph, RunOptions, RunResult } from '../types';
-import type { RunMemory } from './memory';
-import { makeProgram, type Pass, type Program } from './program';
+import { ThreadsFailed, type RunMemory } from './memory';
+import { makeProgram, type Pass, type Program, type Stage } from './program';
 import { STEPS_DONE } from './work';
 
-/** Computes stages on a memory; `done` resolves to the milliseconds of each pass. */
+/** Computes stages on a memory; `stage` resolves to the milliseconds of each pass. */
 export interface Crew {
   readonly threads: number;
   readonly memory: RunMemory;
-  readonly heapBase: number;
+  readonly module: WebAssembly.Module;
   setup(program: Program, memory: WebAssembly.Memory): void;
   stage(passes: readonly Pass[], tick: () => void, signal: AbortSignal | undefined): Promise<readonly number[]>;
-  /** Lets go of a memory of so many bytes. */
+  /** Releases the run's memory, of `bytes` bytes. */
   release(bytes: number): void;
 }
 
 export async function runGraph(crew: Crew, graph: Graph, input: EngineInput, options: RunOptions): Promise<RunResult> {
-  options.signal?.throwIfAborted();
-  checkInput(graph, input);
+  const engine: Engine = { name: 'CPU', memory: 'memory', formats: ['float32'], prepare: (run) => Promise.resolve(prepare(crew, run)) };
+  return runOn(engine, graph, input, options);
+}
+
+/** Throws ThreadsFailed where threads get no shared memory, OutOfMemory where one thread gets none. */
+function prepare(crew: Crew, run: Run): Prepared {
+  const { graph, input, usage, margin, outputs } = run;
   const program = makeProgram(graph, input.dims, {
-    threads: crew.threads,
-    heapBase: crew.heapBase,
-    margin: options.margin ?? false,
-    inspect: options.inspect !== undefined,
+    module: crew.module, shared: crew.memory.shared, threads: crew.threads, margin: margin !== null, inspect: outputs !== null,
   });
-  const memory = crew.memory.take(program.pages);
+  const memory = takeMemory(crew, program, run);
   const bytes = memory.buffer.byteLength;
-  const timings = graph.layers.map((layer) => ({ name: layer.name, milliseconds: 0 }));
+  usage.take(bytes);
+  run.atEnd(() => { crew.release(bytes); });
+  program.load(memory);
+  upload(program, memory, input, graph.inChannels);
+  crew.setup(program, memory);
+
+  const progress = new Progress(run, new Int32Array(memory.buffer, program.address.control, program.controlLength));
+  return {
+    tasks: program.stages.map((stage) => ({
+      layer: stage.passes[0]!.layer,
+      async carryOut() {
+        await progress.stage(crew, stage);
+        if (stage.output !== null) fetchOutput(program, memory, run, stage.output);
+      },
+    })),
+    finish() {
+      const bytesAt = (address: number) => new Uint8Array(memory.buffer, address, run.labels.length);
+      run.labels.set(bytesAt(program.address.labels));
+      margin?.set(bytesAt(program.address.margin));
+      crew.memory.keep(memory);
+      return Promise.resolve();
+    },
+  };
+}
+
+function takeMemory(crew: Crew, { pages }: Program, { usage }: Run): WebAssembly.Memory {
+  usage.neededBytes = pages * 65536;
   try {
-    for (const { address, values } of program.data) {
-      const target = values instanceof Float32Array ? Float32Array : Int32Array;
-      new target(memory.buffer, address, values.length).set(values);
-    }
-    upload(program, memory, input, graph.inChannels);
-    crew.setup(program, memory);
-    await runStages(crew, program, memory, graph, input, options, timings);
-    const voxels = input.dims[0] * input.dims[1] * input.dims[2];
-    const bytesAt = (address: number) => new Uint8Array(memory.buffer, address, voxels).slice();
-    crew.memory.keep(memory);
-    return {
-      labels: bytesAt(program.address.labels),
-      margin: options.margin === true ? bytesAt(program.address.margin) : null,
-      timings,
-      peakBytes: bytes,
-      largestBufferBytes: bytes,
-    };
-  } finally {
-    crew.release(bytes);
+    return crew.memory.take(pages);
+  } catch (error) {
+    if (error instanceof ThreadsFailed) throw error;
+    throw new OutOfMemory(messageOf(error), { cause: error });
   }
 }
 
@@ -61,35 +76,28 @@ function upload(program: Program, memory: WebAssembly.Memory, { data, dims }: En
   }
 }
 
-async function runStages(
-  crew: Crew,
-  program: Program,
-  memory: WebAssembly.Memory,
-  graph: Graph,
-  input: EngineInput,
-  options: RunOptions,
-  timings: { name: string; milliseconds: number }[],
-): Promise<void> {
-  const control = new Int32Array(memory.buffer, program.address.control, program.controlLength);
-  const total = program.stages.flatMap((stage) => stage.passes).reduce((sum, pass) => sum + pass.macs, 0);
-  let before = 0;
-  for (const stage of program.stages) {
-    control.fill(0);
+/** Reports to the meter what the threads count in the control block while a stage runs. */
+class Progress {
+  private macsBefore = 0;
+
+  constructor(private readonly run: Run, private readonly control: Int32Array) {}
+
+  async stage(crew: Crew, { passes }: Stage): Promise<void> {
+    const { meter, signal } = this.run;
+    this.control.fill(0);
     const report = () => {
-      const { layer, macs } = position(stage.passes, Atomics.load(control, STEPS_DONE));
-      options.onProgress?.({ layer, layers: graph.layers.length, fraction: Math.min(1, (before + macs) / total) });
+      const { layer, macs } = position(passes, Atomics.load(this.control, STEPS_DONE));
+      meter.reached(layer, this.macsBefore + macs);
     };
     report();
-    const milliseconds = await crew.stage(stage.passes, report, options.signal);
-    options.signal?.throwIfAborted();
-    for (const [i, pass] of stage.passes.entries()) timings[pass.layer]!.milliseconds += milliseconds[i]!;
-    before += stage.passes.reduce((sum, pass) => sum + pass.macs, 0);
-    if (stage.output !== null) options.inspect?.(stage.output.layer, fetchOutput(program, memory, input, stage.output));
+    const milliseconds = await crew.stage(passes, report, signal);
+    signal?.throwIfAborted();
+    for (const [i, pass] of passes.entries()) meter.took(pass.layer, milliseconds[i]!);
+    this.macsBefore += passes.reduce((sum, pass) => sum + pass.macs, 0);
   }
-  options.onProgress?.({ layer: graph.layers.length - 1, layers: graph.layers.length, fraction: 1 });
 }
 
-/** The layer being computed after so many steps, and the multiply-adds done. */
+/** The layer being computed after `steps` steps of the passes, and the multiply-adds done. */
 function position(passes: readonly Pass[], steps: number): { layer: number; macs: number } {
   let macs = 0;
   for (const pass of passes) {
@@ -100,21 +108,12 @@ function position(passes: readonly Pass[], steps: number): { layer: number; macs
   return { layer: passes.at(-1)!.layer, macs };
 }
 
-/** A layer's output as [channel][z][y][x]. */
-function fetchOutput(program: Program, memory: WebAssembly.Memory, { dims }: EngineInput, output: { channels: number; at: 'volume' | 'logits' }): Float32Array {
-  const plane = dims[0] * dims[1];
-  const values = new Float32Array(output.channels * plane * dims[2]);
-  if (output.at === 'logits') {
-    values.set(new Float32Array(memory.buffer, program.address.logits, values.length));
-    return values;
+function fetchOutput(program: Program, memory: WebAssembly.Memory, { input, outputs }: Run, { layer, channels, at }: NonNullable<Stage['output']>): void {
+  const [nx, ny, nz] = input.dims;
+  if (at === 'logits') {
+    outputs?.add(layer, new Float32Array(memory.buffer, program.address.logits, channels * nx * ny * nz).slice());
+    return;
   }
-  const volume = new Float32Array(memory.buffer, program.address.volume, program.planeStride * dims[2]);
-  for (let c = 0; c < output.channels; c++) {
-    for (let z = 0; z < dims[2]; z++) {
-      const from = z * program.planeStride + c * plane;
-      values.set(volume.subarray(from, from + plane), (c * dims[2] + z) * plane);
-    }
-  }
-  return values;
+  const volume = new Float32Array(memory.buffer, program.address.volume, program.planeStride * nz);
+  outputs?.addPlanes(layer, channels, 0, nz, volume, program.planeStride);
 }
-

@@ -1,4 +1,4 @@
-// Input rows → the ring: norm and activation still to do, zero padding, Winograd's input transform Bᵀ.
+// Input rows → the ring: the previous norm and activation, zero padding, Winograd's input transform Bᵀ.
 #pragma once
 #include "job.h"
 #include "rows.h"
@@ -23,7 +23,7 @@ static inline void load_transposed(const float *from, f4 v[4]) {
   transpose(v);
 }
 
-/** All tiles of one padded row (line[0] is x = 0) into the staged row `to`. */
+/** All tiles of one padded row into the staged row `to`; line[0] is the row's first voxel. */
 static void stage_tiles(const Job *j, const float *line, float *to) {
   const int d = j->dilation;
   const size_t pointStride = (size_t)j->unitStride, blockStride = 6 * pointStride;
@@ -48,25 +48,25 @@ static void stage_tiles(const Job *j, const float *line, float *to) {
   }
 }
 
-/** Rows [first, last) in residue order of entry `index` of the planes' order, all channels. */
+/** Rows [first, last) of rowOrder, in plane `index` of planeOrder, all channels. */
 static void stage_rows(const Job *j, int index, int first, int last, float *scratch) {
-  const int d = j->dilation, channels = j->inChannels, length = j->rowLength;
-  const float *plane = plane_of(j, j->zOrder[index]);
+  const int d = j->dilation, n = j->dims.fast, channels = j->inChannels, length = j->rowLength;
+  const float *plane = plane_of(j, j->planeOrder[index]);
   float *ring = j->ring + (size_t)(index % j->ringPlanes) * j->ringStride;
   float *line = scratch + ((d + 3) & ~3);
   if (j->points == 6) clear(scratch, j->lineLength);
   for (int i = first; i < last; i++) {
     for (int c = 0; c < channels; c++) {
-      const float *from = plane + ((size_t)c * j->ny + j->yOrder[i]) * j->nx;
+      const float *from = plane + ((size_t)c * j->dims.middle + j->rowOrder[i]) * n;
       const float *scale = j->inScale ? j->inScale + c : NULL;
       float *to = ring + ((size_t)i * channels + c) * length;
       if (j->points == 6) {
-        load_row(line, from, j->nx, scale, scale + channels, j->inActivation);
+        load_row(line, from, n, scale, scale + channels, j->inActivation);
         stage_tiles(j, line, to);
       } else {
         clear(to, d);
-        load_row(to + d, from, j->nx, scale, scale + channels, j->inActivation);
-        clear(to + d + j->nx, length - d - j->nx);
+        load_row(to + d, from, n, scale, scale + channels, j->inActivation);
+        clear(to + d + n, length - d - n);
       }
     }
   }

@@ -12,25 +12,25 @@ static void combine(double *into, double n, const double *add, double m) {
 /** Mean and sum of squared deviations of one row, in two passes: no cancellation where the mean is large. */
 static void row_statistics(const float *line, int n, double out[2]) {
   d2 lo = (d2)(0.0), hi = lo;
-  int x = 0;
-  for (; x + 4 <= n; x += 4) {
-    f4 v = load(line + x);
+  int i = 0;
+  for (; i + 4 <= n; i += 4) {
+    f4 v = load(line + i);
     lo += __builtin_convertvector(v.lo, d2);
     hi += __builtin_convertvector(v.hi, d2);
   }
   lo += hi;
   double sum = lo.x + lo.y;
-  for (int i = x; i < n; i++) sum += line[i];
+  for (; i < n; i++) sum += line[i];
   const double mean = sum / n;
   const f4 center = splat((float)mean);
   f4 squares = splat(0);
-  for (x = 0; x + 4 <= n; x += 4) {
-    f4 v = load(line + x) - center;
+  for (i = 0; i + 4 <= n; i += 4) {
+    f4 v = load(line + i) - center;
     squares = madd(v, v, squares);
   }
   double m2 = 0;
-  for (int i = 0; i < 4; i++) m2 += squares[i];
-  for (; x < n; x++) m2 += (line[x] - mean) * (line[x] - mean);
+  for (int lane = 0; lane < 4; lane++) m2 += squares[lane];
+  for (; i < n; i++) m2 += (line[i] - mean) * (line[i] - mean);
   out[0] = mean;
   out[1] = m2;
 }

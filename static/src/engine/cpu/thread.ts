@@ -1,10 +1,10 @@
-// A worker thread of the CPU engine: one message sets it up for a run, each further one is a stage of passes.
+// A worker thread of the CPU engine: one message prepares it for a run, each further one is a stage of passes.
 import { instantiate } from './kernel';
 import type { Pass } from './program';
 import { work, type Hand } from './work';
 
 export type ToThread =
-  | { readonly kind: 'setup'; readonly module: WebAssembly.Module; readonly memory: WebAssembly.Memory; readonly stackTop: number; readonly scratch: number; readonly control: number; readonly controlLength: number; readonly threads: number }
+  | { readonly kind: 'setup'; readonly module: WebAssembly.Module; readonly memory: WebAssembly.Memory; readonly scratch: number; readonly control: number; readonly controlLength: number; readonly threads: number }
   | { readonly kind: 'stage'; readonly passes: readonly Pass[] }
   | { readonly kind: 'release' };
 
@@ -19,9 +19,9 @@ self.onmessage = (event: MessageEvent<ToThread>) => {
   const message = event.data;
   try {
     if (message.kind === 'setup') {
-      const { module, memory, stackTop, scratch, threads } = message;
+      const { module, memory, scratch, threads } = message;
       const control = new Int32Array(memory.buffer, message.control, message.controlLength);
-      hand = { kernel: instantiate(module, memory, stackTop), control, scratch, threads };
+      hand = { kernel: instantiate(module, memory, scratch), control, scratch, threads };
     } else if (message.kind === 'release') {
       hand = null;
     } else {

@@ -1,4 +1,4 @@
-// What both of Winograd's transforms need: F(4,3) at the points 0, ±√½, ±√2, ∞ (weights.ts has the third).
+// Shared by Winograd's transforms of inputs and outputs: F(4,3) at the points 0, ±√½, ±√2, ∞. pack.h transforms the weights.
 #pragma once
 #include "math.h"
 

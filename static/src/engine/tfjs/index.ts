@@ -1,5 +1,5 @@
-// TF.js backend: the widest-running fallback, and a peer to check against. TensorFlow.js itself
-// (1 MB) is only loaded by `open`; probing looks at WebGL2 with nothing but a canvas.
+// TF.js backend: the fallback that runs in most browsers, and a peer to check against. TensorFlow.js itself (1 MB) is
+// fetched by `open` only, and not kept for use without a network; probing looks at WebGL2 with nothing but a canvas.
 import { SOFTWARE_RENDERER } from '../renderers';
 import type { BackendModule, Probe } from '../types';
 
@@ -26,7 +26,9 @@ export const tfjs: BackendModule = {
   probe,
   async open() {
     const found = await probe();
-    const { openTfjs } = await import('./run');
+    const { openTfjs } = await import('./run').catch((): never => {
+      throw new Error('it could not be loaded. It is not kept for use without a network: connect to the server, then reload the page');
+    });
     return openTfjs(found.available && found.details.runs === 'webgl' ? 'webgl' : 'cpu');
   },
 };

@@ -1,45 +1,50 @@
 // The layer graph run with TensorFlow.js, one layer at a time, disposing each.
 //
-// Activations are a list of channel groups, each a tensor [1][z][y][x][channel], because a tensor is
-// one texture: 256³ × 16 channels only just fits the largest WebGL texture there is. TF.js' spatial axes
-// are z, y, x here, so kernels become [kz][ky][kx][in][out].
+// Activations are a list of channel groups, each a tensor [1][z][y][x][channel], because a tensor is one texture:
+// 256³ × 16 channels only just fit the largest WebGL texture. TF.js' spatial axes are z, y, x here, so kernels become
+// [kz][ky][kx][in][out].
 import * as tf from '@tensorflow/tfjs-core';
 import { macsPerVoxel } from '../graph';
-import type { Backend, EngineInput, Graph, InstanceNorm, Layer, LayerTiming, RunOptions, RunResult } from '../types';
-import type { Dims } from '../../volume/volume';
+import { messageOf } from '../message';
+import { OutOfMemory, runGraph, type Engine, type Prepared, type Run } from '../run-loop';
+import type { Backend, EngineInput, InstanceNorm, Layer } from '../types';
 
 /** Activations of all channels, in groups of at most `groupSize`. */
 type Groups = tf.Tensor5D[];
 
-interface Job {
-  readonly dims: Dims;
+/** A run on TF.js. */
+interface TfRun extends Run {
+  /** Most channels of one tensor. */
   readonly groupSize: number;
-  readonly options: RunOptions;
-  /** Called after each finished piece of work with its multiply-adds per voxel; throws when cancelled. */
-  readonly done: (macs: number) => void;
-  peakBytes: number;
-  largestBytes: number;
+  /** Call after each finished piece of a layer with its multiply-adds per voxel; throws when cancelled. */
+  readonly done: (layer: number, macs: number) => void;
 }
 
 export async function openTfjs(device: 'webgl' | 'cpu'): Promise<Backend> {
   if (device === 'webgl') {
     await import('@tensorflow/tfjs-backend-webgl');
-    // A software WebGL was ranked as such before; TF.js itself would refuse it.
+    // A software WebGL was ranked behind the others; TF.js would refuse it by default.
     tf.env().set('SOFTWARE_WEBGL_ENABLED', true);
     // Textures are freed at once: at 1 GB a layer there is no room for a pool.
     tf.env().set('WEBGL_DELETE_TEXTURE_THRESHOLD', 0);
-    // Half floats cannot hold the activations; refuse rather than run with them.
+    // float16 textures cannot hold the activations.
     if (!tf.env().getBool('WEBGL_RENDER_FLOAT32_CAPABLE')) throw new Error('TF.js: WebGL cannot render to 32-bit float textures here');
   } else {
     await import('@tensorflow/tfjs-backend-cpu');
   }
   if (!(await tf.setBackend(device))) throw new Error(`TF.js: its ${device} backend does not start here`);
   await tf.ready();
+  const engine: Engine = {
+    name: 'TF.js',
+    memory: device === 'webgl' ? 'graphics memory' : 'memory',
+    formats: ['float32'],
+    prepare: (run) => rethrowing(() => Promise.resolve(prepare(run, device))),
+  };
   return {
     id: 'tfjs',
-    run: (graph, input, options = {}) => run(graph, input, options, device),
+    run: (graph, input, options) => runGraph(engine, graph, input, options),
     dispose: () => {
-      // Removing a backend frees its memory but also forgets how to make it; the next `open` needs that.
+      // Removing a backend frees its memory and its factory; the next `open` needs the factory.
       const factory = tf.findBackendFactory(device);
       tf.removeBackend(device);
       tf.registerBackend(device, factory);
@@ -47,45 +52,44 @@ export async function openTfjs(device: 'webgl' | 'cpu'): Promise<Backend> {
   };
 }
 
-async function run(graph: Graph, input: EngineInput, options: RunOptions, device: 'webgl' | 'cpu'): Promise<RunResult> {
-  const voxels = input.dims[0] * input.dims[1] * input.dims[2];
-  const totalMacs = graph.layers.reduce((sum, layer) => sum + macsPerVoxel(layer), 0);
-  let doneMacs = 0;
-  let current = 0;
-  const job: Job = {
-    dims: input.dims,
-    groupSize: groupSize(voxels, options.maxBufferBytes, device),
-    options,
-    done: (macs) => {
-      doneMacs += macs;
-      const { numBytes } = tf.memory();
-      job.peakBytes = Math.max(job.peakBytes, numBytes);
-      options.signal?.throwIfAborted();
-      options.onProgress?.({ layer: current, layers: graph.layers.length, fraction: doneMacs / totalMacs });
-    },
-    peakBytes: 0,
-    largestBytes: 0,
-  };
-  const timings: LayerTiming[] = [];
-  // Outside of `tidy` (a layer awaits), so a scope of the engine catches whatever a failed layer leaves.
+/** Rejects with an Error where one channel does not fit a texture or buffer. */
+function prepare(run: Run, device: 'webgl' | 'cpu'): Prepared {
+  const { graph, input, options, labels, outputs, meter, usage } = run;
+  // `tidy` can't span the awaits of a layer; this scope frees the tensors that a failed layer leaves.
   tf.engine().startScope();
+  run.atEnd(() => { tf.engine().endScope(); });
+  const tfRun: TfRun = {
+    ...run,
+    groupSize: groupSize(labels.length, options.maxBufferBytes, device),
+    done: (layer, macs) => {
+      usage.holds(tf.memory().numBytes);
+      run.signal?.throwIfAborted();
+      meter.done({ layer, macs: macs * labels.length });
+    },
+  };
+  const classifier = graph.layers.length - 1;
+  let groups = inputGroups(input, tfRun);
+  return {
+    tasks: graph.layers.map((layer, i) => ({
+      layer: i,
+      carryOut: () => rethrowing(async () => {
+        if (i === classifier) return classify(layer, groups, tfRun, i);
+        const next = await runLayer(layer, groups, tfRun, i);
+        tf.dispose(groups);
+        groups = next;
+        if (outputs !== null) outputs.add(i, await channelsFirst(groups, labels.length));
+      }),
+    })),
+  };
+}
+
+/** Rejects with OutOfMemory where TF.js' error says so. */
+async function rethrowing<T>(work: () => Promise<T>): Promise<T> {
   try {
-    let groups = inputGroups(input, job);
-    for (const layer of graph.layers.slice(0, -1)) {
-      const start = performance.now();
-      const next = await runLayer(layer, groups, job);
-      tf.dispose(groups);
-      groups = next;
-      if (options.inspect) options.inspect(current, await channelsFirst(groups, voxels));
-      timings.push({ name: layer.name, milliseconds: performance.now() - start });
-      current++;
-    }
-    const start = performance.now();
-    const { labels, margin } = await classify(graph.layers.at(-1)!, groups, job, current);
-    timings.push({ name: graph.layers.at(-1)!.name, milliseconds: performance.now() - start });
-    return { labels, margin, timings, peakBytes: job.peakBytes, largestBufferBytes: job.largestBytes };
-  } finally {
-    tf.engine().endScope();
+    return await work();
+  } catch (error) {
+    if (/out of memory|unable to create webgltexture/i.test(messageOf(error))) throw new OutOfMemory(messageOf(error), { cause: error });
+    throw error;
   }
 }
 
@@ -97,11 +101,11 @@ function groupSize(voxels: number, maxBufferBytes: number | undefined, device: '
 }
 
 /** [channel][z][y][x] → groups of interleaved channels. */
-function inputGroups(input: EngineInput, job: Job): Groups {
+function inputGroups(input: EngineInput, run: TfRun): Groups {
   const [nx, ny, nz] = input.dims;
   const voxels = nx * ny * nz;
   const channels = input.data.length / voxels;
-  return ranges(channels, job.groupSize).map(([begin, end]) => {
+  return ranges(channels, run.groupSize).map(([begin, end]) => {
     const width = end - begin;
     const interleaved = width === 1 ? input.data.subarray(begin * voxels, end * voxels) : new Float32Array(width * voxels);
     for (let c = 0; width > 1 && c < width; c++) {
@@ -111,18 +115,18 @@ function inputGroups(input: EngineInput, job: Job): Groups {
   });
 }
 
-async function runLayer(layer: Layer, inputs: Groups, job: Job): Promise<Groups> {
+async function runLayer(layer: Layer, inputs: Groups, run: TfRun, index: number): Promise<Groups> {
   const outputs: Groups = [];
-  for (const [begin, end] of ranges(layer.outChannels, job.groupSize)) {
+  for (const [begin, end] of ranges(layer.outChannels, run.groupSize)) {
     const output = tf.tidy(() => {
       const sum = convolve(layer, inputs, begin, end);
       const normed = layer.norm === null ? sum : instanceNorm(sum, layer.norm, begin, end);
       return activate(normed, layer.activation);
     });
     outputs.push(output);
-    job.largestBytes = Math.max(job.largestBytes, output.size * 4);
+    run.usage.largestBufferBytes = Math.max(run.usage.largestBufferBytes, output.size * 4);
     await finished(output);
-    job.done((macsPerVoxel(layer) * (end - begin)) / layer.outChannels);
+    run.done(index, (macsPerVoxel(layer) * (end - begin)) / layer.outChannels);
   }
   return outputs;
 }
@@ -184,7 +188,7 @@ function activate(x: tf.Tensor5D, activation: Layer['activation']): tf.Tensor5D 
   }
 }
 
-/** What is known of the classes seen so far, per voxel: [1][z][y][x][1] each. */
+/** The best of the classes so far, per voxel: [1][z][y][x][1] each. */
 interface Best {
   logit: tf.Tensor5D;
   index: tf.Tensor5D;
@@ -194,24 +198,23 @@ interface Best {
 }
 
 /** Classifier and argmax, one class at a time, so that all logits never exist together. */
-async function classify(layer: Layer, inputs: Groups, job: Job, index: number): Promise<Pick<RunResult, 'labels' | 'margin'>> {
-  const wantsMargin = job.options.margin === true;
-  const voxels = job.dims[0] * job.dims[1] * job.dims[2];
-  const logits = job.options.inspect ? new Float32Array(layer.outChannels * voxels) : null;
+async function classify(layer: Layer, inputs: Groups, run: TfRun, index: number): Promise<void> {
+  const { labels, margin, outputs } = run;
+  const wantsMargin = margin !== null;
+  const logits = outputs === null ? null : new Float32Array(layer.outChannels * labels.length);
   let best = null as Best | null;
   for (let c = 0; c < layer.outChannels; c++) {
     const logit: tf.Tensor5D = tf.tidy(() => convolve(layer, inputs, c, c + 1));
-    logits?.set(await logit.data<'float32'>(), c * voxels);
+    logits?.set(await logit.data<'float32'>(), c * labels.length);
     const before = best;
     best = tidyBest(() => (before === null ? firstClass(logit, wantsMargin) : better(before, logit, c)));
     await finished(best.index);
     tf.dispose([logit, ...tensorsOf(before)]);
-    job.done(macsPerVoxel(layer) / layer.outChannels);
+    run.done(index, macsPerVoxel(layer) / layer.outChannels);
   }
-  if (logits !== null) job.options.inspect?.(index, logits);
-  const labels = Uint8Array.from(await best!.index.data<'float32'>());
-  const margin = wantsMargin ? Uint8Array.from(await marginOf(best!).data<'float32'>()) : null;
-  return { labels, margin };
+  if (logits !== null) outputs?.add(index, logits);
+  labels.set(await best!.index.data<'float32'>());
+  margin?.set(await marginOf(best!).data<'float32'>());
 }
 
 /** `tf.tidy` for a result that may lack some tensors. */

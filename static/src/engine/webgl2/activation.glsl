@@ -1,4 +1,4 @@
-// Activations, for float and vec types alike through overloads. Included before a fragment shader.
+// Activation of four values. Included before a fragment shader.
 // Defines: ACTIVATION = 0 none, 1 relu, 2 elu (alpha 1), 3 gelu (exact erf form), 4 gelu_tanh.
 
 // erf by Abramowitz & Stegun 7.1.26 has an absolute error below 1.5e-7: about one float32 rounding of the result.

@@ -1,8 +1,10 @@
-// The 1x1x1 classifier and argmax of one voxel: logits exist one at a time and never reach memory.
-// Defines: CLASSES, GROUPS (vec4 groups of activations).
-// Texture `classifierWeights` (RGBA32F, GROUPS + 1 wide, CLASSES high): row = class, texel g = its weights
+// The 1x1x1 classifier and argmax of one voxel; a logit is used at once and not stored.
+//   logit[k] = bias[k] + sum over c of weight[k][c] * a[c];  label = lowest k with the largest logit
+//   margin   = round(255 (p1 - p2)), the two largest of p = softmax(logit), from a running sum
+// Result: r = label, g = margin, both / 255 for an RGBA8 target.
+// Bindings: `classifierWeights` (RGBA32F, GROUPS + 1 wide, CLASSES high): row = class, texel g = its weights
 // for channels 4g..4g+3 (zero-padded), last texel .x = bias.
-// Result: r = label, g = margin = round(255 (p1 - p2)), both / 255 for an RGBA8 target.
+// Dispatch: classify.frag.glsl. Defines: CLASSES, GROUPS (vec4 groups of activations).
 uniform highp sampler2D classifierWeights;
 
 vec4 classify(vec4 activations[GROUPS]) {

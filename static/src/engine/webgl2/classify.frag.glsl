@@ -1,6 +1,7 @@
-// Labels of one plane from the last layer's activations, as soon as they exist: so few planes of them do at once.
-// With RAW the norm and activation come first.
-// Dispatch: one triangle per plane into an RGBA8 layer. Bindings: `plane`, see classifier.glsl.
+// Labels of one plane from the last convolution's stored output:
+//   a[c] = plane[c], or with RAW activate((plane[c] - mean[c]) * scale[c] + shift[c]);  result = classify(a), see classifier.glsl
+// Bindings: `plane` (layer = group of four channels), `mean`, `scale`, `shift` (RAW), `classifierWeights`.
+// Dispatch: one triangle per plane into one layer of an RGBA8 texture.
 // Defines: GROUPS, CLASSES, RAW, ACTIVATION.
 uniform highp sampler2DArray plane;
 #if RAW == 1

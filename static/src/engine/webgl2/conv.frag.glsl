@@ -33,7 +33,7 @@ uniform highp sampler2DArray window_$(k);
 //#end
 uniform ivec2 size;
 uniform int dilation;
-uniform int taps; // 9, but no compiler is to know: Direct3D's writes short loops out, and takes long over the result
+uniform int taps; // 9; no constant, because Direct3D's compiler unrolls short loops and then takes long
 uniform vec4 bias[GROUPS];
 
 // WEIGHT_g(n): weight n of the tap for output group g.

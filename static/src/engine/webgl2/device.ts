@@ -1,34 +1,34 @@
-// The WebGL2 context and the few things we do with it: programs, layered textures, drawing, waiting.
+// The WebGL2 context: what it offers, shaders, textures, errors, and waiting for the device.
 import type { Probe } from '../types';
 import { expand } from '../expand';
+import { messageOf } from '../message';
 import { SOFTWARE_RENDERER } from '../renderers';
 import activationSource from './activation.glsl?raw';
-import type { Limits } from './layout';
+import { OutOfMemory } from '../run-loop';
+import type { TextureLimits } from './planes';
 import vertexSource from './plane.vert.glsl?raw';
 
 export type Defines = Readonly<Record<string, number>>;
 
-/** What the renderer's kind decides, measured on the software renderers and derived for hardware: docs/engine.md. */
-const TUNABLES: Readonly<Record<'hardware' | 'llvmpipe' | 'swiftshader', Pick<Limits, 'weightsAsTexels' | 'costs'>>> = {
-  /** A texel is four floats through texture units that are a quarter as wide as the arithmetic is deep; uniforms have a cache of their own. */
+/** Figures by kind of renderer, measured on the software renderers and derived for hardware: docs/engine.md. */
+const TUNABLES: Readonly<Record<'hardware' | 'llvmpipe' | 'swiftshader', Pick<TextureLimits, 'weightsAsTexels' | 'costs'>>> = {
+  /** A texel of four floats takes a texture unit about as long as 16 multiply-adds take the arithmetic units; uniforms have a separate cache. */
   hardware: { weightsAsTexels: false, costs: { texel: 16, weight: 0.25 } },
   llvmpipe: { weightsAsTexels: false, costs: { texel: 5, weight: 2 } },
-  /** Checks every lane of a uniform block's read, for each of its four values: a texture is read faster. */
+  /** Reads a texture faster than a uniform block, where it checks every lane for each of four values. */
   swiftshader: { weightsAsTexels: true, costs: { texel: 4, weight: 4 } },
 };
 
-export interface GlDevice extends Limits {
+export interface GlDevice extends TextureLimits {
   readonly gl: WebGL2RenderingContext;
   readonly renderer: string;
   readonly software: boolean;
-  readonly maxLayers: number;
-  readonly maxTextureSize: number;
   /** Compiled once, for all runs. */
-  readonly programs: Map<string, Program>;
+  readonly shaders: Map<string, Shader>;
   readonly lost: () => boolean;
 }
 
-/** Throws an Error with the reason where WebGL2 or rendering to float textures is missing. */
+/** Throws an Error with the reason where WebGL2, or rendering to float textures, is missing. */
 export function openContext(): GlDevice {
   if (typeof OffscreenCanvas === 'undefined') throw new Error('WebGL2: this browser offers no canvas outside the page (OffscreenCanvas)');
   const canvas = new OffscreenCanvas(1, 1);
@@ -56,14 +56,14 @@ export function openContext(): GlDevice {
     uniformBlockBytes: limit(gl.MAX_UNIFORM_BLOCK_SIZE),
     maxLayers: limit(gl.MAX_ARRAY_TEXTURE_LAYERS),
     maxTextureSize: limit(gl.MAX_TEXTURE_SIZE),
-    programs: new Map(),
+    shaders: new Map(),
     lost: () => lost || gl.isContextLost(),
   };
 }
 
 /**
- * How many RGBA32F targets, up to `most`, may be drawn to at once. Tile-based devices bound the bits of a pixel over all
- * targets (256 or 512 on Apple's phones) and announce eight targets all the same; beyond it every draw is dropped.
+ * How many RGBA32F targets, up to `most`, can be drawn to at once. Tile-based devices limit the bits of a pixel over all
+ * targets (256 or 512 on Apple's phones), announce eight targets nevertheless, and drop every draw to more than fit.
  */
 function usableTargets(gl: WebGL2RenderingContext, most: number): number {
   const framebuffer = gl.createFramebuffer();
@@ -96,52 +96,54 @@ export function probeContext(): Probe {
     const { renderer, software, drawBuffers, uniformBlockBytes, maxLayers, maxTextureSize } = device;
     return { available: true, device: renderer, software, details: { drawBuffers, uniformBlockBytes, maxLayers, maxTextureSize } };
   } catch (error) {
-    return { available: false, reason: error instanceof Error ? error.message : String(error) };
+    return { available: false, reason: messageOf(error) };
   }
 }
 
-export interface Program {
-  readonly handle: WebGLProgram;
+/** A linked vertex and fragment shader. */
+export interface Shader {
+  readonly program: WebGLProgram;
+  /** Location of a uniform; null where the compiler dropped it. */
   readonly at: (name: string) => WebGLUniformLocation | null;
 }
 
-/** The program of these fragment files (joined in order, directives expanded) with the defines in front. Compiled once per device. */
-export function programOf(device: GlDevice, label: string, parts: readonly string[], defines: Defines): Program {
+/** The shader of these fragment files (joined in order, directives expanded) with the defines in front. Compiled once per device. */
+export function shaderOf(device: GlDevice, label: string, parts: readonly string[], defines: Defines): Shader {
   const key = label + JSON.stringify(defines);
-  const program = device.programs.get(key) ?? compile(device, label, parts.map((part) => expand(part, defines)), defines);
-  device.programs.set(key, program);
-  return program;
+  const shader = device.shaders.get(key) ?? compile(device, label, parts.map((part) => expand(part, defines)), defines);
+  device.shaders.set(key, shader);
+  return shader;
 }
 
-function compile(device: GlDevice, label: string, parts: readonly string[], defines: Defines): Program {
+function compile(device: GlDevice, label: string, parts: readonly string[], defines: Defines): Shader {
   const { gl } = device;
   const header = Object.entries(defines).map(([name, value]) => `#define ${name} ${value}\n`);
   const precision = ['float', 'int', 'sampler2DArray', 'sampler2D'].map((type) => `precision highp ${type};\n`);
   const fragment = ['#version 300 es\n', ...header, ...precision, activationSource, ...parts].join('');
-  const handle = gl.createProgram();
+  const program = gl.createProgram();
   for (const [type, source] of [[gl.VERTEX_SHADER, vertexSource], [gl.FRAGMENT_SHADER, fragment]] as const) {
     const shader = gl.createShader(type);
     if (shader === null) throw lostError();
     gl.shaderSource(shader, source);
     gl.compileShader(shader);
-    gl.attachShader(handle, shader);
+    gl.attachShader(program, shader);
     gl.deleteShader(shader);
   }
-  gl.linkProgram(handle);
-  if (gl.getProgramParameter(handle, gl.LINK_STATUS) !== true) {
+  gl.linkProgram(program);
+  if (gl.getProgramParameter(program, gl.LINK_STATUS) !== true) {
     if (device.lost()) throw lostError();
-    const logs = (gl.getAttachedShaders(handle) ?? []).map((shader) => gl.getShaderInfoLog(shader) ?? '');
-    throw new Error(`WebGL2: ${label} did not compile: ${[gl.getProgramInfoLog(handle) ?? '', ...logs].join(' ').trim().slice(0, 600)}`);
+    const logs = (gl.getAttachedShaders(program) ?? []).map((shader) => gl.getShaderInfoLog(shader) ?? '');
+    throw new Error(`WebGL2: ${label} did not compile: ${[gl.getProgramInfoLog(program) ?? '', ...logs].join(' ').trim().slice(0, 600)}`);
   }
   const locations = new Map<string, WebGLUniformLocation | null>();
   const at = (name: string) => {
-    if (!locations.has(name)) locations.set(name, gl.getUniformLocation(handle, name));
+    if (!locations.has(name)) locations.set(name, gl.getUniformLocation(program, name));
     return locations.get(name) ?? null;
   };
-  return { handle, at };
+  return { program, at };
 }
 
-/** Layered texture storage; throws an Error naming the bytes where the device has no room. */
+/** Layered texture storage. Throws OutOfMemory where the device has no room. */
 export function createLayers(device: GlDevice, format: GLenum, bytesPerTexel: number, nx: number, ny: number, layers: number): WebGLTexture {
   const { gl } = device;
   const texture = gl.createTexture();
@@ -163,7 +165,7 @@ export function createLayers(device: GlDevice, format: GLenum, bytesPerTexel: nu
   throw new OutOfMemory(`WebGL2: the device has no room for a texture of ${nx} × ${ny} × ${layers} (${bytes} bytes, error ${error})`);
 }
 
-/** A table of float texels for constants: weights, the classifier. */
+/** A texture of float texels for constants: weights, the classifier. */
 export function createTable(gl: WebGL2RenderingContext, data: Float32Array, width: number, height: number): WebGLTexture {
   const texture = gl.createTexture();
   gl.bindTexture(gl.TEXTURE_2D, texture);
@@ -174,10 +176,7 @@ export function createTable(gl: WebGL2RenderingContext, data: Float32Array, widt
   return texture;
 }
 
-/** The device cannot hold the plan's textures; a narrower format may still fit. */
-export class OutOfMemory extends Error {}
-
-/** Throws where WebGL refused something since the last look: a refused draw leaves no trace but this. */
+/** Throws where WebGL refused something since the last call: that is the only trace of a refused draw. */
 export function checkErrors(device: GlDevice): void {
   if (device.lost()) throw lostError();
   const error = device.gl.getError();
@@ -185,7 +184,7 @@ export function checkErrors(device: GlDevice): void {
   if (error !== device.gl.NO_ERROR) throw new Error(`WebGL2: the device refused a step of the computation (error ${error})`);
 }
 
-/** A wait aims at 150 ms; some drivers drop work without a word, and its fence never comes. */
+/** A wait aims at 150 ms; some drivers drop work silently, and its fence is never signalled. */
 const PATIENCE_MS = 60_000;
 
 /** Waits until everything drawn so far is done, without blocking the thread; rejects on abort or loss. */

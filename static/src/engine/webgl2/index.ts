@@ -1,10 +1,8 @@
 // WebGL2 backend: our own GLSL, for devices without WebGPU.
-import { machineMemoryGiB, savesMemory } from '../storage';
-import type { Backend, BackendModule, EngineInput, Graph, RunOptions, RunResult } from '../types';
-import type { Dims } from '../../volume/volume';
-import { groupsOf } from './layout';
-import { loseContext, openContext, OutOfMemory, probeContext } from './device';
-import { runGraph } from './run';
+import { runGraph, type Engine } from '../run-loop';
+import type { Backend, BackendModule } from '../types';
+import { loseContext, openContext, probeContext } from './device';
+import { planFor, prepare } from './run';
 
 export const webgl2: BackendModule = {
   id: 'webgl2',
@@ -14,26 +12,18 @@ export const webgl2: BackendModule = {
 
 function openBackend(): Backend {
   const device = openContext();
+  const engine: Engine = {
+    name: 'WebGL2',
+    memory: 'graphics memory',
+    formats: ['float32', 'float16'],
+    float32Bytes: (graph, dims, options) => planFor(device, graph, dims, options, 'float32').peakBytes,
+    prepare: (run) => Promise.resolve(prepare(device, run)),
+  };
   return {
     id: 'webgl2',
-    /** 32-bit storage; 16-bit (agreement as stated for f16) where the machine is short of memory or the device has no room for it. */
-    async run(graph: Graph, input: EngineInput, options: RunOptions = {}): Promise<RunResult> {
-      if (savesMemory(activationBytes(graph, options.storedAsFor ?? input.dims), machineMemoryGiB())) return runGraph(device, graph, input, options, 2);
-      try {
-        return await runGraph(device, graph, input, options, 4);
-      } catch (error) {
-        if (!(error instanceof OutOfMemory)) throw error;
-        return runGraph(device, graph, input, options, 2);
-      }
-    },
+    run: (graph, input, options) => runGraph(engine, graph, input, options),
     dispose: () => {
       loseContext(device.gl);
     },
   };
-}
-
-/** One activation volume in 32 bits: nearly all that a run takes. */
-function activationBytes(graph: Graph, dims: Dims): number {
-  const groups = groupsOf(Math.max(...graph.layers.slice(0, -1).map((layer) => layer.outChannels)));
-  return dims[0] * dims[1] * dims[2] * groups * 16;
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Layer } from '../types';
-import { blockOf, groupsOf, packClassifier, packPlane, packWeights, padGroups, passesOf, planesFor } from './layout';
+import { blocksOf, groupsOf, packClassifier, packPlane, packWeights, padGroups, planesFor, tilingOf } from './layout';
 import { ChannelStatistics } from './statistics';
 
 function layerOf(inChannels: number, outChannels: number): Layer {
@@ -11,18 +11,18 @@ function layerOf(inChannels: number, outChannels: number): Layer {
 const HARDWARE = { weightsAsTexels: false, costs: { texel: 16, weight: 0.25 } };
 const SOFTWARE = { weightsAsTexels: false, costs: { texel: 5, weight: 2 } };
 
-describe('blockOf', () => {
+describe('tilingOf', () => {
   it.each([4, 6, 8])('covers every output channel once with %i draw buffers', (drawBuffers) => {
     for (const kind of [HARDWARE, SOFTWARE]) {
       for (const channels of [1, 3, 4, 5, 11, 15, 16, 21, 26, 30, 32, 37]) {
         const layer = layerOf(channels, channels);
-        const block = blockOf(layer, 64, { ...kind, drawBuffers, uniformBlockBytes: 16384 });
-        expect(block.groups * block.planes).toBeLessThanOrEqual(drawBuffers);
+        const tiling = tilingOf(layer, 64, { ...kind, drawBuffers, uniformBlockBytes: 16384 });
+        expect(tiling.groups * tiling.planes).toBeLessThanOrEqual(drawBuffers);
         let next = 0;
-        for (const pass of passesOf(layer, block)) {
-          expect(pass.firstGroup * 4).toBe(next);
-          expect(groupsOf(pass.channels)).toBeLessThanOrEqual(block.groups);
-          next += pass.channels;
+        for (const block of blocksOf(layer, tiling)) {
+          expect(block.firstGroup * 4).toBe(next);
+          expect(groupsOf(block.channels)).toBeLessThanOrEqual(tiling.groups);
+          next += block.channels;
         }
         expect(next).toBe(channels);
       }
@@ -31,22 +31,22 @@ describe('blockOf', () => {
 
   it('shares weights among many planes in software, and texels among many channels on hardware', () => {
     const limits = { drawBuffers: 8, uniformBlockBytes: 65536 };
-    expect(blockOf(layerOf(16, 16), 256, { ...SOFTWARE, ...limits })).toEqual({ planes: 8, groups: 1, texels: false });
-    expect(blockOf(layerOf(5, 5), 256, { ...SOFTWARE, ...limits })).toEqual({ planes: 4, groups: 2, texels: false });
-    expect(blockOf(layerOf(16, 16), 256, { ...HARDWARE, ...limits })).toEqual({ planes: 2, groups: 4, texels: false });
+    expect(tilingOf(layerOf(16, 16), 256, { ...SOFTWARE, ...limits })).toEqual({ planes: 8, groups: 1, texels: false });
+    expect(tilingOf(layerOf(5, 5), 256, { ...SOFTWARE, ...limits })).toEqual({ planes: 4, groups: 2, texels: false });
+    expect(tilingOf(layerOf(16, 16), 256, { ...HARDWARE, ...limits })).toEqual({ planes: 2, groups: 4, texels: false });
   });
 
   it('takes no more planes than a residue class has', () => {
     const limits = { ...SOFTWARE, drawBuffers: 8, uniformBlockBytes: 65536 };
-    expect(blockOf({ ...layerOf(4, 4), dilation: 16 }, 64, limits).planes).toBe(4);
-    expect(blockOf({ ...layerOf(4, 4), dilation: 16 }, 10, limits).planes).toBe(1);
+    expect(tilingOf({ ...layerOf(4, 4), dilation: 16 }, 64, limits).planes).toBe(4);
+    expect(tilingOf({ ...layerOf(4, 4), dilation: 16 }, 10, limits).planes).toBe(1);
   });
 
   it('keeps weights in a texture where one group of them exceeds a uniform block', () => {
     const limits = { ...HARDWARE, drawBuffers: 8, uniformBlockBytes: 16384 };
-    expect(blockOf(layerOf(30, 30), 64, limits)).toEqual({ planes: 1, groups: 8, texels: false });
-    expect(blockOf(layerOf(37, 4), 64, limits).texels).toBe(false);
-    expect(blockOf(layerOf(38, 4), 64, limits).texels).toBe(true);
+    expect(tilingOf(layerOf(30, 30), 64, limits)).toEqual({ planes: 1, groups: 8, texels: false });
+    expect(tilingOf(layerOf(37, 4), 64, limits).texels).toBe(false);
+    expect(tilingOf(layerOf(38, 4), 64, limits).texels).toBe(true);
   });
 });
 

@@ -1,51 +1,30 @@
-// How a layer is laid out for WebGL2: which planes and channels a draw computes, and where its weights lie. Pure.
-import type { Graph, Layer } from '../types';
+// How a layer is cut into draws for WebGL2, and the order of weights and values in textures and uniform blocks. Pure.
+import type { Layer } from '../types';
 import type { Dims } from '../../volume/volume';
 
 /** Four channels make one texel. */
 export const groupsOf = (channels: number): number => Math.ceil(channels / 4);
 
-/** Throws an Error with the numbers where one plane exceeds this device's textures. */
-export function checkPlanes(
-  device: { readonly maxTextureSize: number; readonly maxLayers: number },
-  graph: Graph,
-  dims: Dims,
-  bytesPerValue: 4 | 2,
-  maxTextureBytes: number,
-): void {
-  const [nx, ny] = dims;
-  if (Math.max(nx, ny) > device.maxTextureSize) {
-    throw new Error(`WebGL2: the volume is ${dims.join(' × ')}, this device's textures reach ${device.maxTextureSize}`);
-  }
-  const channels = Math.max(...graph.layers.slice(0, -1).map((layer) => Math.max(layer.inChannels, layer.outChannels)));
-  if (groupsOf(channels) > device.maxLayers) {
-    throw new Error(`WebGL2: the model has ${channels} channels, this device's textures hold ${device.maxLayers * 4}`);
-  }
-  const planeBytes = nx * ny * groupsOf(channels) * 4 * bytesPerValue;
-  if (planeBytes > maxTextureBytes) {
-    throw new Error(
-      `volume ${dims.join(' × ')}: one z-plane of ${channels} channels takes ${planeBytes} bytes, ` +
-        `this device allows ${maxTextureBytes} per texture`,
-    );
-  }
-}
-
-/** What one texture read and one read of four weights cost, in multiply-adds of four channels: measured on software, derived for hardware. */
+/** In multiply-adds of four channels; measured on software renderers, derived for hardware. */
 export interface Costs {
+  /** Of one texture read. */
   readonly texel: number;
+  /** Of one read of four weights. */
   readonly weight: number;
 }
 
 export interface Limits {
   /** Render targets of one draw. */
   readonly drawBuffers: number;
+  /** Largest uniform block. */
   readonly uniformBlockBytes: number;
+  /** Weights always lie in a texture; otherwise only where a uniform block is too small. */
   readonly weightsAsTexels: boolean;
   readonly costs: Costs;
 }
 
-/** How a layer is cut into draws: each computes `planes` planes of `groups` groups of four output channels. */
-export interface Block {
+/** How a layer is cut into draws: each computes `planes` planes, spaced by the dilation, of `groups` groups of four output channels. */
+export interface Tiling {
   readonly planes: number;
   readonly groups: number;
   /** Weights lie in a texture, not in a uniform block per group. */
@@ -55,60 +34,60 @@ export interface Block {
 /** Most vec4 sums a fragment keeps; more spill out of registers. */
 const MAX_SUMS = 8;
 
-/** The cheapest block for volumes of `nz` planes. Any number of channels has one. */
-export function blockOf(layer: Layer, nz: number, limits: Limits): Block {
+/** The cheapest tiling for volumes of `nz` planes. Every number of channels has one. */
+export function tilingOf(layer: Layer, nz: number, limits: Limits): Tiling {
   const { costs } = limits;
   const most = Math.min(limits.drawBuffers, MAX_SUMS);
   const inClass = Math.ceil(nz / layer.dilation); // planes that share their reads
   const outGroups = groupsOf(layer.outChannels);
   const asTexels = limits.weightsAsTexels || 27 * layer.inChannels * 16 > limits.uniformBlockBytes;
-  let best: { block: Block; cost: number } | null = null;
+  let best: { tiling: Tiling; cost: number } | null = null;
   for (let groups = 1; groups <= Math.min(most, outGroups); groups++) {
     // Halves only: every other number of planes is another program to compile.
     for (let planes = Math.floor(most / groups); planes >= 1; planes = Math.floor(planes / 2)) {
-      const passes = Math.ceil(outGroups / groups);
-      const texels = passes * groupsOf(layer.inChannels) * (planes + 2);
+      const blocks = Math.ceil(outGroups / groups);
+      const texels = blocks * groupsOf(layer.inChannels) * (planes + 2);
       const weights = 3 * layer.inChannels * outGroups;
       const multiplyAdds = (3 * layer.inChannels * layer.outChannels * planes) / 4;
       const cost = Math.ceil(inClass / planes) * (texels * costs.texel + weights * costs.weight + multiplyAdds);
-      if (best === null || cost < best.cost) best = { block: { planes, groups, texels: asTexels }, cost };
+      if (best === null || cost < best.cost) best = { tiling: { planes, groups, texels: asTexels }, cost };
     }
   }
-  return best!.block;
+  return best!.tiling;
 }
 
-/** Planes a draw computes where `wanted` are left of a class: the block's, halved while they still suffice. The rest is thrown away. */
+/** Planes that a draw computes where `wanted` are left of a residue class: `most`, halved while that suffices. Superfluous ones are drawn to scratch. */
 export function planesFor(wanted: number, most: number): number {
   let planes = most;
   while (Math.floor(planes / 2) >= wanted) planes = Math.floor(planes / 2);
   return planes;
 }
 
-/** The channels firstGroup · 4 … firstGroup · 4 + channels − 1, which one draw computes. */
-export interface Pass {
+/** The output channels firstGroup · 4 … firstGroup · 4 + channels − 1, which one draw computes. */
+export interface Block {
   readonly firstGroup: number;
   readonly channels: number;
 }
 
-export function passesOf(layer: Layer, { groups }: Block): Pass[] {
+export function blocksOf(layer: Layer, { groups }: Tiling): Block[] {
   return Array.from({ length: Math.ceil(groupsOf(layer.outChannels) / groups) }, (_, i) => {
     const firstGroup = i * groups;
     return { firstGroup, channels: Math.min(groups * 4, layer.outChannels - firstGroup * 4) };
   });
 }
 
-/** Weights of a pass: for each group [ky][kx][in][kz] vec4, zero-padded to whole groups; a uniform block, or nine rows of texels each. */
-export function packWeights(layer: Layer, pass: Pass): Float32Array[] {
-  return Array.from({ length: groupsOf(pass.channels) }, (_, g) => {
+/** Weights of a block: for each group [ky][kx][in][kz] vec4, zero-padded to whole groups; a uniform block, or nine rows of texels each. */
+export function packWeights(layer: Layer, block: Block): Float32Array[] {
+  return Array.from({ length: groupsOf(block.channels) }, (_, g) => {
     const data = new Float32Array(27 * layer.inChannels * 4);
-    const outs = Math.min(4, pass.channels - g * 4);
+    const outs = Math.min(4, block.channels - g * 4);
     let at = 0;
     for (let ky = 0; ky < 3; ky++) {
       for (let kx = 0; kx < 3; kx++) {
         for (let i = 0; i < layer.inChannels; i++) {
           for (let kz = 0; kz < 3; kz++, at += 4) {
             for (let c = 0; c < outs; c++) {
-              const o = (pass.firstGroup + g) * 4 + c;
+              const o = (block.firstGroup + g) * 4 + c;
               data[at + c] = layer.weight[(o * layer.inChannels + i) * 27 + kx * 9 + ky * 3 + kz]!;
             }
           }

@@ -1,6 +1,7 @@
 // Per-channel norm, then activation, of one plane: out = activate((in - mean) * scale + shift).
 // Writes another plane than it reads (a texture cannot be both); the host swaps the two afterwards.
-// Dispatch: one triangle per plane and TARGETS groups from `firstGroup` on. Bindings: `plane`.
+// Bindings: `plane` (layer = group of four channels); `mean`, `scale`, `shift` per group.
+// Dispatch: one triangle per plane and TARGETS groups from `firstGroup` on.
 // Defines: GROUPS, TARGETS, ACTIVATION. Included before: storage.glsl.
 uniform highp sampler2DArray plane;
 uniform int firstGroup;

@@ -1,11 +1,12 @@
-// Drawing with one framebuffer per number of targets, paced so that a run can be cancelled and a driver stays calm.
+// Draws, with one framebuffer per number of targets; waits often enough that a run can be cancelled and no driver resets the device.
 import type { Layer } from '../types';
-import { checkErrors, createTable, type Defines, finish, type GlDevice, type Program, programOf } from './device';
-import { packWeights, type Pass } from './layout';
+import type { Usage } from '../meter';
+import { checkErrors, createTable, type Defines, finish, type GlDevice, type Shader, shaderOf } from './device';
+import { packWeights, type Block } from './layout';
 
-/** Work between two waits aims at this long: well below what makes a driver reset, or a cancel late. */
+/** Time between two waits: well below what makes a driver reset the device, or a cancel late. */
 const TARGET_MS = 150;
-/** Units of the two tables; windows take 0 … 9, and every device has 16. */
+/** Texture units of the two tables; windows take 0 … 9, and every device has 16. */
 const CLASSIFIER_UNIT = 14;
 const WEIGHTS_UNIT = 15;
 
@@ -18,7 +19,6 @@ export interface Target {
 interface Weights {
   readonly buffers: readonly WebGLBuffer[];
   readonly table: WebGLTexture | null;
-  readonly bytes: number;
 }
 
 export class Painter {
@@ -31,43 +31,40 @@ export class Painter {
   constructor(
     private readonly device: GlDevice,
     private readonly signal: AbortSignal | undefined,
+    private readonly usage: Usage,
   ) {
     this.gl = device.gl;
   }
 
-  /** The program of these files and defines, in use. */
-  use(label: string, parts: readonly string[], defines: Defines): Program {
-    const program = programOf(this.device, label, parts, defines);
-    this.gl.useProgram(program.handle);
-    return program;
+  /** The shader of these files and defines, in use. */
+  use(label: string, parts: readonly string[], defines: Defines): Shader {
+    const shader = shaderOf(this.device, label, parts, defines);
+    this.gl.useProgram(shader.program);
+    return shader;
   }
 
-  bindLayers(program: Program, name: string, unit: number, texture: WebGLTexture): void {
+  bindLayers(shader: Shader, name: string, unit: number, texture: WebGLTexture): void {
     const { gl } = this;
     gl.activeTexture(gl.TEXTURE0 + unit);
     gl.bindTexture(gl.TEXTURE_2D_ARRAY, texture);
-    gl.uniform1i(program.at(name), unit);
+    gl.uniform1i(shader.at(name), unit);
   }
 
-  bindClassifier(program: Program, texture: WebGLTexture): void {
-    this.bindTable(program, 'classifierWeights', CLASSIFIER_UNIT, texture);
+  bindClassifier(shader: Shader, texture: WebGLTexture): void {
+    this.bindTable(shader, 'classifierWeights', CLASSIFIER_UNIT, texture);
   }
 
-  /** The pass's weights, uploaded once: as a texture, or as the uniform blocks Weights_0, Weights_1, … of its groups. */
-  bindWeights(program: Program, layer: Layer, pass: Pass, asTexels: boolean): void {
+  /** The block's weights, uploaded once: as a texture, or as the uniform blocks Weights_0, Weights_1, … of its groups. */
+  bindWeights(shader: Shader, layer: Layer, block: Block, asTexels: boolean): void {
     const { gl } = this;
-    const key = `${layer.name}/${pass.firstGroup}`;
-    const weights = this.weights.get(key) ?? this.uploadWeights(packWeights(layer, pass), asTexels);
+    const key = `${layer.name}/${block.firstGroup}`;
+    const weights = this.weights.get(key) ?? this.uploadWeights(packWeights(layer, block), asTexels);
     this.weights.set(key, weights);
-    if (weights.table !== null) this.bindTable(program, 'weights', WEIGHTS_UNIT, weights.table);
+    if (weights.table !== null) this.bindTable(shader, 'weights', WEIGHTS_UNIT, weights.table);
     for (const [g, buffer] of weights.buffers.entries()) {
-      gl.uniformBlockBinding(program.handle, gl.getUniformBlockIndex(program.handle, `Weights_${g}`), g);
+      gl.uniformBlockBinding(shader.program, gl.getUniformBlockIndex(shader.program, `Weights_${g}`), g);
       gl.bindBufferBase(gl.UNIFORM_BUFFER, g, buffer);
     }
-  }
-
-  get weightBytes(): number {
-    return [...this.weights.values()].reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
   /** Makes these layers the render targets, in order, and the first the one to read. */
@@ -107,7 +104,7 @@ export class Painter {
     return texels;
   }
 
-  /** Accounts for multiply-adds just drawn; waits when enough is under way, and adapts how much that is. */
+  /** Counts multiply-adds just drawn; waits when the budget is used up, and adapts the budget. */
   async spend(macs: number): Promise<void> {
     this.pending += macs;
     if (this.pending < this.budget) return;
@@ -117,14 +114,14 @@ export class Painter {
     this.budget *= elapsed > TARGET_MS ? 0.5 : elapsed < TARGET_MS / 4 ? 2 : 1;
   }
 
-  /** Until everything drawn is done; rejects on abort or device loss. */
+  /** Resolves when everything drawn is done; rejects on abort or device loss. */
   async wait(): Promise<void> {
     this.pending = 0;
     await finish(this.device, this.signal);
-    checkErrors(this.device); // memory that some drivers take only at the first draw, for one
+    checkErrors(this.device); // for example, some drivers allocate only at the first draw
   }
 
-  /** Everything but the programs, which the device keeps. */
+  /** Frees everything but the shaders, which the device keeps. */
   free(): void {
     const { gl } = this;
     for (const framebuffer of this.framebuffers.values()) gl.deleteFramebuffer(framebuffer);
@@ -137,11 +134,12 @@ export class Painter {
   private uploadWeights(groups: readonly Float32Array[], asTexels: boolean): Weights {
     const { gl } = this;
     const bytes = groups.reduce((sum, { byteLength }) => sum + byteLength, 0);
+    this.usage.takeConstants(bytes);
     if (asTexels) {
       const rows = new Float32Array(bytes / 4);
       for (const [g, group] of groups.entries()) rows.set(group, g * group.length);
       gl.activeTexture(gl.TEXTURE0 + WEIGHTS_UNIT);
-      return { buffers: [], table: createTable(gl, rows, groups[0]!.length / 36, 9 * groups.length), bytes };
+      return { buffers: [], table: createTable(gl, rows, groups[0]!.length / 36, 9 * groups.length) };
     }
     const buffers = groups.map((group) => {
       const buffer = gl.createBuffer();
@@ -149,13 +147,13 @@ export class Painter {
       gl.bufferData(gl.UNIFORM_BUFFER, group, gl.STATIC_DRAW);
       return buffer;
     });
-    return { buffers, table: null, bytes };
+    return { buffers, table: null };
   }
 
-  private bindTable(program: Program, name: string, unit: number, texture: WebGLTexture): void {
+  private bindTable(shader: Shader, name: string, unit: number, texture: WebGLTexture): void {
     const { gl } = this;
     gl.activeTexture(gl.TEXTURE0 + unit);
     gl.bindTexture(gl.TEXTURE_2D, texture);
-    gl.uniform1i(program.at(name), unit);
+    gl.uniform1i(shader.at(name), unit);
   }
 }

@@ -1,6 +1,6 @@
 // Mean and sum of squared deviations of one row (y) of one group (four channels) of a plane:
 //   target 0 = mean over x, target 1 = sum over x of (value - mean)^2.
-// Two passes over the row, so nothing cancels however large the mean; rows are merged in float64 on the host.
+// The row is read twice, so that no digits cancel however large the mean; the host merges rows in float64.
 // Dispatch: viewport (ny, groups) from target row `firstRow` on, one fragment per (row, group). Bindings: `plane`, `width` = nx.
 uniform highp sampler2DArray plane;
 uniform int firstRow;

@@ -1,4 +1,4 @@
-// Row statistics → per-channel norm, merged in float64 (Chan et al. 1983), so that nothing cancels.
+// Row statistics → per-channel norm, merged in float64 (Chan, Golub & LeVeque 1983), so that no digits cancel.
 import type { InstanceNorm } from '../types';
 
 /** Running count, mean and sum of squared deviations of each channel. */
@@ -32,7 +32,7 @@ export class ChannelStatistics {
     }
   }
 
-  /** (x − mean) · scale + shift is the channel's norm. */
+  /** Per channel; the norm of a value is (value − mean) · scale + shift. */
   norm(norm: InstanceNorm): { mean: Float64Array; scale: Float64Array; shift: Float64Array } {
     const scale = this.squares.map((squares, c) => (norm.weight?.[c] ?? 1) / Math.sqrt(squares / this.count + norm.eps));
     const shift = new Float64Array(this.channels).map((_, c) => norm.bias?.[c] ?? 0);

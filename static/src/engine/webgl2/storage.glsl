@@ -1,4 +1,4 @@
-// What the planes hold. 16-bit floats end at 65504: beyond, a value would become infinite, and infinity times zero is no number.
+// STORED(v): v as a plane can hold it. float16 ends at 65504; a larger value would become infinity, and infinity times zero NaN.
 // Defines: HALF.
 #if HALF
 #define STORED(v) clamp(v, -65504.0, 65504.0)

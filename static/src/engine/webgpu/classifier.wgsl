@@ -1,8 +1,9 @@
 // The 1×1×1 classifier and argmax of one voxel, and the write of its label byte.
 //   logit[k] = bias[k] + Σ_c weight[k][c] · a[c];  label = lowest k with the largest logit
-//   margin   = round(255 · (p₁ − p₂)), p = softmax(logit); kept as a running sum, no logit is stored
-// classifier: [class][WIDTH + 1] f32, the bias last. labels: bytes in u32 words, zeroed before, one byte
-// per voxel; MARGIN bytes follow `margin_offset` bytes further on.
+//   margin   = round(255 · (p₁ − p₂)), the two largest of p = softmax(logit), from a running sum: no logit is stored
+// Bindings: classifier = [class][WIDTH + 1] f32, the bias last. labels = bytes in u32 words, zeroed before, one byte
+// per voxel; with MARGIN the margins follow `margin_offset` bytes further on.
+// Dispatch: the kernel's that calls `classify` (classify.wgsl, or a convolution with FUSE).
 @group(1) @binding(0) var<storage, read> classifier: array<f32>;
 @group(1) @binding(1) var<storage, read_write> labels: array<atomic<u32>>;
 //#if LOGITS

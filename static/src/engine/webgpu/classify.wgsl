@@ -1,5 +1,8 @@
-// The end of a network that could not be fused into its last convolution: stored activations → (NORM: norm
-// and activation) → classifier → argmax → label bytes. Dispatch: x = voxels of a plane, z = planes.
+// The end of a network where it is not fused into the last convolution: stored activations of a chunk → (NORM: norm and
+// activation) → classifier and argmax (classifier.wgsl) → label bytes.
+//   a[c] = source[z][c][y][x], or with NORM act((source − mean[c]) · scale[c] + shift[c])
+// Bindings: source = the chunk; norm (NORM) = [channel] (mean, scale, shift, –); group 1 in classifier.wgsl.
+// Dispatch: x = voxels of a plane, z = planes.
 struct Dispatch {
   values: u32,           // nx · ny
   first: u32,            // index of the chunk's first value

@@ -5,8 +5,8 @@
 // One invocation computes ROWS voxels of one column, spaced by the dilation (y, y+d, …), for BLOCK output
 // channels: ROWS + 2 loads then serve 3 · ROWS taps, and neighbouring invocations read neighbouring x,
 // whatever the dilation. Accumulators are scalars acc_row_channel. COPIES (1 or 3) columns kx are spelled out
-// per turn of their loop: more give a compiler loads to start early, and longer programs.
-// A sum takes its three products ky at once, so that one which is spilled is loaded and stored once for three.
+// per turn of their loop: with more of them a compiler can start loads early, and the kernel is longer.
+// A sum takes its three products ky at once, so that a spilled sum is loaded and stored once for three.
 //
 // Dispatch: x = columns, y = row groups (group g → first row (g / d)·ROWS·d + g % d), z = planes; once for
 // each block of output channels.

@@ -1,6 +1,6 @@
-// What both convolution kernels (conv.wgsl, conv_lanes.wgsl) are given; each declares its weights, binding 4.
-// Bindings: window_0, _1, _2 = the chunks that hold planes z − d, z, z + d (absent where `planes_of` says so); out = chunk
-// of the output, not with FUSE: then labels, in classifier.wgsl.
+// Inputs and output of both convolution kernels (conv.wgsl, conv_lanes.wgsl); each declares its weights, binding 4.
+// Bindings: window_0, _1, _2 = the chunks that hold planes z − d, z, z + d (not read where `planes_of` is 0); out = the
+// output's chunk. With FUSE there is no `out` but labels (classifier.wgsl).
 struct Dispatch {
   size: vec2u,           // nx, ny
   dilation: u32,
@@ -11,7 +11,7 @@ struct Dispatch {
   first_byte: u32,       // FUSE: label byte of the first plane's first voxel
   margin_offset: u32,    // FUSE: bytes from a label to its margin
   // Planes of this dispatch that window 0, 1, 2 holds: all, or none. Compared with the plane's number, not with 0:
-  // a branch on uniforms alone makes Mesa compile the program anew for every pass, with the value as a literal.
+  // a branch on uniforms alone makes Mesa compile the kernel again for every dispatch, with the value as a literal.
   planes_of: vec3u,
 }
 

@@ -1,8 +1,8 @@
-// The same convolution as conv.wgsl for SwiftShader, which loads a buffer lane by lane, checks
-// each, and keeps every sum in memory under a mask: weights come from a texture, four lanes load different ones and hand
-// them to each other, so that one read brings sixteen; and a sum is written once for nine taps. Subgroup functions need
-// uniform control flow: nothing returns early, and what lies outside is computed and thrown away.
-// An invocation has COLUMNS columns, spaced by the dilation as its rows are: (ROWS + 2) · (COLUMNS + 2) loads serve 9 taps of
+// The convolution of conv.wgsl (same formula) for SwiftShader, which loads a buffer lane by lane, checks each load, and
+// keeps every sum in memory under a mask. Weights come from a texture; four lanes load different ones and broadcast them, so
+// that one read brings sixteen values; a sum is written once for nine taps. Subgroup functions need uniform control flow:
+// nothing returns early, and voxels outside the volume are computed but not stored.
+// An invocation has COLUMNS columns, spaced by the dilation like its rows: (ROWS + 2) · (COLUMNS + 2) loads serve 9 taps of
 // each of ROWS · COLUMNS voxels.
 // Dispatch: as conv.wgsl, x = column groups (group g → first column (g / d)·COLUMNS·d + g % d).
 // Bindings: conv_dispatch.wgsl; weights = a texture, a row of QUADS texels for each [kz][c][kx], then one of biases.

@@ -1,4 +1,5 @@
-// Adapter and device: what there is, whether it is software, and what the diagnostics say of it.
+// WebGPU's adapter and device: requesting them, telling software from hardware, and their facts for the diagnostics.
+import { messageOf } from '../message';
 import type { Probe } from '../types';
 import type { AdapterKind } from './tunables';
 
@@ -13,7 +14,7 @@ export interface OpenDevice {
   takeError(): string | null;
 }
 
-/** Throws an Error with the reason where there is no adapter. Asks for no limit beyond the defaults. */
+/** Throws an Error with the reason where there is no adapter. */
 async function requestAdapter(): Promise<GPUAdapter> {
   if (!('gpu' in navigator)) {
     const secure = globalThis.isSecureContext ? '' : '; the page must be served over https or from localhost';
@@ -46,19 +47,19 @@ export async function probeDevice(): Promise<Probe> {
       },
     };
   } catch (error) {
-    return { available: false, reason: error instanceof Error ? error.message : String(error) };
+    return { available: false, reason: messageOf(error) };
   }
 }
 
-/** Features that are used where the adapter has them, never required; the types do not know `subgroups` yet. */
+/** Features that are used where the adapter has them; none is required. The types lack `subgroups`. */
 function featuresFor(kind: AdapterKind, timestamps: boolean): GPUFeatureName[] {
   return ['shader-f16', ...(timestamps ? ['timestamp-query' as const] : []), ...(kind === 'swiftshader' ? ['subgroups' as GPUFeatureName] : [])];
 }
 
 /**
- * Throws an Error where there is no adapter or device, or `f16` is asked for and the adapter lacks it. `timestamps`: for
- * hardware alone where not given. In software the clock on the wall says the same, and reading them after each
- * submission costs lavapipe under Deno some 10 ms of waiting.
+ * Throws an Error where there is no adapter or device, or `f16` is asked for and the adapter lacks it. Asks for no limit
+ * beyond the defaults. `timestamps`: on hardware only, where not given. In software the wall clock says the same, and
+ * reading timestamps after each submission makes lavapipe under Deno wait about 10 ms.
  */
 export async function openDevice(f16: boolean, timestamps?: boolean): Promise<OpenDevice> {
   const adapter = await requestAdapter();
@@ -79,7 +80,7 @@ export async function openDevice(f16: boolean, timestamps?: boolean): Promise<Op
         : `WebGPU: the graphics device was lost (${info.message || info.reason || 'no reason given'})`,
     );
   });
-  lost.catch(() => undefined); // an idle loss is told to the next run, not to the console
+  lost.catch(() => undefined); // the next run rejects with it; the console need not report it
   const takeError = (): string | null => {
     const message = reported;
     reported = null;
@@ -92,7 +93,7 @@ function describe(info: AdapterInfo): string {
   return info.description || [info.vendor, info.architecture, info.device].filter((part) => part !== '').join(' ') || 'unnamed adapter';
 }
 
-/** Chrome before 127 has adapters that say nothing about themselves. */
+/** Empty before Chrome 127, whose adapters have no `info`. */
 function infoOf(adapter: GPUAdapter): AdapterInfo {
   return 'info' in adapter ? adapter.info : { vendor: '', architecture: '', device: '', description: '', isFallbackAdapter: false };
 }

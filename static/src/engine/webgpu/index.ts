@@ -1,18 +1,17 @@
 // The WebGPU backend: our own WGSL, within the default limits of any device.
-import { machineMemoryGiB, savesMemory } from '../storage';
-import type { Backend, BackendModule, EngineInput, Graph, RunOptions, RunResult } from '../types';
+import { runGraph, type Engine } from '../run-loop';
+import type { Backend, BackendModule } from '../types';
 import { openDevice, probeDevice } from './device';
 import { Kernels } from './kernels';
-import { OutOfMemory } from './memory';
-import { planFor, runGraph } from './run';
+import { planFor, prepare } from './run';
 import { TUNABLES, type Tunables } from './tunables';
 
 export interface WebGpuOptions {
-  /** Store activations as float16 (needs the adapter's `shader-f16`) or not; chosen for each run where not given. */
+  /** Store activations as float16 (needs the adapter's `shader-f16`) or as float32; chosen for each run where not given. */
   readonly f16?: boolean;
-  /** Time every pass by the device's own clock; hardware alone where not given. */
+  /** Time every dispatch by the device's own clock; on hardware only where not given. */
   readonly timestamps?: boolean;
-  /** For measurements: other figures than the adapter's own. */
+  /** For measurements: these figures instead of the adapter's. */
   readonly tunables?: Partial<Tunables>;
 }
 
@@ -21,23 +20,17 @@ export async function openWebGpu(options: WebGpuOptions = {}): Promise<Backend> 
   const open = await openDevice(options.f16 ?? false, options.timestamps);
   const tunables = { ...TUNABLES[open.kind], ...options.tunables };
   const kernels = new Kernels(open.device, tunables);
-  const canHalve = options.f16 === undefined && open.device.features.has('shader-f16');
-
-  /** float32 where it fits; float16 storage (agreement as stated for it) where only that does. */
-  async function run(graph: Graph, input: EngineInput, runOptions: RunOptions = {}): Promise<RunResult> {
-    const runWith = (f16: boolean): Promise<RunResult> => runGraph(open, kernels, tunables, f16, graph, input, runOptions);
-    const f16 = options.f16 ?? (canHalve && savesMemory(planFor(open.device, graph, runOptions.storedAsFor ?? input.dims, runOptions, 4).peakBytes, machineMemoryGiB()));
-    try {
-      return await runWith(f16);
-    } catch (error) {
-      if (!(error instanceof OutOfMemory) || f16 || !canHalve) throw error;
-      return runWith(true);
-    }
-  }
-
+  const canHalve = options.f16 ?? open.device.features.has('shader-f16');
+  const engine: Engine = {
+    name: 'WebGPU',
+    memory: 'graphics memory',
+    formats: [...(options.f16 === true ? [] : ['float32' as const]), ...(canHalve ? ['float16' as const] : [])],
+    float32Bytes: (graph, dims, runOptions) => planFor(open.device, graph, dims, runOptions, 'float32').peakBytes,
+    prepare: (run) => prepare(open, kernels, tunables, run),
+  };
   return {
     id: 'webgpu',
-    run,
+    run: (graph, input, runOptions) => runGraph(engine, graph, input, runOptions),
     dispose: () => {
       open.device.destroy();
     },

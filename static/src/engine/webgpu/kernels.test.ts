@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 
 const kernels = import.meta.glob<string>('./*.wgsl', { query: '?raw', import: 'default', eager: true });
 
-it('no branch hangs on uniforms alone: lavapipe would compile the kernel anew for every pass', () => {
+it('no branch depends on uniforms alone: lavapipe would compile the kernel again for every dispatch', () => {
   expect(Object.keys(kernels).length).toBeGreaterThan(5);
   const offending = Object.entries(kernels).flatMap(([file, source]) =>
     [...source.matchAll(/^\s*(?:\} else )?if \((.*)\) \{/gm)]

@@ -1,4 +1,4 @@
-// Pipelines of one network: kernel files + defines → compiled once each, all at the same time.
+// The compute pipelines of a device: kernel files + defines → compiled once each.
 import type { Layer } from '../types';
 import activationFile from './activation.wgsl?raw';
 import classifierFile from './classifier.wgsl?raw';
@@ -9,16 +9,21 @@ import convLanesFile from './conv_lanes.wgsl?raw';
 import { expand, type Defines } from '../expand';
 import mergeFile from './merge.wgsl?raw';
 import normalizeFile from './normalize.wgsl?raw';
-import { biasAt, blockBytes, quadsOf, texelsOf } from './pack';
+import { biasAt, blockBytes, quadsOf, texelsOf, type Tiling } from './pack';
 import statisticsFile from './statistics.wgsl?raw';
 import storageFile from './storage.wgsl?raw';
 import type { Tunables } from './tunables';
 
-/** What the kernels are specialised by besides the layer. */
+/** What kernels are specialised for besides the layer. */
 export interface Variant {
   readonly f16: boolean;
   readonly margin: boolean;
   readonly logits: boolean;
+}
+
+export interface ConvTiling extends Tiling {
+  /** Columns kx that the kernel spells out per turn of its loop. */
+  readonly copies: 1 | 3;
 }
 
 export type Pipeline = Promise<GPUComputePipeline>;
@@ -32,17 +37,13 @@ export class Kernels {
     private readonly tunables: Tunables,
   ) {}
 
-  /** Whether a layer's weights are textures, which lanes share their reads of, or buffers. */
+  /** Whether the layer's weights are textures that the lanes of a subgroup read together (conv_lanes.wgsl), not buffers. */
   lanes({ inChannels }: Layer): boolean {
     return this.tunables.lanes && texelsOf(inChannels, 1).height <= this.device.limits.maxTextureDimension2D;
   }
 
-  /**
-   * Convolution of a layer to `block` of its output channels, `rows` × `columns` voxels per invocation (one column, but
-   * where lanes share their reads), `copies` of the taps kx spelled out (all, where they do); with `classes` the end of
-   * the network is fused into it.
-   */
-  conv(layer: Layer, rows: number, columns: number, block: number, copies: 1 | 3, variant: Variant, classes: number | null): Pipeline {
+  /** Convolution of a layer to `block` of its output channels; with `classes` the end of the network is fused into it. */
+  conv(layer: Layer, { rows, columns, copies }: ConvTiling, block: number, variant: Variant, classes: number | null): Pipeline {
     const { inChannels, outChannels } = layer;
     const bytes = blockBytes(inChannels, block);
     const lanes = this.lanes(layer);
@@ -83,7 +84,7 @@ export class Kernels {
     return this.pipeline('normalize', [storageFile, activationFile, normalizeFile], defines);
   }
 
-  /** Classifier on stored activations; `raw` applies the last block's norm and activation first. */
+  /** Classifier on stored activations; `raw` applies the layer's norm and activation first. */
   classify(layer: Layer, variant: Variant, classes: number, raw: boolean): Pipeline {
     const defines = {
       F16: Number(variant.f16),
@@ -103,7 +104,7 @@ export class Kernels {
     let pipeline = this.pipelines.get(key);
     if (pipeline === undefined) {
       pipeline = this.compile(name, expand(source, defines), constants);
-      pipeline.catch(() => undefined); // whoever awaits it is told; a cancelled run does not
+      pipeline.catch(() => undefined); // its awaiter gets the error; a cancelled run does not await it
       this.pipelines.set(key, pipeline);
     }
     return pipeline;

@@ -1,23 +1,20 @@
-// GPU buffers of one run: labelled, counted, and all destroyed at its end.
+// GPU buffers and textures of one run: labelled, counted, and all destroyed at its end.
+import type { Usage } from '../meter';
+import { OutOfMemory } from '../run-loop';
 import type { OpenDevice } from './device';
 
 export class Memory {
-  peakBytes = 0;
-  largestBufferBytes = 0;
-  private bytes = 0;
   private readonly buffers = new Set<GPUBuffer>();
   private readonly textures: GPUTexture[] = [];
   private readonly querySets: GPUQuerySet[] = [];
 
-  constructor(private readonly device: GPUDevice) {}
+  constructor(private readonly device: GPUDevice, private readonly usage: Usage) {}
 
   buffer(label: string, bytes: number, usage: GPUBufferUsageFlags): GPUBuffer {
     const size = Math.ceil(bytes / 4) * 4;
     const buffer = this.device.createBuffer({ label, size, usage });
     this.buffers.add(buffer);
-    this.bytes += size;
-    this.peakBytes = Math.max(this.peakBytes, this.bytes);
-    this.largestBufferBytes = Math.max(this.largestBufferBytes, size);
+    this.usage.take(size);
     return buffer;
   }
 
@@ -34,20 +31,19 @@ export class Memory {
     return buffer;
   }
 
-  /** The same as a texture of four values a texel, row by row; zeros fill up the last one. */
+  /** A read-only texture with these contents, four values a texel, row by row; zeros fill the last texels. */
   texels(label: string, data: Float32Array, { width, height }: { width: number; height: number }): GPUTextureView {
     const padded = new Float32Array(width * height * 4);
     padded.set(data);
     const texture = this.device.createTexture({ label, size: [width, height], format: 'rgba32float', usage: GPUTextureUsage.TEXTURE_BINDING | GPUTextureUsage.COPY_DST });
     this.textures.push(texture);
-    this.bytes += padded.byteLength;
-    this.peakBytes = Math.max(this.peakBytes, this.bytes);
+    this.usage.takeConstants(padded.byteLength);
     this.device.queue.writeTexture({ texture }, padded, { bytesPerRow: width * 16 }, [width, height]);
     return texture.createView({ label });
   }
 
   release(buffer: GPUBuffer): void {
-    if (this.buffers.delete(buffer)) this.bytes -= buffer.size;
+    if (this.buffers.delete(buffer)) this.usage.free(buffer.size);
     buffer.destroy();
   }
 
@@ -58,21 +54,15 @@ export class Memory {
   }
 }
 
-/** The device cannot hold the run's buffers; narrower storage may still fit. */
-export class OutOfMemory extends Error {}
-
-/** Runs `allocate`; throws OutOfMemory, saying how much was asked for, where the device refuses. */
-export async function allocating<T>({ device, lost }: OpenDevice, memory: Memory, allocate: () => T): Promise<T> {
+/** Runs `allocate`; throws OutOfMemory where the device refuses. */
+export async function allocating<T>({ device, lost }: OpenDevice, allocate: () => T): Promise<T> {
   device.pushErrorScope('validation');
   device.pushErrorScope('out-of-memory');
   const result = allocate();
   const scopes = Promise.all([device.popErrorScope(), device.popErrorScope()]);
-  scopes.catch(() => undefined); // of a lost device; `lost` says it better
+  scopes.catch(() => undefined); // rejects when the device is lost; the message of `lost` says it better
   const [outOfMemory, invalid] = await Promise.race([scopes, lost]);
-  if (outOfMemory !== null) {
-    const mebibytes = Math.ceil(memory.peakBytes / 2 ** 20);
-    throw new OutOfMemory(`WebGPU: out of graphics memory, the model needs ${mebibytes} MiB for this volume; close other tabs and programs`);
-  }
+  if (outOfMemory !== null) throw new OutOfMemory(`WebGPU: ${outOfMemory.message}`);
   if (invalid !== null) throw new Error(`WebGPU: ${invalid.message}`);
   return result;
 }

@@ -1,7 +1,8 @@
 // Instance norm, phase 2: planes' statistics → per channel (mean, scale, shift).
 //   mean = mean of the planes' means (all planes have as many voxels n);
 //   var  = (Σ M2 + n Σ (plane mean − mean)²) / (n · nz), biased;  scale = weight/√(var + eps), shift = bias
-// Dispatch: one invocation per channel. affine: [channel] (weight, bias).
+// Bindings: statistics = [z][channel] (mean, M2); affine = [channel] (weight, bias); norm = [channel] (mean, scale, shift, –).
+// Dispatch: one invocation per channel.
 struct Dispatch {
   values: u32,           // nx · ny
   channels: u32,

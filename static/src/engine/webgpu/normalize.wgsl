@@ -1,5 +1,6 @@
 // Instance norm, phase 3: out = act((x − mean) · scale + shift), in place over a chunk.
-// Dispatch: x = voxels of a plane, y = channels, z = planes. norm: [channel] (mean, scale, shift, –).
+// Bindings: data = the chunk; norm = [channel] (mean, scale, shift, –).
+// Dispatch: x = voxels of a plane, y = channels, z = planes.
 struct Dispatch {
   values: u32,           // nx · ny
   first: u32,            // index of the chunk's first value

@@ -1,21 +1,23 @@
-// Weights in the order the kernels read them. Pure.
+// How a convolution is cut into blocks and tiles, and weights in the order in which the kernels read them. Pure.
 import type { Layer } from '../types';
 
-/** How a convolution is cut for registers: rows and columns per invocation, and output channels of each dispatch. */
+/** How a convolution is cut so that its sums fit in registers. */
 export interface Tiling {
+  /** Rows (y) of one invocation, spaced by the dilation. */
   readonly rows: number;
+  /** Columns (x) of one invocation, spaced by the dilation. */
   readonly columns: number;
-  /** Widths of the blocks of output channels, in order; as equal as they can be. */
+  /** Output channels of each block (one dispatch), in order; they differ by at most one. */
   readonly blocks: readonly number[];
 }
 
-/** What decides a tiling; an adapter's kind has its own figures (see `tunables.ts`). */
+/** The figures that decide a tiling, by kind of adapter (tunables.ts). */
 export interface Costs {
   /** Accumulator registers of one invocation. */
   readonly accumulators: number;
-  /** Most rows of one invocation: more make the program longer. */
+  /** Most rows of one invocation: more make the kernel longer. */
   readonly mostRows: number;
-  /** Most columns of one invocation; 1 but for conv_lanes.wgsl, the only kernel that has them. */
+  /** Most columns of one invocation; more than 1 only for conv_lanes.wgsl. */
   readonly mostColumns: number;
   /** Cost of an activation's load (address, bounds, zero padding) in multiply-adds. */
   readonly activationLoad: number;
@@ -28,9 +30,9 @@ const ROWS = [16, 8, 4, 2, 1] as const;
 const COLUMNS = [1, 2] as const;
 
 /**
- * Tiling of a layer on planes of nx × ny voxels: the cheapest per multiply-add that fits the registers. Groups of
- * rows and columns spaced by the dilation that overhang the volume are wasted, so small volumes get fewer. The fused
- * last block needs all channels in one invocation (`whole`).
+ * Tiling of a layer on planes of nx × ny voxels: the cheapest per multiply-add that fits the registers. Rows and columns of
+ * a group that lie outside the volume are wasted, so small volumes get smaller groups. The fused end of the network needs
+ * all channels in one invocation (`whole`).
  */
 export function chooseTiling(layer: Layer, [nx, ny]: readonly [number, number, ...number[]], costs: Costs, whole: boolean): Tiling {
   let best = { rows: 1, columns: 1, count: 1, cost: Infinity };

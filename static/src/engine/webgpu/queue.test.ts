@@ -1,9 +1,11 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { Meter, Usage, type Done } from '../meter';
+import type { Graph } from '../types';
 import type { OpenDevice } from './device';
 import { Memory } from './memory';
-import { Queue, type Done } from './queue';
+import { Queue } from './queue';
 
-/** A device whose submissions end when told. */
+/** A device whose submissions end when the test says so. */
 function fakeDevice() {
   const encoder = () => ({
     copyBufferToBuffer: () => undefined, clearBuffer: () => undefined, finish: () => ({}),
@@ -21,14 +23,14 @@ function fakeDevice() {
   return { open, submitted, done };
 }
 
-function queueOn(open: OpenDevice, signal?: AbortSignal): { queue: Queue; finished: Done[]; record: (macs: number) => void } {
+function queueOn(open: OpenDevice, signal?: AbortSignal, onDone?: (done: Done) => void): { queue: Queue; finished: Done[]; record: (macs: number) => void } {
   const finished: Done[] = [];
-  const queue = new Queue(open, new Memory(open.device), signal, (done) => finished.push(done));
+  const queue = new Queue(open, new Memory(open.device, new Usage()), signal, onDone ?? ((done) => finished.push(done)));
   const pipeline = { label: 'conv', getBindGroupLayout: () => ({}) } as unknown as GPUComputePipeline;
-  return { queue, finished, record: (macs) => { queue.dispatch(pipeline, new ArrayBuffer(16), [], [], [1, 1, 1], macs); } };
+  return { queue, finished, record: (macs) => { queue.dispatch({ pipeline, uniform: new ArrayBuffer(16), bindings: [], workgroups: [1, 1, 1], work: { macs, cost: macs } }); } };
 }
 
-/** Two submissions of so many multiply-adds, `all` of them over when it settles. */
+/** Two submissions of `macs` multiply-adds each are under way; `all` settles when both are over. */
 async function twoUnderWay(macs: readonly [number, number], { queue, record }: ReturnType<typeof queueOn>, done: () => Promise<void>) {
   record(macs[0]);
   await queue.submit(done);
@@ -37,7 +39,7 @@ async function twoUnderWay(macs: readonly [number, number], { queue, record }: R
   return { all: queue.submit(done).then(() => queue.flush()) };
 }
 
-/** Lets everything that can go on do so; whether `promise` was settled by then. */
+/** Whether `promise` settles without further events. */
 async function settles(promise: Promise<unknown>): Promise<boolean> {
   let settled = false;
   const mark = (): void => { settled = true; };
@@ -63,7 +65,7 @@ describe('a queue of submissions', () => {
     expect(await settles(second)).toBe(true);
   });
 
-  it('waits for all of them where it is told to', async () => {
+  it('waits for all of them in a flush', async () => {
     const { open, submitted, done } = fakeDevice();
     const on = queueOn(open);
     const { finished } = on;
@@ -78,16 +80,18 @@ describe('a queue of submissions', () => {
   it('counts time and work to the layer that was recorded, however late it ends', async () => {
     vi.useFakeTimers();
     const { open, submitted, done } = fakeDevice();
-    const on = queueOn(open);
-    const { finished } = on;
+    const layers = ['first', 'second', 'classifier'].map((name) => ({ name, inChannels: 1, outChannels: 1, kernelSize: 1 }));
+    const meter = new Meter({ layers } as unknown as Graph, 1, undefined);
+    const on = queueOn(open, undefined, (finished) => { meter.done(finished); });
     const { all } = await twoUnderWay([1, 1], on, done);
+    meter.prepared();
     vi.advanceTimersByTime(30);
     submitted[0]!.end();
     await settles(all);
     vi.advanceTimersByTime(20);
     submitted[1]!.end();
     await all;
-    expect(finished.map(({ layer, milliseconds }) => [layer, milliseconds])).toEqual([[0, 30], [1, 20]]);
+    expect(meter.finish().map(({ milliseconds }) => milliseconds)).toEqual([0, 30, 20, 0]);
   });
 
   it('sizes submissions by the rate of one, not by the time it stood in line', async () => {
@@ -118,7 +122,7 @@ describe('a queue of submissions', () => {
     expect(queue.budget).toBe(4 * budget);
   });
 
-  it('tells of a failed submission at the next, and at the end', async () => {
+  it('rejects the next submission and the flush after a failed one', async () => {
     const { open, submitted, done } = fakeDevice();
     const { queue, record } = queueOn(open);
     record(1);

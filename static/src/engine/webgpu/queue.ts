@@ -1,42 +1,56 @@
-// Bounded submissions: work is cut so that no submission runs much longer than TARGET_MS. A driver then never
-// resets a long one, and a cancel is noticed between two of them. Two are under way at a time: the device goes on
-// with the next while the browser learns that one is over, which takes it a millisecond to a tenth of a second.
+// Bounded submissions: work is cut so that no submission runs much longer than TARGET_MS. No driver then resets the device
+// for a long one, and a cancel is noticed between two of them. Two submissions are under way at a time: the device computes
+// the second while the browser learns, in 1 to 100 ms, that the first is over.
+import { orAbort } from '../cancel';
+import type { Done } from '../meter';
 import type { OpenDevice } from './device';
 import type { Memory } from './memory';
 import { Receipts } from './receipts';
 import { GpuTimer } from './timer';
 
 const TARGET_MS = 250;
-/** Some drivers drop work without a word, and its end is never told. */
+/** Some drivers drop work silently and never report its end. */
 const PATIENCE_S = 60;
-/** First guess, before anything was timed: 20 million multiply-adds take under a second anywhere. */
-const FIRST_MACS = 20e6;
-/** Uniform blocks of one submission, 256 bytes apart as the default limits ask. */
-const SLOTS = 256;
-const SLOT_BYTES = 256;
-
-/** Milliseconds by the wall's clock since the submission before was over, and in passes by the device's, if it has one. */
-export interface Done {
-  readonly layer: number;
-  readonly macs: number;
-  readonly milliseconds: number;
-  readonly gpuMilliseconds: number | null;
-}
+/** First budget, before anything was timed: 20 million multiply-adds take under a second on every device. */
+const FIRST_COST = 20e6;
+/** Dispatches of one submission, each with its own uniform block. */
+const MOST_DISPATCHES = 256;
+/** WebGPU aligns uniform blocks to this by default. */
+const UNIFORM_BYTES = 256;
 
 export type Bindings = readonly (readonly [binding: number, resource: GPUBuffer | GPUTextureView])[];
 
+/** Multiply-adds of a dispatch, and its expected time in units of a multiply-add's. */
+export interface Work {
+  readonly macs: number;
+  readonly cost: number;
+}
+
+export interface Dispatch {
+  readonly pipeline: GPUComputePipeline;
+  /** The uniform block: binding 0 of group 0. */
+  readonly uniform: ArrayBuffer;
+  /** Further bindings of group 0, from 1 on. */
+  readonly bindings: Bindings;
+  /** Bindings of group 1. */
+  readonly second?: Bindings;
+  readonly workgroups: readonly [number, number, number];
+  readonly work: Work;
+}
+
 export class Queue {
-  /** Multiply-adds that one submission may hold now. */
-  budget = FIRST_MACS;
-  /** Layer that counts what is recorded from now on; submit first. */
+  /** The cost that one submission may have now. */
+  budget = FIRST_COST;
+  /** The layer that recorded work counts to; call `submit` before changing it. */
   layer = 0;
   /** Settles with the newest submission. */
   private newest: Promise<void> = Promise.resolve();
   private lastOver = performance.now();
   private encoder: GPUCommandEncoder | null = null;
   private macs = 0;
+  private cost = 0;
   private used = 0;
-  private readonly uniforms = new Uint8Array(SLOTS * SLOT_BYTES);
+  private readonly uniforms = new Uint8Array(MOST_DISPATCHES * UNIFORM_BYTES);
   private readonly uniformBuffer: GPUBuffer;
   private readonly timer: GpuTimer | null;
   private readonly receipts: Receipts;
@@ -47,67 +61,63 @@ export class Queue {
     private readonly signal: AbortSignal | undefined,
     private readonly onDone: (done: Done) => void,
   ) {
-    this.uniformBuffer = memory.buffer('uniforms', SLOTS * SLOT_BYTES, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
-    this.timer = open.device.features.has('timestamp-query') ? new GpuTimer(memory, SLOTS) : null;
+    this.uniformBuffer = memory.buffer('uniforms', MOST_DISPATCHES * UNIFORM_BYTES, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
+    this.timer = open.device.features.has('timestamp-query') ? new GpuTimer(memory, MOST_DISPATCHES) : null;
     this.receipts = new Receipts(open.device, memory);
   }
 
   get commands(): GPUCommandEncoder {
-    this.encoder ??= this.open.device.createCommandEncoder({ label: 'meshnet' });
+    this.encoder ??= this.open.device.createCommandEncoder({ label: `meshnet layer ${this.layer}` });
     return this.encoder;
   }
 
-  /** Room for `macs` more? Submits first where not. */
-  async reserve(macs: number): Promise<void> {
-    if (this.used === SLOTS || (this.macs > 0 && this.macs + macs > this.budget)) await this.submit();
+  /** Submits what is recorded if work of this cost does not fit with it. */
+  async reserve(cost: number): Promise<void> {
+    if (this.used === MOST_DISPATCHES || (this.cost > 0 && this.cost + cost > this.budget)) await this.submit();
   }
 
-  /** One dispatch; `bindings` start at 1, the uniform block `values` is binding 0. */
-  dispatch(
-    pipeline: GPUComputePipeline,
-    values: ArrayBuffer,
-    bindings: Bindings,
-    second: Bindings,
-    groups: readonly [number, number, number],
-    macs: number,
-  ): void {
+  dispatch({ pipeline, uniform, bindings, second = [], workgroups, work }: Dispatch): void {
     const { device } = this.open;
-    const slot = this.used++;
-    const offset = slot * SLOT_BYTES;
-    this.uniforms.set(new Uint8Array(values), offset);
-    const pass = this.commands.beginComputePass({ label: pipeline.label, ...this.timer?.of(slot) });
+    const { label } = pipeline;
+    const index = this.used++;
+    const offset = index * UNIFORM_BYTES;
+    this.uniforms.set(new Uint8Array(uniform), offset);
+    const pass = this.commands.beginComputePass({ label, ...this.timer?.of(index) });
     pass.setPipeline(pipeline);
-    const own = { binding: 0, resource: { buffer: this.uniformBuffer, offset, size: SLOT_BYTES } };
-    const entries = (list: typeof bindings) => list.map(([binding, bound]) => ({ binding, resource: bound instanceof GPUBuffer ? { buffer: bound } : bound }));
-    pass.setBindGroup(0, device.createBindGroup({ label: pipeline.label, layout: pipeline.getBindGroupLayout(0), entries: [own, ...entries(bindings)] }));
-    if (second.length > 0) {
-      pass.setBindGroup(1, device.createBindGroup({ label: pipeline.label, layout: pipeline.getBindGroupLayout(1), entries: entries(second) }));
-    }
-    pass.dispatchWorkgroups(...groups);
+    const own = { binding: 0, resource: { buffer: this.uniformBuffer, offset, size: UNIFORM_BYTES } };
+    const entries = (list: Bindings) => list.map(([binding, bound]) => ({ binding, resource: bound instanceof GPUBuffer ? { buffer: bound } : bound }));
+    const group = (index: number, entries: GPUBindGroupEntry[]) => {
+      pass.setBindGroup(index, device.createBindGroup({ label: `${label} group ${index}`, layout: pipeline.getBindGroupLayout(index), entries }));
+    };
+    group(0, [own, ...entries(bindings)]);
+    if (second.length > 0) group(1, entries(second));
+    pass.dispatchWorkgroups(...workgroups);
     pass.end();
-    this.macs += macs;
+    this.macs += work.macs;
+    this.cost += work.cost;
   }
 
   /**
    * Submits what is recorded and waits for the submission before it: when this resolves, one is under way. Rejects on
-   * abort, device loss or any error. `done` is called after submitting and may wait for the commands' end in another way:
-   * a buffer they fill that is mapped.
+   * abort, device loss or any error. `done` is called after submitting and resolves when the commands are over; by default
+   * it asks the queue, and where the commands fill a buffer that is mapped, mapping it is enough.
    */
   async submit(done: () => Promise<unknown> = () => this.open.device.queue.onSubmittedWorkDone()): Promise<void> {
     this.signal?.throwIfAborted();
     if (this.encoder === null) return;
     const { device } = this.open;
-    device.queue.writeBuffer(this.uniformBuffer, 0, this.uniforms, 0, this.used * SLOT_BYTES);
+    device.queue.writeBuffer(this.uniformBuffer, 0, this.uniforms, 0, this.used * UNIFORM_BYTES);
     const readTimes = this.timer?.resolve(this.encoder, this.used);
     this.receipts.sign(this.encoder);
     device.queue.submit([this.encoder.finish()]);
     this.encoder = null;
-    // Without the times the run goes on.
+    // The run goes on without the times if they can't be read.
     const over = Promise.all([done(), readTimes?.().catch(() => null) ?? null]);
     const before = this.newest;
-    this.newest = this.account(over, before, { layer: this.layer, macs: this.macs, submitted: performance.now(), budget: this.budget });
-    this.newest.catch(() => undefined); // told to whoever waits next
+    this.newest = this.account(over, before, { layer: this.layer, macs: this.macs, cost: this.cost, submitted: performance.now(), budget: this.budget });
+    this.newest.catch(() => undefined); // the next wait rejects with it
     this.macs = 0;
+    this.cost = 0;
     this.used = 0;
     await before;
     if (this.receipts.full) await this.confirm();
@@ -119,20 +129,20 @@ export class Queue {
     await this.newest;
   }
 
-  /** Waits for a submission, tells of it and adapts the budget to its rate. */
+  /** Waits for a submission, reports it and adapts the budget to its rate. */
   private async account(
     over: Promise<readonly [unknown, number | null]>,
     before: Promise<void>,
-    { layer, macs, submitted, budget }: { layer: number; macs: number; submitted: number; budget: number },
+    { layer, macs, cost, submitted, budget }: Work & { readonly layer: number; readonly submitted: number; readonly budget: number },
   ): Promise<void> {
     const [, [, gpuMilliseconds]] = await Promise.all([before, this.wait(over)]);
     const now = performance.now();
     // Small submissions are all overhead and say nothing about the rate.
-    if (macs >= budget / 4) {
+    if (cost >= budget / 4) {
       const elapsed = now - Math.max(submitted, this.lastOver);
-      this.budget = macs * Math.min(4, Math.max(0.25, TARGET_MS / Math.max(elapsed, 1)));
+      this.budget = cost * Math.min(4, Math.max(0.25, TARGET_MS / Math.max(elapsed, 1)));
     }
-    this.onDone({ layer, macs, milliseconds: now - this.lastOver, gpuMilliseconds });
+    this.onDone({ layer, macs, gpuMilliseconds });
     this.lastOver = now;
     this.check();
   }
@@ -147,7 +157,7 @@ export class Queue {
   private async wait<T>(promise: Promise<T>): Promise<T> {
     let seconds = 0;
     let timer: ReturnType<typeof setInterval> | undefined;
-    // Ticks, not the clock: a phone that sleeps is not a device that hangs.
+    // Counts ticks instead of reading the clock: a phone that sleeps is not a device that hangs.
     const silent = new Promise<never>((_, reject) => {
       timer = setInterval(() => {
         if (++seconds === PATIENCE_S) reject(new Error('WebGPU: the graphics device stopped answering'));
@@ -164,23 +174,5 @@ export class Queue {
     const error = this.open.takeError();
     if (error !== null) throw new Error(`WebGPU: ${error}`);
     this.signal?.throwIfAborted();
-  }
-}
-
-/** Settles as `promise` does, or rejects with the signal's reason as soon as it aborts. */
-export async function orAbort<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise;
-  signal.throwIfAborted();
-  let stop: (() => void) | undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    stop = () => {
-      reject(signal.reason instanceof Error ? signal.reason : new DOMException('the run was cancelled', 'AbortError'));
-    };
-    signal.addEventListener('abort', stop);
-  });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    if (stop) signal.removeEventListener('abort', stop);
   }
 }

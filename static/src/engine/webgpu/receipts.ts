@@ -1,5 +1,5 @@
-// Proof that submissions were carried out: each copies a one to a place of its own. Metal drops work of a page that went to
-// the background, or that took too long, and calls it done; labels would then hold whatever was there before.
+// Proof that submissions were carried out: each copies a 1 to another place of a buffer. Metal drops work of a page that went
+// to the background, or that took too long, and reports it as done; the labels would then hold what was there before.
 import type { Memory } from './memory';
 
 const PLACES = 4096;

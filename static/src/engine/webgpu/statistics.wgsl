@@ -1,7 +1,8 @@
 // Instance norm, phase 1: per plane and channel the mean and the sum of squared deviations from it.
-// Sums run over x − x₀ (x₀ = the plane's first value) and the deviations over x − mean, so nothing cancels
-// however far the mean lies from zero (E[x²] − E[x]² would).
-// Dispatch: x = 1, y = channels, z = planes; one workgroup each. statistics: [z][channel] (mean, M2).
+//   mean = v₀ + Σ (v − v₀) / n;  M2 = Σ (v − mean)², v₀ = the plane's first value, n = nx · ny
+// Digits don't cancel however far the mean lies from zero, as they would in E[v²] − E[v]².
+// Bindings: source = the chunk; statistics = [z][channel] (mean, M2).
+// Dispatch: y = channels, z = planes; one workgroup each.
 struct Dispatch {
   values: u32,           // nx · ny
   channels: u32,

@@ -1,17 +1,17 @@
-// Each kind of step of a plan as GPU commands.
+// Each kind of a plan's steps as GPU commands.
 import { macsPerVoxel } from '../graph';
 import { fromHalf, toHalf } from '../half';
-import type { Plan, PlaneRef, Step } from '../plan';
-import type { EngineInput, Graph, Layer, RunOptions } from '../types';
+import { macsOf } from '../meter';
+import type { Plan, PlaneRef, PoolName, Step, StepOf } from '../plan';
+import type { Run } from '../run-loop';
+import type { Layer } from '../types';
+import { planeBytes } from './chunks';
 import type { OpenDevice } from './device';
-import type { Memory } from './memory';
-import { rowGroups } from './pack';
-import type { Bindings, Queue } from './queue';
+import { rowGroups, type Tiling } from './pack';
+import type { Bindings, Queue, Work } from './queue';
 import type { Tunables } from './tunables';
 
-type StepOf<K extends Step['kind']> = Extract<Step, { kind: K }>;
-
-/** One dispatch's share of a layer's output channels. */
+/** Output channels first … first + channels − 1 of a layer, which one dispatch computes. */
 export interface Block {
   readonly first: number;
   readonly channels: number;
@@ -21,28 +21,22 @@ export interface Block {
 
 export interface LayerResources {
   readonly layer: Layer;
-  /** Voxels of one invocation. */
-  readonly rows: number;
-  readonly columns: number;
+  readonly tiling: Tiling;
   readonly blocks: readonly Block[];
   /** Instance norm only. */
   readonly affine: GPUBuffer | null;
   readonly norm: GPUBuffer | null;
 }
 
-/** Everything a step needs. */
-export interface Run {
+/** A run on the device. */
+export interface GpuRun extends Run {
   readonly open: OpenDevice;
   readonly plan: Plan;
-  readonly graph: Graph;
-  readonly input: EngineInput;
-  readonly options: RunOptions;
   readonly bytesPerValue: 4 | 2;
   readonly workgroup: Tunables['workgroup'];
-  readonly memory: Memory;
   readonly queue: Queue;
   readonly layers: readonly LayerResources[];
-  readonly slots: Readonly<Record<PlaneRef['pool'], readonly GPUBuffer[]>>;
+  readonly slots: Readonly<Record<PoolName, readonly GPUBuffer[]>>;
   readonly statistics: GPUBuffer | null;
   readonly classifier: GPUBuffer;
   readonly pipelines: {
@@ -52,16 +46,13 @@ export interface Run {
     readonly classify: GPUComputePipeline | null;
   };
   readonly logits: GPUBuffer | null;
-  /** Taken in turns: two submissions may be under way. */
+  /** Used in turns: two submissions may be under way. */
   readonly staging: GPUBuffer[];
   /** Bytes from a label to its margin inside a label slot. */
   readonly marginOffset: number;
-  readonly labels: Uint8Array;
-  readonly margin: Uint8Array | null;
-  readonly inspected: Map<number, Float32Array>;
 }
 
-export async function carryOut(run: Run, step: Step): Promise<void> {
+export async function carryOut(run: GpuRun, step: Step): Promise<void> {
   switch (step.kind) {
     case 'upload': return upload(run, step);
     case 'conv': return conv(run, step);
@@ -74,32 +65,34 @@ export async function carryOut(run: Run, step: Step): Promise<void> {
   }
 }
 
-async function upload(run: Run, { z, planes, at }: StepOf<'upload'>): Promise<void> {
+async function upload(run: GpuRun, { z, planes, at }: StepOf<'upload'>): Promise<void> {
   await run.queue.submit(); // a write to the queue overtakes commands that are recorded but not submitted
-  const { plan, graph, input, bytesPerValue, open } = run;
-  const [nx, ny, nz] = plan.dims;
-  const n = nx * ny;
-  const planeValues = plan.planeBytes(graph.inChannels) / bytesPerValue;
-  const chunk = bytesPerValue === 2 ? new Uint16Array(planes * planeValues) : new Float32Array(planes * planeValues);
+  const { graph, input, bytesPerValue, open } = run;
+  const [nx, ny, nz] = input.dims;
+  const area = nx * ny;
+  const perPlane = stride(run, graph.inChannels);
+  const chunk = bytesPerValue === 2 ? new Uint16Array(planes * perPlane) : new Float32Array(planes * perPlane);
   for (let i = 0; i < planes; i++) {
     for (let c = 0; c < graph.inChannels; c++) {
-      const from = (c * nz + z + i) * n;
-      const values = input.data.subarray(from, from + n);
-      chunk.set(bytesPerValue === 2 ? Uint16Array.from(values, toHalf) : values, i * planeValues + c * n);
+      const from = (c * nz + z + i) * area;
+      const values = input.data.subarray(from, from + area);
+      chunk.set(bytesPerValue === 2 ? Uint16Array.from(values, toHalf) : values, i * perPlane + c * area);
     }
   }
-  open.device.queue.writeBuffer(buffer(run, at), at.plane * plan.planeBytes(graph.inChannels), chunk);
+  open.device.queue.writeBuffer(buffer(run, at), at.plane * perPlane * bytesPerValue, chunk);
 }
 
-async function conv(run: Run, { layer, planes, inputs, out }: StepOf<'conv'>): Promise<void> {
-  const { plan, graph, queue } = run;
+/** Cuts the step's planes, and where one plane is too much its row groups, into dispatches that fit the queue's budget. */
+async function conv(run: GpuRun, { layer, planes, inputs, outs }: StepOf<'conv'>): Promise<void> {
+  const { graph, queue } = run;
+  const [out] = outs as [PlaneRef]; // ascending chunks: one run
   const resources = run.layers[layer]!;
   const { dilation, outChannels } = resources.layer;
-  const [nx, ny] = plan.dims;
+  const [nx, ny] = run.input.dims;
   const fused = out.pool === 'labels';
   if (fused && out.plane === 0) queue.commands.clearBuffer(buffer(run, out));
-  const groups = rowGroups(ny, dilation, resources.rows);
-  const planeMacs = nx * ny * (macsPerVoxel(resources.layer) + (fused ? macsPerVoxel(graph.layers.at(-1)!) : 0));
+  const groups = rowGroups(ny, dilation, resources.tiling.rows);
+  const planeMacs = macsOf(graph, layer, nx * ny, fused);
   for (const block of resources.blocks) {
     const macs = (planeMacs * block.channels) / outChannels;
     let plane = 0;
@@ -130,115 +123,107 @@ interface ConvPart {
   readonly macs: number;
 }
 
-function dispatchConv(run: Run, { layer, columns }: LayerResources, block: Block, part: ConvPart): void {
+function dispatchConv(run: GpuRun, { layer, tiling }: LayerResources, block: Block, part: ConvPart): void {
   const { inputs, out, plane, count, group, share, macs } = part;
   const { marginOffset, workgroup, queue } = run;
-  const [nx, ny] = run.plan.dims;
+  const [nx, ny] = run.input.dims;
   const fused = out.pool === 'labels';
   const inStride = stride(run, layer.inChannels);
   const outStride = fused ? 0 : stride(run, layer.outChannels);
   const windows = inputs.map((ref) => buffer(run, ref ?? inputs[1]!));
   const bindings: Bindings = [[1, windows[0]!], [2, windows[1]!], [3, windows[2]!], [4, block.weights], ...(fused ? [] : [[5, buffer(run, out)] as const])];
-  const second: [number, GPUBuffer][] = fused ? [[0, run.classifier], [1, buffer(run, out)]] : [];
+  const second: Bindings = fused ? [[0, run.classifier], [1, buffer(run, out)]] : [];
   const values = new Uint32Array(16);
   values.set([nx, ny, layer.dilation, inStride], 0);
   values.set(inputs.map((ref) => (ref === null ? 0 : (ref.plane + plane) * inStride)), 4);
   values.set([fused ? 0 : (out.plane + plane) * outStride + block.first * nx * ny], 7);
   values.set([outStride, group, (out.plane + plane) * nx * ny, marginOffset], 8);
   values.set(inputs.map((ref) => (ref === null ? 0 : count)), 12);
-  const size: [number, number, number] = [Math.ceil(rowGroups(nx, layer.dilation, columns) / workgroup.x), Math.ceil(share / workgroup.y), count];
-  queue.dispatch(block.pipeline, values.buffer, bindings, second, size, macs);
+  const columnGroups = rowGroups(nx, layer.dilation, tiling.columns);
+  queue.dispatch({
+    pipeline: block.pipeline, uniform: values.buffer, bindings, second,
+    workgroups: [Math.ceil(columnGroups / workgroup.x), Math.ceil(share / workgroup.y), count],
+    work: { macs, cost: macs },
+  });
 }
 
-async function statistics(run: Run, { layer, z, planes, at }: StepOf<'statistics'>): Promise<void> {
-  const { plan, queue, pipelines } = run;
+async function statistics(run: GpuRun, { layer, z, planes, at }: StepOf<'statistics'>): Promise<void> {
+  const { queue, pipelines } = run;
   const channels = run.layers[layer]!.layer.outChannels;
-  const values = planeValues(plan);
-  await queue.reserve(SMALL * values * channels * planes);
-  const uniform = Uint32Array.of(values, channels, at.plane * stride(run, channels), stride(run, channels), z);
-  queue.dispatch(pipelines.statistics!, uniform.buffer, [[1, buffer(run, at)], [2, run.statistics!]], [], [1, channels, planes], SMALL * values * channels * planes);
+  const values = area(run);
+  const work = moving(values * channels * planes);
+  await queue.reserve(work.cost);
+  const uniform = Uint32Array.of(values, channels, at.plane * stride(run, channels), stride(run, channels), z).buffer;
+  const bindings = [[1, buffer(run, at)], [2, run.statistics!]] as const;
+  queue.dispatch({ pipeline: pipelines.statistics!, uniform, bindings, workgroups: [1, channels, planes], work });
 }
 
-async function merge(run: Run, { layer }: StepOf<'merge'>): Promise<void> {
-  const { plan, queue, pipelines } = run;
-  const { layer: block, affine, norm } = run.layers[layer]!;
-  await queue.reserve(1);
+async function merge(run: GpuRun, { layer: index }: StepOf<'merge'>): Promise<void> {
+  const { queue, pipelines } = run;
+  const { layer, affine, norm } = run.layers[index]!;
+  const work = moving(layer.outChannels);
+  await queue.reserve(work.cost);
   const uniform = new DataView(new ArrayBuffer(16));
-  [planeValues(plan), block.outChannels, plan.dims[2]].forEach((value, i) => { uniform.setUint32(4 * i, value, true); });
-  uniform.setFloat32(12, block.norm!.eps, true);
+  [area(run), layer.outChannels, run.input.dims[2]].forEach((value, i) => { uniform.setUint32(4 * i, value, true); });
+  uniform.setFloat32(12, layer.norm!.eps, true);
   const bindings = [[1, run.statistics!], [2, affine!], [3, norm!]] as const;
-  queue.dispatch(pipelines.merge!, uniform.buffer, bindings, [], [Math.ceil(block.outChannels / 64), 1, 1], 1);
+  queue.dispatch({ pipeline: pipelines.merge!, uniform: uniform.buffer, bindings, workgroups: [Math.ceil(layer.outChannels / 64), 1, 1], work });
 }
 
-async function normalize(run: Run, { layer, planes, at }: StepOf<'normalize'>): Promise<void> {
-  const { plan, queue, pipelines } = run;
+async function normalize(run: GpuRun, { layer, planes, at }: StepOf<'normalize'>): Promise<void> {
+  const { queue, pipelines } = run;
   const channels = run.layers[layer]!.layer.outChannels;
-  const values = planeValues(plan);
-  const macs = SMALL * values * channels * planes;
-  await queue.reserve(macs);
-  const uniform = Uint32Array.of(values, at.plane * stride(run, channels), stride(run, channels));
+  const values = area(run);
+  const work = moving(values * channels * planes);
+  await queue.reserve(work.cost);
+  const uniform = Uint32Array.of(values, at.plane * stride(run, channels), stride(run, channels)).buffer;
   const bindings = [[1, buffer(run, at)], [2, run.layers[layer]!.norm!]] as const;
-  queue.dispatch(pipelines.normalize[layer]!, uniform.buffer, bindings, [], [voxelGroups(values), channels, planes], macs);
+  queue.dispatch({ pipeline: pipelines.normalize[layer]!, uniform, bindings, workgroups: [voxelGroups(values), channels, planes], work });
 }
 
-async function classify(run: Run, { layer, raw, z, planes, at, out }: StepOf<'classify'>): Promise<void> {
-  const { plan, graph, queue, pipelines, marginOffset, logits } = run;
-  const { layer: block, norm } = run.layers[layer]!;
-  const values = planeValues(plan);
-  const macs = values * planes * (macsPerVoxel(graph.layers.at(-1)!) + SMALL * block.outChannels);
-  await queue.reserve(macs);
+async function classify(run: GpuRun, { layer: index, raw, z, planes, at, out }: StepOf<'classify'>): Promise<void> {
+  const { graph, queue, pipelines, marginOffset, logits } = run;
+  const { layer, norm } = run.layers[index]!;
+  const values = area(run);
+  const macs = values * planes * macsPerVoxel(graph.layers.at(-1)!);
+  const work = { macs, cost: macs + moving(values * planes * layer.outChannels).cost };
+  await queue.reserve(work.cost);
   queue.commands.clearBuffer(buffer(run, out));
-  const uniform = Uint32Array.of(values, at.plane * stride(run, block.outChannels), stride(run, block.outChannels), out.plane * values, marginOffset);
-  const first: [number, GPUBuffer][] = [[1, buffer(run, at)]];
-  if (raw) first.push([2, norm!]);
-  const second: [number, GPUBuffer][] = [[0, run.classifier], [1, buffer(run, out)]];
-  if (logits !== null) second.push([2, logits]);
-  queue.dispatch(pipelines.classify!, uniform.buffer, first, second, [voxelGroups(values), 1, planes], macs);
+  const planeStride = stride(run, layer.outChannels);
+  const uniform = Uint32Array.of(values, at.plane * planeStride, planeStride, out.plane * values, marginOffset).buffer;
+  const bindings: Bindings = [[1, buffer(run, at)], ...(raw ? [[2, norm!] as const] : [])];
+  const second: Bindings = [[0, run.classifier], [1, buffer(run, out)], ...(logits === null ? [] : [[2, logits] as const])];
+  queue.dispatch({ pipeline: pipelines.classify!, uniform, bindings, second, workgroups: [voxelGroups(values), 1, planes], work });
   if (logits === null) return;
   const bytes = planes * graph.classes * values * 4;
   await readBack(run, logits, 0, bytes, (read) => {
-    keep(run, graph.layers.length - 1, z, planes, graph.classes, new Float32Array(read), graph.classes * values);
+    run.outputs?.addPlanes(graph.layers.length - 1, graph.classes, z, planes, new Float32Array(read), graph.classes * values);
   });
 }
 
-async function readLabels(run: Run, { z, planes, at }: StepOf<'labels'>): Promise<void> {
-  const values = planeValues(run.plan);
-  const bytes = run.margin === null ? planes * values : run.marginOffset + planes * values;
-  await readBack(run, buffer(run, at), 0, bytes, (read) => {
-    run.labels.set(new Uint8Array(read, 0, planes * values), z * values);
-    run.margin?.set(new Uint8Array(read, run.marginOffset, planes * values), z * values);
+async function readLabels(run: GpuRun, { parts }: StepOf<'labels'>): Promise<void> {
+  const values = area(run);
+  const held = parts.reduce((sum, { planes }) => sum + planes, 0) * values;
+  const bytes = run.margin === null ? held : run.marginOffset + held;
+  await readBack(run, buffer(run, parts[0]!.at), 0, bytes, (read) => {
+    for (const { z, planes, at } of parts) {
+      run.labels.set(new Uint8Array(read, at.plane * values, planes * values), z * values);
+      run.margin?.set(new Uint8Array(read, run.marginOffset + at.plane * values, planes * values), z * values);
+    }
   });
 }
 
-async function readOutput(run: Run, { layer, z, planes, at }: StepOf<'output'>): Promise<void> {
+async function readOutput(run: GpuRun, { layer, z, planes, at }: StepOf<'output'>): Promise<void> {
   const channels = run.layers[layer]!.layer.outChannels;
-  const planeBytes = run.plan.planeBytes(channels);
+  const planeBytes = stride(run, channels) * run.bytesPerValue;
   await readBack(run, buffer(run, at), at.plane * planeBytes, planes * planeBytes, (read) => {
     const values = run.bytesPerValue === 2 ? Float32Array.from(new Uint16Array(read), fromHalf) : new Float32Array(read);
-    keep(run, layer, z, planes, channels, values, stride(run, channels));
+    run.outputs?.addPlanes(layer, channels, z, planes, values, stride(run, channels));
   });
 }
 
-/** Collects planes of a layer's output as [channel][z][y][x]; hands it to `inspect` with the last plane. */
-function keep(run: Run, layer: number, z: number, planes: number, channels: number, values: Float32Array, planeStride: number): void {
-  const [nx, ny, nz] = run.plan.dims;
-  const n = nx * ny;
-  const whole = run.inspected.get(layer) ?? new Float32Array(channels * nz * n);
-  run.inspected.set(layer, whole);
-  for (let i = 0; i < planes; i++) {
-    for (let c = 0; c < channels; c++) {
-      const from = i * planeStride + c * n;
-      whole.set(values.subarray(from, from + n), (c * nz + z + i) * n);
-    }
-  }
-  if (z + planes === nz) {
-    run.options.inspect?.(layer, whole);
-    run.inspected.delete(layer);
-  }
-}
-
-/** Submits everything recorded, and these bytes of a buffer to be copied out; `use` gets them once they are there. */
-async function readBack(run: Run, source: GPUBuffer, offset: number, bytes: number, use: (bytes: ArrayBuffer) => void): Promise<void> {
+/** Submits everything recorded and a copy of these bytes of a buffer; calls `use` with them when they have arrived. */
+async function readBack(run: GpuRun, source: GPUBuffer, offset: number, bytes: number, use: (bytes: ArrayBuffer) => void): Promise<void> {
   const { queue } = run;
   const staging = run.staging.reverse()[0]!;
   const size = Math.ceil(bytes / 4) * 4;
@@ -251,20 +236,25 @@ async function readBack(run: Run, source: GPUBuffer, offset: number, bytes: numb
   });
 }
 
-/** A pass that only moves data costs about as much time per value as so many multiply-adds. */
-const SMALL = 20;
+/** Cost of reading or writing one value, in multiply-adds: such kernels do nothing else. */
+const COST_PER_VALUE = 20;
 
-function buffer(run: Run, { pool, slot }: PlaneRef): GPUBuffer {
+function moving(values: number): Work {
+  return { macs: 0, cost: COST_PER_VALUE * values };
+}
+
+function buffer(run: GpuRun, { pool, slot }: PlaneRef): GPUBuffer {
   return run.slots[pool][slot]!;
 }
 
-/** Values from plane to plane of an activation with so many channels. */
-function stride(run: Run, channels: number): number {
-  return run.plan.planeBytes(channels) / run.bytesPerValue;
+/** Values from plane to plane of an activation with `channels` channels. */
+function stride({ input, bytesPerValue }: GpuRun, channels: number): number {
+  return planeBytes(input.dims, channels, bytesPerValue) / bytesPerValue;
 }
 
-function planeValues(plan: Plan): number {
-  return plan.dims[0] * plan.dims[1];
+/** Voxels of a plane. */
+function area({ input }: GpuRun): number {
+  return input.dims[0] * input.dims[1];
 }
 
 /** Workgroups of 64 for the voxels of a plane, within the default limit of a dispatch. */

@@ -1,5 +1,5 @@
-// How activations lie in memory: [plane][channel][y][x], rows and channels not padded, planes 256-byte
-// aligned. F16 stores them as f16 (saturating at its largest value); all arithmetic is f32.
+// Activations in memory: [plane][channel][y][x], rows and channels not padded, planes aligned to 256 bytes.
+// With F16 they are stored as f16 (saturating at its largest value); all arithmetic is f32.
 //#if F16
 enable f16;
 alias stored = f16;

@@ -1,5 +1,5 @@
 // A visitor's TF.js layers model (model.json + .bin, and brainchop's colormap.json) → spec and layer graph.
-// What the files do not say is asked for, never guessed: brainchop keeps the normalisation elsewhere.
+// The visitor is asked for the normalisation, which brainchop does not keep in these files.
 import { parseSpec, sha256Hex } from '../bundle';
 import type { LoadedModel } from '../bundle';
 import { fromHalf } from '../../engine/half';
@@ -11,10 +11,10 @@ import type { Activation, InstanceNorm, Layer } from '../../engine/types';
 
 export { TfjsImportError } from './topology';
 
-/** What a plain TF.js folder leaves open. */
+/** The preparation of the input, which a plain TF.js folder does not describe. */
 export interface TfjsAnswers {
   readonly normalization: InputSpec['normalization'];
-  /** Direction in which D, H, W increase; brainchop's models take the conformed scan as it is: LIA. */
+  /** Direction in which D, H, W increase; brainchop's models take the conformed scan unchanged: LIA. */
   readonly orientation: string;
 }
 

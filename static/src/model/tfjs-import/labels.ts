@@ -1,4 +1,4 @@
-// Labels of a TF.js model: brainchop's colormap.json, or numbers and a note that says so.
+// Labels of a TF.js model: from brainchop's colormap.json, otherwise numbered, with a note.
 import type { Label } from '../../generated/model-spec';
 import { parseJson, record, TfjsImportError } from './topology';
 

@@ -1,6 +1,6 @@
 // Reads a TF.js layers model's description as a plain chain of convolutions; refuses the rest by name.
 
-/** A TF.js model that cannot be used; the message names file, layer, what was expected and what to do. */
+/** A TF.js model that cannot be used; the message names file, layer, expected value and next step. */
 export class TfjsImportError extends Error {
   override readonly name = 'TfjsImportError';
 }
@@ -24,7 +24,7 @@ export interface Topology {
   readonly name: string;
   readonly inChannels: number;
   readonly blocks: readonly Block[];
-  /** What was left out, for the visitor. */
+  /** Sentences for the visitor about layers that were left out. */
   readonly notes: readonly string[];
 }
 

@@ -1,4 +1,4 @@
-// When a kiosk page warns and when it wipes itself. Pure: time comes in from outside.
+// When a kiosk page warns and when it wipes itself. Pure: the time is an argument.
 
 /** How long the warning shows before the page is wiped. */
 export const WARNING_SECONDS = 15;

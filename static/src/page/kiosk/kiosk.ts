@@ -1,4 +1,4 @@
-// Kiosk mode: one visitor after another on the same screen. Started by the catalogue's `kiosk` settings.
+// Kiosk mode: one visitor after another on the same screen. The catalogue's `kiosk` settings start it.
 import { element } from '../ui/dom';
 import { idleState } from './idle';
 import { wipePage } from './wipe';
@@ -9,7 +9,7 @@ export interface KioskSettings {
   readonly saving: 'folder' | 'off';
 }
 
-/** What counts as a sign of life. */
+/** Events that count as input. */
 const INPUTS = ['pointerdown', 'pointermove', 'keydown', 'wheel', 'touchstart', 'dragover'] as const;
 
 /**
@@ -48,7 +48,7 @@ export function startKiosk(settings: KioskSettings, toolbar: HTMLElement, isBusy
       clearInterval(timer);
       void wipePage();
     } else if (state.kind === 'warning') {
-      text.textContent = `Still there? This page starts over in ${state.secondsLeft} s, and the scan and its results are gone.`;
+      text.textContent = `Still there? This page starts over in ${state.secondsLeft} s and deletes the scan and its results.`;
       if (!warning.open) warning.showModal();
     } else if (warning.open) warning.close();
   };

@@ -1,7 +1,7 @@
-// Leaving nothing behind: everything a page can have stored, then a page loaded anew.
+// Deletes everything that the page may have stored, then loads it anew.
 import type { ToServiceWorker } from '../offline/messages';
 
-/** A service worker takes over at once; longer than this and the page goes on with the version it has. */
+/** A waiting service worker usually takes over at once; after this time the page goes on with its present version. */
 const UPDATE_PATIENCE_MS = 3000;
 
 /** Empties the storage of the site (the offline copy of the site itself stays) and loads the page again. */
@@ -10,7 +10,7 @@ export async function wipePage(): Promise<void> {
     // A browser may fill in the same file or text again after a reload.
     if (field.type === 'file' || field.type === 'text') field.value = '';
   }
-  // A store that the browser withholds must not keep the page, and the scan on it, from going.
+  // The page is reloaded, and the scan with it gone, even where the browser withholds a store.
   const steps: readonly (() => unknown)[] = [() => { localStorage.clear(); }, () => { sessionStorage.clear(); }, deleteDatabases, takeUpdate];
   for (const step of steps) {
     try {
@@ -19,7 +19,7 @@ export async function wipePage(): Promise<void> {
       console.warn('kiosk: a store could not be emptied', error);
     }
   }
-  // A new document: the scan, the results and the worker's memory go with the old one. Query kept: it is the operator's.
+  // A new document: the scan, the results and the worker's memory go with the old one. The query is kept: the operator set it.
   location.replace(location.pathname + location.search);
 }
 

@@ -1,14 +1,14 @@
-// What the service worker and the page say to each other.
+// Messages between the service worker and the page.
 
 export type FromServiceWorker =
   /** A version is being fetched. */
   | { readonly type: 'keeping'; readonly done: number; readonly total: number }
-  /** It could not be kept; `reason` is a sentence for the visitor. */
+  /** The version could not be kept; `reason` is a sentence for the visitor. */
   | { readonly type: 'not-kept'; readonly reason: string }
   /** `apply-update` was refused: other windows still show the version before. */
   | { readonly type: 'windows-open'; readonly others: number };
 
-/** Take over now; the page reloads when that has happened. */
+/** Asks the service worker to take over now; the page reloads afterwards. */
 export interface ToServiceWorker {
   readonly type: 'apply-update';
 }

@@ -4,7 +4,7 @@ import type { Precache } from './precache';
 
 const SCOPE = 'https://example.org/brain/';
 const file = { path: 'models/t2/weights.safetensors', sha256: 'ab', bytes: 2_000_000, type: 'application/octet-stream' };
-const precache: Precache = { version: '1', headers: { 'Cross-Origin-Embedder-Policy': 'require-corp' }, files: [file] };
+const precache: Precache = { version: '1', headers: { 'Cross-Origin-Embedder-Policy': 'require-corp' }, files: [file], notKept: [] };
 
 describe('the files of a version', () => {
   it('are found by path below the scope, whatever the query and fragment', () => {

@@ -1,5 +1,5 @@
 // The list of files that make up one version of the site, as the server writes it in front of sw.js
-// (webapp/offline.py), and what follows from it. Pure: no caches, no network.
+// (webapp/offline.py), and the names and headers derived from it. Pure: no caches, no network.
 
 export interface PrecachedFile {
   /** Relative to the folder that sw.js lies in. */
@@ -16,6 +16,8 @@ export interface Precache {
   /** Set on every answer: COOP and COEP make the page cross-origin isolated even where the web server can't. */
   readonly headers: Readonly<Record<string, string>>;
   readonly files: readonly PrecachedFile[];
+  /** Paths of the site's other files, which always come from the server. */
+  readonly notKept: readonly string[];
 }
 
 /** Header that a kept answer carries, so that an unchanged file is copied, not downloaded, by the next version. */
@@ -51,8 +53,8 @@ export function answerHeaders(file: PrecachedFile, precache: Precache): Record<s
 export function failureSentence(error: unknown, precache: Precache): string {
   const megabytes = Math.ceil(precache.files.reduce((sum, file) => sum + file.bytes, 0) / 1e6);
   if (error instanceof Error && error.name === 'QuotaExceededError') {
-    return `This browser has no room for the ${megabytes} MB that use without a network needs: free some disk space and reload. With the server there, everything works.`;
+    return `This browser has no room for the ${megabytes} MB that use without a network needs: free some disk space and reload. While the server can be reached, everything works.`;
   }
   const reason = error instanceof Error ? error.message : String(error);
-  return `The site could not be kept for use without a network (${reason}). With the server there, everything works; reload to try again.`;
+  return `The site could not be kept for use without a network (${reason}). While the server can be reached, everything works; reload to try again.`;
 }

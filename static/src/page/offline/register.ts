@@ -1,4 +1,4 @@
-// The page's side of the service worker: starts it, and says how far use without a network has come.
+// The page's side of the service worker: starts it and reports the state of use without a network.
 import type { FromServiceWorker, ToServiceWorker } from './messages';
 
 export type OfflineState =
@@ -6,11 +6,11 @@ export type OfflineState =
   | { readonly kind: 'keeping'; readonly done: number; readonly total: number }
   /** Everything works without the server from now on; `note` says why a newer version could not be kept. */
   | { readonly kind: 'ready'; readonly note?: string }
-  /** It won't; `reason` is a sentence. */
+  /** The site does not work without the server; `reason` is a sentence. */
   | { readonly kind: 'unavailable'; readonly reason: string }
   /** A newer version is complete; `apply` reloads the page into it. */
   | { readonly kind: 'update'; readonly apply: () => void }
-  /** It can't be applied while `others` windows show the version before. */
+  /** The newer version can't be applied while `others` windows show the version before. */
   | { readonly kind: 'windows-open'; readonly others: number };
 
 export interface OfflineOptions {
@@ -81,11 +81,11 @@ export async function keepOffline({ show, mayReload }: OfflineOptions): Promise<
     if (registration.waiting && wasControlled) offerUpdate(registration.waiting);
     else if (registration.active) becomeReady();
   } catch (error) {
-    if (wasControlled) show({ kind: 'ready' }); // the server is gone, and that is what it is for
+    if (wasControlled) show({ kind: 'ready' }); // the server is away, and the kept site works without it
     else show({ kind: 'unavailable', reason: `${PRIVATE} (${error instanceof Error ? error.message : String(error)})` });
   }
 }
 
-const INSECURE = 'Use without a network needs an https address, or 127.0.0.1. With the server there, everything works.';
+const INSECURE = 'Use without a network needs an https address, or 127.0.0.1. While the server can be reached, everything works.';
 const PRIVATE = 'This browser window keeps nothing for later (a private window, or site data is blocked), so the site needs its server here.';
-const STOPPED = 'The browser stopped keeping the site for use without a network. With the server there, everything works; reload to try again.';
+const STOPPED = 'The browser stopped keeping the site for use without a network. While the server can be reached, everything works; reload to try again.';

@@ -1,4 +1,4 @@
-// One line on the page about use without a network, with a button where the visitor has a choice.
+// The line on the page about use without a network, with a button where the visitor can act.
 import { element } from '../ui/dom';
 import type { OfflineState } from './register';
 
@@ -19,7 +19,7 @@ function sentence(state: OfflineState): string {
     case 'keeping':
       return `Keeping the site for use without a network: ${state.done} of ${state.total} files.`;
     case 'ready':
-      return state.note === undefined ? 'Works without a network.' : `Works without a network. A newer version did not fit in: ${state.note}`;
+      return state.note === undefined ? 'Works without a network.' : `Works without a network. A newer version could not be kept: ${state.note}`;
     case 'unavailable':
       return state.reason;
     case 'update':

@@ -1,8 +1,8 @@
-// Service worker: keeps one whole version of site, models and kernels, and answers from it, network or none.
+// Service worker: keeps one whole version of site, models and kernels, and answers from it, with or without a network.
 //
 // Written here rather than taken from Workbox: the list of files comes from the running server (its models
 // are not known when the site is built), each download is checked against its hash, and the answers carry
-// the isolation headers; what is left of a precaching library then is one loop.
+// the isolation headers. One loop is all that remains for a precaching library to do.
 //
 // Versions never mix. A version has its own cache, filled completely and checked by hash before it counts as
 // installed, and it answers only windows that were loaded from it: it takes over when the last window of the

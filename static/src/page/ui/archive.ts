@@ -1,7 +1,7 @@
-// A dropped zip as the files in it: a model, or scans the way PACS, XNAT and browsers hand them out. By zip.js, kept since
-// 2010: it goes by the zip's own list of files and checks sizes and CRCs. It is fetched only when a zip is dropped.
+// Unpacks a dropped zip: a model, or scans as PACS, XNAT and browsers deliver them. By zip.js, maintained since 2010: it
+// reads the zip's own list of files and checks sizes and CRCs. It is fetched only when a zip is dropped.
 
-/** More than a study has; a zip that unpacks to more is a mistake or a bomb. */
+/** More than any study; a zip that unpacks to more is a mistake or a zip bomb. */
 const MOST_BYTES = 4 * 2 ** 30;
 
 /** Every file of the zip, without its folders' names; a zip inside only where there is nothing else. Throws an Error with

@@ -1,6 +1,6 @@
-// Copying a text of the page.
+// Copies a text of the page.
 
-/** Copies it, or leaves it selected where the page may not write to the clipboard (plain http). Returns what to tell the visitor. */
+/** Copies the text, or selects it where the page may not write to the clipboard (plain http). Returns a sentence for the visitor. */
 export async function copyText(text: HTMLElement): Promise<string> {
   try {
     await navigator.clipboard.writeText(text.textContent);

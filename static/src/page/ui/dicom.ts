@@ -4,9 +4,10 @@
 
 const PREAMBLE_BYTES = 128;
 
-/** Files whose names say nothing as scans: one per DICOM series, the largest first, named after the folder they came
- * `from`, because series of one protocol have the same names; or the one file as it is, for the reader to say what is
- * wrong with it. `onConvert` is told how many files are DICOM. Throws an Error with a sentence for the visitor. */
+/** Files whose names do not say what they are, as scans: one per DICOM series, the largest first. `from`, the folder they
+ * came from, becomes part of the names, because series of one protocol have the same names. A single file that is not
+ * DICOM is returned unchanged; the reader names its fault. `onConvert` gets the number of DICOM files. Throws an Error
+ * with a sentence for the visitor. */
 export async function seriesOf(files: readonly File[], from: string | null, onConvert: (count: number) => void): Promise<readonly File[]> {
   const dicom = await findDicom(files);
   if (dicom.length > 0) {
@@ -18,13 +19,13 @@ export async function seriesOf(files: readonly File[], from: string | null, onCo
   throw new Error(`Got ${files.length} files that are neither NIfTI nor DICOM (${files[0]!.name} …); give one .nii, .nii.gz or .mgz, or the folder of a DICOM series.`);
 }
 
-/** The files whose content says DICOM; names say nothing in this format. */
+/** The files whose content is DICOM; names are arbitrary in this format. */
 export async function findDicom(files: readonly File[]): Promise<File[]> {
   const magic = await Promise.all(files.map((file) => file.slice(PREAMBLE_BYTES, PREAMBLE_BYTES + 4).text()));
   return files.filter((_, n) => magic[n] === 'DICM');
 }
 
-/** What dcm2niix ends with (nii_dicom_batch.h), where that is not success. */
+/** Exit codes of dcm2niix (nii_dicom_batch.h) other than success. */
 const FAILURES: Readonly<Record<number, string>> = {
   2: 'it finds no image in them',
   8: 'some of them are damaged',

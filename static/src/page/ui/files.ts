@@ -1,4 +1,4 @@
-// What a visitor dropped: a scan, a model, or neither. Decided by names; the contents are checked where they are read.
+// Sorts dropped files by their names: a scan, a model, a zip, or unknown. The contents are checked when they are read.
 import { isColormap } from '../../model/source';
 import type { ModelSource } from '../../model/source';
 import { stemOf } from './format';
@@ -6,9 +6,9 @@ import { stemOf } from './format';
 export type Dropped =
   | { readonly kind: 'scan'; readonly files: readonly File[] }
   | { readonly kind: 'model'; readonly source: ModelSource }
-  /** To be unpacked; what is in it says what it is. */
+  /** To be unpacked and sorted again. */
   | { readonly kind: 'zip'; readonly file: File }
-  /** Names say nothing: DICOM, or a scan whose extension is gone. */
+  /** Names do not say what they are: DICOM, or a scan without its extension. */
   | { readonly kind: 'unknown'; readonly files: readonly File[] }
   | { readonly kind: 'refused'; readonly reason: string };
 

@@ -1,6 +1,6 @@
 // Numbers as the page shows them.
 
-/** Volume with as many digits as mean something: "34.9 mL", "0.42 mL", "1,243 mL". */
+/** Volume with its significant digits: "34.9 mL", "0.42 mL", "1,243 mL". */
 export function formatMl(volumeMl: number): string {
   const digits = volumeMl >= 100 ? 0 : volumeMl >= 10 ? 1 : 2;
   return `${volumeMl.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits })} mL`;
@@ -33,7 +33,7 @@ export function formatVoxelSize(sizeMm: readonly number[]): string {
   return `${sizeMm.map((mm) => Number(mm.toFixed(2))).join(' × ')} mm`;
 }
 
-/** Seconds left, from the share of the work done so far; null while that says too little. */
+/** Seconds left, from the share of the work done so far; null while too little is done for an estimate. */
 export function secondsLeft(fraction: number, elapsedSeconds: number): number | null {
   if (fraction < 0.02 || elapsedSeconds < 0.5) return null;
   return (elapsedSeconds * (1 - fraction)) / fraction;
@@ -44,7 +44,7 @@ export function stemOf(scanName: string): string {
   return scanName.replace(/(\.(nii|hdr|img|mgh|mgz))?(\.gz)?$/i, '');
 }
 
-/** What names of saved files are made of: the scan, one frame of it where it has several, the model, what was removed. */
+/** Parts of the names of saved files: the scan, its frame where it has several, the model, and the cleaning. */
 interface Named {
   readonly scan: { readonly name: string; readonly frame: number | null };
   readonly result: { readonly spec: { readonly id: string }; readonly smallestMl: number | null };

@@ -1,10 +1,10 @@
-// A hint at a scan's contrast, to warn before a model meets images it was not made for. Never a refusal.
+// Guesses a scan's contrast, to warn before a model runs on images it was not made for. Never a refusal.
 
 import { stemOf } from './format';
 
 const SUFFIXES = ['T1w', 'T2w', 'FLAIR', 'PDw', 'T2star', 'T2starw', 'bold', 'dwi', 'asl', 'swi', 'CT', 'angio', 'T1map', 'T2map'];
 
-/** BIDS suffix of the file name ("…_T2w.nii.gz"), else a contrast named in its parts or in the header; null if neither says. */
+/** BIDS suffix of the file name ("…_T2w.nii.gz"), else a contrast named in its parts or in the header; null where there is none. */
 export function guessModality(fileName: string, headerText: string): string | null {
   const words = [...stemOf(fileName).split(/[^A-Za-z0-9]+/).reverse(), ...headerText.split(/[^A-Za-z0-9]+/)];
   for (const word of words) {

@@ -1,10 +1,10 @@
-// Options in the page's address, for tests and for reports of what runs where.
+// Options in the page's address, for tests and for trouble reports.
 import type { BackendOptions } from '../../worker/protocol';
 import type { BackendId } from '../../engine/types';
 
 const BACKENDS: readonly BackendId[] = ['webgpu', 'webgl2', 'cpu', 'tfjs'];
 
-/** `?backend=webgpu|webgl2|cpu|tfjs` and `?maxBufferMB=N`. Throws an Error that says what they take. */
+/** `?backend=webgpu|webgl2|cpu|tfjs` and `?maxBufferMB=N`. Throws an Error that names the allowed values. */
 export function readOptions(search: string): BackendOptions {
   const query = new URLSearchParams(search);
   const backend = query.get('backend');

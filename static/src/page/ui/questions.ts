@@ -1,5 +1,6 @@
-// What has to be asked: one frame of a 4-D scan; one of several DICOM series; how a TF.js model wants its input. Nothing is guessed.
+// Questions to the visitor: one frame of a 4-D scan, one of several DICOM series, or how the input of a TF.js model is prepared.
 import type { TfjsAnswers } from '../../model/tfjs-import/import';
+import type { Question } from '../state';
 import { byId, element } from './dom';
 import { formatBytes } from './format';
 
@@ -14,8 +15,26 @@ const ORIENTATIONS = [
   { text: 'RAS', value: 'RAS' },
 ] as const;
 
-/** Lets one frame of a 4-D scan be chosen, the first unless another is typed. */
-export function offerFrame(frames: number, onAccept: (frame: number) => void): void {
+/** Actions that an answer starts. */
+export interface Answers {
+  readonly answerFrame: (frame: number) => void;
+  readonly answerSeries: (file: File) => void;
+  readonly answerInput: (answers: TfjsAnswers) => void;
+}
+
+/** Shows the question and moves the focus there; removes it where there is none. */
+export function showQuestion(question: Question | null, { answerFrame, answerSeries, answerInput }: Answers): void {
+  const box = byId('question', HTMLDivElement);
+  box.hidden = question === null;
+  if (question === null) box.replaceChildren();
+  else if (question.kind === 'frame') box.replaceChildren(...frameQuestion(question.frames, answerFrame));
+  else if (question.kind === 'series') box.replaceChildren(...seriesQuestion(question.series, answerSeries));
+  else box.replaceChildren(...inputQuestion(answerInput));
+  box.querySelector<HTMLElement>('select, button, input')?.focus();
+}
+
+/** One frame of a 4-D scan, the first unless another is typed. */
+function frameQuestion(frames: number, onAnswer: (frame: number) => void): HTMLElement[] {
   const label = element('label', 'Frame ');
   const number = element('input');
   number.type = 'number';
@@ -24,63 +43,38 @@ export function offerFrame(frames: number, onAccept: (frame: number) => void): v
   number.value = '0';
   number.dataset.testid = 'frame';
   label.append(number);
-  const button = element('button', 'Use this frame');
-  button.type = 'button';
-  button.dataset.testid = 'use-frame';
-  button.addEventListener('click', () => {
-    if (!number.reportValidity() || number.value === '') return;
-    clearQuestion();
-    onAccept(number.valueAsNumber);
+  const button = answerButton('Use this frame', 'use-frame', () => {
+    if (number.reportValidity() && number.value !== '') onAnswer(number.valueAsNumber);
   });
-  show(`This file holds ${frames} volumes; a model takes one.`, label, button);
+  return [element('p', `This file holds ${frames} volumes; a model takes one.`), label, button];
 }
 
-/** Lets one of several DICOM series be chosen, each by a button. */
-export function askForSeries(series: readonly File[], onChoose: (file: File) => void): void {
-  const buttons = series.map((file) => {
-    const button = element('button', `${file.name.replace(/\.nii$/, '')} (${formatBytes(file.size)})`);
-    button.type = 'button';
-    button.dataset.testid = 'series';
-    button.addEventListener('click', () => {
-      clearQuestion();
-      onChoose(file);
-    });
-    return button;
-  });
-  show(`These files hold ${series.length} images; choose the head scan to segment.`, ...buttons);
+/** One of several DICOM series, each a button. */
+function seriesQuestion(series: readonly File[], onAnswer: (file: File) => void): HTMLElement[] {
+  const buttons = series.map((file) => answerButton(`${file.name.replace(/\.nii$/, '')} (${formatBytes(file.size)})`, 'series', () => { onAnswer(file); }));
+  return [element('p', `These files hold ${series.length} images; choose the head scan to segment.`), ...buttons];
 }
 
-/** Asks for what a TF.js folder does not say. */
-export function askForInput(onAnswer: (answers: TfjsAnswers) => void): void {
+/** The preparation of a TF.js model's input, which its folder does not say. */
+function inputQuestion(onAnswer: (answers: TfjsAnswers) => void): HTMLElement[] {
   const normalization = choice('Intensities', NORMALIZATIONS.map(({ text }) => text), 'normalization');
   const orientation = choice('Axis order', ORIENTATIONS.map(({ text }) => text), 'orientation');
-  const button = element('button', 'Use this model');
-  button.type = 'button';
-  button.dataset.testid = 'use-model';
-  button.addEventListener('click', () => {
+  const button = answerButton('Use this model', 'use-model', () => {
     const [n, o] = [NORMALIZATIONS[normalization.select.selectedIndex - 1], ORIENTATIONS[orientation.select.selectedIndex - 1]];
-    const open = n === undefined ? normalization : o === undefined ? orientation : null;
-    if (open !== null) {
-      open.select.focus();
-      return;
-    }
-    clearQuestion();
-    onAnswer({ normalization: n!.value, orientation: o!.value });
+    if (n === undefined) normalization.select.focus();
+    else if (o === undefined) orientation.select.focus();
+    else onAnswer({ normalization: n.value, orientation: o.value });
   });
-  show('This TF.js model does not say how its input is prepared. Its author’s page or brainchop’s model list does.', normalization.label, orientation.label, button);
+  const text = 'This TF.js model does not say how its input is prepared. Its author’s page or brainchop’s model list does.';
+  return [element('p', text), normalization.label, orientation.label, button];
 }
 
-export function clearQuestion(): void {
-  const box = byId('question', HTMLDivElement);
-  box.hidden = true;
-  box.replaceChildren();
-}
-
-function show(text: string, ...controls: HTMLElement[]): void {
-  const box = byId('question', HTMLDivElement);
-  box.replaceChildren(element('p', text), ...controls);
-  box.hidden = false;
-  box.querySelector<HTMLElement>('select, button, input')?.focus();
+function answerButton(text: string, testId: string, onClick: () => void): HTMLButtonElement {
+  const button = element('button', text);
+  button.type = 'button';
+  button.dataset.testid = testId;
+  button.addEventListener('click', onClick);
+  return button;
 }
 
 function choice(name: string, texts: readonly string[], testId: string): { label: HTMLLabelElement; select: HTMLSelectElement } {

@@ -1,16 +1,23 @@
 // The result: a table of labels with their volumes on the scan's own grid.
 import type { Outcome, Part } from '../../worker/protocol';
-import type { Label, ModelSpec } from '../../generated/model-spec';
+import type { Label } from '../../generated/model-spec';
+import type { Result } from '../state';
 import { byId, byTestId, element } from './dom';
 import { formatCount, formatMl } from './format';
 
-/** From this many on, labels that were not found are counted instead of listed. */
+/** In tables of this length or more, labels that were not found are counted instead of listed. */
 const LONG_TABLE = 12;
 
 type Voxel = readonly [number, number, number];
 
-/** `goTo` moves the crosshair to a voxel of the scan. */
-export function showResults(outcome: Outcome, { name, labels }: ModelSpec, goTo: (voxel: Voxel) => void): void {
+/** Hides the result where there is none; `goTo` moves the crosshair to a voxel of the scan. */
+export function showResult(result: Result | null, goTo: (voxel: Voxel) => void): void {
+  if (result?.outcome == null) {
+    byId('results', HTMLElement).hidden = true;
+    byTestId('volumes', HTMLTableElement).tBodies[0]!.replaceChildren();
+    return;
+  }
+  const { outcome, spec: { name, labels } } = result;
   byId('results-heading', HTMLHeadingElement).textContent = `Result of ${name}`;
   const foreground = labels.filter(({ index }) => index !== 0);
   const voxelsOf = (label: Label): number => outcome.volumes[label.index]?.voxels ?? 0;
@@ -29,11 +36,6 @@ export function showResults(outcome: Outcome, { name, labels }: ModelSpec, goTo:
   const section = byId('results', HTMLElement);
   section.hidden = false;
   section.scrollIntoView({ block: 'nearest' });
-}
-
-export function hideResults(): void {
-  byId('results', HTMLElement).hidden = true;
-  byTestId('volumes', HTMLTableElement).tBodies[0]!.replaceChildren();
 }
 
 function row(label: Label, { volumes, centres }: Outcome, goTo: (voxel: Voxel) => void): HTMLTableRowElement {
@@ -57,7 +59,7 @@ function row(label: Label, { volumes, centres }: Outcome, goTo: (voxel: Voxel) =
   return made;
 }
 
-/** One part is said, several are listed with their place. */
+/** A single part is mentioned; several are listed with their places. */
 function showParts(parts: Outcome['parts'], goTo: (voxel: Voxel) => void): void {
   const text = byId('parts-text', HTMLParagraphElement);
   const list = byTestId('parts', HTMLOListElement);

@@ -1,9 +1,9 @@
 // Where a saved file goes: to the browser's downloads, or to a folder that the visitor chooses.
 
-/** Writes the bytes and says where they are now ("among this browser's downloads") and under which name. */
+/** Writes the bytes; returns their place as words ("among this browser's downloads") and their name there. */
 type Write = (bytes: Uint8Array) => Promise<{ readonly place: string; readonly name: string }>;
 
-/** Asks for a place for a file of this name; gives what writes it there, or null where the visitor changed their mind. */
+/** Asks for a place for a file of this name; returns the function that writes it there, or null where the visitor declined. */
 export type Saver = (name: string) => Promise<Write | null>;
 
 export const saveAsDownload: Saver = (name) =>
@@ -13,7 +13,7 @@ export const saveAsDownload: Saver = (name) =>
     link.href = url;
     link.download = name;
     link.click();
-    // The browser has to take the blob before it goes; a minute is ample.
+    // The browser must have read the blob before its address is revoked; a minute is ample.
     setTimeout(() => { URL.revokeObjectURL(url); }, 60_000);
     return Promise.resolve({ place: 'among this browser’s downloads', name });
   });

@@ -1,28 +1,28 @@
 // Status line, facts of the scan, progress, backend and warnings.
-import type { BackendChoice, ScanSummary } from '../../worker/protocol';
+import type { ScanSummary } from '../../worker/protocol';
 import { BACKEND_NAMES } from '../../engine/choose';
-import type { Progress } from '../../engine/types';
+import type { Activity, BackendLine, Run } from '../state';
 import { byId, byTestId, element } from './dom';
 import { formatDuration, formatVoxelSize, secondsLeft } from './format';
 
-export type State = 'idle' | 'loading' | 'ready' | 'running' | 'done' | 'error';
+export function showActivity({ kind, text }: Activity): void {
+  const status = byTestId('status', HTMLParagraphElement);
+  status.dataset.state = kind;
+  status.textContent = text;
+}
 
-/** Whether the keyboard was on Cancel when that went, and Segment could not be pressed yet. */
+/** Whether the keyboard was on Cancel when it was hidden, while Segment could not be pressed yet. */
 let focusIsDue = false;
 
-/** Also switches between Segment and Cancel; `canRun` says whether Segment may be pressed. */
-export function showState(state: State, text: string, canRun: boolean): void {
-  const status = byTestId('status', HTMLParagraphElement);
-  status.dataset.state = state;
-  status.textContent = text;
+/** Segment, or Cancel and the progress during a run; `canRun`: whether Segment may be pressed. */
+export function showButtons(running: boolean, canRun: boolean): void {
   const run = byTestId('run', HTMLButtonElement);
   const cancel = byTestId('cancel', HTMLButtonElement);
-  const running = state === 'running';
   const focused = document.activeElement;
-  run.disabled = !canRun || running;
+  run.disabled = !canRun;
   run.hidden = running;
   cancel.hidden = !running;
-  // The button that was pressed is gone; the keyboard goes on from the one in its place, once that can be pressed.
+  // The button that was pressed is hidden; the focus moves to the one in its place, once that can be pressed.
   if (focused === run && running) cancel.focus();
   if (focused === cancel && !running) focusIsDue = true;
   if (focusIsDue && !run.disabled) {
@@ -32,7 +32,7 @@ export function showState(state: State, text: string, canRun: boolean): void {
   byId('progress-row', HTMLDivElement).hidden = !running;
 }
 
-/** Name, grid and type of the scan that is open, in the place of the invitation to drop one. */
+/** Name, grid and type of the open scan; hides the invitation to drop one. */
 export function showScanFacts({ name, dims, voxelSizeMm, dtype }: ScanSummary): void {
   const facts = byId('scan-summary', HTMLParagraphElement);
   facts.textContent = `${name}: ${dims.join(' × ')} voxels of ${formatVoxelSize(voxelSizeMm)}, ${dtype}`;
@@ -40,20 +40,25 @@ export function showScanFacts({ name, dims, voxelSizeMm, dtype }: ScanSummary): 
   byId('empty', HTMLDivElement).hidden = true;
 }
 
-export function resetProgress(): void {
-  byTestId('progress', HTMLProgressElement).removeAttribute('value');
-  byId('progress-text', HTMLSpanElement).textContent = 'Preparing…';
-}
-
-export function showProgress({ layer, layers, fraction }: Progress, elapsedSeconds: number): void {
-  byTestId('progress', HTMLProgressElement).value = 100 * fraction;
+export function showProgress({ progress, elapsedSeconds }: Run): void {
+  const bar = byTestId('progress', HTMLProgressElement);
+  const text = byId('progress-text', HTMLSpanElement);
+  if (progress === null) {
+    bar.removeAttribute('value');
+    text.textContent = 'Preparing…';
+    return;
+  }
+  const { layer, layers, fraction } = progress;
+  bar.value = 100 * fraction;
   const left = secondsLeft(fraction, elapsedSeconds);
-  byId('progress-text', HTMLSpanElement).textContent =
+  text.textContent =
     `Layer ${layer + 1} of ${layers} · ${Math.floor(100 * fraction)} %` + (left === null ? '' : ` · about ${formatDuration(Math.ceil(left))} left`);
 }
 
-/** What runs or will run the model, and why nothing better does. */
-export function showBackend(choice: BackendChoice, tense: 'Will run' | 'Runs' | 'Ran'): void {
+/** The backend that runs, ran or will run the model, and why a better one does not. */
+export function showBackend(line: BackendLine | null): void {
+  if (line === null) return;
+  const { tense, choice } = line;
   const box = byTestId('backend', HTMLParagraphElement);
   box.dataset.backend = choice.backend;
   box.replaceChildren(
@@ -64,7 +69,7 @@ export function showBackend(choice: BackendChoice, tense: 'Will run' | 'Runs' | 
 
 export function showWarnings(warnings: readonly string[]): void {
   const list = byId('warnings', HTMLUListElement);
-  // Said again, a warning would be read out again.
+  // A screen reader would read out unchanged warnings again.
   if (warnings.join('\n') === Array.from(list.children, (item) => item.textContent).join('\n')) return;
   list.replaceChildren(...warnings.map((warning) => element('li', warning)));
 }

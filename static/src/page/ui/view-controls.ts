@@ -1,4 +1,4 @@
-// Buttons for the view, the opacity slider, and the line that says where the crosshair is.
+// Buttons for the view, the opacity slider, and the line with the crosshair's position.
 import type { Location, View, Viewer } from '../viewer';
 import { byId, element } from './dom';
 

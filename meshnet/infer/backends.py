@@ -1,0 +1,64 @@
+"""The backends of `meshnet-predict`: open a model on one of them, and choose the fastest one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshnet.infer.kernel.library import KernelMissingError, load_kernel
+from meshnet.infer.kernel.run import run_native
+from meshnet.model.checkpoint import Weights
+from meshnet.model.graph import build_graph
+from meshnet.model.spec import ModelSpec, SpecError
+
+#: Takes a normalised image float32 [D, H, W] and a progress callback; returns labels uint8 [D, H, W].
+Network = Callable[[NDArray[np.float32], Callable[[], object]], NDArray[np.uint8]]
+
+#: Values of `--backend`; all run on the CPU.
+BACKENDS = ("cpu", "onnx", "torch")
+
+
+def open_network(spec: ModelSpec, weights: Weights, *, backend: str, threads: int) -> tuple[Network, int]:
+    """Prepare the model to run on `backend` (one of `BACKENDS`).
+
+    Returns the network and the number of times it calls its progress callback. Raises SpecError if the backend is not
+    available on this machine.
+    """
+    graph = build_graph(spec, weights)
+    if backend == "cpu":
+        try:
+            kernel = load_kernel()
+        except KernelMissingError as error:
+            raise SpecError(f"--backend cpu: {error}; or use --backend onnx") from error
+        layers = len(graph.layers) - 1  # the classifier is computed together with the last convolution
+        return lambda image, step: run_native(kernel, graph, image, threads=threads, on_layer=step), layers
+    if backend == "torch":
+        try:
+            from meshnet.infer.run_torch import run_torch
+        except ModuleNotFoundError as error:
+            raise SpecError(
+                f"--backend torch: {error.name} is not installed; pip install 'meshnet[export]', or use --backend onnx"
+            ) from error
+        return lambda image, step: run_torch(graph, image, threads=threads, on_layer=step), len(graph.layers)
+    from meshnet.infer.run_onnx import open_session, run_onnx
+
+    session = open_session(spec, weights, threads=threads)
+
+    def run(image: NDArray[np.float32], step: Callable[[], object]) -> NDArray[np.uint8]:
+        labels = run_onnx(session, image)
+        step()
+        return labels
+
+    return run, 1
+
+
+def fastest_backend() -> str:
+    """`cpu`, the fastest backend for every model, or `onnx` if this machine has no kernel. Prints which and why."""
+    try:
+        print(f"backend: cpu, {load_kernel().cpu}")
+    except KernelMissingError as error:
+        print(f"backend: onnx; cpu is faster, but {error}")
+        return "onnx"
+    return "cpu"

@@ -1,0 +1,132 @@
+// The functions of plan.h, in the order in which a host calls them.
+#include "plan.h"
+
+#include "export.h"
+#include "layout.h"
+#include "pack.h"
+#include "passes.h"
+
+/** Per convolution, at most its own job and that of `normalize`; and one for `classify`. */
+static int most_jobs(int layers) { return 2 * layers; }
+/** Per convolution, at most `convolve`, `merge`, `normalize`; and `classify`. */
+static int most_passes(int layers) { return 3 * layers; }
+
+/** Bytes of the plan of a graph with `layers` layers, the classifier included. */
+EXPORT(plan_size) int plan_size(int layers) {
+  uint64_t end = sizeof(Plan);
+  take(&end, sizeof(Layer) * layers);
+  take(&end, sizeof(Job) * most_jobs(layers));
+  take(&end, sizeof(Pass) * most_passes(layers));
+  return (int)aligned(end);
+}
+
+/**
+ * A volume of x × y × z voxels; `order`: X_FASTEST or Z_FASTEST (axes.h); `unit`: kernel_unit of the kernel that will run
+ * it; `inspect`: keep every layer's output; `resultsInMemory`: LABELS | MARGIN | LOGITS. `plan` has plan_size bytes, at a
+ * multiple of 64.
+ */
+EXPORT(plan_begin) void plan_begin(Plan *plan, int layers, int x, int y, int z, int order, int unit, int threads, int inspect,
+                                   int resultsInMemory) {
+  uint64_t end = (uintptr_t)plan + sizeof(Plan);
+  *plan = (Plan){
+      .dims = by_memory_axis(order, x, y, z), .order = order, .threads = threads, .unit = unit, .inspect = inspect,
+      .resultsInMemory = resultsInMemory, .layerCount = layers,
+      .layers = take(&end, sizeof(Layer) * layers),
+      .jobs = take(&end, sizeof(Job) * most_jobs(layers)),
+      .passes = take(&end, sizeof(Pass) * most_passes(layers)),
+  };
+}
+
+/** Layer `layer`, 0-based; `activation`: the enum of math.h; `eps` matters where `hasNorm`. */
+EXPORT(plan_layer) void plan_layer(Plan *plan, int layer, int inChannels, int outChannels, int dilation, int activation, int hasNorm,
+                                   float eps) {
+  plan->layers[layer] = (Layer){inChannels, outChannels, dilation, activation, hasNorm, eps};
+}
+
+static int steps_of(const Plan *plan) {
+  int steps = 0;
+  for (int i = 0; i < plan->passCount; i++) steps += plan->passes[i].steps;
+  return steps;
+}
+
+/** Int32 values of the control block. */
+EXPORT(plan_control_length) int plan_control_length(const Plan *plan) { return FIRST_COUNTER + 2 * steps_of(plan); }
+
+static uint64_t place(Plan *plan, uint64_t base) {
+  uint64_t end = place_layers(plan, place_shared(plan, base));
+  make_passes(plan);
+  plan->control = take(&end, 4.0 * plan_control_length(plan));
+  return aligned(end);
+}
+
+/** Bytes of memory for the run, from an address that is a multiple of 64. */
+EXPORT(plan_bytes) double plan_bytes(Plan *plan) {
+  make_jobs(plan);
+  return (double)place(plan, 0);
+}
+
+/** Results that the host allocates: `labels`, `margin` [voxels], `logits` [classes][voxels]; null: not wanted. */
+EXPORT(plan_outputs) void plan_outputs(Plan *plan, uint8_t *labels, uint8_t *margin, float *logits) {
+  plan->labels = labels, plan->margin = margin, plan->logits = logits;
+}
+
+/** `memory`: plan_bytes bytes at a multiple of 64. Computes addresses and writes to the plan only. */
+EXPORT(plan_place) void plan_place(Plan *plan, void *memory) { place(plan, (uintptr_t)memory); }
+
+static void copy_or_fill(float *to, const float *from, int n, float value) {
+  for (int i = 0; i < n; i++) to[i] = from ? from[i] : value;
+}
+
+/**
+ * Writes a layer's tables to the memory: packed weights, bias, norm, residue orders. `weight` [out][in][x][y][z] or
+ * [out][in], `bias` [out], `normWeight` and `normBias` [out] or null. They may lie in the volume, which is still empty.
+ */
+EXPORT(plan_load) void plan_load(Plan *plan, int layer, const float *weight, const float *bias, const float *normWeight,
+                                 const float *normBias) {
+  const Layer *of = plan->layers + layer;
+  if (layer == blocks_of(plan)) {
+    pack_classes(plan->jobs->classWeights, weight, of->outChannels, of->inChannels);
+    copy_or_fill(plan->jobs->classBias, bias, of->outChannels, 0);
+    return;
+  }
+  const Job *job = plan->jobs + layer;
+  pack_taps(job->weights, weight, of->outChannels, of->inChannels, job->points, plan->order);
+  copy_or_fill(job->bias, bias, of->outChannels, 0);
+  order_by_residue(job->planeOrder, job->dims.slow, job->dilation);
+  order_by_residue(job->rowOrder, job->dims.middle, job->dilation);
+  if (!of->hasNorm) return;
+  copy_or_fill(job->normWeight, normWeight, of->outChannels, 1);
+  copy_or_fill(job->normBias, normBias, of->outChannels, 0);
+}
+
+/** [slow][channel][middle][fast] float32, planes plan_plane_stride floats apart. */
+EXPORT(plan_volume) float *plan_volume(const Plan *plan) { return plan->jobs->volume; }
+EXPORT(plan_plane_stride) int plan_plane_stride(const Plan *plan) { return (int)plan->jobs->planeStride; }
+
+/** Scratch of a thread, which is also where its stack ends in WebAssembly. */
+EXPORT(plan_scratch) void *plan_scratch(const Plan *plan, int thread) { return plan->scratch + thread * plan->scratchStride; }
+
+EXPORT(plan_labels) uint8_t *plan_labels(const Plan *plan) { return plan->labels; }
+EXPORT(plan_margin) uint8_t *plan_margin(const Plan *plan) { return plan->margin; }
+EXPORT(plan_logits) float *plan_logits(const Plan *plan) { return plan->logits; }
+EXPORT(plan_control) int *plan_control(const Plan *plan) { return plan->control; }
+
+EXPORT(plan_passes) int plan_passes(const Plan *plan) { return plan->passCount; }
+EXPORT(plan_pass) const Pass *plan_pass(const Plan *plan, int index) { return plan->passes + index; }
+EXPORT(pass_steps) int pass_steps(const Pass *pass) { return pass->steps; }
+EXPORT(pass_items) int pass_items(const Pass *pass) { return pass->items; }
+EXPORT(pass_layer) int pass_layer(const Pass *pass) { return pass->layer; }
+EXPORT(pass_macs) double pass_macs(const Pass *pass) { return pass->macs; }
+
+// For tests: the tables alone.
+
+/** `points`: 6 for Winograd, 1 for direct; `order`: X_FASTEST or Z_FASTEST. Writes outputs · channels · (54 or 27) floats. */
+EXPORT(pack_convolution) void pack_convolution(float *to, const float *weight, int outputs, int channels, int points, int order) {
+  pack_taps(to, weight, outputs, channels, points, order);
+}
+/** Writes outputs · channels floats. */
+EXPORT(pack_classifier) void pack_classifier(float *to, const float *weight, int outputs, int channels) {
+  pack_classes(to, weight, outputs, channels);
+}
+EXPORT(block_outputs) int block_outputs(int outputs, int block) { return outputs_of_block(outputs, block); }
+EXPORT(residue_order) void residue_order(int *to, int n, int dilation) { order_by_residue(to, n, dilation); }

@@ -1,0 +1,138 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { CallError } from '../worker/client';
+import type { EngineClient } from '../worker/engine-client';
+import type { ModelSpec } from '../generated/model-spec';
+import { clean, findBackend, segment } from './actions/segment';
+import { pickModel, useCatalogue } from './actions/models';
+import { answerFrame, open } from './actions/open';
+import { Session } from './session';
+import { backendLine, canRun, isEmpty, warnings } from './state';
+import type { PageState } from './state';
+import type { UsableModel } from './ui/catalogue';
+
+const CHOICE = { backend: 'cpu', device: '2 threads', details: {}, whyNot: [] } as const;
+const REPORT = { ...CHOICE, milliseconds: 1200, timings: [], peakBytes: 1, largestBufferBytes: 1 };
+const SPEC = { id: 'small', name: 'Small', labels: [{ index: 0, name: 'background' }, { index: 1, name: 'lesion' }] } as unknown as ModelSpec;
+const OUTCOME = { volumes: [], overlay: {}, centres: [null, null], parts: { count: 0, largest: [] }, removedMl: 0 };
+const SCAN = new File(['x'], 'Jane_T1w.nii.gz');
+
+/** Replies of the worker by call; the test may replace one, an Error rejects. */
+let replies: Record<string, (request: { frame?: number | null; smallestMl?: number | null }) => unknown>;
+let asked: [string, unknown][];
+let smallestMl: number | null;
+let states: PageState[];
+let session: Session;
+
+const model = (id: string, isDefault: boolean): UsableModel => ({
+  id, name: id, task: 'segmentation', description: '', modality: ['T2w'], parameters: 1, license: 'MIT', bytes: 1, url: `models/${id}/`,
+  files: ['model.json', 'weights.safetensors'], card: null, default: isDefault, broken: null,
+});
+
+beforeEach(() => {
+  vi.stubGlobal('document', { baseURI: 'https://example.org/' });
+  replies = {
+    probe: () => CHOICE,
+    load: ({ frame }) => ({ summary: { name: SCAN.name, frame, dims: [1, 1, 1], voxelSizeMm: [1, 1, 1], dtype: 'uint8', description: '' }, display: {} }),
+    run: () => ({ spec: SPEC, report: REPORT }),
+    outcome: () => OUTCOME,
+  };
+  asked = [];
+  states = [];
+  smallestMl = null;
+  const call = (name: string, request: object): Promise<unknown> => {
+    asked.push([name, request]);
+    const reply = replies[name]!(request);
+    return reply instanceof Error ? Promise.reject(reply) : Promise.resolve(reply);
+  };
+  const client = { call, cancel: () => undefined } as unknown as EngineClient;
+  session = new Session({ client, options: { forced: null, maxBufferBytes: null }, viewer: Promise.resolve(null), cleaning: () => ({ smallestMl, problem: null }) }, (state) => states.push(state));
+  useCatalogue(session, { version: '1', kiosk: null, models: [model('other', false), model('small', true)] });
+});
+
+afterEach(() => vi.unstubAllGlobals());
+
+describe('the state', () => {
+  test('is ready after a scan was opened and done after its run, and says what runs', async () => {
+    await findBackend(session);
+    expect([isEmpty(session.state), canRun(session.state)]).toEqual([true, false]);
+    await open(session, [SCAN]);
+    expect(session.state.activity).toEqual({ kind: 'ready', text: 'Ready: press Segment.' });
+    expect([isEmpty(session.state), canRun(session.state)]).toEqual([false, true]);
+    expect(backendLine(session.state)).toEqual({ tense: 'Will run', choice: CHOICE });
+
+    await segment(session);
+
+    expect(session.state.activity).toEqual({ kind: 'done', text: 'Done in 1.2 s. No lesion found.' });
+    expect(session.state.study?.result).toMatchObject({ modelKey: 'small', outcome: OUTCOME, smallestMl: null });
+    expect(backendLine(session.state)).toEqual({ tense: 'Ran', choice: REPORT });
+    expect(states.map(({ activity }) => activity.kind)).toContain('running');
+    expect(session.state.run).toBeNull();
+  });
+
+  test('keeps the scan when a run fails or is cancelled, without a result', async () => {
+    await open(session, [SCAN]);
+    replies.run = () => new CallError({ name: 'AbortError', message: 'Cancelled.', frames: null });
+    await segment(session);
+    expect(session.state.activity.kind).toBe('ready');
+
+    replies.run = () => new CallError({ name: 'Error', message: 'Jane_T1w.nii.gz is gone', frames: null });
+    await segment(session);
+    expect(session.state.activity).toEqual({ kind: 'error', text: 'Jane_T1w.nii.gz is gone. The scan opened before is still here.' });
+    expect(session.state.messages.lastError).toBe('file is gone');
+    expect(session.state.study).toMatchObject({ scan: { name: SCAN.name }, result: null });
+  });
+
+  test('holds a question until it is answered', async () => {
+    replies.load = () => new CallError({ name: 'FramesError', message: 'pick a frame', frames: 4 });
+    await open(session, [SCAN]);
+    expect(session.state.question).toEqual({ kind: 'frame', files: [SCAN], frames: 4 });
+
+    replies.load = ({ frame }) => ({ summary: { name: SCAN.name, frame, description: '' }, display: {} });
+    await answerFrame(session, 2);
+    expect(session.state.question).toBeNull();
+    expect(session.state.study?.scan.frame).toBe(2);
+    await answerFrame(session, 3);
+    expect(session.state.study?.scan.frame).toBe(2);
+  });
+
+  test('takes up a change of the cleaning that was made while the result was measured', async () => {
+    await open(session, [SCAN]);
+    replies.outcome = () => {
+      if (smallestMl === null) {
+        smallestMl = 0.5;
+        void clean(session);
+      }
+      return OUTCOME;
+    };
+    await segment(session);
+    expect(asked.filter(([name]) => name === 'outcome').map(([, request]) => request)).toEqual([{ smallestMl: null }, { smallestMl: 0.5 }]);
+    expect(session.state.study?.result?.smallestMl).toBe(0.5);
+  });
+
+  test('is not changed by a file that is dropped while something is under way', async () => {
+    replies.load = () => new Promise(() => undefined);
+    void open(session, [SCAN]);
+    await vi.waitFor(() => { expect(session.state.activity.kind).toBe('loading'); });
+    await open(session, [new File(['y'], 'other.nii')]);
+    expect(session.state.messages.remark).toMatch(/^other\.nii was not opened, because something is still under way/);
+    expect(session.state.activity.kind).toBe('loading');
+  });
+});
+
+describe('warnings', () => {
+  test('name a contrast that the model was not made for, and a result of another model than the one picked', async () => {
+    await open(session, [SCAN]);
+    await segment(session);
+    pickModel(session, 'other');
+    expect(warnings(session.state)).toEqual([
+      'This looks like a T1w scan, but other was made for T2w. It will run; do not trust the result without looking at it.',
+      'The result below is still that of Small; press Segment to run other.',
+    ]);
+  });
+
+  test('say that TensorFlow.js needs the network, as long as it has not run', async () => {
+    replies.probe = () => ({ ...CHOICE, backend: 'tfjs' });
+    await findBackend(session);
+    expect(warnings(session.state)).toEqual(['TensorFlow.js is not kept for use without a network: the first run fetches it from the server.']);
+  });
+});

@@ -1,0 +1,94 @@
+// The list of models: those of the server's catalogue, those a visitor dropped, and why others are broken.
+import type { ModelSource } from '../../model/source';
+import type { ModelSpec } from '../../generated/model-spec';
+import { sourceOf } from './catalogue';
+import type { BrokenModel, Catalogue, UsableModel } from './catalogue';
+import { byId, byTestId, element } from './dom';
+import { formatBytes, formatCount } from './format';
+
+/** A model that can be run, wherever it comes from. */
+export interface ListedModel {
+  readonly key: string;
+  readonly name: string;
+  readonly modality: readonly string[];
+  readonly facts: readonly string[];
+  readonly card: string | null;
+  readonly source: ModelSource;
+}
+
+export interface ModelList {
+  readonly usable: readonly ListedModel[];
+  readonly broken: readonly BrokenModel[];
+  /** Shown in the list while no model is usable. */
+  readonly placeholder: string;
+}
+
+/** The list and the key picked from it. */
+export interface Picked {
+  readonly models: ModelList;
+  readonly pickedKey: string | null;
+}
+
+/** The list with the models of the catalogue; the default one is picked unless another is. */
+export function withCatalogue({ models, pickedKey }: Picked, catalogue: Catalogue): Picked {
+  const usable = catalogue.models.filter((model): model is UsableModel => model.broken === null);
+  const broken = catalogue.models.filter((model): model is BrokenModel => model.broken !== null);
+  return {
+    models: { usable: [...models.usable, ...usable.map(fromCatalogue)], broken, placeholder: 'No usable model; drop one here' },
+    pickedKey: pickedKey ?? usable.find((model) => model.default)?.id ?? usable[0]?.id ?? null,
+  };
+}
+
+/** The list with a visitor's own model, which is picked. */
+export function withDropped({ models }: Picked, spec: ModelSpec, source: ModelSource, notes: readonly string[]): Picked {
+  const key = `dropped ${spec.weights.sha256}`;
+  const dropped: ListedModel = {
+    key,
+    name: `${spec.name} (dropped)`,
+    modality: spec.modality,
+    facts: [spec.description, `${spec.task}; ${spec.labels.length} labels; your own model, not checked by this site`, ...notes],
+    card: null,
+    source,
+  };
+  return { models: { ...models, usable: [dropped, ...models.usable.filter((model) => model.key !== key)] }, pickedKey: key };
+}
+
+function fromCatalogue(model: UsableModel): ListedModel {
+  const modality = model.modality.length > 0 ? `for ${model.modality.join(' or ')} scans` : 'for any scan';
+  return {
+    key: model.id,
+    name: model.name,
+    modality: model.modality,
+    facts: [
+      model.description,
+      `${model.task.charAt(0).toUpperCase()}${model.task.slice(1)}, ${modality}; ${formatCount(model.parameters)} parameters, ${formatBytes(model.bytes)}; licence: ${model.license}`,
+    ],
+    card: model.card,
+    source: sourceOf(model),
+  };
+}
+
+export function showModelList({ usable, broken, placeholder }: ModelList): void {
+  const select = byTestId('model', HTMLSelectElement);
+  select.replaceChildren(...(usable.length === 0 ? [new Option(placeholder, '')] : usable.map(({ key, name }) => new Option(name, key))));
+  select.disabled = usable.length === 0;
+  const box = byId('broken', HTMLDetailsElement);
+  box.hidden = broken.length === 0;
+  box.querySelector('summary')!.textContent = `${broken.length === 1 ? 'One model' : `${broken.length} models`} could not be loaded`;
+  box.querySelector('ul')!.replaceChildren(...broken.map(({ name, broken: reason }) => element('li', `${name}: ${reason}`)));
+}
+
+/** Marks the picked model in the list and shows its facts. */
+export function showPickedModel(model: ListedModel | null): void {
+  byTestId('model', HTMLSelectElement).value = model?.key ?? '';
+  const box = byId('model-facts', HTMLDivElement);
+  box.replaceChildren(...(model?.facts ?? []).filter((fact) => fact !== '').map((fact) => element('p', fact)));
+  if (model?.card == null) return;
+  const line = element('p');
+  const link = element('a', 'Model card');
+  link.href = model.card;
+  link.target = '_blank';
+  link.rel = 'noopener';
+  line.append(link);
+  box.append(line);
+}
