@@ -22,7 +22,7 @@ WORKER = "sw.js"
 NOT_KEPT = (
     r"selftest\.html|assets/selftest-.*",  # for developers
     r"assets/tfjs-.*",  # fetched only where `?backend=tfjs` asks for it or nothing else runs
-    r"models/.*\.png",  # pictures of the model cards, which the page links as plain text
+    r"models/.*\.(png|jpe?g|webp|svg)",  # pictures of the model cards, which the page links as plain text
     r".*\.map",
 )
 

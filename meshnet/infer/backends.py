@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshnet.infer.kernel.library import KernelMissingError, load_kernel
-from meshnet.infer.kernel.run import run_native
+from meshnet.infer.kernel.run import run_cpu
 from meshnet.model.checkpoint import Weights
 from meshnet.model.graph import build_graph
 from meshnet.model.spec import ModelSpec, SpecError
@@ -33,7 +33,7 @@ def open_network(spec: ModelSpec, weights: Weights, *, backend: str, threads: in
         except KernelMissingError as error:
             raise SpecError(f"--backend cpu: {error}; or use --backend onnx") from error
         layers = len(graph.layers) - 1  # the classifier is computed together with the last convolution
-        return lambda image, step: run_native(kernel, graph, image, threads=threads, on_layer=step), layers
+        return lambda image, step: run_cpu(kernel, graph, image, threads=threads, on_layer=step), layers
     if backend == "torch":
         try:
             from meshnet.infer.run_torch import run_torch

@@ -14,7 +14,7 @@ from safetensors.numpy import load
 from meshnet.infer.kernel.build import build
 from meshnet.infer.kernel.library import Kernel, KernelMissingError, load_all_kernels, load_kernel
 from meshnet.infer.kernel.plan import ACTIVATIONS, X_FASTEST, Z_FASTEST, plan_graph
-from meshnet.infer.kernel.run import run_native
+from meshnet.infer.kernel.run import run_cpu
 from meshnet.model.graph import Graph, Layer, build_graph
 from meshnet.model.spec import Architecture, BatchNorm, GroupNorm, parse_spec
 from tests.helpers import engine_cases
@@ -75,7 +75,7 @@ def activations_after(kernel: Kernel, graph: Graph, layers: int, image: F32) -> 
     identity = np.eye(channels, dtype=np.float32).reshape(channels, channels, 1, 1, 1)
     classifier = Layer("classifier", identity, np.zeros(channels, np.float32), 1, None, "none")
     outputs = np.empty((channels, *image.shape), np.float32)
-    run_native(kernel, Graph((*blocks, classifier)), image, threads=2, logits=outputs)
+    run_cpu(kernel, Graph((*blocks, classifier)), image, threads=2, logits=outputs)
     return outputs
 
 
@@ -84,7 +84,7 @@ def test_every_layer_equals_pytorchs(kernel: Kernel, case: Case) -> None:
     built, graph, image = graph_and_image(case)
     outputs = [activations_after(kernel, graph, n + 1, image) for n in range(len(graph.layers) - 1)]
     logits = np.empty((graph.classes, *image.shape), np.float32)
-    labels = run_native(kernel, graph, image, threads=2, logits=logits)
+    labels = run_cpu(kernel, graph, image, threads=2, logits=logits)
     wanted = [output.transpose(0, 3, 2, 1) for output in built.outputs]
     assert_outputs_equal([*outputs, logits], wanted, relative=RELATIVE)
     assert np.array_equal(labels, logits.argmax(0))
@@ -115,7 +115,7 @@ def test_any_number_of_threads_gives_the_same_bits(kernel: Kernel) -> None:
     results = []
     for threads in (1, 2, 3, 7):
         logits = np.empty((graph.classes, *image.shape), np.float32)
-        run_native(kernel, graph, image, threads=threads, logits=logits)
+        run_cpu(kernel, graph, image, threads=threads, logits=logits)
         results.append(logits)
     assert all(np.array_equal(result, results[0]) for result in results[1:])
 
@@ -124,7 +124,7 @@ def test_the_lowest_class_wins_a_tie(kernel: Kernel) -> None:
     _, graph, image = graph_and_image(a_case("tie", (3, 4, 9), channels=2, classes=5, dilations=(1,)))
     bias = np.array([0, 2, 1, 2, 2], np.float32)
     classifier = replace(graph.layers[-1], weight=np.zeros((5, 2, 1, 1, 1), np.float32), bias=bias)
-    labels = run_native(kernel, Graph((graph.layers[0], classifier)), image, threads=1)
+    labels = run_cpu(kernel, Graph((graph.layers[0], classifier)), image, threads=1)
     assert set(labels.ravel()) == {1}
 
 
@@ -136,9 +136,9 @@ def test_an_exception_while_layers_are_reported_ends_the_run_and_the_next_one_wo
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_native(kernel, graph, image, threads=2, on_layer=interrupt)
+        run_cpu(kernel, graph, image, threads=2, on_layer=interrupt)
     layers: list[int] = []
-    run_native(kernel, graph, image, threads=2, on_layer=lambda: layers.append(1))
+    run_cpu(kernel, graph, image, threads=2, on_layer=lambda: layers.append(1))
     assert len(layers) == len(graph.layers) - 1
 
 
@@ -224,7 +224,7 @@ def test_the_margin_is_that_of_the_two_largest_probabilities(kernel: Kernel) -> 
     _, graph, image = graph_and_image(a_case("margin", (5, 6, 41), classes=5))
     logits = np.empty((graph.classes, *image.shape), np.float32)
     margin = np.empty(image.shape, np.uint8)
-    run_native(kernel, graph, image, threads=2, margin=margin, logits=logits)
+    run_cpu(kernel, graph, image, threads=2, margin=margin, logits=logits)
     probabilities = np.sort(torch.from_numpy(logits).double().softmax(0).numpy(), axis=0)
     wanted = 255 * (probabilities[-1] - probabilities[-2])
     assert np.abs(margin - wanted).max() <= 0.501

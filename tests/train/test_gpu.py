@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from meshnet.lab import bench_train
-from meshnet.lab.bench_train import Case
+from meshnet.lab.bench_train import Setup
 from meshnet.model.checkpoint import load_checkpoint
 from meshnet.train.config import compose_config
 from meshnet.train.loop import train
@@ -45,7 +45,7 @@ def test_a_run_in_half_precision_that_stops_on_the_way_ends_with_the_same_weight
 
 
 def test_a_step_needs_no_less_memory_than_the_check_asks_for() -> None:
-    cost = bench_train.measure(Case("meshnet16", 96, True, True), "cuda", 0, 1)
+    cost = bench_train.measure(Setup("meshnet16", 96, True, True), "cuda", 0, 1)
     assert cost.peak_bytes >= bytes_needed(compose_config(["model=meshnet16"]), (96, 96, 96))
 
 

@@ -23,9 +23,10 @@ from meshnet.model.checkpoint import expected_shapes, load_checkpoint, save_chec
 from meshnet.model.graph import build_graph, check_same_graph
 from meshnet.model.spec import Architecture, BatchNorm, ModelSpec, NoNorm, WeightsFile, make_labels, parse_spec
 from webapp import cli
-from webapp.app import Kiosk, SiteNotBuiltError, create_app
-from webapp.catalogue import ModelsFolderError
+from webapp.app import Kiosk, SiteNotBuiltError, create_app, published_files
+from webapp.catalogue import ModelsFolderError, read_models
 from webapp.files import choose_coding
+from webapp.offline import kept_files, listed_files
 
 INDEX = b"<!doctype html><title>MeshNet</title>"
 SCRIPT = b"console.log('a script');" * 20
@@ -389,3 +390,17 @@ def test_ctrl_c_ends_the_server_in_good_order(site: Path, models: Path) -> None:
         finally:
             server.kill()
     assert (server.returncode, complaints) == (0, "")
+
+
+def test_the_service_worker_keeps_the_files_that_the_page_uses_and_lists_the_others(site: Path, models: Path) -> None:
+    others = {"selftest.html", "assets/tfjs-BxY3k_9Q.js", "assets/selftest-worker-BxY3k_9Q.js", "assets/main.js.map"}
+    for path in {"sw.js", "models.png"} | others:
+        (site / path).write_text(path)
+    (models / "tissue" / "README.md").write_text("![an example](example.png)")
+    (models / "tissue" / "example.png").write_bytes(b"picture")
+    files = published_files(read_models([models]), site=site)
+    worker = files["sw.js"].body
+    assert listed_files(worker) == files.keys() - {"sw.js"}
+    assert files.keys() - kept_files(worker).keys() - {"sw.js"} == {*others, "models/tissue/example.png"}
+    assert kept_files(worker)["index.html"] == len(INDEX)
+    assert listed_files(b"self.addEventListener('fetch', () => {});") == set()

@@ -1,7 +1,7 @@
 """Compile the CPU kernel for this machine: `python -m meshnet.infer.kernel.build [--force]`.
 
 Makes `meshnet/infer/kernel/_kernel.so` (`.dylib`) from static/src/engine/cpu/ with the C compiler of the PyPI package
-`ziglang`, which brings its own C library and so needs nothing else here. Does nothing where it is newer than every
+`ziglang`, which brings its own C library and needs nothing else. Does nothing where the library is newer than every
 source. The build hook runs it for wheels and editable installs; after a change of the C, run it by hand or `make test`.
 """
 
@@ -18,17 +18,17 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 SOURCES = HERE.parents[2] / "static" / "src" / "engine" / "cpu"
 
-#: Products are rounded once and sums in the order of the source, on every CPU.
+#: The source decides the order and rounding of every operation: the compiler fuses and reorders none.
 FLAGS = ("-std=c17", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fPIC", "-fvisibility=hidden")
 WARNINGS = ("-Wall", "-Wextra", "-Werror")
 
 
 @dataclass(frozen=True)
 class Target:
-    """What the library is compiled for: the oldest system, the kinds of CPU, and how a wheel says so."""
+    """Compiler target: the oldest system, the kinds of CPU, the library's name and the wheel's platform tag."""
 
     triple: str
-    #: Of each kernel, its name in C, `-mcpu`, and what a user calls such CPUs.
+    #: Of each kernel: its name in C, `-mcpu`, and the users' name for its vectors.
     kernels: tuple[tuple[str, str, str], ...]
     library: str
     wheel_platform: str
@@ -52,9 +52,9 @@ def target_here() -> Target | None:
 
 
 def build(*, force: bool = False) -> tuple[Path, Target] | None:
-    """The library, made if it is missing or older than a source; None where there is none for this machine.
+    """The library and its target; compiles it if it is missing, older than a source, or `force`.
 
-    Raises RuntimeError with what the compiler said.
+    Returns None where there is no kernel for this machine. Raises RuntimeError with the compiler's message.
     """
     target = target_here()
     if target is None:
@@ -67,13 +67,13 @@ def build(*, force: bool = False) -> tuple[Path, Target] | None:
 
 
 def compile_library(target: Target, library: Path) -> None:
-    """One object per kind of CPU, the planner and the choice of a kernel; then the library, put in place whole."""
+    """Compiles one object per kind of CPU, plan.c and dispatch.c; links them, then replaces the library."""
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
         objects = []
         for kernel, mcpu, name in target.kernels:
             objects.append(f"{folder}/{kernel}.o")
             names = (f"-DKERNEL={kernel}", f'-DCPU="{name}"', f"-mcpu={mcpu}")
-            run_zig(target, *FLAGS, *WARNINGS, *names, "-c", str(SOURCES / "native.c"), "-o", objects[-1])
+            run_zig(target, *FLAGS, *WARNINGS, *names, "-c", str(SOURCES / "library.c"), "-o", objects[-1])
         for name in ("plan", "dispatch"):
             objects.append(f"{folder}/{name}.o")
             run_zig(target, *FLAGS, *WARNINGS, "-c", str(SOURCES / f"{name}.c"), "-o", objects[-1])

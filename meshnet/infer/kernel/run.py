@@ -18,7 +18,7 @@ from meshnet.model.graph import Graph
 POLL_SECONDS = 0.02
 
 
-def run_native(
+def run_cpu(
     kernel: Kernel,
     graph: Graph,
     image: NDArray[np.float32],

@@ -8,7 +8,7 @@ export interface Done {
   readonly layer: number;
   /** Multiply-adds; norms and copies count zero. */
   readonly macs: number;
-  /** Time in the kernels by the device's own clock, where it has one. */
+  /** Time in the kernels by the device's clock, where it has one. */
   readonly gpuMilliseconds?: number | null;
 }
 
@@ -18,7 +18,7 @@ export class Meter {
   private prepareMs = 0;
   private since = performance.now();
   private readonly spent: Record<'milliseconds' | 'gpuMilliseconds', number>[];
-  /** Whether the device has a clock of its own. */
+  /** Whether the device has a clock. */
   private hasGpuClock = false;
 
   constructor(private readonly graph: Graph, voxels: number, private readonly onProgress: RunOptions['onProgress']) {
@@ -85,7 +85,7 @@ export function macsOf(graph: Graph, layer: number, voxels: number, fused: boole
 export class Usage {
   peakBytes = 0;
   largestBufferBytes = 0;
-  /** What the run needs at least, where that is known before anything is allocated. */
+  /** Bytes that the run needs at least, as far as the plan says; set before anything is allocated. */
   neededBytes = 0;
   private bytes = 0;
 

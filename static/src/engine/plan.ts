@@ -105,7 +105,7 @@ class Planner {
   private readonly convolutions;
   private readonly fused: boolean;
   private readonly steps: Step[] = [];
-  /** What the label slot holds that was not read back. */
+  /** Planes of labels in the label slot that were not read back. */
   private labels: Planes[] = [];
 
   constructor(graph: Graph, private readonly nz: number, private readonly options: PlanOptions) {

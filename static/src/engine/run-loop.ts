@@ -44,7 +44,7 @@ export interface Prepared {
   readonly endLayer?: (layer: number, next: number) => Promise<void>;
   /** Resolves when all tasks are over on the device, and labels and margin are complete. */
   readonly finish?: (layer: number) => Promise<void>;
-  /** What the engine decided for this run besides the storage format, for the diagnostics. */
+  /** The engine's decisions for this run besides the storage format, for the diagnostics. */
   readonly details?: Readonly<Record<string, string | number>>;
 }
 
@@ -53,7 +53,7 @@ export interface Engine {
   readonly name: string;
   readonly memory: 'memory' | 'graphics memory';
   /** The formats it can store activations in, float32 first if both. */
-  readonly formats: readonly StorageFormat[];
+  readonly formats: readonly [StorageFormat, StorageFormat?];
   /** Bytes that a run in float32 takes; asked only where there are two formats. */
   readonly float32Bytes?: (graph: Graph, dims: Dims, options: RunOptions) => number;
   /** Rejects with OutOfMemory where the device cannot hold the run. */
@@ -67,25 +67,26 @@ export class OutOfMemory extends Error {}
 export async function runGraph(engine: Engine, graph: Graph, input: EngineInput, options: RunOptions = {}): Promise<RunResult> {
   options.signal?.throwIfAborted();
   checkInput(graph, input);
-  const formats = formatsFor(engine, graph, input, options);
-  for (const [i, storage] of formats.entries()) {
+  const [format, narrower] = formatsFor(engine, graph, input, options);
+  const tryIn = async (storage: StorageFormat, otherwise: StorageFormat | undefined): Promise<RunResult> => {
     const usage = new Usage();
     try {
       return await attempt(engine, graph, input, options, storage, usage);
     } catch (error) {
       options.signal?.throwIfAborted();
       if (!isOutOfMemory(error)) throw error;
-      if (i === formats.length - 1) throw outOfMemory(engine, usage, error);
+      if (otherwise === undefined) throw outOfMemory(engine, usage, error);
+      return tryIn(otherwise, undefined);
     }
-  }
-  throw new Error(`${engine.name}: no storage format`);
+  };
+  return tryIn(format, narrower);
 }
 
 /**
  * The formats to try, in order: float32 (exact) and, if the device has no room for it, float16. On a machine that is short
  * of memory, float16 alone (storage.ts).
  */
-function formatsFor({ formats, float32Bytes }: Engine, graph: Graph, input: EngineInput, options: RunOptions): readonly StorageFormat[] {
+function formatsFor({ formats, float32Bytes }: Engine, graph: Graph, input: EngineInput, options: RunOptions): Engine['formats'] {
   if (formats.length < 2 || float32Bytes === undefined) return formats;
   const bytes = float32Bytes(graph, options.storedAsFor ?? input.dims, options);
   return savesMemory(bytes, machineMemoryGiB()) ? ['float16'] : formats;

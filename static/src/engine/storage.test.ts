@@ -9,7 +9,7 @@ it('a machine with little memory stores halves, and only where float32 takes muc
   expect(savesMemory(1.14 * 5 * volume, 1)).toBe(true);
 });
 
-it('a machine with enough memory, or one that tells nothing, stores float32', () => {
+it('a machine with enough memory, or whose browser does not say, stores float32', () => {
   expect(savesMemory(1.14 * 30 * volume, 8)).toBe(false);
   expect(savesMemory(1.14 * 30 * volume, undefined)).toBe(false);
 });

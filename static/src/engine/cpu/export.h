@@ -1,4 +1,4 @@
-// Makes a function callable from the host: an export of the WebAssembly module, a symbol of the native library.
+// Makes a function callable from the host: an export of the WebAssembly module, a symbol of the compiled library.
 #pragma once
 
 #ifdef __wasm__

@@ -3,7 +3,7 @@
 #include "job.h"
 #include "winograd.h"
 
-/** Aᵀ, bias and activation of one channel's products [point][UNIT]; writes the outputs of tiles first … first + UNIT − 1 to `line`. */
+/** Aᵀ, bias and activation of one channel's products [point][UNIT]: the outputs of UNIT tiles from `first` on, into `line`. */
 static inline __attribute__((always_inline)) void finish_tiles(const Job *j, const float *products, int first, float bias,
                                                                float *line, const int activation) {
   const int d = j->dilation;

@@ -33,7 +33,7 @@ async function open(): Promise<Backend> {
   const threads = threadsHere();
   const alone = async (): Promise<Crew> => soloCrew(await loadKernel(relaxedSimd, false));
   let failed: string | null = null;
-  /** A crew of one thread if the error says that the browser gives no threads; throws any other error again. */
+  /** A crew of one thread where the browser refuses several; throws any other error again. */
   const insteadOf = async (error: unknown): Promise<Crew> => {
     if (!(error instanceof ThreadsFailed)) throw error;
     const crew = await alone();

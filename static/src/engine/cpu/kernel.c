@@ -162,7 +162,7 @@ static void activate_all(float *values, int n, int activation) {
   for (int i = 0; i < n; i += 4) store(values + i, activate(load(values + i), activation));
 }
 
-#ifdef __wasm__  // native.c offers these to the library
+#ifdef __wasm__  // library.c offers these to the library
 EXPORT(run_item) void run_item(const Pass *pass, int step, int item, float *scratch) { run_pass_item(pass, step, item, scratch); }
 EXPORT(activate_values) void activate_values(float *values, int n, int activation) { activate_all(values, n, activation); }
 /** UNIT, for plan_begin. */

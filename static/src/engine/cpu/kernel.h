@@ -16,7 +16,7 @@ typedef struct {
 /** The int32 values of the control block; of every step of all passes, items taken and threads arrived follow. */
 enum { CANCEL, STEPS_DONE, FIRST_COUNTER };
 
-/** kernel.c as compiled for one kind of native CPU. */
+/** kernel.c as compiled for one kind of CPU. */
 typedef struct {
   const char *cpu;  // the vectors, such as AVX2
   int unit;         // UNIT: tiles or voxels that the sums work on at a time; rows are rounded up to it

@@ -53,7 +53,6 @@ static void make_jobs(Plan *plan) {
     if (job->lineLength > longest) longest = job->lineLength;
   }
   for (int i = 0; i < blocks_of(plan); i++) plan->jobs[i].lineLength = longest;
-  plan->jobCount = blocks_of(plan);
 }
 
 /** Floats of scratch of a thread; kernel.c says what they hold. */

@@ -38,8 +38,8 @@ EXPORT(plan_begin) void plan_begin(Plan *plan, int layers, int x, int y, int z, 
 }
 
 /** Layer `layer`, 0-based; `activation`: the enum of math.h; `eps` matters where `hasNorm`. */
-EXPORT(plan_layer) void plan_layer(Plan *plan, int layer, int inChannels, int outChannels, int dilation, int activation, int hasNorm,
-                                   float eps) {
+EXPORT(plan_layer) void plan_layer(Plan *plan, int layer, int inChannels, int outChannels, int dilation, int activation,
+                                   int hasNorm, float eps) {
   plan->layers[layer] = (Layer){inChannels, outChannels, dilation, activation, hasNorm, eps};
 }
 

@@ -17,7 +17,7 @@
 #pragma once
 #include "kernel.h"
 
-/** To be raised with every change of the functions that the native library exports; library.py compares it. */
+/** To be raised with every change of the functions that the compiled library exports; library.py compares it. */
 #define LIBRARY_VERSION 2
 
 /** Results that get room in the memory; the others are allocated by the host, or left out. */
@@ -46,7 +46,7 @@ typedef struct {
   float *logits;
 } Plan;
 
-/** Layers before the classifier. */
+/** Number of layers before the classifier. */
 static inline int blocks_of(const Plan *plan) { return plan->layerCount - 1; }
 static inline int has_norm(const Plan *plan, int layer) { return plan->layers[layer].hasNorm; }
 

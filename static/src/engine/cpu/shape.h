@@ -7,7 +7,7 @@
 #define MAX_RING_BYTES (64ll << 20)
 #define CACHE_LINE_FLOATS 16
 
-/** Scratch lines start at a vector of WebAssembly's, and at a cache line for the wider vectors of native CPUs. */
+/** Scratch lines start at a vector of WebAssembly's, and at a cache line for the wider vectors of the library's CPUs. */
 #ifdef __wasm__
 #define LINE_FLOATS 4
 #else

@@ -1,5 +1,5 @@
 // Vectors of float32 in the compiler's own vector types (Clang's ext_vector_type): one source for WebAssembly and for
-// native CPUs. An operator works lane by lane, a cast of a number fills all lanes, a cast of a vector keeps its bits.
+// the CPUs of the library. An operator works lane by lane, a cast of a number fills all lanes, a cast of a vector keeps its bits.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -9,7 +9,7 @@ typedef int32_t i4 __attribute__((ext_vector_type(4)));
 typedef double d2 __attribute__((ext_vector_type(2)));
 typedef int64_t l2 __attribute__((ext_vector_type(2)));
 
-// The sums (multiply.h) use the widest vectors that measured faster; all else, four lanes.
+// The sums (multiply.h) use the widest vectors that were measured to be faster; all other code uses four lanes.
 #if defined(__AVX512F__)
 #define WIDE_LANES 16
 #elif defined(__AVX2__)

@@ -35,7 +35,7 @@ export function prepare(device: GlDevice, run: Run): Prepared {
   return { tasks: tasksOf(plan, graph, (step) => steps.carryOut(step)), endLayer, finish: endLayer };
 }
 
-/** The most planes that a draw of the plan computes in vain. */
+/** The most superfluous planes that a draw of the plan computes (`planesFor`). */
 function scratchPlanes(plan: Plan, graph: Graph, nz: number, device: GlDevice): number {
   const layers = convolutionsOf(graph);
   return Math.max(...plan.steps.map((step) => {

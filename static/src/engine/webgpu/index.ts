@@ -24,7 +24,7 @@ export async function openWebGpu(options: WebGpuOptions = {}): Promise<Backend> 
   const engine: Engine = {
     name: 'WebGPU',
     memory: 'graphics memory',
-    formats: [...(options.f16 === true ? [] : ['float32' as const]), ...(canHalve ? ['float16' as const] : [])],
+    formats: options.f16 === true ? ['float16'] : canHalve ? ['float32', 'float16'] : ['float32'],
     float32Bytes: (graph, dims, runOptions) => planFor(open.device, graph, dims, runOptions, 'float32').peakBytes,
     prepare: (run) => prepare(open, kernels, tunables, run),
   };

@@ -14,7 +14,7 @@ import statisticsFile from './statistics.wgsl?raw';
 import storageFile from './storage.wgsl?raw';
 import type { Tunables } from './tunables';
 
-/** What kernels are specialised for besides the layer. */
+/** Kernels are compiled for each of these, besides for each layer. */
 export interface Variant {
   readonly f16: boolean;
   readonly margin: boolean;

@@ -76,7 +76,7 @@ it('an adapter whose kernel has columns takes two, but not on a volume that they
   expect(chooseTiling(layer(5, 5, 4), [64, 64], { ...TUNABLES.swiftshader, mostColumns: 1 }, false).columns).toBe(1);
 });
 
-it.each([5, 11, 15, 16, 21, 26, 30, 64])('no output channel is computed in vain: %i', (channels) => {
+it.each([5, 11, 15, 16, 21, 26, 30, 64])('blocks of %i channels differ by at most one channel, and fit the registers', (channels) => {
   for (const tunables of Object.values(TUNABLES).flatMap((kind) => [tunablesFor(kind, 64 ** 3), tunablesFor(kind, 256 ** 3)])) {
     for (const dilation of [1, 16]) {
       const { rows, columns, blocks } = chooseTiling(layer(channels, channels, dilation), [256, 256], tunables, false);
