@@ -24,8 +24,8 @@ help: ## this list
 serve: $(VENV)/.base static/dist/index.html .models/.stamp ## set up, build and serve the site on http://127.0.0.1:8000 (ARGS="--port 9000")
 	$(VENV)/bin/meshnet-serve $(ARGS)
 
-# Test files run on two workers; a file stays on one worker, so that its fixtures are made once. The order is that of
-# tests/conftest.py. Each worker takes about 4 GB of memory; WORKERS=0 runs everything in one process.
+# WORKERS processes take one test file after the other, in the order of tests/helpers/order.py. A file stays in one
+# process, so that its fixtures are made once. WORKERS=0 runs every test in this process.
 WORKERS ?= 2
 SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
