@@ -16,7 +16,7 @@ NPM_CI := npm ci --no-audit --no-fund --loglevel=error
 SITE_SOURCES := $(shell find static/src static/scripts static/public -type f 2>/dev/null) \
 	$(wildcard static/*.html static/*.json static/vite.config.ts)
 
-.PHONY: help serve test test-long evaluate-models train-recipe check kernel bench bench-full bench-train build wheels clean system
+.PHONY: help serve test test-long evaluate-models train-recipe check check-python check-site kernel bench bench-full bench-train screenshot build wheels clean system
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-16s %s\n", $$1, $$2 }'
@@ -24,8 +24,13 @@ help: ## this list
 serve: $(VENV)/.base static/dist/index.html .models/.stamp ## set up, build and serve the site on http://127.0.0.1:8000 (ARGS="--port 9000")
 	$(VENV)/bin/meshnet-serve $(ARGS)
 
+# WORKERS processes take one test file after the other, in the order of tests/helpers/order.py. A file stays in one
+# process, so that its fixtures are made once. WORKERS=0 runs every test in this process.
+WORKERS ?= 2
+SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
 test: check kernel static/dist/index.html .models/.stamp bench/node_modules/.stamp system ## every check and test (minutes; installs Chromium where apt is there)
-	$(VENV)/bin/python -m pytest -m "not long" --timeout 900 --durations 15
+	$(VENV)/bin/python -m pytest -m "not long" $(SIDE_BY_SIDE) --timeout 900 --durations 15
 
 test-long: $(VENV)/.full kernel static/dist/index.html .models/.stamp bench/node_modules/.stamp system ## the tests marked long (minutes to hours)
 	$(VENV)/bin/python -m pytest -m long
@@ -37,9 +42,14 @@ train-recipe: $(VENV)/.full system ## a shipped model from nothing, or what is l
 	$(VENV)/bin/meshnet-train recipe=$(RECIPE) data.lesions=$(DATA)/lesions/soop $(ARGS)
 
 check: $(VENV)/.full static/node_modules/.stamp ## linters, formatters, types, and the units of the site
+	$(MAKE) --no-print-directory --jobs 2 --output-sync=target check-python check-site
+
+check-python:
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+check-site:
 	cd static && npm run --silent check
 	cd static && npm run --silent test
 
@@ -56,6 +66,9 @@ bench-full: $(BENCH_NEEDS) ## bench without a cap, with the 25-layer and the 30-
 
 bench-train: $(VENV)/.full ## seconds, memory and GFLOP/s of a training step of every network (ARGS="--size 128")
 	$(VENV)/bin/python -m meshnet.lab.bench_train $(ARGS)
+
+screenshot: $(VENV)/.full static/dist/index.html system ## take docs/screenshot.png again, of a scan in ../shared/data (a minute)
+	$(VENV)/bin/python -m tests.helpers.browser.screenshot --data $(DATA) $(ARGS)
 
 build: $(VENV)/.base ## wheel and source archive in dist/, with the built site and the models inside
 	$(PIP) build

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
-REPO = Path(__file__).resolve().parent.parent
-SHARED_DATA = REPO.parent / "shared" / "data"
+from tests.helpers.locks import shared_machine
+from tests.helpers.order import LONGEST_FIRST
+from tests.helpers.paths import NO_DATA, REPO, SHARED_DATA
 
-#: The reason of every skip for missing data; `.ci/run` fails on it unless ALLOW_NO_DATA=1.
-NO_DATA = "needs ../shared/data (real scans and published weights), which is not here"
-
-
-def script(name: str) -> str:
-    """The installed command line `name`, as a user calls it."""
-    return str(Path(sys.executable).with_name(name))
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Before PyTorch and NumPy are loaded: workers, and the commands they start, share the cores instead of each
+    # taking all of them.
+    share = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, share)))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sorts long files to the front, and skips tests that need a CUDA device where there is none."""
+    ranks = {REPO / "tests" / name: rank for rank, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+    _skip_without_cuda(items)
+
+
+def _skip_without_cuda(items: list[pytest.Item]) -> None:
     """Tests marked `gpu` are reported as skipped, with the reason, where there is no CUDA device."""
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if marked:
@@ -30,6 +35,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not torch.cuda.is_available():
             for item in marked:
                 item.add_marker(pytest.mark.skip(reason="not run: needs a CUDA device"))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool | None, bool | None]:
+    """Where several workers run tests side by side, one marked `alone` waits until no other runs, and holds them up."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return (yield)
+    with shared_machine(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +62,14 @@ def threads_restored() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def one_thread(threads_restored: None) -> None:
+    """Work this small is done faster by one thread than by several that wait for each other."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

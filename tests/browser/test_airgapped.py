@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-REPO = Path(__file__).resolve().parents[2]
+from tests.helpers.paths import REPO
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,9 @@ def test_the_wheel_contains_the_built_site_and_the_models(wheels: Path) -> None:
     names = set(zipfile.ZipFile(own).namelist())
     assert {"webapp/site/index.html", "webapp/site/sw.js", "webapp/site/manifest.webmanifest"} <= names
     assert any(name.startswith("webapp/site/assets/") and name.endswith(".wasm") for name in names)
-    for model in (path.parent.name for path in (REPO / "models").glob("*/model.json")):
+    models = sorted(path.parent.name for path in (REPO / "models").glob("*/model.json"))
+    assert models
+    for model in models:
         assert f"webapp/models/{model}/model.json" in names
 
 
@@ -44,7 +46,8 @@ def test_what_serving_needs_has_neither_torch_nor_tensorflow(wheels: Path) -> No
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="needs root, for a network namespace")
 def test_without_any_route_wheels_install_serve_and_segment(wheels: Path, tmp_path: Path) -> None:
-    command = ["unshare", "--net", sys.executable, "-m", "tests.browser.airgapped_visit", str(wheels), str(tmp_path)]
+    visit = ["-m", "tests.helpers.browser.airgapped_visit", str(wheels), str(tmp_path)]
+    command = ["unshare", "--net", sys.executable, *visit]
     done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     rows = json.loads(done.stdout)

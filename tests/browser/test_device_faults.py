@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import WEBGL2, WEBGPU, OpenPage
-from tests.browser.faults import open_with_fault
-from tests.browser.site import (
+from tests.helpers.browser.chromium import WEBGL2, WEBGPU, OpenPage
+from tests.helpers.browser.faults import open_with_fault
+from tests.helpers.browser.site import (
     assert_same_labels,
     drop,
     predicted,
@@ -22,7 +22,8 @@ from tests.browser.site import (
     wait_until_listed,
     write_model,
 )
-from tests.browser.site import write_scan as write_head
+from tests.helpers.browser.site import write_scan as write_head
+from tests.helpers.browser.visits import PATIENCE_MS
 
 _WEBGPU_AS_HARDWARE = """
 Object.defineProperty(GPUAdapter.prototype, 'info', {get: () => (
@@ -262,7 +263,7 @@ def test_a_lost_device_without_another_is_told_and_the_scan_stays_for_the_next_t
     assert "the device was closed" in run(page, scan, "error")
 
     page.get_by_test_id("run").click()
-    expect(page.get_by_test_id("status")).to_have_attribute("data-state", "done", timeout=60_000)
+    expect(page.get_by_test_id("status")).to_have_attribute("data-state", "done", timeout=PATIENCE_MS)
     assert_same_labels(save(page, "native", tmp_path), predicted(models / "tissue", scan, tmp_path))
 
 

@@ -12,8 +12,8 @@ import pytest
 from playwright.sync_api import Page
 
 from meshnet.model.spec import Architecture, GroupNorm
-from tests.browser.conftest import NO_GPU, WEBGL2, WEBGPU, OpenPage
-from tests.browser.engine_page import reload_without_isolation, run_in_page
+from tests.helpers.browser.chromium import NO_GPU, WEBGL2, WEBGPU, OpenPage
+from tests.helpers.browser.engine_page import reload_without_isolation, run_in_page
 from tests.helpers.engine_cases import Case, agreement, assert_outputs_equal, build, build_without_result
 
 #: Sums of 27·C float32 terms in another order than PyTorch's (on the CPU through Winograd's transforms, which cost a
@@ -198,6 +198,7 @@ def test_instance_norm_survives_a_mean_far_from_zero(page: Page, engine: Engine)
     assert_outputs_equal(got["outputs"], built.outputs, relative=2e-3)
 
 
+@pytest.mark.alone
 def test_cancel_takes_effect_within_a_second_and_the_next_run_is_right(page: Page, engine: Engine) -> None:
     long = build_without_result(engine.long)
 

@@ -9,8 +9,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tests.browser.conftest import NO_GPU, WEBGPU, OpenPage
-from tests.browser.engine_page import run_in_page
+from tests.helpers.browser.chromium import NO_GPU, WEBGPU, OpenPage
+from tests.helpers.browser.engine_page import run_in_page
 from tests.helpers.engine_cases import agreement, published_case, smallest_dice
 
 FLAGS = {"webgpu": WEBGPU, "cpu": NO_GPU}

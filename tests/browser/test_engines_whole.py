@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from bench.runtimes import LLVMPIPE
-from tests.browser.conftest import NO_GPU, WEBGPU, OpenPage
-from tests.browser.engine_page import run_in_page
+from tests.helpers.browser.chromium import NO_GPU, WEBGPU, OpenPage
+from tests.helpers.browser.engine_page import run_in_page
 from tests.helpers.engine_cases import agreement, smallest_dice
 from tests.helpers.whole_scans import SCAN_OF_MODEL, whole_case
 

@@ -26,8 +26,9 @@ from meshnet.model.checkpoint import Weights, load_checkpoint
 from meshnet.model.graph import stored_model
 from meshnet.model.onnx import to_onnx
 from meshnet.model.spec import ModelSpec
-from tests.browser.conftest import NO_GPU, REPO, _Browsers
+from tests.helpers.browser.chromium import NO_GPU, Browsers
 from tests.helpers.export_models import KINDS, small_model
+from tests.helpers.paths import REPO
 
 PEERS = REPO / "bench" / "node_modules"
 SHAPE = (24, 20, 28)
@@ -75,13 +76,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def page(folder: Path, _browsers: _Browsers) -> Iterator[Page]:
+def page(folder: Path, browsers: Browsers) -> Iterator[Page]:
     if not PEERS.is_dir():
         pytest.fail("bench/node_modules is not there; make test installs it (npm ci in bench/)")
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Handler, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    context = _browsers.launch(NO_GPU).new_context()
+    context = browsers.launch(NO_GPU).new_context()
     try:
         opened = context.new_page()
         opened.set_default_timeout(120_000)

@@ -20,12 +20,11 @@ from playwright.sync_api import Page, expect
 
 from export.published import import_published
 from meshnet.model.shipped import default_models
-from tests.browser.conftest import DIST, NO_GPU, WEBGL2, WEBGPU, OpenPage, build_site, serve
-from tests.browser.visits import (
+from tests.helpers.browser.chromium import NO_GPU, WEBGL2, WEBGPU, OpenPage
+from tests.helpers.browser.serving import DIST, build_site, free_port, plain_server, serve
+from tests.helpers.browser.visits import (
     PATIENCE_MS,
-    free_port,
     open_scan,
-    plain_server,
     save_native,
     segment,
     wait_for_offline,
@@ -55,7 +54,7 @@ def server(models: Path, site: Path, port: int) -> Iterator[None]:
     command = [sys.executable, "-c", SERVER, str(models), str(site), str(port)]
     with subprocess.Popen(command) as process:
         try:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 180
             while True:
                 with (
                     contextlib.suppress(OSError),

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser.conftest import NO_GPU, WEBGL2, WEBGPU, OpenPage
-from tests.browser.engine_page import reload_without_isolation
+from tests.helpers.browser.chromium import NO_GPU, WEBGL2, WEBGPU, OpenPage
+from tests.helpers.browser.engine_page import reload_without_isolation
 
 GOLDEN = ("elu, fused classifier", "gelu after instance norm")
 

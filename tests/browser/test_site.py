@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+import urllib.request
 from pathlib import Path
 
 import nibabel as nib
@@ -12,8 +13,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import NO_GPU, WEBGL2, OpenPage
-from tests.browser.site import (
+from tests.helpers.browser.chromium import NO_GPU, WEBGL2, OpenPage
+from tests.helpers.browser.site import (
     COARSE,
     assert_same_labels,
     counts,
@@ -27,7 +28,7 @@ from tests.browser.site import (
     write_model,
     write_scan,
 )
-from tests.browser.visits import PATIENCE_MS, wait_for_offline
+from tests.helpers.browser.visits import PATIENCE_MS, wait_for_offline
 
 #: Enough work that a run can be watched and stopped, on any backend.
 LONG = {"dilations": (1, 2, 4, 8) * 12, "channels": 48}
@@ -93,6 +94,7 @@ def test_the_backend_and_why_no_better_one_ran_are_said(page: Page, scan: Path) 
     assert "sub-01" not in text
 
 
+@pytest.mark.alone
 def test_progress_names_the_layer_and_the_page_stays_alive_and_cancel_takes_a_second(page: Page, scan: Path) -> None:
     drop(page, scan)
     wait_for(page, "ready")
@@ -114,6 +116,7 @@ def test_progress_names_the_layer_and_the_page_stays_alive_and_cancel_takes_a_se
     segment(page, "tissue")
 
 
+@pytest.mark.alone
 def test_a_backend_that_cannot_be_stopped_is_ended_and_the_scan_stays(
     open_page: OpenPage, url: str, scan: Path, models: Path, tmp_path: Path
 ) -> None:
@@ -402,10 +405,13 @@ def test_what_the_viewer_cannot_show_is_said_and_stays_said(open_page: OpenPage,
     expect(page.locator("#warnings")).to_contain_text("The viewer cannot show this (no room for it)")
 
 
-def test_the_coarse_grid_of_these_tests_is_what_the_models_ask_for(models: Path) -> None:
-    """A guard of the tests themselves: at 256³ they would take an hour."""
-    for folder in ("tissue", "long"):
-        assert f'"voxel_size_mm": {COARSE["voxel_size_mm"]}' in (models / folder / "model.json").read_text()
+def test_the_server_hands_out_the_coarse_grid_that_the_models_ask_for(url: str) -> None:
+    """At 256³ the tests of this file would take an hour."""
+    for model in ("tissue", "long"):
+        with urllib.request.urlopen(f"{url}/models/{model}/model.json", timeout=60) as answer:
+            asked = json.load(answer)["input"]
+        assert asked["size"] == list(COARSE["size"])
+        assert asked["voxel_size_mm"] == COARSE["voxel_size_mm"]
 
 
 def test_the_licence_of_every_package_in_the_page_is_a_press_away(page: Page) -> None:

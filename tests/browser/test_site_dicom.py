@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import NO_GPU, OpenPage
-from tests.browser.site import counts, drop, save, segment, status, wait_for
-from tests.browser.visits import PATIENCE_MS
+from tests.helpers.browser.chromium import NO_GPU, OpenPage
+from tests.helpers.browser.site import counts, drop, save, segment, status, wait_for
+from tests.helpers.browser.visits import PATIENCE_MS
 
 #: Slices of one volume of the series; it has ten volumes.
 SLICES = 15

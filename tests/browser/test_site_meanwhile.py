@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import NO_GPU, OpenPage
-from tests.browser.faults import open_with_fault
-from tests.browser.site import (
+from tests.helpers.browser.chromium import NO_GPU, OpenPage
+from tests.helpers.browser.faults import open_with_fault
+from tests.helpers.browser.site import (
     assert_same_labels,
     counts,
     drop,
@@ -22,7 +22,7 @@ from tests.browser.site import (
     wait_until_listed,
     write_scan,
 )
-from tests.browser.visits import PATIENCE_MS
+from tests.helpers.browser.visits import PATIENCE_MS
 
 #: The page hears of a finished network three seconds late.
 _SLOW_RUNS = """
@@ -45,6 +45,7 @@ def page(open_page: OpenPage, tissue_url: str, tmp_path: Path) -> Page:
     return opened
 
 
+@pytest.mark.alone
 def test_a_question_about_another_scan_is_gone_once_this_one_is_segmented(page: Page, tmp_path: Path) -> None:
     drop(page, write_scan(tmp_path / "series.nii.gz", np.stack([head(), head()[::-1]], axis=3)))
     expect(page.get_by_test_id("use-frame")).to_be_visible(timeout=PATIENCE_MS)
@@ -56,6 +57,7 @@ def test_a_question_about_another_scan_is_gone_once_this_one_is_segmented(page: 
     expect(page.locator("#scan-summary")).to_contain_text("good.nii.gz")
 
 
+@pytest.mark.alone
 def test_a_file_dropped_during_a_run_is_refused_in_a_sentence_and_the_run_goes_on(page: Page, tmp_path: Path) -> None:
     segment(page)
     alone = counts(page)

@@ -12,8 +12,8 @@ from playwright.sync_api import Page, expect
 from export.import_model import Answers, import_model
 from meshnet.model.checkpoint import load_checkpoint, save_checkpoint
 from meshnet.model.spec import MinMax, make_labels
-from tests.browser.conftest import NO_GPU, OpenPage
-from tests.browser.site import (
+from tests.helpers.browser.chromium import NO_GPU, OpenPage
+from tests.helpers.browser.site import (
     assert_same_labels,
     drop,
     labels_of,
@@ -26,8 +26,8 @@ from tests.browser.site import (
     write_model,
     write_scan,
 )
-from tests.browser.visits import PATIENCE_MS
-from tests.export.test_import_tfjs import network, write
+from tests.helpers.browser.visits import PATIENCE_MS
+from tests.helpers.tfjs_folders import network, write
 
 
 @pytest.fixture

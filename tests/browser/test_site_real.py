@@ -1,24 +1,20 @@
-"""The main job on real data: published models on real scans, as `meshnet-predict` has them; and the screenshot."""
+"""The main job on real data: published models on real scans, as `meshnet-predict` has them."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
-from PIL import Image
 from playwright.sync_api import expect
 
 from export.published import import_published
-from tests.browser.conftest import NO_GPU, REPO, WEBGL2, WEBGPU, OpenPage, build_site, serve
-from tests.browser.site import assert_same_labels, at_size, counts, drop, predicted, save, segment, wait_for
-from tests.browser.visits import PATIENCE_MS
-
-LESION = "brainchop-t2-lesion"
-SCREENSHOT = REPO / "docs" / "screenshot.png"
+from tests.helpers.browser.chromium import NO_GPU, WEBGL2, WEBGPU, OpenPage
+from tests.helpers.browser.screenshot import MODEL, picture_of, segment_m2265
+from tests.helpers.browser.serving import serve
+from tests.helpers.browser.site import assert_same_labels, at_size, counts, drop, predicted, save, segment, wait_for
+from tests.helpers.browser.visits import PATIENCE_MS
 
 
 @pytest.fixture(scope="module")
@@ -28,22 +24,11 @@ def models(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def url(models: Path) -> Iterator[str]:
-    build_site()
-    with serve("--models", str(models)) as address:
-        yield address
-
-
 def test_the_lesion_of_m2265_is_found_shown_and_saved(
     open_page: OpenPage, url: str, shared_data: Path, tmp_path: Path
 ) -> None:
-    """Presses nothing but *Segment*; then the picture of the README is taken."""
     page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
-    expect(page.get_by_test_id("model")).to_have_value(LESION, timeout=PATIENCE_MS)
-    drop(page, shared_data / "scans" / "M2265_T2w.nii.gz")
-    wait_for(page, "ready")
-    segment(page)
+    segment_m2265(page, shared_data)
 
     assert counts(page) == {1: pytest.approx(34917, abs=3)}
     expect(page.get_by_test_id("volumes")).to_contain_text("34.9 mL")
@@ -54,16 +39,12 @@ def test_the_lesion_of_m2265_is_found_shown_and_saved(
     assert (labels == wanted).mean() >= 0.9999
     assert 2 * (labels & wanted).sum() / (labels.sum() + wanted.sum()) >= 0.999
 
-    page.get_by_role("button", name="2-D + 3-D").click()
-    page.wait_for_timeout(500)
-    shot = Image.open(io.BytesIO(page.screenshot(timeout=PATIENCE_MS)))
-    assert shot.size == (1280, 800)
+    picture = picture_of(page)
+    assert picture.size == (1280, 800)
     # The lesion's colour lies over the picture, in the slices and in the 3-D view.
-    canvas = np.asarray(shot.convert("RGB")).astype(int)[125:760, 375:]
+    canvas = np.asarray(picture).astype(int)[125:760, 375:]
     red = (canvas[..., 0] > canvas[..., 1] + 60) & (canvas[..., 0] > canvas[..., 2] + 60)
     assert red.sum() > 1000
-    shot.convert("RGB").quantize(192).save(SCREENSHOT, optimize=True)
-    assert SCREENSHOT.stat().st_size < 400_000
 
 
 def test_an_unconformed_scan_gives_the_mask_of_meshnet_predict_on_its_own_grid(
@@ -71,13 +52,13 @@ def test_an_unconformed_scan_gives_the_mask_of_meshnet_predict_on_its_own_grid(
 ) -> None:
     scan = shared_data / "scans" / "M2265_T2w_regridded.nii.gz"
     page = open_page("/?backend=cpu", flags=NO_GPU, url=url)
-    expect(page.get_by_test_id("model")).to_have_value(LESION, timeout=PATIENCE_MS)
+    expect(page.get_by_test_id("model")).to_have_value(MODEL, timeout=PATIENCE_MS)
     drop(page, scan)
     wait_for(page, "ready")
     segment(page)
 
     saved = save(page, "native", tmp_path)
-    labels = assert_same_labels(saved, predicted(models / LESION, scan, tmp_path))
+    labels = assert_same_labels(saved, predicted(models / MODEL, scan, tmp_path))
     assert labels.shape == (221, 251, 171)
     wanted = np.asanyarray(
         nib.load(shared_data / "expected" / "M2265_T2w_regridded__brainchop_t2_lesion_native.nii.gz").dataobj
@@ -86,7 +67,7 @@ def test_an_unconformed_scan_gives_the_mask_of_meshnet_predict_on_its_own_grid(
     expect(page.get_by_test_id("volumes")).to_contain_text("42.7 mL")
 
 
-@pytest.mark.parametrize("case", [(LESION, "M2265_T2w", 96), ("brainchop-mindgrab", "t1_crop", 48)])
+@pytest.mark.parametrize("case", [(MODEL, "M2265_T2w", 96), ("brainchop-mindgrab", "t1_crop", 48)])
 def test_webgpu_gives_the_labels_of_meshnet_predict_on_the_middle_of_a_scan(
     open_page: OpenPage, models: Path, shared_data: Path, tmp_path: Path, case: tuple[str, str, int]
 ) -> None:

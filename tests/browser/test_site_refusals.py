@@ -13,9 +13,20 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import NO_GPU, OpenPage, serve
-from tests.browser.site import counts, drop, head, segment, status, wait_for, wait_until_listed, write_model, write_scan
-from tests.browser.visits import PATIENCE_MS
+from tests.helpers.browser.chromium import NO_GPU, OpenPage
+from tests.helpers.browser.serving import serve
+from tests.helpers.browser.site import (
+    counts,
+    drop,
+    head,
+    segment,
+    status,
+    wait_for,
+    wait_until_listed,
+    write_model,
+    write_scan,
+)
+from tests.helpers.browser.visits import PATIENCE_MS
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from playwright.sync_api import Page, expect
 from scipy import ndimage
 
 from meshnet.infer import predict
-from tests.browser.conftest import NO_GPU, WEBGL2, OpenPage
-from tests.browser.site import drop, save, segment, status, wait_for, write_model, write_scan
-from tests.browser.visits import PATIENCE_MS
+from tests.helpers.browser.chromium import NO_GPU, WEBGL2, OpenPage
+from tests.helpers.browser.site import drop, save, segment, status, wait_for, write_model, write_scan
+from tests.helpers.browser.visits import PATIENCE_MS
 
 #: Voxel and radius (voxels) of what the model marks.
 LARGE, SMALL = ((12, 14, 20), 8), ((29, 25, 18), 5)

@@ -7,18 +7,17 @@ import re
 import subprocess
 from pathlib import Path
 
-from tests.browser.conftest import NO_GPU, OpenPage, build_site
-from tests.browser.visits import (
+from tests.helpers.browser.chromium import NO_GPU, OpenPage
+from tests.helpers.browser.serving import build_site, free_port, plain_server
+from tests.helpers.browser.visits import (
     PATIENCE_MS,
-    free_port,
-    plain_server,
     save_native,
     segment,
     wait_for_offline,
     write_models,
     write_scan,
 )
-from tests.conftest import script
+from tests.helpers.paths import script
 
 
 def export_site(out: Path, *models: Path) -> subprocess.CompletedProcess[str]:

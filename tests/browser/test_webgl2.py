@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import Page
 
 from meshnet.model.spec import Architecture, GroupNorm
-from tests.browser.conftest import WEBGL2, OpenPage
-from tests.browser.engine_page import run_in_page
-from tests.browser.faults import precede_worker
+from tests.helpers.browser.chromium import WEBGL2, OpenPage
+from tests.helpers.browser.engine_page import run_in_page
+from tests.helpers.browser.faults import precede_worker
 from tests.helpers.engine_cases import Case, agreement, build
 
 

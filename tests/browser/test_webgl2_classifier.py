@@ -15,8 +15,8 @@ from playwright.sync_api import Page
 
 from meshnet.model.network import model_from
 from meshnet.model.spec import Architecture, GroupNorm, NoNorm
-from tests.browser.conftest import WEBGL2, OpenPage
-from tests.browser.engine_page import run_in_page
+from tests.helpers.browser.chromium import WEBGL2, OpenPage
+from tests.helpers.browser.engine_page import run_in_page
 from tests.helpers.engine_cases import F32, BuiltCase, bundle_of
 
 F64 = NDArray[np.float64]

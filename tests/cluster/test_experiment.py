@@ -18,7 +18,7 @@ from meshnet.model.checkpoint import load_checkpoint
 from meshnet.train.config import compose_config
 from meshnet.train.loop import train
 from meshnet.train.run_folder import is_finished
-from tests.conftest import script
+from tests.helpers.paths import script
 from tests.helpers.processes import begun
 
 SMALL = ["model.channels=3", "model.dilations=[1,2,1]", "trainer=cpu", "trainer.epochs=40", "trainer.save_every_s=0"]

@@ -13,7 +13,7 @@ from meshnet.cluster import tune
 from meshnet.cluster.search import Search, Trial, drawn_overrides, ranked, write_best
 from meshnet.cohort.prepare import read_index
 from meshnet.train.config import compose_config
-from tests.conftest import script
+from tests.helpers.paths import script
 from tests.helpers.processes import begun
 
 FIXED = ["trainer=cpu", "model.channels=5", "model.dilations=[1,2,1]", "trainer.save_every_s=0"]
@@ -115,6 +115,7 @@ def test_a_killed_search_goes_on_to_its_winner(
 
     # no case of the outer test fold was trained on or validated with
     runs = list((out / "trials").glob("*/inner*/config.yaml"))
+    assert runs
     assert all("fold: 0\n" in run.read_text() for run in runs)
     assert any(row.outer_fold == 0 for row in read_index(prepared))
 

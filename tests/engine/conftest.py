@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,9 @@ import pytest
 
 from bench.browser import lavapipe_driver
 from bench.child import DENO, ENGINE, build_deno_engine
-from tests.conftest import REPO
+from tests.helpers.deno import Run
 from tests.helpers.engine_cases import BuiltCase, write_case
-
-Run = Callable[..., dict[str, Any]]
+from tests.helpers.paths import REPO
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +24,6 @@ def engine() -> Path:
     problem = build_deno_engine()
     if problem is not None:
         pytest.fail(problem)
-    os.environ["VK_ICD_FILENAMES"] = lavapipe_driver() or ""
     return ENGINE
 
 
@@ -36,12 +33,13 @@ def run(engine: Path, tmp_path: Path) -> Run:
 
     def run_one(built: BuiltCase, *, timeout_s: float = 600, **options: Any) -> dict[str, Any]:
         write_case(built, tmp_path, **options)
-        script = REPO / "tests" / "engine" / "run_deno.ts"
+        program = REPO / "tests" / "engine" / "run_deno.ts"
         done = subprocess.run(
-            [DENO, "run", "--allow-all", "--unstable-webgpu", "--no-lock", script, engine, tmp_path],
+            [DENO, "run", "--allow-all", "--unstable-webgpu", "--no-lock", program, engine, tmp_path],
             capture_output=True,
             text=True,
             check=False,
+            env={**os.environ, "VK_ICD_FILENAMES": lavapipe_driver() or ""},
             timeout=timeout_s,
         )
         assert done.returncode == 0, done.stderr

@@ -17,8 +17,7 @@ from meshnet.model.spec import Architecture, GroupNorm
 from meshnet.scan.conform import conform
 from meshnet.scan.nifti import read_scan
 from meshnet.scan.normalize import normalize
-from tests.conftest import REPO
-from tests.engine.conftest import Run
+from tests.helpers.deno import Run
 from tests.helpers.engine_cases import (
     BuiltCase,
     Case,
@@ -30,6 +29,7 @@ from tests.helpers.engine_cases import (
     smallest_dice,
     with_result,
 )
+from tests.helpers.paths import REPO
 
 
 def test_lavapipe_is_known_as_software(run: Run) -> None:
@@ -99,7 +99,8 @@ def test_the_kernel_of_hardware_adapters_gives_pytorchs_layers(run: Run) -> None
     assert agreement(fused["labels"][decided], built.labels[decided]) == 1
     assert fused["details"] == {"storage": "float32"}
     # lavapipe has a clock
-    assert all(timing["gpuMilliseconds"] >= 0 for timing in fused["timings"][1:])
+    assert len(fused["timings"]) > 1
+    assert 0 < sum(timing["gpuMilliseconds"] for timing in fused["timings"][1:]) < np.inf
 
 
 def test_the_tiles_of_large_volumes_on_lavapipe_give_pytorchs_layers(run: Run) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.conftest import Run
+from tests.helpers.deno import Run
 from tests.helpers.engine_cases import agreement, smallest_dice
 from tests.helpers.whole_scans import SCAN_OF_MODEL, whole_case
 

@@ -15,8 +15,8 @@ from safetensors.numpy import load_file, save_file
 from export.to_web import write_web
 from meshnet.model.checkpoint import load_checkpoint
 from meshnet.model.spec import SpecError
-from tests.conftest import REPO
 from tests.helpers.export_models import small_model
+from tests.helpers.paths import REPO
 
 
 @pytest.fixture

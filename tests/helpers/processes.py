@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.conftest import script
+from tests.helpers.paths import script
 
 
 @contextmanager

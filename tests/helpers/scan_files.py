@@ -52,6 +52,11 @@ GEOMETRIES: dict[str, tuple[NDArray[np.float64], tuple[int, int, int]]] = {
     "thin": (affine_of(voxel_size_mm=(1.0, 1.0, 5.0)), (20, 20, 2)),
 }
 
+#: Files of hard geometry in `../shared/data/scans/geometry` that are read.
+READABLE = ("alb_T1_head_2mm.nii.gz", "nib_anatomical.nii", "niivue_avg152T1_RL_nifti.nii.gz", "niivue_low_res.nii.gz",
+            "niivue_minimal.nii.gz", "niivue_ras.hdr", "niivue_shear.nii.gz", "niivue_space_ASL.nii.gz",
+            "niivue_space_LPS.nii.gz", "niivue_space_PIR.nii.gz", "niivue_space_SRA.nii.gz")  # fmt: skip
+
 
 def blob(shape: tuple[int, ...], *, seed: int = 0) -> NDArray[np.float64]:
     """Smooth positive intensities with noise, 0 to about 1,000, with exact zeros in one corner."""

@@ -15,8 +15,8 @@ from meshnet.model.checkpoint import load_checkpoint
 from meshnet.model.graph import build_graph
 from meshnet.scan.normalize import normalize
 from meshnet.scan.orientation import reorient
-from tests.conftest import REPO
 from tests.helpers.engine_cases import BuiltCase
+from tests.helpers.paths import REPO
 
 #: Conformed scans of the data folder.
 SCAN_OF_MODEL = {

@@ -26,7 +26,7 @@ from meshnet.scan.normalize import normalize
 from meshnet.scan.orientation import reorient
 from meshnet.scan.scan_grid import resample_labels
 from tests.helpers.scan_files import GEOMETRIES, affine_of, blob, reread, scan_of, write_scan
-from tests.model.test_spec import a_spec
+from tests.helpers.specs import a_spec
 
 INPUT = InputSpec(size=(24, 24, 24), voxel_size_mm=2.0)
 

@@ -16,10 +16,10 @@ from meshnet.model.spec import ModelSpec, make_labels, read_spec
 from meshnet.synth.draw import SynthConfig
 from meshnet.synth.grid import Grid
 from meshnet.synth.subject import Synthesizer
-from tests.conftest import REPO
+from tests.helpers.ball_head import ball_head
 from tests.helpers.export_models import small_model
+from tests.helpers.paths import REPO
 from tests.helpers.scan_files import write_scan
-from tests.synth.test_subject import ball_head
 
 SHAPE = (12, 14, 16)
 

@@ -18,8 +18,10 @@ from meshnet.model.refine import refine_model
 from meshnet.model.spec import Architecture, BatchNorm, make_labels
 from meshnet.synth.anatomy import Anatomy
 from meshnet.synth.grid import Grid
+from tests.helpers.ball_head import ball_head
 from tests.helpers.export_models import small_model
-from tests.synth.test_subject import ball_head, one_thread  # noqa: F401 (a fixture)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 LESION = Architecture(channels=4, classes=2, dilations=(1, 2, 1), activation="elu", norm=BatchNorm())
 

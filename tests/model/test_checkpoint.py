@@ -14,22 +14,9 @@ from safetensors.numpy import save as serialize
 from safetensors.torch import save as serialize_torch
 
 from meshnet.model.checkpoint import Weights, expected_shapes, load_checkpoint, save_checkpoint
-from meshnet.model.graph import build_graph, check_same_graph, fold_spec, folded_weights
 from meshnet.model.network import MeshNet, model_from, weights_of
-from meshnet.model.spec import Architecture, BatchNorm, GroupNorm, ModelSpec, NoNorm, SpecError, WeightsFile
-from tests.model.test_spec import a_spec
-
-NORMS = (NoNorm(), BatchNorm(), GroupNorm(), GroupNorm(affine=True))
-
-
-def a_model(norm: NoNorm | BatchNorm | GroupNorm = NoNorm(), **changes: object) -> tuple[ModelSpec, Weights]:  # noqa: B008
-    architecture = Architecture(channels=3, classes=2, dilations=(1, 4, 2), activation="elu", norm=norm)
-    architecture = architecture.model_copy(update=changes)
-    rng = np.random.default_rng(0)
-    weights = {
-        name: rng.uniform(0.2, 1.0, shape).astype(np.float32) for name, shape in expected_shapes(architecture).items()
-    }
-    return a_spec(architecture=architecture), weights
+from meshnet.model.spec import BatchNorm, SpecError, WeightsFile
+from tests.helpers.specs import NORMS, a_model
 
 
 @pytest.mark.parametrize("norm", NORMS, ids=str)
@@ -121,33 +108,6 @@ def test_each_kind_of_damage_is_named(tmp_path: Path, damage: Callable[[Path], N
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="no such folder"):
         load_checkpoint(tmp_path / "absent")
-
-
-@pytest.mark.parametrize("conv_bias", [True, False])
-def test_the_folded_graph_computes_what_batch_norm_computes(conv_bias: bool) -> None:
-    spec, weights = a_model(BatchNorm(), conv_bias=conv_bias)
-    folded = fold_spec(spec)
-    image = torch.rand(1, 1, 9, 11, 7) * 10
-    with torch.inference_mode():
-        expected = model_from(spec.architecture, weights)(image)
-        actual = model_from(folded.architecture, folded_weights(spec, weights))(image)
-    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize("norm", NORMS, ids=str)
-def test_folding_twice_changes_nothing(norm: BatchNorm) -> None:
-    spec, weights = a_model(norm)
-    graph = build_graph(spec, weights)
-    again = build_graph(fold_spec(spec), folded_weights(spec, weights))
-    check_same_graph(graph, again, what="folding")
-
-
-def test_a_changed_graph_is_refused() -> None:
-    spec, weights = a_model()
-    graph = build_graph(spec, weights)
-    weights["layers.2.conv.bias"] = weights["layers.2.conv.bias"] + 1
-    with pytest.raises(SpecError, match=r"layers\.2 changed its weights"):
-        check_same_graph(graph, build_graph(spec, weights), what="round trip")
 
 
 def test_weights_of_a_type_that_numpy_lacks_are_refused(tmp_path: Path) -> None:

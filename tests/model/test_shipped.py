@@ -9,8 +9,8 @@ import pytest
 from meshnet.model.checkpoint import load_checkpoint, save_checkpoint
 from meshnet.model.shipped import default_models, find_model, known_models
 from meshnet.model.spec import SpecError
-from tests.conftest import REPO
 from tests.helpers.export_models import small_model
+from tests.helpers.paths import REPO
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from meshnet.infer.predict import Prediction, predict
 from meshnet.model.checkpoint import load_checkpoint
 from meshnet.scan.nifti import read_scan
 from meshnet.score.metrics import dice
-from tests.conftest import REPO
+from tests.helpers.paths import REPO
 
 SHIPPED = sorted(path.parent.name for path in (REPO / "models").glob("*/model.json"))
 SAMPLES = REPO / "static" / "public" / "sample"
@@ -36,7 +36,9 @@ def test_a_card_names_its_weights_and_its_pictures_exist(model: str) -> None:
     spec, _ = load_checkpoint(folder)
     assert spec.weights.sha256[:12] in card
     assert "not for diagnosis" in card
-    for picture in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", card):
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", card)
+    assert pictures
+    for picture in pictures:
         assert (folder / picture).is_file(), picture
 
 

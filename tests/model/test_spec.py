@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,9 +14,7 @@ from meshnet.model.spec import (
     Architecture,
     BatchNorm,
     GroupNorm,
-    ModelSpec,
     SpecError,
-    WeightsFile,
     dump_spec,
     make_labels,
     parameter_count,
@@ -25,18 +22,8 @@ from meshnet.model.spec import (
     read_spec,
     slug,
 )
-from tests.conftest import REPO
-
-
-def a_spec(**changes: Any) -> ModelSpec:
-    fields: dict[str, Any] = {
-        "id": "tiny",
-        "name": "Tiny",
-        "architecture": Architecture(channels=3, classes=2, dilations=(1, 2), activation="relu"),
-        "labels": make_labels(["background", "lesion"]),
-        "weights": WeightsFile(sha256="0" * 64),
-    }
-    return ModelSpec(**(fields | changes))
+from tests.helpers.paths import REPO
+from tests.helpers.specs import a_spec
 
 
 @pytest.mark.parametrize(("channels", "count"), [(5, 5_682), (16, 56_194), (26, 147_474)])

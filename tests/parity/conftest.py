@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.parity.prepared import Jobs, Site
-
-REPO = Path(__file__).resolve().parents[2]
+from tests.helpers.parity.prepared import Jobs, Site
+from tests.helpers.paths import REPO
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +20,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     assert node is not None, "node is missing; run `make test`, or put Node on PATH"
     out = tmp_path_factory.mktemp("site")
     vite = REPO / "static/node_modules/vite/bin/vite.js"
-    config = Path(__file__).with_name("vite.config.mjs")
+    config = REPO / "tests" / "helpers" / "parity" / "vite.config.mjs"
     subprocess.run(
         [node, vite, "build", "--config", config, "--outDir", out, "--emptyOutDir"], check=True, cwd=REPO / "static"
     )

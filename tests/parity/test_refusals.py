@@ -13,8 +13,8 @@ import pytest
 
 from meshnet.scan.conform import conform
 from meshnet.scan.nifti import ScanError, read_scan
+from tests.helpers.parity.prepared import Site, write_nifti
 from tests.helpers.scan_files import affine_of, blob
-from tests.parity.prepared import Site, write_nifti
 
 
 def patched(content: bytes, offset: int, form: str, *values: float | bytes) -> bytes:

@@ -14,8 +14,7 @@ from meshnet.scan.conform import conform
 from meshnet.scan.nifti import ScanError, read_scan
 from meshnet.scan.normalize import normalize
 from meshnet.scan.orientation import reorient
-from tests.helpers.scan_files import GEOMETRIES, affine_of, blob
-from tests.parity.prepared import (
+from tests.helpers.parity.prepared import (
     SMALL_GRID,
     Site,
     assert_like_fastsurfer,
@@ -24,6 +23,7 @@ from tests.parity.prepared import (
     prepare_both,
     write_nifti,
 )
+from tests.helpers.scan_files import GEOMETRIES, affine_of, blob
 
 
 @pytest.mark.parametrize("name", GEOMETRIES)

@@ -11,17 +11,19 @@ from pathlib import Path
 
 import pytest
 
-REPO = Path(__file__).resolve().parents[2]
+from tests.helpers.paths import REPO
 
 USES_DATA = "def test_needs_the_scans(shared_data):\n    assert shared_data.is_dir()\n"
 
 
 @pytest.fixture
 def project_without_data(tmp_path: Path) -> Path:
-    """A project in miniature with the real conftest, and no data folder beside it."""
+    """A small project with the real conftest, and no data folder beside it."""
     tests = tmp_path / "project" / "tests"
-    tests.mkdir(parents=True)
-    shutil.copy(REPO / "tests" / "conftest.py", tests / "conftest.py")
+    helpers = [f"helpers/{name}.py" for name in ("__init__", "paths", "locks", "order")]
+    for name in ("__init__.py", "conftest.py", *helpers):
+        (tests / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(REPO / "tests" / name, tests / name)
     (tests / "test_scans.py").write_text(USES_DATA)
     return tmp_path / "project"
 
@@ -57,7 +59,7 @@ def test_the_ci_log_ends_with_pytests_summary_whatever_the_outcome(
 ) -> None:
     (project_without_data / ".ci").mkdir()
     shutil.copy(REPO / ".ci" / "run", project_without_data / ".ci" / "run")
-    pytest_command = f"{sys.executable} -m pytest -p no:cacheprovider tests"
+    pytest_command = f"{sys.executable} -m pytest -p no:cacheprovider -n 2 --dist loadfile tests"
     (project_without_data / "Makefile").write_text(f"test:\n\t@{pytest_command}\n")
     environment = {k: v for k, v in os.environ.items() if k != "REQUIRE_DATA"}
     done = subprocess.run(

@@ -12,8 +12,8 @@ import pytest
 
 from meshnet.train.cli import compose_all
 from meshnet.train.config import ConfigError
+from tests.helpers.paths import REPO
 
-REPO = Path(__file__).resolve().parents[2]
 COMMANDS: dict[str, str] = {
     **tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["scripts"],
     "python -m bench": "bench.cli:main",  # a tool of the checkout, not of the installed package

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-REPO = Path(__file__).resolve().parents[2]
+from tests.helpers.paths import REPO
+
 README = REPO / "README.md"
 ARCHITECTURE = REPO / "docs" / "architecture.md"
 PAGES = [

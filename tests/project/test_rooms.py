@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPO
+from tests.helpers.paths import REPO
 
 #: What each Python room may import of ours, besides itself. `meshnet` is `__version__` alone.
 PYTHON: dict[str, set[str]] = {

@@ -12,7 +12,7 @@ import pytest
 
 from meshnet.scan.nifti import LABEL_INTENT, new_header, read_header, read_scan, save_labels, save_volume, space_code
 from meshnet.scan.scan_stream import ScanError
-from tests.helpers.scan_files import affine_of, blob, write_scan
+from tests.helpers.scan_files import READABLE, affine_of, blob, write_scan
 
 SHAPE = (7, 5, 3)
 OBLIQUE = affine_of(axes="LAS", rotation_deg=(10, 20, 30), voxel_size_mm=(1.0, 2.0, 3.0))
@@ -386,11 +386,6 @@ def test_a_header_is_read_of_a_file_whose_voxels_are_missing(tmp_path: Path) -> 
     (tmp_path / "a.nii").write_bytes((tmp_path / "a.nii").read_bytes()[:100])
     with pytest.raises(ScanError, match=r"a\.nii: "):
         read_header(tmp_path / "a.nii")
-
-
-READABLE = ("alb_T1_head_2mm.nii.gz", "nib_anatomical.nii", "niivue_avg152T1_RL_nifti.nii.gz", "niivue_low_res.nii.gz",
-            "niivue_minimal.nii.gz", "niivue_ras.hdr", "niivue_shear.nii.gz", "niivue_space_ASL.nii.gz",
-            "niivue_space_LPS.nii.gz", "niivue_space_PIR.nii.gz", "niivue_space_SRA.nii.gz")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", READABLE)

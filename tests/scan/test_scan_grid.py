@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from meshnet.scan.conform import conformed_affine, vox2vox
 from meshnet.scan.nifti import read_scan
 from meshnet.scan.scan_grid import label_counts, resample_labels, volume_ml
-from tests.helpers.scan_files import GEOMETRIES, affine_of
-from tests.scan.test_nifti import READABLE
+from tests.helpers.scan_files import GEOMETRIES, READABLE, affine_of
 
 
 def naive_nearest(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +16,7 @@ from scipy import ndimage
 from meshnet.lab.held_out import read_held_out
 from meshnet.synth.anatomy import (
     CSF,
-    FAT,
     GREY,
-    GRID_ORIGIN_MM,
     GRID_SHAPE,
     MRICRON_TEMPLATES,
     WHITE,
@@ -34,37 +31,18 @@ from meshnet.synth.lesion import LesionMasks, load_lesion_masks
 from meshnet.synth.subject import Synthesizer, training_patch
 from meshnet.train.config import ConfigError, DataConfig, Stage, compose_config
 from meshnet.train.sources import SynthSource
+from tests.helpers.ball_head import ball_head
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 WHOLE_HEAD = Grid((48, 48, 56), 4.5)
 PATCH = (24, 20, 28)
 HELD_OUT = Path("meshnet/conf/t2-lesion-held-out.json")
 
 
-def ball_head(name: str) -> Anatomy:
-    """Nested ellipsoids where a head would be: scalp, fluid, grey, white, and a ventricle in the middle."""
-    axes = [np.arange(n, dtype=np.float32) + o for n, o in zip(GRID_SHAPE, GRID_ORIGIN_MM, strict=True)]
-    x, y, z = np.meshgrid(axes[0] / 70, (axes[1] + 18) / 85, (axes[2] - 8) / 70, indexing="ij", sparse=True)
-    radius = np.sqrt(x * x + y * y + z * z)
-    fractions = np.zeros((8, *GRID_SHAPE), np.uint8)
-    shells = ((FAT, 0.92, 1.0), (CSF, 0.85, 0.92), (GREY, 0.7, 0.85), (WHITE, 0.25, 0.7), (CSF, 0.0, 0.25))
-    for channel, inner, outer in shells:
-        fractions[channel, (radius >= inner) & (radius < outer)] = 255
-    ventricles = np.exp(-((radius / 0.3) ** 2)).astype(np.float32)
-    return Anatomy(name, fractions, (radius < 0.85).astype(np.uint8), ventricles)
-
-
 @pytest.fixture(scope="module")
 def heads() -> list[Anatomy]:
     return [ball_head("ball")]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Patches this small are rendered faster by one thread than by several that wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -25,8 +25,8 @@ from meshnet.model.checkpoint import load_checkpoint
 from meshnet.score import evaluate
 from meshnet.score.metrics import dice
 from meshnet.train.run_folder import is_finished
-from tests.conftest import script
 from tests.helpers.make_arc import make_arc
+from tests.helpers.paths import script
 from tests.helpers.processes import begun
 
 pytestmark = pytest.mark.timeout(

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.paths import REPO
 from webapp.cli import parser
 
-REPO = Path(__file__).resolve().parents[2]
 DEPLOY = REPO / "deploy"
 KIOSK_ADDRESS = "http://127.0.0.1:8000"
 

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import re
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import nibabel as nib
@@ -68,27 +62,3 @@ def wait_for_offline(page: Page, state: str) -> str:
     line = page.get_by_test_id("offline")
     expect(line).to_have_attribute("data-state", state, timeout=PATIENCE_MS)
     return line.inner_text()
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number: int = free.getsockname()[1]
-        return number
-
-
-@contextlib.contextmanager
-def plain_server(folder: Path, port: int) -> Iterator[None]:
-    """Python's own file server, which sends no header of ours."""
-    command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(folder), str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            deadline = time.monotonic() + 30
-            while True:
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
-                    break
-                assert time.monotonic() < deadline, "the file server did not start"
-                time.sleep(0.1)
-            yield
-        finally:
-            process.terminate()

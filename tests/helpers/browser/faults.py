@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, Route
 
-from tests.browser.conftest import OpenPage
+from tests.helpers.browser.chromium import OpenPage
 
 
 def open_with_fault(open_page: OpenPage, url: str, flags: tuple[str, ...], fault: str, query: str = "") -> Page:

@@ -5,8 +5,8 @@
 // result: { error, frames } for a refused scan, else what `run` returns; volumes go to files in `out`.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { ScanError } from '../../static/src/volume/errors.ts';
-import * as volume from '../../static/src/volume/prepare.ts';
+import { ScanError } from '../../../static/src/volume/errors.ts';
+import * as volume from '../../../static/src/volume/prepare.ts';
 
 function run({ files, out, frame = null, grid, labels, spec }) {
   mkdirSync(out, { recursive: true });

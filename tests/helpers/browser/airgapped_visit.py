@@ -1,6 +1,6 @@
 """Run inside a network namespace without any route: install from wheels, serve, segment.
 
-`python -m tests.browser.airgapped_visit WHEELS WORK_DIR` prints the volumes table as JSON.
+`python -m tests.helpers.browser.airgapped_visit WHEELS WORK_DIR` prints the volumes table as JSON.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from tests.browser.conftest import NO_GPU
-from tests.browser.visits import segment, wait_for_offline, write_scan
+from tests.helpers.browser.chromium import NO_GPU
+from tests.helpers.browser.visits import segment, wait_for_offline, write_scan
 
 SIOCSIFFLAGS, IFF_UP, IFF_RUNNING = 0x8914, 0x1, 0x40
 

@@ -16,7 +16,7 @@ from playwright.sync_api import Locator, Page, expect
 from meshnet.infer import predict
 from meshnet.model.checkpoint import load_checkpoint, save_checkpoint
 from meshnet.model.spec import InputSpec
-from tests.browser.visits import PATIENCE_MS
+from tests.helpers.browser.visits import PATIENCE_MS
 from tests.helpers.export_models import small_model
 from tests.helpers.scan_files import affine_of
 
