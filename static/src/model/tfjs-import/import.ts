@@ -5,7 +5,7 @@ import type { LoadedModel } from '../bundle';
 import { fromHalf } from '../../engine/half';
 import { labelsFor } from './labels';
 import { parseJson, readTopology, record, show, TfjsImportError } from './topology';
-import type { Block, Topology } from './topology';
+import type { KerasGroup, Topology } from './topology';
 import type { InputSpec, Label, ModelSpec } from '../../generated/model-spec';
 import type { Activation, InstanceNorm, Layer } from '../../engine/types';
 
@@ -65,53 +65,53 @@ export async function importTfjs(files: TfjsFiles, answers: TfjsAnswers | null, 
 }
 
 function buildLayers(topology: Topology, weights: Map<string, Weight>, where: string): Layer[] {
-  const classifier = topology.blocks.at(-1)!;
-  const hidden = topology.blocks.slice(0, -1);
+  const classifier = topology.groups.at(-1)!;
+  const hidden = topology.groups.slice(0, -1);
   if (classifier.conv.kernelSize !== 1 || classifier.activation !== 'linear') {
     throw new TfjsImportError(`${where}: the last convolution ${classifier.conv.name} (${classifier.conv.kernelSize}×${classifier.conv.kernelSize}×${classifier.conv.kernelSize}, ${classifier.activation}) must be 1×1×1 and give plain logits`);
   }
   if (classifier.batchNorm !== null || classifier.conv.name.endsWith(INSTANCE_NORM_SUFFIX)) {
     throw new TfjsImportError(`${where}: the classifier ${classifier.conv.name} has a norm after it; not supported`);
   }
-  const normed = hidden.filter((block) => block.conv.name.endsWith(INSTANCE_NORM_SUFFIX));
+  const normed = hidden.filter((group) => group.conv.name.endsWith(INSTANCE_NORM_SUFFIX));
   if (normed.length !== 0 && normed.length !== hidden.length) {
     throw new TfjsImportError(`${where}: ${normed.length} of ${hidden.length} convolutions are named *${INSTANCE_NORM_SUFFIX}; expected all or none`);
   }
   const first = hidden[0]!;
   let width = topology.inChannels;
   const layers: Layer[] = [];
-  for (const [i, block] of hidden.entries()) {
-    if (block.conv.kernelSize !== 3) throw new TfjsImportError(`${where}: layer ${block.conv.name} has kernel size ${block.conv.kernelSize}, expected 3`);
+  for (const [i, group] of hidden.entries()) {
+    if (group.conv.kernelSize !== 3) throw new TfjsImportError(`${where}: layer ${group.conv.name} has kernel size ${group.conv.kernelSize}, expected 3`);
     for (const [what, is, was] of [
-      ['filters', block.conv.filters, first.conv.filters],
-      ['activation', block.activation, first.activation],
-      ['bias', block.conv.useBias, first.conv.useBias],
-      ['BatchNormalization', block.batchNorm !== null, first.batchNorm !== null],
+      ['filters', group.conv.filters, first.conv.filters],
+      ['activation', group.activation, first.activation],
+      ['bias', group.conv.useBias, first.conv.useBias],
+      ['BatchNormalization', group.batchNorm !== null, first.batchNorm !== null],
     ] as const) {
-      if (is !== was) throw new TfjsImportError(`${where}: layer ${block.conv.name} has ${what} ${is}, the first one ${was}; expected the same in every block`);
+      if (is !== was) throw new TfjsImportError(`${where}: layer ${group.conv.name} has ${what} ${is}, the first one ${was}; expected the same in every layer`);
     }
-    const activation = ACTIVATIONS[block.activation];
+    const activation = ACTIVATIONS[group.activation];
     if (activation === undefined) {
-      throw new TfjsImportError(`${where}: layer ${block.conv.name}: activation "${block.activation}" cannot be run; expected ${Object.keys(ACTIVATIONS).join(', ')}`);
+      throw new TfjsImportError(`${where}: layer ${group.conv.name}: activation "${group.activation}" cannot be run; expected ${Object.keys(ACTIVATIONS).join(', ')}`);
     }
-    if (normed.length > 0 && block.batchNorm !== null) {
-      throw new TfjsImportError(`${where}: layer ${block.conv.name} has both the ${INSTANCE_NORM_SUFFIX} norm and a BatchNormalization`);
+    if (normed.length > 0 && group.batchNorm !== null) {
+      throw new TfjsImportError(`${where}: layer ${group.conv.name} has both the ${INSTANCE_NORM_SUFFIX} norm and a BatchNormalization`);
     }
     const norm: InstanceNorm | null = normed.length > 0 ? { eps: INSTANCE_NORM_EPS, weight: null, bias: null } : null;
-    layers.push(makeLayer(`layers.${i}`, block, width, norm, activation, weights, where));
-    width = block.conv.filters;
+    layers.push(makeLayer(`layers.${i}`, group, width, norm, activation, weights, where));
+    width = group.conv.filters;
   }
   layers.push(makeLayer('classifier', classifier, width, null, 'none', weights, where));
   return layers;
 }
 
-function makeLayer(name: string, block: Block, width: number, norm: InstanceNorm | null, activation: Activation, weights: Map<string, Weight>, where: string): Layer {
-  const { conv } = block;
+function makeLayer(name: string, group: KerasGroup, width: number, norm: InstanceNorm | null, activation: Activation, weights: Map<string, Weight>, where: string): Layer {
+  const { conv } = group;
   const k = conv.kernelSize;
   const kernel = take(weights, `${conv.name}/kernel`, [k, k, k, width, conv.filters], where);
   const bias = conv.useBias ? take(weights, `${conv.name}/bias`, [conv.filters], where).slice() : new Float32Array(conv.filters);
   const layer = { name, inChannels: width, outChannels: conv.filters, kernelSize: k, dilation: conv.dilation, norm, activation };
-  return { ...layer, ...foldBatchNorm(toOutputMajor(kernel, k ** 3, width, conv.filters), bias, block, weights, where) };
+  return { ...layer, ...foldBatchNorm(toOutputMajor(kernel, k ** 3, width, conv.filters), bias, group, weights, where) };
 }
 
 /** Keras' [kd][kh][kw][in][out] → ours, [out][in][kd][kh][kw]. */
@@ -126,10 +126,10 @@ function toOutputMajor(kernel: Float32Array, taps: number, width: number, filter
 }
 
 /** The convolution that equals convolution → BatchNormalization (evaluation mode), in float64 until the end. */
-function foldBatchNorm(weight: Float32Array, bias: Float32Array, block: Block, weights: Map<string, Weight>, where: string): { weight: Float32Array; bias: Float32Array } {
-  const bn = block.batchNorm;
+function foldBatchNorm(weight: Float32Array, bias: Float32Array, group: KerasGroup, weights: Map<string, Weight>, where: string): { weight: Float32Array; bias: Float32Array } {
+  const bn = group.batchNorm;
   if (bn === null) return { weight, bias };
-  const n = block.conv.filters;
+  const n = group.conv.filters;
   const gamma = bn.scale ? take(weights, `${bn.name}/gamma`, [n], where) : new Float32Array(n).fill(1);
   const beta = bn.center ? take(weights, `${bn.name}/beta`, [n], where) : new Float32Array(n);
   const mean = take(weights, `${bn.name}/moving_mean`, [n], where);

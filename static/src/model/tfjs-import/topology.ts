@@ -14,7 +14,7 @@ export interface Convolution {
 }
 
 /** One convolution with the layers behind it: BatchNormalization (if any), activation (Keras name; 'linear' for none). */
-export interface Block {
+export interface KerasGroup {
   readonly conv: Convolution;
   readonly batchNorm: { readonly name: string; readonly eps: number; readonly scale: boolean; readonly center: boolean } | null;
   readonly activation: string;
@@ -23,7 +23,7 @@ export interface Block {
 export interface Topology {
   readonly name: string;
   readonly inChannels: number;
-  readonly blocks: readonly Block[];
+  readonly groups: readonly KerasGroup[];
   /** Sentences for the visitor about layers that were left out. */
   readonly notes: readonly string[];
 }
@@ -32,7 +32,7 @@ const WHOLE_VOLUME = 256;
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** Chain of blocks from the `modelTopology` of a TF.js layers model. */
+/** The groups of Keras layers in the `modelTopology` of a TF.js layers model. */
 export function readTopology(model: Json, where: string): Topology {
   const format = model.format;
   if (format !== 'layers-model') {
@@ -76,28 +76,28 @@ function sources(layer: Json): string[] {
 
 function chain(name: string, layers: readonly Json[], where: string): Topology {
   let shape: unknown = record(layers[0]!.config).batch_input_shape;
-  const blocks: Block[] = [];
+  const groups: KerasGroup[] = [];
   const notes = new Set<string>();
   for (const layer of layers) {
     const config = record(layer.config);
     const at = `${where}: layer ${nameOf(layer)}`;
-    const last = blocks.at(-1);
+    const last = groups.at(-1);
     switch (layer.class_name) {
       case 'InputLayer':
         shape = config.batch_input_shape;
         break;
       case 'Conv3D':
-        blocks.push({ conv: convolution(nameOf(layer), config, at), batchNorm: null, activation: typeof config.activation === 'string' ? config.activation : 'linear' });
+        groups.push({ conv: convolution(nameOf(layer), config, at), batchNorm: null, activation: typeof config.activation === 'string' ? config.activation : 'linear' });
         break;
       case 'BatchNormalization':
         if (last === undefined || last.batchNorm !== null || last.activation !== 'linear') {
           throw new TfjsImportError(`${at}: BatchNormalization must follow a convolution directly`);
         }
-        blocks[blocks.length - 1] = { ...last, batchNorm: batchNormalization(nameOf(layer), config, at) };
+        groups[groups.length - 1] = { ...last, batchNorm: batchNormalization(nameOf(layer), config, at) };
         break;
       case 'Activation':
         if (last === undefined || last.activation !== 'linear') throw new TfjsImportError(`${at}: an activation must follow a convolution`);
-        blocks[blocks.length - 1] = { ...last, activation: String(config.activation) };
+        groups[groups.length - 1] = { ...last, activation: String(config.activation) };
         break;
       case 'Dropout':
       case 'SpatialDropout3D':
@@ -109,9 +109,9 @@ function chain(name: string, layers: readonly Json[], where: string): Topology {
         );
     }
   }
-  if (blocks.length < 2) throw new TfjsImportError(`${where}: has ${blocks.length} convolutions, expected blocks and a classifier`);
+  if (groups.length < 2) throw new TfjsImportError(`${where}: has ${groups.length} convolutions, expected layers and a classifier`);
   const channels = inputChannels(shape, where);
-  return { name, inChannels: channels, blocks, notes: [...notes] };
+  return { name, inChannels: channels, groups, notes: [...notes] };
 }
 
 function convolution(name: string, config: Json, at: string): Convolution {
@@ -129,7 +129,7 @@ function convolution(name: string, config: Json, at: string): Convolution {
   return { name, filters: Number(config.filters), kernelSize: kernel, dilation, useBias: config.use_bias !== false };
 }
 
-function batchNormalization(name: string, config: Json, at: string): NonNullable<Block['batchNorm']> {
+function batchNormalization(name: string, config: Json, at: string): NonNullable<KerasGroup['batchNorm']> {
   const axis: unknown = Array.isArray(config.axis) ? config.axis[0] : (config.axis ?? -1);
   if (axis !== -1 && axis !== 4) throw new TfjsImportError(`${at}: axis ${show(axis)}, expected the channels (4)`);
   return { name, eps: Number(config.epsilon ?? 1e-3), scale: config.scale !== false, center: config.center !== false };
