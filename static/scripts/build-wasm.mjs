@@ -1,4 +1,4 @@
-// Compiles src/engine/cpu/kernel.c and plan.c to WebAssembly with the Zig compiler of the PyPI package `ziglang`:
+// Compiles src/engine/cpu/kernel.c and planner.c to WebAssembly with the Zig compiler of the PyPI package `ziglang`:
 //   node scripts/build-wasm.mjs [--force]
 // Four variants of the same sources: with and without relaxed SIMD, with and without shared memory (threads). They are
 // build products: git ignores them, Vite bundles them. Does nothing where they are newer than every source.
@@ -36,7 +36,7 @@ function upToDate() {
 function build(python) {
   for (const [name, flags] of Object.entries(VARIANTS)) {
     const partial = join(folder, `${name}.${process.pid}.wasm`);
-    const done = spawnSync(python, ['-m', 'ziglang', ...BASE, ...flags, '-o', partial, join(folder, 'kernel.c'), join(folder, 'plan.c')], { encoding: 'utf8' });
+    const done = spawnSync(python, ['-m', 'ziglang', ...BASE, ...flags, '-o', partial, join(folder, 'kernel.c'), join(folder, 'planner.c')], { encoding: 'utf8' });
     if (done.status !== 0) {
       console.error(`build-wasm: ${name}: the compiler ended with code ${done.status}\n${done.stderr}`);
       process.exit(1);

@@ -67,7 +67,7 @@ def build(*, force: bool = False) -> tuple[Path, Target] | None:
 
 
 def compile_library(target: Target, library: Path) -> None:
-    """Compiles one object per kind of CPU, plan.c and dispatch.c; links them, then replaces the library."""
+    """Compiles one object per kind of CPU, planner.c and dispatch.c; links them, then replaces the library."""
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
         objects = []
         for kernel, mcpu, name in target.kernels:

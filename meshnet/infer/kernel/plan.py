@@ -21,7 +21,7 @@ U8 = NDArray[np.uint8]
 X_FASTEST, Z_FASTEST = range(2)
 #: The enum of math.h.
 ACTIVATIONS = {"relu": 0, "elu": 1, "gelu": 2, "gelu_tanh": 3, "none": 4}
-#: plan.c wants addresses that are multiples of this.
+#: planner.c wants addresses that are multiples of this.
 ALIGNMENT = 64
 
 

@@ -1,4 +1,4 @@
-// The compiled library's entry points beside plan.c's: the kernels, and which of them this CPU runs. Compiled for the oldest
+// The compiled library's entry points beside planner.c's: the kernels, and which of them this CPU runs. Compiled for the oldest
 // CPU of its kind, so that it runs anywhere.
 #include "export.h"
 #include "plan.h"

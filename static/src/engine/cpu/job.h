@@ -1,4 +1,4 @@
-// One layer as the threads see it, and small helpers on it. plan.c fills it; no host knows its members.
+// One layer as the threads see it, and small helpers on it. planner.c fills it; no host knows its members.
 #pragma once
 #include "axes.h"
 #include "math.h"

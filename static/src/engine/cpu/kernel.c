@@ -16,7 +16,7 @@
 // r − d, r, r + d are then neighbours, and all their channels one run of memory: the sum over them is one loop.
 // Weights: pack.h. Tiles: index q · d + r covers outputs 4dq + r + {0, d, 2d, 3d}.
 //
-// The parts, in the order of the data: stage.h, multiply.h, finish.h, statistics.h, classify.h. plan.c makes the jobs.
+// The parts, in the order of the data: stage.h, multiply.h, finish.h, statistics.h, classify.h. planner.c makes the jobs.
 #include "kernel.h"
 
 #include "classify.h"

@@ -1,4 +1,4 @@
-// The computation as one kind of CPU runs it: the passes that plan.c makes, and kernel.c compiled for that CPU.
+// The computation as one kind of CPU runs it: the passes that planner.c makes, and kernel.c compiled for that CPU.
 #pragma once
 #include "job.h"
 

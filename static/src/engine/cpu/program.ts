@@ -1,7 +1,7 @@
 // A graph and a volume as a plan that the threads carry out: plan.h makes it, this module gives it memory and weights.
 //
 // The page's volumes have x (= D) fastest: X_FASTEST of axes.h. The rule for what is fused (graph.ts) holds in
-// plan.c too; its slots are not needed, because every layer overwrites its input plane by plane.
+// planner.c too; its slots are not needed, because every layer overwrites its input plane by plane.
 import { convolutionsOf } from '../graph';
 import type { Activation, Graph, Layer } from '../types';
 import type { Dims } from '../../volume/volume';
@@ -9,7 +9,7 @@ import { instantiate, type Kernel } from './kernel';
 import { allocate } from './memory';
 
 const X_FASTEST = 0;
-/** Results that plan.c places in the memory: the enum of plan.h. */
+/** Results that planner.c places in the memory: the enum of plan.h. */
 const LABELS = 1;
 const MARGIN = 2;
 const LOGITS = 4;
@@ -19,7 +19,7 @@ export const ACTIVATIONS: Readonly<Record<Activation, number>> = { relu: 0, elu:
 const PAGE = 65536;
 /** Shared memories end one page before 4 GiB. */
 const MAX_PAGES = 65535;
-/** plan.c wants addresses that are multiples of this. */
+/** planner.c wants addresses that are multiples of this. */
 const ALIGNMENT = 64;
 
 /** `steps` steps one after the other, each of `items` independent calls `run_item(pass, step, item, scratch)`. */
