@@ -74,7 +74,7 @@ def compile_library(target: Target, library: Path) -> None:
             objects.append(f"{folder}/{kernel}.o")
             names = (f"-DKERNEL={kernel}", f'-DCPU="{name}"', f"-mcpu={mcpu}")
             run_zig(target, *FLAGS, *WARNINGS, *names, "-c", str(SOURCES / "library.c"), "-o", objects[-1])
-        for name in ("plan", "dispatch"):
+        for name in ("planner", "dispatch"):
             objects.append(f"{folder}/{name}.o")
             run_zig(target, *FLAGS, *WARNINGS, "-c", str(SOURCES / f"{name}.c"), "-o", objects[-1])
         partial = f"{folder}/{library.name}"
