@@ -281,7 +281,7 @@ def blur(volume: Tensor, sigma_voxels: float) -> Tensor:
             tuple(slice(n) for n in volume.shape)
         ]
     radius = int(np.ceil(2.5 * sigma_voxels))
-    offsets = torch.arange(-radius, radius + 1, dtype=torch.float32)
+    offsets = torch.arange(-radius, radius + 1, dtype=torch.float32, device=volume.device)
     kernel = torch.exp(-0.5 * (offsets / sigma_voxels) ** 2)
     kernel = (kernel / kernel.sum())[None, None]
     for axis in range(3):
