@@ -44,7 +44,10 @@ class Level:
         """The property [CLASS_COUNT, n] as volumes, float32 [n, x, y, z] of `box`."""
         rows = self.rows[box]
         flat = rows.reshape(-1)
-        return torch.stack([row.index_select(0, flat).view(rows.shape) for row in self.means(table)])
+        painted = torch.empty(table.shape[1], *rows.shape, device=rows.device)
+        for row, volume in zip(self.means(table), painted, strict=True):
+            torch.index_select(row, 0, flat, out=volume.view(-1))
+        return painted
 
     def positions_mm(self, box: Box) -> list[NDArray[np.float64]]:
         """Where the voxels of `box` are along each axis, in voxels of 1 mm."""

@@ -64,9 +64,7 @@ def read_table(path: Path | None = None) -> dict[str, ListedFile]:
     """File name -> SHA-256 and split; `path` None reads the project's own `synth-heads.json`."""
     source = path if path is not None else resources.files("meshnet.conf") / "synth-heads.json"
     content = json.loads(source.read_text(encoding="utf-8"))
-    return {
-        name: ListedFile(row["sha256"], _split(row["split"], name)) for name, row in content["label_maps"].items()
-    }
+    return {name: ListedFile(row["sha256"], _split(row["split"], name)) for name, row in content["label_maps"].items()}
 
 
 def _split(name: str, file: str) -> Split:
@@ -92,7 +90,7 @@ def load_heads(
     heads = []
     for path in paths:
         row = listed.get(path.name)
-        if row is not None and row.split not in splits or row is None and "train" not in splits:
+        if (row is not None and row.split not in splits) or (row is None and "train" not in splits):
             continue
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         if row is not None and sha256 != row.sha256:
@@ -204,9 +202,7 @@ def _split_fluid(classes: NDArray[np.uint8]) -> None:
     radius = int(np.ceil(_GYRI_CLOSING_MM)) + 1
     padded = np.pad(tissue, radius)
     grown = ndimage.distance_transform_edt(~padded) <= _GYRI_CLOSING_MM
-    closed = (ndimage.distance_transform_edt(grown) > _GYRI_CLOSING_MM)[
-        radius:-radius, radius:-radius, radius:-radius
-    ]
+    closed = (ndimage.distance_transform_edt(grown) > _GYRI_CLOSING_MM)[radius:-radius, radius:-radius, radius:-radius]
     outside = ~(fluid | tissue | (classes == INDEX["spinal cord"]) | (classes == INDEX["optic nerve"]))
     near_bone = ndimage.distance_transform_edt(~outside) <= _DURA_MM
     near_brain = ndimage.binary_dilation(tissue)

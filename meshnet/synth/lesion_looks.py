@@ -46,8 +46,8 @@ _ANATOMY = np.stack(
 
 @dataclass(frozen=True)
 class LesionDraw:
-    """One drawn lesion. mask_center_mm: MNI mm of the mask's centroid. matrix, shift_mm: the mask's own small affine in MNI space. old: with a cavity; core: 0..1, how
-    far it fills the lesion. core_intensity, changed_intensity: of cavity and changed tissue; strength: how far tissue
+    """One drawn lesion. mask_center_mm: MNI mm of the mask's centroid. matrix, shift_mm: the mask's own small affine in
+    MNI space. old: with a cavity; core: 0..1, how far it fills the lesion. core_intensity, changed_intensity: of cavity and changed tissue; strength: how far tissue
     goes towards the latter. rim, rim_mm: faint change beyond the label. edge_mm: softness of the border. roughness,
     strands, dark: 0..1, of its outline, of tissue left in it, of old blood. ex_vacuo_mm: widening of the ventricle
     beside it."""
@@ -116,12 +116,11 @@ def center_head_mm(head: HeadVolumes, lesion: LesionDraw) -> NDArray[np.float64]
 
 
 def paint_lesion(
-    intensity: Tensor, head: HeadVolumes, level: Level, box: Box, lesion: LesionDraw, atrophy_table: NDArray[np.float32]
+    intensity: Tensor, head: HeadVolumes, level: Level, box: Box, lesion: LesionDraw, *, atrophy: float
 ) -> tuple[Tensor, Tensor]:
     """Intensity with the lesion in it, and the lesion's share of each voxel (0..1), both [x, y, z] of `box`.
 
-    atrophy_table: float32 [CLASS_COUNT, 3], share of fluid, brain tissue and white matter in each class
-    (`lesion_anatomy`).
+    atrophy: how far the rim of the cortex has turned to fluid, which cuts the lesion.
     """
     label = torch.zeros_like(intensity)
     placed = place_mask(head, level, box, lesion)
@@ -130,7 +129,7 @@ def paint_lesion(
     mask, inner, origin_mm, extent_mm = placed
     v = float(level.voxel_mm)
     whole = tuple(slice(b.start + i.start, b.start + i.stop) for b, i in zip(box, inner, strict=True))
-    fluid, tissue, white = level.paint(atrophy_table, (whole[0], whole[1], whole[2]))
+    fluid, tissue, white = level.paint(lesion_anatomy(atrophy), (whole[0], whole[1], whole[2]))
     rng = torch.Generator().manual_seed(lesion.seed)
     axes = level.positions_mm((whole[0], whole[1], whole[2]))
     positions = [p - o for p, o in zip(axes, origin_mm, strict=True)]
@@ -206,7 +205,9 @@ def place_mask(
         for r in (2, 1, 0)
     ]
     grid = torch.stack(coordinates, dim=-1)[None]
-    sampled = functional.grid_sample(padded[None, None], grid, mode="bilinear", padding_mode="zeros", align_corners=True)
+    sampled = functional.grid_sample(
+        padded[None, None], grid, mode="bilinear", padding_mode="zeros", align_corners=True
+    )
     return sampled[0, 0], (inner[0], inner[1], inner[2]), first - 4.0, last - first + 8.0
 
 

@@ -36,7 +36,7 @@ from meshnet.synth.label_table import (
     Target,
     class_of_target,
 )
-from meshnet.synth.lesion_looks import LesionDraw, center_head_mm, lesion_anatomy, paint_lesion
+from meshnet.synth.lesion_looks import LesionDraw, center_head_mm, paint_lesion
 from meshnet.synth.shapes import Acquisition, Shape
 
 #: Edge of the cube around the head's centre that control fields (elastic, bias) cover.
@@ -125,9 +125,7 @@ def _label_table(subject: DrawnHead) -> NDArray[np.float32]:
     return table[:, used]
 
 
-def _largest_share(
-    first: Tensor, level: Level, box: Box, grid_unit: Tensor, table: NDArray[np.float32]
-) -> Tensor:
+def _largest_share(first: Tensor, level: Level, box: Box, grid_unit: Tensor, table: NDArray[np.float32]) -> Tensor:
     """Label with the largest share of each voxel, uint8; 0 where what has no label has it. `first`: the shares of the
     labels 1.._LABELS_AT_A_TIME, which were sampled with the image."""
     if not len(first):
@@ -216,13 +214,13 @@ def _paint_intensity(subject: DrawnHead, level: Level, box: Box) -> tuple[Tensor
     table = _intensity_table(subject)
     intensity = _by_part(level, box, table, parts)
     amounts = np.where(BRAIN, contrast.texture, contrast.outside_texture).astype(np.float32)[:, None]
-    intensity = intensity * torch.exp(level.paint(amounts, box)[0] * texture)
+    # at most 1.8 times as bright: a few brilliant spots of fat would decide conform's scaling of the whole head
+    intensity = intensity * torch.exp((level.paint(amounts, box)[0] * texture).clamp(max=0.6))
     if subject.spots > 0:
         intensity = _paint_spots(subject, level, box, intensity, rng)
-    lesion = intensity[:0][None]
+    lesion = intensity[None][:0]
     if subject.lesion is not None:
-        anatomy = lesion_anatomy(subject.shape.atrophy)
-        intensity, label = paint_lesion(intensity, head, level, box, subject.lesion, anatomy)
+        intensity, label = paint_lesion(intensity, head, level, box, subject.lesion, atrophy=subject.shape.atrophy)
         lesion = label[None]
     if subject.acquisition.deface is not None:
         intensity = _deface(head, subject.acquisition.deface, level, box, intensity)
