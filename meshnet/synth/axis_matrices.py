@@ -35,22 +35,21 @@ def smooth_noise(
     shape_mm: Sequence[float],
     positions_mm: Sequence[NDArray[np.float64]],
     grain_mm: float,
-    channels: int,
     rng: torch.Generator,
     device: torch.device,
 ) -> Tensor:
-    """Gaussian noise of mean 0 and s.d. 1 in every voxel, [channels, x, y, z], smooth over about `grain_mm`.
+    """Gaussian noise of mean 0 and s.d. 1 in every voxel, [x, y, z], smooth over about `grain_mm`.
 
     The control points cover a box of `shape_mm`; positions_mm: where to evaluate along each axis, 0 to shape_mm. The
     same generator gives the same field at the same place, whichever positions are asked for.
     """
     counts = [int(np.ceil(size / grain_mm)) + 4 for size in shape_mm]
-    control = torch.randn([channels, *counts], generator=rng).to(device)
+    control = torch.randn([1, *counts], generator=rng).to(device)
     matrices = [
         unit_variance(spline_weights(positions / grain_mm + 1.5, count))
         for positions, count in zip(positions_mm, counts, strict=True)
     ]
-    return apply_along_axes(control, matrices)
+    return apply_along_axes(control, matrices)[0]
 
 
 def spline_weights(positions: NDArray[np.float64], count: int) -> Matrix:

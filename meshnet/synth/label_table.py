@@ -32,39 +32,37 @@ class LabelClass(NamedTuple):
     deep: int
 
 
-def _pairs(name: str, left: int, right: int, intensity: str, tissue: int, deep: tuple[int, int]) -> list[LabelClass]:
+def _pairs(name: str, left: int, right: int, intensity: str, tissue: int, *, deep: tuple[int, int]) -> list[LabelClass]:
     return [
         LabelClass(f"left {name}", left, intensity, tissue, deep[0]),
         LabelClass(f"right {name}", right, intensity, tissue, deep[1]),
     ]
 
 
-_NONE = (0, 0)
-
 #: Position = class index. Ventral diencephalon, perivascular spaces and white-matter lesions count as white matter in
 #: `deep`, choroid plexus and inferior horns as lateral ventricle, third and fourth ventricle as background.
 CLASSES: tuple[LabelClass, ...] = (
     LabelClass("air", 0, "air", OUTSIDE, 0),
-    *_pairs("white matter", 2, 41, "white", WHITE, (2, 41)),
-    *_pairs("cortex", 3, 42, "cortex", GREY, (3, 42)),
-    *_pairs("cortex rim", -1, -1, "cortex", GREY, (3, 42)),
-    *_pairs("lateral ventricle", 4, 43, "fluid", FLUID, (4, 43)),
-    *_pairs("inferior horn", 5, 44, "fluid", FLUID, (4, 43)),
-    *_pairs("choroid plexus", 136, 163, "choroid", FLUID, (4, 43)),
-    *_pairs("choroid plexus of the inferior horn", 137, 164, "choroid", FLUID, (4, 43)),
-    *_pairs("cerebellar white matter", 7, 46, "cerebellar white", WHITE, (8, 47)),
-    *_pairs("cerebellar cortex", 8, 47, "cerebellar cortex", GREY, (8, 47)),
-    *_pairs("cerebellar cortex rim", -1, -1, "cerebellar cortex", GREY, (8, 47)),
-    *_pairs("thalamus", 10, 49, "thalamus", GREY, (10, 49)),
-    *_pairs("caudate", 11, 50, "striatum", GREY, (11, 50)),
-    *_pairs("putamen", 12, 51, "striatum", GREY, (12, 51)),
-    *_pairs("pallidum", 13, 52, "pallidum", GREY, (13, 52)),
-    *_pairs("hippocampus", 17, 53, "hippocampus", GREY, (17, 53)),
-    *_pairs("amygdala", 18, 54, "hippocampus", GREY, (18, 54)),
-    *_pairs("accumbens", 26, 58, "striatum", GREY, (26, 58)),
-    *_pairs("ventral diencephalon", 28, 60, "ventral diencephalon", WHITE, (2, 41)),
-    *_pairs("perivascular space", 30, 62, "perivascular", WHITE, (2, 41)),
-    *_pairs("white-matter lesion", 25, 57, "white-matter lesion", WHITE, (2, 41)),
+    *_pairs("white matter", 2, 41, "white", WHITE, deep=(2, 41)),
+    *_pairs("cortex", 3, 42, "cortex", GREY, deep=(3, 42)),
+    *_pairs("cortex rim", -1, -1, "cortex", GREY, deep=(3, 42)),
+    *_pairs("lateral ventricle", 4, 43, "fluid", FLUID, deep=(4, 43)),
+    *_pairs("inferior horn", 5, 44, "fluid", FLUID, deep=(4, 43)),
+    *_pairs("choroid plexus", 136, 163, "choroid", FLUID, deep=(4, 43)),
+    *_pairs("choroid plexus of the inferior horn", 137, 164, "choroid", FLUID, deep=(4, 43)),
+    *_pairs("cerebellar white matter", 7, 46, "cerebellar white", WHITE, deep=(8, 47)),
+    *_pairs("cerebellar cortex", 8, 47, "cerebellar cortex", GREY, deep=(8, 47)),
+    *_pairs("cerebellar cortex rim", -1, -1, "cerebellar cortex", GREY, deep=(8, 47)),
+    *_pairs("thalamus", 10, 49, "thalamus", GREY, deep=(10, 49)),
+    *_pairs("caudate", 11, 50, "striatum", GREY, deep=(11, 50)),
+    *_pairs("putamen", 12, 51, "striatum", GREY, deep=(12, 51)),
+    *_pairs("pallidum", 13, 52, "pallidum", GREY, deep=(13, 52)),
+    *_pairs("hippocampus", 17, 53, "hippocampus", GREY, deep=(17, 53)),
+    *_pairs("amygdala", 18, 54, "hippocampus", GREY, deep=(18, 54)),
+    *_pairs("accumbens", 26, 58, "striatum", GREY, deep=(26, 58)),
+    *_pairs("ventral diencephalon", 28, 60, "ventral diencephalon", WHITE, deep=(2, 41)),
+    *_pairs("perivascular space", 30, 62, "perivascular", WHITE, deep=(2, 41)),
+    *_pairs("white-matter lesion", 25, 57, "white-matter lesion", WHITE, deep=(2, 41)),
     LabelClass("third ventricle", 14, "fluid", FLUID, 0),
     LabelClass("fourth ventricle", 15, "fluid", FLUID, 0),
     LabelClass("fifth ventricle", 72, "fluid", FLUID, 0),

@@ -1,6 +1,7 @@
 """Stroke lesions in a label-map head: real masks placed by the head's MNI affine, painted old or recent.
 
-The label is the mask within the brain's own tissue. Ventricles, sulci and everything outside the brain cut it. An old
+The label is the mask within the brain: ventricles, open sulci and everything outside the brain cut it. Narrow sulci
+inside the mask belong to it, as in masks drawn by hand. An old
 lesion has a cavity as bright as fluid within a rim of gliosis; a recent one is changed tissue throughout. `LOOKS` says
 how bright changed tissue is in each contrast.
 """
@@ -19,7 +20,7 @@ from torch.nn import functional
 from meshnet.synth.axis_matrices import smooth_noise
 from meshnet.synth.contrast import ContrastDraw, HeadContrast
 from meshnet.synth.head_volumes import CENTER_MNI_MM, Box, HeadVolumes, Level
-from meshnet.synth.label_table import BRAIN_TISSUE, CLASSES, FLUID, WHITE
+from meshnet.synth.label_table import BRAIN, CLASSES, RIMS, VENTRICLES, WHITE
 from meshnet.synth.lesion import LesionMask, LesionMasks, blur
 
 #: Changed tissue per contrast: alternatives (chance, reference row, low, high) of its brightness, and how far tissue
@@ -33,24 +34,29 @@ LOOKS: Mapping[HeadContrast, tuple[list[tuple[float, str, float, float]], tuple[
 }
 _OLD, _RECENT, _FAINT = range(3)
 
-#: Column order of what `_anatomy` paints: fluid, tissue of the brain, white matter.
+#: Column order of `lesion_anatomy`: fluid, where a lesion may be, white matter.
 _ANATOMY = np.stack(
     [
-        np.array([c.tissue == FLUID or c.intensity == "fluid" for c in CLASSES]),
-        BRAIN_TISSUE,
+        np.array([c.intensity == "fluid" for c in CLASSES]),
+        BRAIN & ~VENTRICLES,
         np.array([c.tissue == WHITE for c in CLASSES]),
     ],
     axis=1,
 ).astype(np.float32)
+#: A sulcus is open where fluid blurred by this s.d. is more than this share.
+_OPEN_MM, _OPEN_SHARE = 2.0, 0.7
 
 
 @dataclass(frozen=True)
 class LesionDraw:
-    """One drawn lesion. mask_center_mm: MNI mm of the mask's centroid. matrix, shift_mm: the mask's own small affine in
-    MNI space. old: with a cavity; core: 0..1, how far it fills the lesion. core_intensity, changed_intensity: of cavity and changed tissue; strength: how far tissue
-    goes towards the latter. rim, rim_mm: faint change beyond the label. edge_mm: softness of the border. roughness,
-    strands, dark: 0..1, of its outline, of tissue left in it, of old blood. ex_vacuo_mm: widening of the ventricle
-    beside it."""
+    """One drawn lesion. Lengths in mm; shares and amounts 0..1.
+
+    mask_center_mm: MNI mm of the mask's centroid. matrix, shift_mm: the mask's own small affine in MNI space. old: with
+    a cavity. core: how far the cavity fills the lesion. core_intensity, changed_intensity: of cavity and changed
+    tissue. strength: how far tissue goes towards the latter. rim, rim_mm: faint change beyond the label. edge_mm:
+    softness of the border. roughness: of the outline. strands: tissue left in it. dark: old blood. ex_vacuo_mm:
+    widening of the ventricle beside it.
+    """
 
     mask: LesionMask
     mask_center_mm: NDArray[np.float64]
@@ -129,16 +135,16 @@ def paint_lesion(
     mask, inner, origin_mm, extent_mm = placed
     v = float(level.voxel_mm)
     whole = tuple(slice(b.start + i.start, b.start + i.stop) for b, i in zip(box, inner, strict=True))
-    fluid, tissue, white = level.paint(lesion_anatomy(atrophy), (whole[0], whole[1], whole[2]))
+    fluid, brain, white = level.paint(lesion_anatomy(atrophy), (whole[0], whole[1], whole[2]))
     rng = torch.Generator().manual_seed(lesion.seed)
     axes = level.positions_mm((whole[0], whole[1], whole[2]))
     positions = [p - o for p, o in zip(axes, origin_mm, strict=True)]
 
     def noise(grain_mm: float) -> Tensor:
-        return smooth_noise(extent_mm, positions, max(grain_mm, v), 1, rng, mask.device)[0]
+        return smooth_noise(extent_mm, positions, max(grain_mm, v), rng, mask.device)
 
     soft = blur(mask, lesion.edge_mm / v) + 0.5 * lesion.roughness * noise(5.0)
-    inside = torch.sigmoid((soft - 0.5) * 12) * (tissue > 0.5) * (blur(fluid, 2.0 / v) <= 0.7)
+    inside = torch.sigmoid((soft - 0.5) * 12) * (brain > 0.5) * (blur(fluid, _OPEN_MM / v) <= _OPEN_SHARE)
     own = intensity[inner]
     towards_changed = lesion.strength * inside
     core = torch.zeros_like(inside)
@@ -162,11 +168,10 @@ def paint_lesion(
 
 
 def lesion_anatomy(atrophy: float) -> NDArray[np.float32]:
-    """Share of fluid, brain tissue and white matter in each class, float32 [CLASS_COUNT, 3]; the rim of the cortex is
-    `atrophy` fluid."""
-    rims = np.array([c.name.endswith(" rim") for c in CLASSES])
+    """Share of each class that is fluid, may hold a lesion, and is white matter, float32 [CLASS_COUNT, 3]; the rim of
+    the cortex is `atrophy` fluid."""
     table = _ANATOMY.copy()
-    table[rims, 0], table[rims, 1] = atrophy, 1 - atrophy
+    table[RIMS, 0] = atrophy
     return table
 
 

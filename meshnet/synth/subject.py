@@ -46,7 +46,7 @@ class Synthesizer:
         kinds = list(c.contrasts)
         weights = np.array([c.contrasts[k] for k in kinds])
         kind = kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))]
-        contrast = draw_contrast(rng, kind)
+        contrast = draw_contrast(rng, kind, c.eye_of_fluid)
         if c.outside_texture > 0:  # of a generator of its own: other draws, and frozen subjects, stay what they are
             amount = float(np.random.default_rng((seed, 3)).uniform(0, c.outside_texture))
             contrast = replace(contrast, outside_texture=amount)

@@ -209,8 +209,8 @@ def _paint_intensity(subject: DrawnHead, level: Level, box: Box) -> tuple[Tensor
     head, contrast = subject.head, subject.contrast
     rng = torch.Generator().manual_seed(contrast.seed)
     positions = level.positions_mm(box)
-    parts = smooth_noise(head.shape, positions, contrast.part_mm, 1, rng, head.device)[0]
-    texture = smooth_noise(head.shape, positions, contrast.texture_mm, 1, rng, head.device)[0]
+    parts = smooth_noise(head.shape, positions, contrast.part_mm, rng, head.device)
+    texture = smooth_noise(head.shape, positions, contrast.texture_mm, rng, head.device)
     table = _intensity_table(subject)
     intensity = _by_part(level, box, table, parts)
     amounts = np.where(BRAIN, contrast.texture, contrast.outside_texture).astype(np.float32)[:, None]
@@ -256,7 +256,7 @@ def _paint_spots(subject: DrawnHead, level: Level, box: Box, intensity: Tensor, 
     """White-matter hyperintensities: caps at the ventricles and scattered spots. They aren't labelled."""
     head, amount = subject.head, subject.spots
     positions = level.positions_mm(box)
-    noise = smooth_noise(head.shape, positions, 4.0, 1, rng, head.device)[0]
+    noise = smooth_noise(head.shape, positions, 4.0, rng, head.device)
     rows = [spline_weights((p - 1.5) / 4.0, n) for p, n in zip(positions, head.near_ventricle.shape, strict=True)]
     near = apply_along_axes(head.near_ventricle[None], rows)[0]
     white = np.array([c.intensity == "white" for c in CLASSES], np.float32)[:, None]

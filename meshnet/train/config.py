@@ -49,6 +49,8 @@ class Stage:
 class DataConfig:
     """source: `prepared` (a folder written by meshnet-prepare) or `synth` (rendered on the fly).
 
+    anatomies, rotation_deg, stripped_probability, device are for the source `synth_heads`; lesions: a folder, or for
+    `synth_heads` a list of folders. eye_of_fluid: range of the eyes' brightness in T2w, for `synth`.
     lesion_size_power: lesion masks are drawn in proportion to their size to this power (0: all alike).
     """
 
@@ -60,7 +62,8 @@ class DataConfig:
     modality: list[str] = field(default_factory=lambda: ["T2w"])
     orientation: str = "LIA"
     templates: str = "/usr/share/mricron/templates"
-    lesions: str = ""
+    anatomies: str = ""
+    lesions: Any = ""
     held_out: str = ""
     cache: str = "runs/cache"
     contrasts: dict[str, float] = field(default_factory=dict)
@@ -70,6 +73,10 @@ class DataConfig:
     sulci_probability: float = SynthConfig.sulci_probability
     sulci: float = SynthConfig.sulci
     outside_texture: float = SynthConfig.outside_texture
+    eye_of_fluid: list[float] = field(default_factory=lambda: list(SynthConfig.eye_of_fluid))
+    rotation_deg: float = 30.0
+    stripped_probability: float = 0.12
+    device: str = "cpu"
     margin_mm: float = 8.0
     validation_subjects: int = 8
     workers: int = 0
@@ -186,7 +193,7 @@ def as_yaml(config: TrainConfig) -> str:
 #: What may change between a run and its resumption: where and how it computes, not what.
 _MAY_CHANGE = {
     *("name", "description", "license", "run"),
-    *("data.folder", "data.cache", "data.templates", "data.lesions", "data.workers"),
+    *("data.folder", "data.cache", "data.templates", "data.lesions", "data.workers", "data.anatomies", "data.device"),
     *("trainer.accelerator", "trainer.strategy", "trainer.threads"),
     *("trainer.checkpoint_activations", "trainer.channels_last", "trainer.compile"),
     *("trainer.save_every_s", "trainer.validate_every", "trainer.log_every"),

@@ -71,7 +71,7 @@ def test_linear_weights_hold_the_ends() -> None:
 def test_noise_has_unit_variance_and_is_the_same_wherever_it_is_asked_for() -> None:
     def field(positions: list[np.ndarray]) -> torch.Tensor:
         rng = torch.Generator().manual_seed(5)
-        return smooth_noise((60, 70, 80), positions, 3.0, 1, rng, torch.device("cpu"))[0]
+        return smooth_noise((60, 70, 80), positions, 3.0, rng, torch.device("cpu"))
 
     whole = [np.arange(n, dtype=float) for n in (60, 70, 80)]
     noise = field(whole)

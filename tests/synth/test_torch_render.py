@@ -16,7 +16,7 @@ from meshnet.synth.contrast import BINS, HeadContrast
 from meshnet.synth.grid import Grid
 from meshnet.synth.head_volumes import Box, HeadVolumes, Level
 from meshnet.synth.label_maps import HeadLabels, head_classes
-from meshnet.synth.label_table import BRAIN, BRAIN_TISSUE, CLASS_COUNT, INDEX, TARGET_LABELS, Target
+from meshnet.synth.label_table import BRAIN, CLASS_COUNT, INDEX, TARGET_LABELS, VENTRICLES, Target
 from meshnet.synth.lesion import LesionMask, LesionMasks
 from meshnet.synth.lesion_looks import draw_lesion, lesion_anatomy, mask_from_voxel, paint_lesion, place_mask
 from meshnet.synth.shapes import ScanRanges, ShapeRanges
@@ -187,23 +187,34 @@ def test_a_lesion_lies_in_the_brain_alone_whatever_its_mask_covers(
         flat = torch.zeros(tuple(head.fine.rows.shape))
         _, share = paint_lesion(flat, head, head.fine, whole(head.fine), subject.lesion, atrophy=0.0)
         inside = share.numpy() > 0
-        assert BRAIN_TISSUE[labels.classes[inside]].all()
+        assert (BRAIN & ~VENTRICLES)[labels.classes[inside]].all()
         found += int((share > 0.5).sum())
     assert found > 1000
 
 
-def test_a_shrunken_rim_cuts_the_lesion(generator: HeadGenerator, head: HeadVolumes, labels: HeadLabels) -> None:
+def test_an_open_sulcus_cuts_the_lesion_and_a_narrow_one_belongs_to_it(generator: HeadGenerator) -> None:
+    map_with_sulci = ellipsoid_labels()
+    left_white = map_with_sulci == 2
+    open_sulcus, narrow_sulcus = np.zeros_like(left_white), np.zeros_like(left_white)
+    open_sulcus[:, 22:33, 42:53], narrow_sulcus[:, 22:33, 34] = True, True  # left of the middle, above the origin
+    map_with_sulci[left_white & (open_sulcus | narrow_sulcus)] = 24
+    head = HeadVolumes(HeadLabels("sulci", "00", "train", *head_classes(map_with_sulci, "sulci")), CPU)
     lesion = subject_of(generator, 1, lesion_probability=1.0).lesion
     assert lesion is not None
-    flat = torch.zeros(tuple(head.fine.rows.shape))
-    rim = labels.classes == INDEX["left cortex rim"], labels.classes == INDEX["right cortex rim"]
-    kept, cut = (
-        paint_lesion(flat, head, head.fine, whole(head.fine), lesion, atrophy=a)[1].numpy()[rim[0] | rim[1]].sum()
-        for a in (0.0, 0.9)
+    mask = np.ones((90, 90, 90), bool)
+    lesion = replace(
+        lesion,
+        mask=LesionMask("all", mask, (-100.0, -60.0, -20.0), mask.size),
+        mask_center_mm=np.array([-55.5, -15.5, 24.5]),
+        **{"mirrored": False, "matrix": np.eye(3), "shift_mm": np.zeros(3), "roughness": 0.0},
     )
-    assert kept > 0
-    assert cut == 0
-    np.testing.assert_allclose(lesion_anatomy(0.3)[INDEX["left cortex rim"]], [0.3, 0.7, 0])
+    flat = torch.zeros(tuple(head.fine.rows.shape))
+    _, share = paint_lesion(flat, head, head.fine, whole(head.fine), lesion, atrophy=0.0)
+    crop = [max(np.argwhere(map_with_sulci > 0)[:, a].min() - 2, 0) for a in range(3)]
+    i, j, k = (int(x - c) for x, c in zip((50, 28, 47), crop, strict=True))
+    assert float(share[i, j, k]) == 0
+    assert float(share[i, j, int(34 - crop[2])]) > 0.5
+    np.testing.assert_allclose(lesion_anatomy(0.3)[INDEX["left cortex rim"]], [0.3, 1, 0])
 
 
 @pytest.mark.parametrize("kind", get_args(HeadContrast))
