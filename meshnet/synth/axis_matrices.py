@@ -32,7 +32,7 @@ def apply_along_axes(volume: Tensor, matrices: Sequence[Matrix | None]) -> Tenso
 
 
 def smooth_noise(
-    shape_mm: Sequence[float],
+    shape_mm: Sequence[float] | NDArray[np.float64],
     positions_mm: Sequence[NDArray[np.float64]],
     grain_mm: float,
     rng: torch.Generator,
@@ -84,17 +84,17 @@ def slice_matrix(count: int, spacing_voxels: float, profile: float, offset: floa
     slices = int(np.ceil(count / spacing_voxels)) + 1
     centers = (np.arange(slices) + offset - 0.5) * spacing_voxels
     half = max(profile * spacing_voxels, 1e-3) / 2
-    voxels = np.arange(count)
+    voxels = np.arange(count, dtype=float)
     low = np.maximum(voxels[None] - 0.5, centers[:, None] - half)
     high = np.minimum(voxels[None] + 0.5, centers[:, None] + half)
     seen = np.maximum(high - low, 0)
     inside = seen.sum(axis=1) > 0.25 * min(2 * half, 1.0)
     seen, centers = seen[inside], centers[inside]
     means = seen / seen.sum(axis=1, keepdims=True)
-    return linear_weights(voxels, centers) @ means
+    return np.asarray(linear_weights(voxels, centers) @ means)
 
 
-def linear_weights(positions: NDArray[np.number], knots: NDArray[np.float64]) -> Matrix:
+def linear_weights(positions: NDArray[np.float64], knots: NDArray[np.float64]) -> Matrix:
     """Linear interpolation [len(positions), len(knots)] at increasing knots; constant beyond the ends."""
     weights = np.zeros((len(positions), len(knots)))
     if len(knots) == 1:

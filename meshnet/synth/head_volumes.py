@@ -101,4 +101,4 @@ def _mean_of_blocks(volume: NDArray[np.float32], size: int) -> NDArray[np.float3
     """Means over blocks of size^3 voxels, zeros beyond the end."""
     padded = np.pad(volume, [(0, -s % size) for s in volume.shape])
     x, y, z = (s // size for s in padded.shape)
-    return padded.reshape(x, size, y, size, z, size).mean(axis=(1, 3, 5))
+    return np.asarray(padded.reshape(x, size, y, size, z, size).mean(axis=(1, 3, 5)))

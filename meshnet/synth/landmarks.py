@@ -29,7 +29,7 @@ _CEREBRUM_TOP_MM = 78.0
 _CEREBRUM_LABELS = (2, 3, 41, 42)
 
 
-def fit_mni_to_voxel(labels: NDArray[np.integer]) -> NDArray[np.float64]:
+def fit_mni_to_voxel(labels: NDArray[np.int32]) -> NDArray[np.float64]:
     """Affine [3, 4] from MNI mm (RAS) to voxels of `labels` (FreeSurfer numbers, 1 mm, any axis order).
 
     Raises ValueError where fewer than four of the structures are labelled.
@@ -65,7 +65,7 @@ def _along(aligned: NDArray[np.float64], mni: NDArray[np.float64], scale: float)
     return float(-scale * mni[:, 2].mean())
 
 
-def _centers(labels: NDArray[np.integer]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _centers(labels: NDArray[np.int32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     mni, voxel = [], []
     for numbers, center in _PAIRED_CENTERS_MM.items():
         for number, side in zip(numbers, (-1, 1), strict=True):

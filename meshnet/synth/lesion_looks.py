@@ -170,7 +170,7 @@ def paint_lesion(
 def lesion_anatomy(atrophy: float) -> NDArray[np.float32]:
     """Share of each class that is fluid, may hold a lesion, and is white matter, float32 [CLASS_COUNT, 3]; the rim of
     the cortex is `atrophy` fluid."""
-    table = _ANATOMY.copy()
+    table: NDArray[np.float32] = _ANATOMY.copy()
     table[RIMS, 0] = atrophy
     return table
 

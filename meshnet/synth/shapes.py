@@ -26,7 +26,7 @@ class ShapeRanges:
     child_scale: tuple[float, float] = (0.7, 0.86)
     child_probability: float = 0.08
     elastic_mm: float = 3.0
-    ventricle_mm: float = 14.0
+    ventricle_mm: float = 10.0
     atrophy_probability: float = 0.5
 
 

@@ -154,7 +154,7 @@ def _choosing_heads(folder: Path, cache: Path) -> list[HeadLabels]:
 def _target(config: DataConfig) -> Target:
     if config.task not in TARGET_LABELS:
         raise ConfigError(f"data.task: expected {', '.join(TARGET_LABELS)}, got {config.task!r}")
-    target = cast(Target, config.task)
+    target: Target = config.task
     labels: list[Any] = list(config.labels)
     if len(labels) != len(TARGET_LABELS[target]):
         raise ConfigError(
