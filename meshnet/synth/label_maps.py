@@ -27,9 +27,9 @@ from meshnet.synth.landmarks import fit_mni_to_voxel
 Split = Literal["train", "choose", "test"]
 
 #: Counts changes of this module's method; a cached head of another version is never read.
-_METHOD_VERSION = 1
+_METHOD_VERSION = 2
 _MARGIN_VOXELS = 2
-_GYRI_CLOSING_MM = 4.0
+_GYRI_CLOSING_MM = 6.0
 _DURA_MM = 1.6
 _SKIN_MM, _SUPERFICIAL_MM = 2.0, 9.0
 
