@@ -53,7 +53,7 @@ _T2W: dict[str, list[Alternative]] = {
     "marrow": [(0.7, "fat", 0.5, 1.0), (0.3, "", 0.1, 0.5)],
 }
 
-#: What differs from `_T2W`: cortex nearly as bright as T2w has it, white matter at either end of T2w's range.
+#: Rows that differ from `_T2W`: cortex nearly as bright as T2w has it, white matter at either end of T2w's range.
 _T2W_EDGE: dict[str, list[Alternative]] = {
     "cortex": [(1, "fluid", 0.6, 0.72)],
     "white": [(0.6, "cortex", 0.78, 0.88), (0.4, "cortex", 0.52, 0.62)],

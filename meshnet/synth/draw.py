@@ -1,4 +1,4 @@
-"""What a synthetic subject is drawn from: the shape of its head, the contrast of its scan, and the scanner.
+"""Random draws for a synthetic subject: the shape of its head, the contrast of its scan, and the scanner.
 
 Every draw takes numbers from the subject's own generator in a fixed order. Another order would give every seed
 another subject, the frozen held-out ones (`meshnet.lab.held_out`) included.
@@ -20,7 +20,7 @@ Contrast = Literal["any", "T1w", "T2w", "T2w-edge"]
 
 @dataclass(frozen=True)
 class SynthConfig:
-    """What may be drawn. Probabilities 0..1; ranges are uniform.
+    """Ranges and probabilities of the draws. Probabilities 0..1; ranges are uniform.
 
     elastic_mm, ventricle_mm: s.d. and largest displacement. sulci: largest widening, in times the template's own fluid.
     outside_texture: largest s.d. of the logarithm of a smooth factor on all that lies outside the brain (muscle, fat,

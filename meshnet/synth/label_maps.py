@@ -222,7 +222,7 @@ def _split_rims(classes: NDArray[np.uint8]) -> None:
 def _split_soft_tissue(classes: NDArray[np.uint8], head: NDArray[np.bool_]) -> None:
     """Soft tissue (507) and scalp (511) by depth below the skin, in place.
 
-    What lies below the head (j runs downwards) counts as head, so that the cut through the neck isn't skin.
+    Everything below the head (j runs downwards) counts as head, so that the cut through the neck isn't skin.
     """
     depth_mm = ndimage.distance_transform_edt(np.maximum.accumulate(head, axis=1))
     soft = classes == INDEX["deep soft tissue"]

@@ -135,7 +135,7 @@ def _pack(paths: Sequence[Path], packed: Path) -> None:
 
 
 def draw_lesion(rng: np.random.Generator, masks: LesionMasks) -> LesionPlan:
-    """Draw a mask, a small affine of its own, a side and a look (two thirds chronic)."""
+    """Draw a mask, a small affine, a side and a look (two thirds chronic)."""
     mask = masks.masks[int(rng.choice(len(masks.masks), p=masks.chances))]
     matrix = np.eye(3) + rng.uniform(-0.12, 0.12, (3, 3))
     matrix *= rng.uniform(0.8, 1.2)

@@ -42,7 +42,7 @@ class SyntheticScan:
 
 
 class Head:
-    """An anatomy at 1, 2 and 4 mm as tensors; the brain's fluid as a channel of its own for labels.
+    """An anatomy at 1, 2 and 4 mm as tensors; the brain's fluid as a separate channel for labels.
 
     toward_ventricles: [3, x, y, z] on every second voxel, the gradient of the smooth ventricle mask per
     third of a voxel pair; displacing by it samples nearer to the ventricle, which widens it.

@@ -47,7 +47,7 @@ class Synthesizer:
         weights = np.array([c.contrasts[k] for k in kinds])
         kind = kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))]
         contrast = draw_contrast(rng, kind, c.eye_of_fluid)
-        if c.outside_texture > 0:  # of a generator of its own: other draws, and frozen subjects, stay what they are
+        if c.outside_texture > 0:  # a separate generator keeps the other draws, and so the frozen subjects
             amount = float(np.random.default_rng((seed, 3)).uniform(0, c.outside_texture))
             contrast = replace(contrast, outside_texture=amount)
         stripped = bool(rng.random() < c.stripped_probability)

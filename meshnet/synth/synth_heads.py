@@ -31,7 +31,7 @@ _HEAD_MM = np.array([160.0, 190.0, 170.0])
 
 @dataclass(frozen=True)
 class HeadConfig:
-    """What may be drawn. Probabilities 0..1. contrasts: weights. outside_texture: largest s.d. of the logarithm of
+    """Ranges and probabilities of the draws. Probabilities 0..1. contrasts: weights. outside_texture: largest s.d. of the logarithm of
     smooth variation outside the brain."""
 
     target: Target = "tissue-lesion"

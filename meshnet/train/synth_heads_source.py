@@ -90,7 +90,7 @@ class SynthHeadsSource:
 
 
 def head_config(config: DataConfig, target: Target) -> HeadConfig:
-    """What may be drawn, from the settings. Raises ConfigError."""
+    """Ranges and probabilities of the draws, from the settings. Raises ConfigError."""
     known = get_args(HeadContrast)
     if not config.contrasts or set(config.contrasts) - set(known):
         raise ConfigError(f"data.contrasts: expected weights for {', '.join(known)}, got {dict(config.contrasts)}")

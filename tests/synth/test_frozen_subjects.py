@@ -1,4 +1,4 @@
-"""Frozen test subjects are drawn as ever."""
+"""The draws of the frozen test subjects don't change."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def generator() -> HeadGenerator:
     return HeadGenerator([HeadLabels(n, "00", "test", classes, affine) for n in ("a", "b", "c")], HeadConfig())
 
 
-def test_frozen_subjects_are_listed_and_drawn_as_ever(generator: HeadGenerator) -> None:
+def test_frozen_subjects_are_listed_and_keep_their_draws(generator: HeadGenerator) -> None:
     masks = LesionMasks(
         tuple(LesionMask(n, np.ones((9, 9, 9), bool), (-40.0, -20.0, 10.0), 729) for n in ("one", "two")),
         np.ones(2) / 2,
