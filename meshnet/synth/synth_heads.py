@@ -31,8 +31,8 @@ _HEAD_MM = np.array([160.0, 190.0, 170.0])
 
 @dataclass(frozen=True)
 class HeadConfig:
-    """Ranges and probabilities of the draws. Probabilities 0..1. contrasts: weights. outside_texture: largest s.d. of the logarithm of
-    smooth variation outside the brain."""
+    """Ranges and probabilities (0..1) of the draws. contrasts: weights. outside_texture: largest s.d. of the logarithm
+    of smooth variation outside the brain."""
 
     target: Target = "tissue-lesion"
     contrasts: dict[HeadContrast, float] = field(default_factory=lambda: {"T2w": 0.7, "T2w-edge": 0.3})
