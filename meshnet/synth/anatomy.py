@@ -1,7 +1,7 @@
-"""Template anatomy as tissue fractions: the raw material that `meshnet.synth.subject` renders scans from.
+"""Template anatomy as tissue fractions, the input of `meshnet.synth.subject`.
 
 Two heads on one 1 mm RAS grid in MNI space (template space), both built from files that installed
-packages bring along, nothing is downloaded:
+packages contain; nothing is downloaded:
 
 * `colin27`: Debian's `mricron-data` (`ch2`, `ch2bet`): one person, averaged over 27 scans, with
   skull, scalp, eyes and real sulci.
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-#: What each channel of `Anatomy.fractions` is. Outside the brain the channels are knots of Colin27's
+#: Channels of `Anatomy.fractions`. Outside the brain the channels are knots of Colin27's
 #: T1 intensity scale (hat functions), so that a random value per channel is a random contrast there.
 CHANNELS = ("csf", "grey", "white", "dark", "low", "middle", "fat", "eye")
 CSF, GREY, WHITE, DARK, LOW, MIDDLE, FAT, EYE = range(8)
@@ -152,7 +152,7 @@ def _colin_fractions(
     """Fractions [8, 181, 217, 181] from Colin27's own intensities.
 
     Grey and white reference intensities vary in space (bias field, bright deep grey): local means
-    where the ICBM152 maps are sure. The brain stem has no grey of its own at this resolution and
+    where the ICBM152 maps are sure. The brain stem has no separate grey matter at this resolution and
     goes to white, as in FreeSurfer's labelling.
     """
     brain = _largest(ndimage.binary_opening(bet, _ball(2)))

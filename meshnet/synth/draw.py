@@ -1,4 +1,4 @@
-"""What a synthetic subject is drawn from: the shape of its head, the contrast of its scan, and the scanner.
+"""Random draws for a synthetic subject: the shape of its head, the contrast of its scan, and the scanner.
 
 Every draw takes numbers from the subject's own generator in a fixed order. Another order would give every seed
 another subject, the frozen held-out ones (`meshnet.lab.held_out`) included.
@@ -20,9 +20,12 @@ Contrast = Literal["any", "T1w", "T2w", "T2w-edge"]
 
 @dataclass(frozen=True)
 class SynthConfig:
-    """What may be drawn. Probabilities 0..1; ranges are uniform; amplitudes are of the field's s.d.; sulci are
-    widened by up to `sulci` times the fluid that the template has in them; what lies outside the brain (muscle, fat,
-    marrow) is multiplied by a smooth factor whose logarithm has an s.d. of up to `outside_texture` at its knots."""
+    """Ranges and probabilities of the draws. Probabilities 0..1; ranges are uniform.
+
+    elastic_mm, ventricle_mm: s.d. and largest displacement. sulci: largest widening, in times the template's own fluid.
+    outside_texture: largest s.d. of the logarithm of a smooth factor on all that lies outside the brain (muscle, fat,
+    marrow). eye_of_fluid: brightness of the eyes as a share of fluid in T2w.
+    """
 
     task: Task = "tissue"
     contrasts: dict[Contrast, float] = field(default_factory=lambda: {"T1w": 0.5, "T2w": 0.2, "any": 0.3})
@@ -37,6 +40,7 @@ class SynthConfig:
     sulci_probability: float = 0.5
     sulci: float = 1.2
     outside_texture: float = 0.0
+    eye_of_fluid: tuple[float, float] = (0.8, 1.3)
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,9 @@ class ContrastDraw:
     outside_texture: float = 0.0
 
 
-def draw_contrast(rng: np.random.Generator, kind: Contrast) -> ContrastDraw:
+def draw_contrast(
+    rng: np.random.Generator, kind: Contrast, eye_of_fluid: tuple[float, float] = SynthConfig.eye_of_fluid
+) -> ContrastDraw:
     """One intensity per channel. T1w and T2w keep the order of tissues, `any` keeps nothing but a least distance
     between grey and white. T2w-edge is T2w with grey matter nearly as bright as T2w draws it, and white matter
     either nearly as bright as grey or nearly as dark as T2w draws it."""
@@ -115,7 +121,7 @@ def draw_contrast(rng: np.random.Generator, kind: Contrast) -> ContrastDraw:
             rng.uniform(0.05, 0.5),
             rng.uniform(0.1, 0.5),
             rng.uniform(0.1, 1.1),
-            m[CSF] * rng.uniform(0.8, 1.3),
+            m[CSF] * rng.uniform(*eye_of_fluid),
         )
     else:
         m[:] = rng.uniform(0.05, 1.0, 8)

@@ -135,7 +135,7 @@ def _pack(paths: Sequence[Path], packed: Path) -> None:
 
 
 def draw_lesion(rng: np.random.Generator, masks: LesionMasks) -> LesionPlan:
-    """Draw a mask, a small affine of its own, a side and a look (two thirds chronic)."""
+    """Draw a mask, a small affine, a side and a look (two thirds chronic)."""
     mask = masks.masks[int(rng.choice(len(masks.masks), p=masks.chances))]
     matrix = np.eye(3) + rng.uniform(-0.12, 0.12, (3, 3))
     matrix *= rng.uniform(0.8, 1.2)
@@ -281,7 +281,7 @@ def blur(volume: Tensor, sigma_voxels: float) -> Tensor:
             tuple(slice(n) for n in volume.shape)
         ]
     radius = int(np.ceil(2.5 * sigma_voxels))
-    offsets = torch.arange(-radius, radius + 1, dtype=torch.float32)
+    offsets = torch.arange(-radius, radius + 1, dtype=torch.float32, device=volume.device)
     kernel = torch.exp(-0.5 * (offsets / sigma_voxels) ** 2)
     kernel = (kernel / kernel.sum())[None, None]
     for axis in range(3):

@@ -34,7 +34,7 @@ FLUID, BRAIN, NEAR_VENTRICLE = 8, 9, 10
 
 
 @dataclass(frozen=True)
-class Scan:
+class SyntheticScan:
     """image: float32 [D, H, W], 0..1 as conform and min-max leave it; labels: uint8 [D, H, W]."""
 
     image: NDArray[np.float32]
@@ -42,7 +42,7 @@ class Scan:
 
 
 class Head:
-    """An anatomy at 1, 2 and 4 mm as tensors; the brain's fluid as a channel of its own for labels.
+    """An anatomy at 1, 2 and 4 mm as tensors; the brain's fluid as a separate channel for labels.
 
     toward_ventricles: [3, x, y, z] on every second voxel, the gradient of the smooth ventricle mask per
     third of a voxel pair; displacing by it samples nearer to the ventricle, which widens it.
@@ -75,7 +75,7 @@ class Subject:
     spots: float
     seed: int
 
-    def render(self, grid: Grid) -> Scan:
+    def render(self, grid: Grid) -> SyntheticScan:
         """Image and labels on `grid`. Scaled as conform does on the whole head, whatever the grid shows."""
         whole = Grid((37, 40, 43), 6.0)
         head_values, _ = self._scan(whole)
@@ -83,7 +83,7 @@ class Subject:
         nonzero = head_values[head_values > 0.01 * head_values.max()]
         upper = float(torch.quantile(nonzero, 0.9993)) * self.acquisition.gain
         conformed = (image * (255.0 / max(upper, 1e-6))).clamp(0, 255).round() / 255.0
-        return Scan(conformed.numpy().astype(np.float32), labels.numpy().astype(np.uint8))
+        return SyntheticScan(conformed.numpy().astype(np.float32), labels.numpy().astype(np.uint8))
 
     def _scan(self, grid: Grid) -> tuple[Tensor, Tensor]:
         """Image (float32, not yet scaled) and labels (uint8), both [i, j, k] on `grid`."""

@@ -19,7 +19,7 @@ from meshnet.synth.anatomy import Anatomy
 from meshnet.synth.draw import SynthConfig, draw_acquisition, draw_contrast, draw_shape
 from meshnet.synth.grid import Grid
 from meshnet.synth.lesion import LesionMasks, LesionPlan, draw_lesion
-from meshnet.synth.render import Head, Scan, Subject
+from meshnet.synth.render import Head, Subject, SyntheticScan
 
 
 class Synthesizer:
@@ -46,8 +46,8 @@ class Synthesizer:
         kinds = list(c.contrasts)
         weights = np.array([c.contrasts[k] for k in kinds])
         kind = kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))]
-        contrast = draw_contrast(rng, kind)
-        if c.outside_texture > 0:  # of a generator of its own: other draws, and frozen subjects, stay what they are
+        contrast = draw_contrast(rng, kind, c.eye_of_fluid)
+        if c.outside_texture > 0:  # a separate generator keeps the other draws, and so the frozen subjects
             amount = float(np.random.default_rng((seed, 3)).uniform(0, c.outside_texture))
             contrast = replace(contrast, outside_texture=amount)
         stripped = bool(rng.random() < c.stripped_probability)
@@ -57,7 +57,7 @@ class Synthesizer:
 
 def training_patch(
     synthesizer: Synthesizer, seed: int, size: tuple[int, int, int], voxel_size_mm: float, margin_mm: float
-) -> Scan:
+) -> SyntheticScan:
     """Subject `seed` on a grid of `size` voxels, placed at random over the head (and over the lesion in half of the
     lesion subjects). Its far side may lie up to `margin_mm` beyond the head: air, or neck."""
     subject = synthesizer.subject(seed)

@@ -57,8 +57,10 @@ class DataConfig:
     """source: `prepared` (a folder written by meshnet-prepare) or `synth` (heads rendered during training).
 
     folder: of meshnet-prepare. lesions: folder of lesion masks in MNI space (*.nii.gz), for `synth` with the task
-    `lesion`. held_out: JSON file whose `lesions` are never drawn. lesion_size_power: a lesion mask is drawn with a
-    probability proportional to its size to this power (0: all with the same probability).
+    `lesion`; for `synth_heads` a list of folders. held_out: JSON file whose `lesions` are never drawn.
+    lesion_size_power: a lesion mask is drawn with a probability proportional to its size to this power (0: all with
+    the same probability). anatomies, rotation_deg, stripped_probability, device are for the source `synth_heads`.
+    eye_of_fluid: range of the eyes' brightness in T2w, as a share of the fluid's, for `synth`.
     """
 
     source: str = "prepared"
@@ -69,7 +71,8 @@ class DataConfig:
     modality: list[str] = field(default_factory=lambda: ["T2w"])
     orientation: str = "LIA"
     templates: str = "/usr/share/mricron/templates"
-    lesions: str = ""
+    anatomies: str = ""
+    lesions: Any = ""
     held_out: str = ""
     cache: str = "runs/cache"
     contrasts: dict[str, float] = field(default_factory=dict)
@@ -79,6 +82,10 @@ class DataConfig:
     sulci_probability: float = SynthConfig.sulci_probability
     sulci: float = SynthConfig.sulci
     outside_texture: float = SynthConfig.outside_texture
+    eye_of_fluid: list[float] = field(default_factory=lambda: list(SynthConfig.eye_of_fluid))
+    rotation_deg: float = 30.0
+    stripped_probability: float = 0.12
+    device: str = "cpu"
     margin_mm: float = 8.0
     validation_subjects: int = 8
     workers: int = 0
@@ -216,7 +223,7 @@ def as_yaml(config: TrainConfig) -> str:
 #: Settings that a resumed run may change: they say where and how to compute, and don't change the result.
 _MAY_CHANGE = {
     *("name", "description", "license", "run"),
-    *("data.folder", "data.cache", "data.templates", "data.lesions", "data.workers"),
+    *("data.folder", "data.cache", "data.templates", "data.lesions", "data.workers", "data.anatomies", "data.device"),
     *("trainer.accelerator", "trainer.strategy", "trainer.threads"),
     *("trainer.checkpoint_activations", "trainer.channels_last", "trainer.compile"),
     *("trainer.save_every_s", "trainer.validate_every", "trainer.log_every"),

@@ -87,6 +87,7 @@ class SynthSource:
             sulci_probability=config.sulci_probability,
             sulci=config.sulci,
             outside_texture=config.outside_texture,
+            eye_of_fluid=(config.eye_of_fluid[0], config.eye_of_fluid[1]),
         )
         self._synthesizer = Synthesizer(cached_anatomies(cache, Path(config.templates)), synth, lesions)
         self._stages = config.stages
@@ -236,4 +237,8 @@ def open_source(config: TrainConfig) -> Source:
         if not 0 <= config.fold < OUTER_FOLDS:
             raise ConfigError(f"fold: expected 0..{OUTER_FOLDS - 1}, got {config.fold}")
         return PreparedSource(config)
-    raise ConfigError(f"data.source: expected prepared or synth, got {config.data.source!r}")
+    if config.data.source == "synth_heads":
+        from meshnet.train.synth_heads_source import SynthHeadsSource  # it needs this module's Item
+
+        return SynthHeadsSource(config.data, config.seed + 1000 * config.restart)
+    raise ConfigError(f"data.source: expected prepared, synth or synth_heads, got {config.data.source!r}")
