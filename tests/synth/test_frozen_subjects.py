@@ -9,7 +9,7 @@ from meshnet.synth.frozen_subjects import frozen_subjects, read_frozen_seeds
 from meshnet.synth.label_maps import HeadLabels, head_classes
 from meshnet.synth.lesion import LesionMask, LesionMasks
 from meshnet.synth.synth_heads import HeadConfig, HeadGenerator
-from tests.synth.label_map_heads import ellipsoid_labels
+from tests.helpers.label_map_heads import ellipsoid_labels
 
 
 @pytest.fixture(scope="module")

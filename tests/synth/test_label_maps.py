@@ -24,7 +24,7 @@ from meshnet.synth.label_table import (
     TARGET_LABELS,
     class_of_target,
 )
-from tests.synth.label_map_heads import ORIGIN, SCALE, ellipsoid_labels, save_label_map
+from tests.helpers.label_map_heads import ORIGIN, SCALE, ellipsoid_labels, save_label_map
 
 SYNTHSEG = Path("../shared/data/anatomy/synthseg")
 

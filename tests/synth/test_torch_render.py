@@ -22,7 +22,7 @@ from meshnet.synth.lesion_looks import draw_lesion, lesion_anatomy, mask_from_vo
 from meshnet.synth.shapes import ScanRanges, ShapeRanges
 from meshnet.synth.synth_heads import HeadConfig, HeadGenerator, patch_grid
 from meshnet.synth.torch_render import DrawnHead, _by_part, _sample, render
-from tests.synth.label_map_heads import SCALE, ellipsoid_labels
+from tests.helpers.label_map_heads import SCALE, ellipsoid_labels
 
 CPU = torch.device("cpu")
 GRID = Grid((44, 48, 52), 2.0)

@@ -12,7 +12,7 @@ from meshnet.synth.label_table import TARGET_LABELS
 from meshnet.train.config import ConfigError, TrainConfig, compose_config
 from meshnet.train.loop import train
 from meshnet.train.sources import open_source
-from tests.synth.label_map_heads import ellipsoid_labels, save_label_map
+from tests.helpers.label_map_heads import ellipsoid_labels, save_label_map
 
 
 @pytest.fixture(scope="module")
