@@ -6,9 +6,10 @@ resolved copy in `config.yaml`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +207,12 @@ def resolve(composed: DictConfig | dict[str, Any]) -> TrainConfig:
     if not isinstance(config, TrainConfig):
         raise ConfigError(f"configuration: expected the keys of a training run, got {type(config).__name__}")
     return config
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`; did you mean X?` for the name of `known` most like `name`, else empty."""
+    close = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def as_yaml(config: TrainConfig) -> str:
