@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from meshnet.score.scores import Score
-
-#: Reason of a run whose every prediction on the test fold is empty.
-ALL_BACKGROUND = "all background"
+from meshnet.train.collapse import ALL_BACKGROUND
 
 
 @dataclass(frozen=True)
@@ -36,8 +34,8 @@ def count_runs(scores: Sequence[Score]) -> dict[str, Runs]:
 def mark_collapsed(scores: Sequence[Score], reason: str) -> list[Score]:
     """The scores of one run with its reason to count as collapsed.
 
-    reason: of the training (loop.py), empty where it ended well. A run without a predicted voxel on its whole test fold
-    is collapsed too.
+    reason: of the training (meshnet.train.collapse), empty where it ended well. A run without a predicted voxel on its
+    whole test fold is collapsed too.
     """
     if not reason and scores and all(s.empty for s in scores):
         reason = ALL_BACKGROUND

@@ -46,7 +46,7 @@ def is_finished(folder: Path) -> bool:
 
 
 def mark_finished(folder: Path, steps: int, collapsed: str = "") -> None:
-    """Write `finished.json`. steps: of the optimiser. collapsed: the reason of a run that learnt nothing, else empty."""
+    """Write `finished.json`. steps: of the optimiser. collapsed: why the run counts as collapsed, else empty."""
     (folder / "finished.json").write_text(json.dumps({"steps": steps, "collapsed": collapsed}) + "\n")
 
 

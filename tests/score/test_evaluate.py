@@ -14,7 +14,7 @@ import torch
 from meshnet.cohort.prepare import read_index
 from meshnet.score import evaluate
 from meshnet.score.scores import METRICS
-from meshnet.train import loop as train
+from meshnet.train import cli as train
 from meshnet.train.config import ConfigError
 
 pytestmark = pytest.mark.usefixtures("threads_restored")
@@ -138,7 +138,7 @@ def test_a_second_report_scores_nothing_again(
         (["--device", "meta"], "--device meta: expected cpu, cuda or cuda:N"),
     ],
 )
-def test_an_option_that_cannot_be_followed_is_an_error(
+def test_an_option_that_cannot_be_followed_is_an_error(  # noqa: PLR0917
     prepared: Path,
     runs: Path,
     tmp_path: Path,

@@ -17,11 +17,12 @@ from matplotlib.text import Annotation, Text
 from meshnet.score.figures import box_plots, pareto
 from meshnet.score.panels import choose_cases, contours
 from meshnet.score.report import make_table, observations
-from meshnet.score.restarts import ALL_BACKGROUND, count_runs, mark_collapsed
+from meshnet.score.restarts import count_runs, mark_collapsed
 from meshnet.score.scores import METRICS, Score
 from meshnet.score.styles import styles
 from meshnet.score.summary import Summary, per_subject
 from meshnet.score.tables import Grid, all_metrics, latex, markdown, table1, write_all_csv
+from meshnet.train.collapse import ALL_BACKGROUND
 from tests.helpers.simulated_scores import MODELS, simulate
 
 REFERENCE = "MeshNet-26"

@@ -23,7 +23,8 @@ from meshnet.model.checkpoint import load_checkpoint
 from meshnet.train.cli import main
 from meshnet.train.config import ConfigError, compose_config
 from meshnet.train.loop import Run, _step, train
-from meshnet.train.networks import build_network, bytes_needed, check_memory
+from meshnet.train.memory import bytes_needed, check_memory
+from meshnet.train.networks import build_network
 from meshnet.train.run_folder import is_finished
 from meshnet.train.sources import open_source
 from tests.conftest import script
