@@ -1,21 +1,53 @@
-"""A small BIDS data set in ARC's layout, with lesions that a tiny network can learn.
+"""`meshnet-toy-data OUT`: a small BIDS data set in ARC's layout, with lesions that a tiny network can learn.
 
-`make_arc(root, subjects=12)` writes it, `prepare_arc` makes it ready to train on;
-`python tests/helpers/make_arc.py ROOT` writes it by hand.
+The heads are ellipsoids of a few tissues with one bright lesion each: enough to try every command, not to train a model
+of use.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-#: What goes wrong on purpose, by subject.
+#: Subjects with a fault: no mask, a mask on another grid, an empty mask, an acquisition outside the cohort.
 MISSING_MASK, WRONG_GRID, EMPTY_LESION, OTHER_ACQUISITION = "M9001", "M9002", "M9003", "M9004"
+
+
+#: Fewest subjects that meshnet-prepare can split into nested folds.
+_FEWEST_SUBJECTS = 5
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line. Exit code 0; 2 if the data set can't be written."""
+    parser = argparse.ArgumentParser(
+        prog="meshnet-toy-data",
+        description="Write a small BIDS data set of synthetic heads with lesions, to try the training commands.",
+        epilog="Then: meshnet-prepare OUT PREPARED --size 64 --voxel-size-mm 3",
+    )
+    parser.add_argument("out", type=Path, help="folder for the data set; must not exist or be empty")
+    parser.add_argument("--subjects", type=int, default=12, help="default %(default)s, at least 5")
+    parser.add_argument("--seed", type=int, default=0, help="of the heads (default %(default)s)")
+    args = parser.parse_args(arguments)
+    if args.subjects < _FEWEST_SUBJECTS:
+        print(f"meshnet-toy-data: --subjects {args.subjects}: expected {_FEWEST_SUBJECTS} or more", file=sys.stderr)
+        return 2
+    try:
+        if args.out.exists() and any(args.out.iterdir()):
+            print(f"meshnet-toy-data: {args.out}: not empty; expected a new folder", file=sys.stderr)
+            return 2
+        names = make_arc(args.out, subjects=args.subjects, seed=args.seed, broken=False)
+    except OSError as error:
+        print(f"meshnet-toy-data: {args.out}: cannot write the data set ({error.strerror})", file=sys.stderr)
+        return 2
+    print(f"{args.out}: {len(names)} scans of {args.subjects} subjects")
+    return 0
 
 
 def make_arc(
@@ -28,8 +60,9 @@ def make_arc(
 ) -> list[str]:
     """Write the data set; returns the names of the usable scans.
 
-    Acquisitions alternate between spc3p2 and spc3; the third subject has two sessions, the fourth a
-    run entity; grids are anisotropic, oblique, flipped or odd-sized in turn.
+    Acquisitions alternate between spc3p2 and spc3; the third subject has two sessions, the fourth a run entity; grids
+    are anisotropic, oblique, flipped or odd-sized in turn. broken: add four subjects with a fault. lesion_radius_mm:
+    smallest and largest.
     """
     rng = np.random.default_rng(seed)
     root.mkdir(parents=True, exist_ok=True)
@@ -63,16 +96,6 @@ def make_arc(
     return usable
 
 
-def prepare_arc(folder: Path, *, subjects: int, size: int, voxel_size_mm: float) -> Path:
-    """The folder of meshnet-prepare for such a data set without broken scans; both are written below `folder`."""
-    from meshnet.cohort import prepare
-
-    make_arc(folder / "bids", subjects=subjects, broken=False)
-    grid = ["--size", str(size), "--voxel-size-mm", str(voxel_size_mm), "--workers", "1"]
-    assert prepare.main([str(folder / "bids"), str(folder / "prepared"), *grid]) == 0
-    return folder / "prepared"
-
-
 def _head(
     rng: np.random.Generator, number: int, lesion_radius_mm: tuple[float, float]
 ) -> tuple[NDArray[np.int16], NDArray[np.uint8], NDArray[np.float64]]:
@@ -97,7 +120,7 @@ def _head(
 
 
 def _affine(kind: int, shape: tuple[int, int, int]) -> NDArray[np.float64]:
-    """Grids as scanners make them: anisotropic, oblique, flipped, sagittal slices."""
+    """Affine [4, 4] from voxels to mm of an anisotropic, oblique, flipped or sagittal grid, centred at 0."""
     turn = np.deg2rad(8.0)
     rotation = np.array([[1, 0, 0], [0, np.cos(turn), -np.sin(turn)], [0, np.sin(turn), np.cos(turn)]])
     matrix = (
@@ -128,7 +151,3 @@ def _write_case(
 def _save(path: Path, array: NDArray[np.generic], affine: NDArray[np.float64]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     nib.save(nib.Nifti1Image(array, affine), path)
-
-
-if __name__ == "__main__":
-    make_arc(Path(sys.argv[1]))

@@ -136,7 +136,8 @@ def _label_points(
 
     points: data coordinates by name. bars: (x, low, high) of the error bars, which names avoid where there is room.
     """
-    FigureCanvasAgg(figure).draw()  # lays the axes out, so that pixels are known
+    FigureCanvasAgg(figure)
+    figure.draw_without_rendering()  # lays the axes out, so that pixels are known
     figure.set_layout_engine("none")
     pixel = figure.dpi / 72
     radius = 0.75 * _MARKER_POINTS * pixel
@@ -157,7 +158,7 @@ def _label_points(
             va="bottom",
             arrowprops={"arrowstyle": "-", "color": "grey", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 4},
         )
-        width, height = _text_size(label, figure)
+        width, height = _text_size(label)
         place = _free_place((x, y), width, height, inside, [*taken, *avoided]) or _free_place(
             (x, y), width, height, inside, taken
         )
@@ -170,10 +171,10 @@ def _label_points(
         taken.append(place)
 
 
-def _text_size(label: Annotation, figure: Figure) -> tuple[float, float]:
+def _text_size(label: Annotation) -> tuple[float, float]:
     """Width and height of the text without its arrow, in pixels, with a margin: letters are a little wider or narrower
     at another resolution."""
-    box = Text.get_window_extent(label, FigureCanvasAgg(figure).get_renderer())
+    box = Text.get_window_extent(label)
     return 1.05 * box.width + 2, 1.1 * box.height + 2
 
 

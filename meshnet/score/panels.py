@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import nibabel as nib
 import numpy as np
@@ -117,7 +117,7 @@ def _panel(
     left, right, top, bottom = _head(_axial(image, plane), _MARGIN_MM / voxel_size_mm)
     axes.set_xlim(left, right)
     axes.set_ylim(bottom, top)
-    text = {"color": "white", "fontsize": 9, "transform": axes.transAxes}
+    text: dict[str, Any] = {"color": "white", "fontsize": 9, "transform": axes.transAxes}
     axes.text(0.02, 0.5, "R", va="center", ha="left", **text)
     axes.text(0.98, 0.5, "L", va="center", ha="right", **text)
     _scale_bar(axes, (left, right, top, bottom), voxel_size_mm)
@@ -125,7 +125,7 @@ def _panel(
 
 def _write_dice(axes: Axes, dice: Sequence[float]) -> None:
     """Write the models' Dice at the upper left, each in its colour."""
-    place = {"transform": axes.transAxes, "va": "top", "ha": "left", "fontsize": 8}
+    place: dict[str, Any] = {"transform": axes.transAxes, "va": "top", "ha": "left", "fontsize": 8}
     for index, (value, colour) in enumerate(zip(dice, _COLOURS, strict=False)):
         axes.text(0.02, 0.985 - 0.055 * index, f"{value:.3f}", color=colour, **place)
 

@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from meshnet.cohort.bids import CohortError, find_bids, find_pairs
+from meshnet.cohort.bids import CohortError, difference_from_arc, find_bids, find_pairs
 from meshnet.cohort.prepare import main, read_index
 from meshnet.cohort.splits import PAPER_QUARTILES, deal_folds, nested_folds, quartile
 from meshnet.scan.nifti import LABEL_INTENT
@@ -201,3 +201,21 @@ def test_the_same_seed_deals_the_same_folds_whatever_the_order_of_rows() -> None
 
 def test_quartiles_of_the_paper_include_their_upper_bound() -> None:
     assert [quartile(v, PAPER_QUARTILES) for v in (204, 33619, 33620, 67891, 128314, 363885)] == [0, 0, 1, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("counts", "sentence"),
+    [
+        ({"spc3p2": 115, "spc3": 108}, "these are the 115 spc3p2 + 108 spc3 = 223 scans with a lesion mask in ARC"),
+        ({"spc3p2": 115, "spc3": 109}, "+1 spc3 compared with the 115 spc3p2 + 108 spc3 = 223 scans"),
+        ({"spc3": 100, "tse3": 5}, "-115 spc3p2, -8 spc3, +5 tse3 compared with"),
+    ],
+)
+def test_the_counts_are_compared_with_those_of_arc(counts: dict[str, int], sentence: str) -> None:
+    assert difference_from_arc(counts).startswith(sentence)
+
+
+def test_preparing_says_how_the_cohort_differs_from_arc(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_arc(tmp_path / "bids", subjects=6, broken=False)
+    assert main([str(tmp_path / "bids"), str(tmp_path / "out"), *SMALL]) == 0
+    assert "-111 spc3p2, -105 spc3 compared with the 115 spc3p2 + 108 spc3 = 223 scans" in capsys.readouterr().out

@@ -165,7 +165,7 @@ def test_a_run_is_not_resumed_on_other_cases(
     [
         ("optimizer.learning_rate=1", "learning_rate"),
         ("optimizr.lr=1", "optimizr"),
-        ("model=meshnet7", "meshnet7"),
+        ("model=meshnet7", "model=meshnet7: expected model= one of"),
         ("optimizer.lr=fast", "fast"),
         ("fold=3", "fold: expected 0..2, got 3"),
         ("data=/nowhere/prepared", "/nowhere/prepared: no such folder"),
