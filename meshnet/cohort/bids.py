@@ -10,8 +10,8 @@ from pathlib import Path
 #: BIDS `acq` labels of the paper's cohort: T2w SPACE with and without two-fold acceleration.
 SPACE = ("spc3p2", "spc3")
 
-#: Scans with a lesion mask in ARC (OpenNeuro ds004884), by `acq` label. The paper prints 115, 109, 5 (`tse3`, not in the
-#: cohort) and 230 in all, which don't add up.
+#: Scans with a lesion mask in ARC (OpenNeuro ds004884), by `acq` label. The paper prints 115, 109, 5 (`tse3`, not in
+#: the cohort) and 230 in all, which don't add up.
 SCANS_OF_ARC = {"spc3p2": 115, "spc3": 108}
 
 _SUFFIXES = (".nii.gz", ".nii")
