@@ -23,9 +23,10 @@ from tqdm import tqdm
 from meshnet.cluster.on_ray import Share, add_ray_options, start_ray
 from meshnet.cohort.bids import CohortError
 from meshnet.cohort.splits import OUTER_FOLDS
+from meshnet.train.baselines import BASELINES
 from meshnet.train.config import ConfigError, TrainConfig, compose_config
 from meshnet.train.loop import train
-from meshnet.train.run_folder import check_same_run, is_finished
+from meshnet.train.run_folder import check_same_run, collapse_of, is_finished
 from meshnet.train.sources import open_source
 
 _SET_BY_THE_EXPERIMENT = {
@@ -37,12 +38,16 @@ _SET_BY_THE_EXPERIMENT = {
 }
 
 
+#: Restarts of a MeshNet in the paper; a baseline is trained once.
+_RESTARTS = 10
+
+
 @dataclass(frozen=True)
 class Outcome:
     """The outcome of one run.
 
     state: `finished`, `skipped` (finished earlier) or `failed`; empty before the run. seconds: that this command took
-    for it. reason: of a failure, one line.
+    for it. reason: of a failure, one line. collapsed: why a finished run counts as collapsed, else empty.
     """
 
     model: str
@@ -52,13 +57,15 @@ class Outcome:
     state: str = ""
     seconds: float = 0.0
     reason: str = ""
+    collapsed: str = ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; 0 when every run is finished, 1 where some failed, 2 where nothing could be started."""
     args = _parser().parse_args(arguments)
     try:
-        folds, restarts = _numbers("--folds", args.folds), _numbers("--restarts", args.restarts)
+        folds = _numbers("--folds", args.folds)
+        restarts = _numbers("--restarts", args.restarts) if args.restarts else None
         if set(folds) - set(range(OUTER_FOLDS)):
             raise ConfigError(f"--folds: expected some of 0..{OUTER_FOLDS - 1}, got {args.folds}")
         planned = plan(args.models.split(","), folds, restarts, args.out.resolve())
@@ -75,16 +82,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _finish(args.out, sorted(outcomes, key=lambda o: (o.model, o.fold, o.restart)))
 
 
-def plan(models: Sequence[str], folds: Sequence[int], restarts: Sequence[int], out: Path) -> list[Outcome]:
+def plan(models: Sequence[str], folds: Sequence[int], restarts: Sequence[int] | None, out: Path) -> list[Outcome]:
     """The runs of an experiment in their order: every model on every fold, one restart after the other.
 
-    A full table of the first restart is complete as early as possible.
+    A full table of the first restart is complete as early as possible. restarts: None for the paper's, ten of a MeshNet
+    and one of a baseline.
     """
     return [
         Outcome(model, fold, restart, str(out / model / f"fold{fold}-restart{restart}"))
-        for restart in restarts
+        for restart in (range(_RESTARTS) if restarts is None else restarts)
         for model in models
         for fold in folds
+        if restarts is not None or restart == 0 or model not in BASELINES
     ]
 
 
@@ -118,13 +127,14 @@ def _run(run: Outcome, config: TrainConfig) -> Outcome:
     trace = Path(run.folder) / "error.txt"
     try:
         trace.unlink(missing_ok=True)
-        train(config, command=f"meshnet-experiment, {run.model} fold={run.fold} restart={run.restart}")
+        progress = train(config, command=f"meshnet-experiment, {run.model} fold={run.fold} restart={run.restart}")
     except Exception as error:
         trace.parent.mkdir(parents=True, exist_ok=True)
         trace.write_text(traceback.format_exc(), encoding="utf-8")
         reason = f"{type(error).__name__}: {_first_line(str(error))}"
         return replace(run, state="failed", seconds=round(time.monotonic() - began, 1), reason=reason)
-    return replace(run, state="finished", seconds=round(time.monotonic() - began, 1))
+    seconds = round(time.monotonic() - began, 1)
+    return replace(run, state="finished", seconds=seconds, collapsed=progress.collapsed)
 
 
 def _config(run: Outcome, overrides: Sequence[str], data: Path, threads: int) -> TrainConfig:
@@ -150,7 +160,7 @@ def _state_before(run: Outcome, config: TrainConfig) -> Outcome:
         check_same_run(folder, config)
     except ConfigError as error:
         return replace(run, state="failed", reason=str(error))
-    return replace(run, state="skipped") if is_finished(folder) else run
+    return replace(run, state="skipped", collapsed=collapse_of(folder)) if is_finished(folder) else run
 
 
 def _finish(out: Path, outcomes: Sequence[Outcome]) -> int:
@@ -173,6 +183,8 @@ def _finish(out: Path, outcomes: Sequence[Outcome]) -> int:
     for o in outcomes:
         if o.state == "failed":
             print(f"meshnet-experiment: {o.folder}: {o.reason}", file=sys.stderr)
+        if o.collapsed:
+            print(f"meshnet-experiment: {o.folder}: collapsed: {o.collapsed}", file=sys.stderr)
     return 1 if count["failed"] else 0
 
 
@@ -209,7 +221,11 @@ def _parser() -> argparse.ArgumentParser:
         "--models", default="meshnet5,meshnet16,meshnet26", help="choices of model=, by commas (default %(default)s)"
     )
     parser.add_argument("--folds", default="0-2", help="outer folds (default %(default)s)")
-    parser.add_argument("--restarts", default="0-9", help="restarts of each (default %(default)s, the paper's ten)")
+    parser.add_argument(
+        "--restarts",
+        default="",
+        help="restarts of each: 0,2 or 0-9 (default: the paper's, 0-9 of a MeshNet and 0 of a baseline)",
+    )
     parser.add_argument("--retries", type=int, default=3, help="of a run whose worker is lost (default %(default)s)")
     add_ray_options(parser, "run")
     return parser

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 #: BIDS `acq` labels of the paper's cohort: T2w SPACE with and without two-fold acceleration.
 SPACE = ("spc3p2", "spc3")
+
+#: Scans with a lesion mask in ARC (OpenNeuro ds004884), by `acq` label. The paper prints 115, 109, 5 (`tse3`, not in
+#: the cohort) and 230 in all, which don't add up.
+SCANS_OF_ARC = {"spc3p2": 115, "spc3": 108}
 
 _SUFFIXES = (".nii.gz", ".nii")
 
@@ -88,6 +92,15 @@ def find_pairs(root: Path) -> tuple[list[Case], list[Excluded]]:
         else:
             cases.append(Case(stem, stem, "", "", "", image, mask))
     return cases, excluded
+
+
+def difference_from_arc(counts: Mapping[str, int]) -> str:
+    """A sentence that compares the prepared cases, by acquisition, with the scans of ds004884 that have a mask."""
+    expected = " + ".join(f"{number} {acquisition}" for acquisition, number in SCANS_OF_ARC.items())
+    whole = f"{expected} = {sum(SCANS_OF_ARC.values())} scans with a lesion mask in ARC (OpenNeuro ds004884)"
+    apart = {a: counts.get(a, 0) - SCANS_OF_ARC.get(a, 0) for a in dict.fromkeys([*SCANS_OF_ARC, *counts])}
+    differing = [f"{number:+d} {acquisition or 'unnamed'}" for acquisition, number in apart.items() if number]
+    return f"these are the {whole}" if not differing else f"{', '.join(differing)} compared with the {whole}"
 
 
 def _stem(path: Path) -> str:

@@ -13,6 +13,7 @@ import json
 import math
 import os
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields
@@ -23,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from meshnet.cohort.bids import SPACE, Case, CohortError, Excluded, find_bids, find_pairs
+from meshnet.cohort.bids import SPACE, Case, CohortError, Excluded, difference_from_arc, find_bids, find_pairs
 from meshnet.cohort.splits import OUTER_FOLDS, PAPER_QUARTILES, nested_folds, own_quartiles, quartile
 from meshnet.scan.conform import conform
 from meshnet.scan.label_files import AFFINE_TOLERANCE_MM, read_labels
@@ -78,6 +79,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for item in excluded:
         print(f"left out: {item.name}: {item.reason}")
     print(f"{args.out}: {len(rows)} cases of {len({r.subject for r in rows})} subjects, {len(excluded)} left out")
+    counts = Counter(r.acquisition for r in rows)
+    if args.format == "bids" and any(counts[acquisition] for acquisition in SPACE):
+        print(difference_from_arc(counts))
     return 0
 
 

@@ -8,6 +8,7 @@ figures and the HTML report cover all runs. docs/training.md defines every numbe
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -29,32 +30,90 @@ from meshnet.model.network import model_from
 from meshnet.model.spec import SpecError
 from meshnet.scan.nifti import new_header, save_labels
 from meshnet.scan.orientation import CONFORMED, reorient
-from meshnet.score.metrics import lesion_scores
+from meshnet.score.metrics import Mask, lesion_scores
+from meshnet.score.restarts import count_runs, mark_collapsed
 from meshnet.score.scores import Score, data_of, read_scores, write_scores
 from meshnet.train.baselines import BASELINES, MESHNETS
-from meshnet.train.config import ConfigError, TrainConfig, resolve
+from meshnet.train.config import ConfigError, TrainConfig, nearest, resolve
 from meshnet.train.networks import build_network
-from meshnet.train.run_folder import is_finished, trained_cases
+from meshnet.train.run_folder import collapse_of, is_finished, trained_cases
 from meshnet.train.sources import load_case
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line. Exit code 0; 2 if a run or the data can't be used."""
     args = _parser().parse_args(arguments)
-    device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     try:
+        device = find_device(args.device)
         runs = find_runs(args.runs)
+        configs = {run: resolve(OmegaConf.load(run / "config.yaml")) for run in runs}  # type: ignore[arg-type]
+        titles = list(dict.fromkeys(_title(config)[0] for config in configs.values()))
+        reference = _reference(args.reference, titles)
+        overlay = [_known("--overlay", name, titles) for name in args.overlay.split(",") if name]
+        if args.state == "best":
+            for run, config in configs.items():
+                _check_validated(run, config)
         scores = [
             s for run in tqdm(runs, desc="runs", disable=None) for s in score_run(run, args.data, args.state, device)
         ]
         from meshnet.score.report import write_report  # matplotlib takes seconds to load
 
-        write_report(scores, args.data, args.out, reference=args.reference)
+        write_report(
+            scores,
+            args.data,
+            args.out,
+            reference=reference,
+            metric=args.metric,
+            overlay=overlay,
+            seed=args.seed,
+        )
     except (ConfigError, CohortError, SpecError, OSError, ValueError) as error:
         print(f"meshnet-evaluate: {error}", file=sys.stderr)
         return 2
     print(f"{args.out / 'report.html'}: {len(scores)} scores of {len(runs)} runs")
+    for model, of in count_runs(scores).items():
+        if of.collapsed:
+            print(f"{model}: {of.collapsed} of {of.total} runs collapsed, see Table 1", file=sys.stderr)
     return 0
+
+
+def find_device(name: str) -> torch.device:
+    """The device of this name; for an empty one, CUDA where there is a GPU. Raises ConfigError."""
+    if not name:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"--device {name}: no such device; expected cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"--device {name}: expected cpu, cuda or cuda:N")
+    found = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= found:
+        raise ConfigError(f"--device {name}: PyTorch finds {found} GPUs here; use --device cpu")
+    return device
+
+
+def _reference(name: str, titles: Sequence[str]) -> str:
+    """The model that the others are tested against; empty for `none`. Raises ConfigError."""
+    return "" if name == "none" else _known("--reference", name, titles, "; --reference none reports without tests")
+
+
+def _known(option: str, name: str, titles: Sequence[str], hint: str = "") -> str:
+    if name not in titles:
+        raise ConfigError(
+            f"{option} {name}: no run of this model; expected one of {', '.join(titles)}{nearest(name, titles)}{hint}"
+        )
+    return name
+
+
+def _check_validated(run: Path, config: TrainConfig) -> None:
+    """Raise ConfigError where a run had no validation, hence no best state."""
+    prepared = config.data.source == "prepared"
+    if (prepared and config.data.inner_fold is None) or (not prepared and config.data.validation_subjects == 0):
+        raise ConfigError(
+            f"{run}: --state best: the run was trained without validation, so no state is its best; use --state last, "
+            f"or train with data.inner_fold=0"
+        )
 
 
 def find_runs(paths: Iterable[Path]) -> list[Path]:
@@ -77,6 +136,8 @@ def score_run(run: Path, data: Path, state: str, device: torch.device) -> list[S
     """
     weights = run / state / "weights.safetensors"
     table = run / f"scores-{state}.csv"
+    if not weights.is_file():
+        raise ConfigError(f"{run}: no {state}/weights.safetensors; expected a run that meshnet-train finished")
     newest = max(path.stat().st_mtime_ns for path in (weights, data / "index.csv") if path.is_file())
     if table.is_file() and table.stat().st_mtime_ns > newest and data_of(table) == str(data.resolve()):
         return read_scores(table)
@@ -91,7 +152,8 @@ def score_run(run: Path, data: Path, state: str, device: torch.device) -> list[S
             f"({', '.join(seen[:3])}…); expected the folds it was trained with: give that folder, or train again"
         )
     title, parameters = _title(config)
-    scores = []
+    _, voxel_size_mm = read_grid(data)
+    scores: list[Score] = []
     network: nn.Module | None = None
     for row in tqdm(rows, desc=run.name, unit="case", leave=False, disable=None):
         item = load_case(data, row, config.data.orientation)
@@ -105,11 +167,22 @@ def score_run(run: Path, data: Path, state: str, device: torch.device) -> list[S
             row,
             reorient(predicted, start=config.data.orientation, end=CONFORMED),
         )
-        _, voxel_size_mm = read_grid(data)
-        values = lesion_scores(predicted > 0, item.labels > 0, (voxel_size_mm,) * 3)
-        scores.append(Score(title, parameters, config.fold, config.restart, row.subject, row.name, saved, values))
+        values = _scores_of(predicted > 0, item.labels > 0, voxel_size_mm)
+        empty = bool(item.labels.any()) and not predicted.any()
+        head = (title, parameters, config.fold, config.restart, row.subject, row.name)
+        scores.append(Score(*head, saved, values, empty=empty))
+    scores = mark_collapsed(scores, collapse_of(run))
     write_scores(table, scores, data)
     return scores
+
+
+def _scores_of(predicted: Mask, true: Mask, voxel_size_mm: float) -> dict[str, float]:
+    """All scores of one case; an infinite HD95 (one mask is empty) becomes the diagonal of the image, the largest
+    distance of two voxels."""
+    values = lesion_scores(predicted, true, (voxel_size_mm,) * 3)
+    if math.isinf(values["hd95_mm"]):
+        values["hd95_mm"] = voxel_size_mm * math.hypot(*(side - 1 for side in true.shape))
+    return values
 
 
 def load_network(folder: Path, config: TrainConfig, size: tuple[int, int, int]) -> nn.Module:
@@ -160,8 +233,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder for tables, figures and report.html")
     parser.add_argument(
-        "--reference", default="MeshNet-26", help="model that the others are tested against (default %(default)s)"
+        "--reference",
+        default="MeshNet-26",
+        help="model that the others are tested against (default %(default)s); none: no tests",
     )
+    parser.add_argument(
+        "--metric",
+        choices=("dice_macro", "dice_lesion"),
+        default="dice_macro",
+        help="of the figures: dice_macro, the paper's DICE (default), or dice_lesion",
+    )
+    parser.add_argument(
+        "--overlay",
+        default="",
+        metavar="MODEL,...",
+        help="up to five models of Figure 3, as Table 1 names them (default: the reference and the best others)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the subjects drawn for Figure 3 (default 0)")
     parser.add_argument(
         "--state", choices=("last", "best"), default="last", help="state of the runs (default last, as in the paper)"
     )

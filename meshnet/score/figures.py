@@ -1,61 +1,119 @@
-"""The report's figures, as Matplotlib figures."""
+"""Figures 1 and 2 of the paper, as Matplotlib figures. panels.py draws Figure 3."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import cast
 
-import nibabel as nib
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
+from matplotlib.text import Annotation, Text
+from matplotlib.transforms import Bbox
 
-from meshnet.cohort.prepare import read_index
-from meshnet.score.scores import Score
+from meshnet.score.styles import styles
 from meshnet.score.summary import Summary
 
-_CASES, _MODELS = 3, 4
+#: Metric that figures can show -> its name on the axis.
+AXIS_NAMES = {"dice_macro": "DICE (macro: mean of lesion and background)", "dice_lesion": "lesion Dice"}
+
+_LABEL_POINTS = 8  # font size of a model's name in Figure 2
+_MARKER_POINTS = 8
+_STEP_PIXELS = 4  # between the places tried for a label
 
 
 def box_plots(
-    dice: Mapping[str, Mapping[tuple[int, str], float]], table: Mapping[str, Summary], reference: str
+    values: Mapping[str, Mapping[tuple[int, str], float]],
+    table: Mapping[str, Summary],
+    reference: str,
+    *,
+    metric: str = "dice_macro",
 ) -> Figure:
-    """Box plots (quartiles, whiskers to 1.5 IQR) of the lesion Dice per subject; stars for p after Holm."""
-    figure = Figure(figsize=(1.6 + 0.9 * len(table), 4.5))
+    """Figure 1: box plots (quartiles, whiskers to 1.5 IQR) of one value per subject, the highest median first.
+
+    values: by model and (fold, subject). Red asterisks: p after Holm's correction against `reference`.
+    """
+    models = ranked(table)
+    figure = Figure(figsize=(1.8 + 0.72 * len(models), 4.8), layout="constrained")
     axes = figure.subplots()
-    models = list(table)
-    axes.boxplot([list(dice[m].values()) for m in models], tick_labels=models, widths=0.6)
+    boxes = axes.boxplot(
+        [list(values[m].values()) for m in models],
+        tick_labels=models,
+        widths=0.6,
+        patch_artist=True,
+        medianprops={"color": "black", "linewidth": 1.6},
+        flierprops={"marker": ".", "markersize": 3},
+    )
+    for box, style in zip(boxes["boxes"], styles(models).values(), strict=True):
+        box.set(facecolor=style.colour, alpha=0.45)
+    low = min(min(values[m].values()) for m in models)
+    axes.set_ylim(low - 0.08 * (1 - low) - 0.01, 1 + 0.16 * (1 - low) + 0.02)
     for position, model in enumerate(models, start=1):
-        p = table[model].p_holm
-        text = "ref." if model == reference else "" if np.isnan(p) else _stars(p)
-        axes.text(position, 1.02, text, ha="center", va="bottom")
-    axes.set_ylim(-0.02, 1.1)
-    axes.set_ylabel("lesion Dice")
-    axes.tick_params(axis="x", rotation=45)
+        text, colour = _mark(table[model].p_holm, is_reference=model == reference)
+        top = 1 + 0.03 * (1 - low)
+        axes.text(position, top, text, ha="center", va="bottom", color=colour, fontsize=9)
+    axes.set_ylabel(AXIS_NAMES[metric])
+    axes.set_yticks([tick for tick in axes.get_yticks() if low - 0.1 <= tick <= 1.0001])
+    axes.set_xlabel("model, ordered by median (red asterisks: p against the reference, Wilcoxon and Holm)")
+    for label in axes.get_xticklabels():
+        label.set(rotation=45, ha="right", rotation_mode="anchor")
     return figure
 
 
-def _stars(p: float) -> str:
-    return "n.s." if p >= 0.05 else "*" * sum(p < limit for limit in (0.05, 0.01, 0.001))
+def ranked(table: Mapping[str, Summary]) -> list[str]:
+    """The models by decreasing median; equal ones by decreasing mean."""
+    return sorted(table, key=lambda model: (-table[model].median, -table[model].mean))
 
 
-def pareto(table: Mapping[str, Summary], parameters: Mapping[str, int]) -> Figure:
-    """Inverse parameter count (log) against median Dice with interquartile range; a line joins the Pareto front."""
-    figure = Figure(figsize=(7, 4.5))
+def stars(p: float) -> str:
+    """'***' for p < 0.001, '**' for p < 0.01, '*' for p < 0.05, else '' (also for NaN)."""
+    return "" if math.isnan(p) else "*" * sum(p < limit for limit in (0.05, 0.01, 0.001))
+
+
+def _mark(p: float, *, is_reference: bool) -> tuple[str, str]:
+    """Text above a box and its colour."""
+    if is_reference:
+        return "ref.", "black"
+    return (stars(p), "red") if stars(p) else ("" if math.isnan(p) else "n.s.", "grey")
+
+
+def pareto(table: Mapping[str, Summary], parameters: Mapping[str, int], *, metric: str = "dice_macro") -> Figure:
+    """Figure 2: inverse parameter count (log) against the median, with the interquartile range.
+
+    A dashed line joins the Pareto front. Each model has a name beside its marker; names overlap neither each other nor
+    a marker, and none leaves the axes.
+    """
+    figure = Figure(figsize=(8.5, 5.5), layout="constrained")
     axes = figure.subplots()
-    points = []
-    for model, summary in table.items():
-        x = 1.0 / parameters[model]
+    models = ranked(table)
+    points: dict[str, tuple[float, float]] = {}
+    bars: list[tuple[float, float, float]] = []
+    for model, style in styles(models).items():
+        summary, x = table[model], 1.0 / parameters[model]
         low, high = summary.quartiles
-        axes.errorbar(x, summary.median, yerr=[[summary.median - low], [high - summary.median]], fmt="o", capsize=3)
-        axes.annotate(model, (x, summary.median), xytext=(4, 4), textcoords="offset points", fontsize=8)
-        points.append((x, summary.median))
-    front = pareto_front(points)
-    axes.plot([x for x, _ in front], [y for _, y in front], "--", color="grey", linewidth=1)
+        axes.errorbar(
+            x,
+            summary.median,
+            yerr=[[summary.median - low], [high - summary.median]],
+            fmt=style.marker,
+            color=style.colour,
+            markersize=_MARKER_POINTS,
+            markeredgecolor="black",
+            markeredgewidth=0.6,
+            elinewidth=1,
+            capsize=3,
+            label=model,
+        )
+        points[model] = (x, summary.median)
+        bars.append((x, low, high))
+    front = pareto_front(list(points.values()))
+    axes.plot([x for x, _ in front], [y for _, y in front], "--", color="grey", linewidth=1, zorder=0)
     axes.set_xscale("log")
-    axes.set_xlabel("1 / parameters")
-    axes.set_ylabel("median lesion Dice")
+    axes.margins(x=0.12, y=0.1)
+    axes.set_xlabel("1 / parameters (log)")
+    axes.set_ylabel(f"median {AXIS_NAMES[metric]}")
+    _label_points(figure, axes, points, bars)
     return figure
 
 
@@ -68,34 +126,77 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, flo
     return front
 
 
-def contours(scores: Sequence[Score], data: Path) -> Figure:
-    """The coronal slice with most lesion of three test cases: worst, median and best by the models' mean Dice.
+def _label_points(
+    figure: Figure,
+    axes: Axes,
+    points: Mapping[str, tuple[float, float]],
+    bars: Sequence[tuple[float, float, float]],
+) -> None:
+    """Write each name at the free place nearest to its point.
 
-    The expert's contour is green, each model's (that of its lowest restart) red.
+    points: data coordinates by name. bars: (x, low, high) of the error bars, which names avoid where there is room.
     """
-    mean_dice: dict[str, list[float]] = {}
-    for s in scores:
-        mean_dice.setdefault(s.name, []).append(s.values["dice_lesion"])
-    ordered = sorted(mean_dice, key=lambda name: float(np.mean(mean_dice[name])))
-    chosen = [ordered[i] for i in np.unique(np.linspace(0, len(ordered) - 1, _CASES).astype(int))]
-    models = list(dict.fromkeys(s.model for s in scores))[:_MODELS]
-    masks = {(s.model, s.name): s.prediction for s in sorted(scores, key=lambda s: -s.restart)}
-    rows = {r.name: r for r in read_index(data)}
-    figure = Figure(figsize=(2.6 * len(models), 2.8 * len(chosen)))
-    grid = figure.subplots(len(chosen), len(models), squeeze=False)
-    for line, name in zip(grid, chosen, strict=True):
-        image, truth = _volume(data / rows[name].image), _volume(data / rows[name].labels)
-        plane = int(np.argmax(truth.sum(axis=(0, 1))))  # k runs from posterior to anterior
-        for axes, model in zip(line, models, strict=True):
-            axes.imshow(image[:, :, plane].T, cmap="gray")
-            axes.contour(truth[:, :, plane].T > 0, levels=[0.5], colors="#30c050", linewidths=1)
-            predicted = _volume(masks[model, name])[:, :, plane].T > 0 if (model, name) in masks else None
-            if predicted is not None and predicted.any():
-                axes.contour(predicted, levels=[0.5], colors="#e04040", linewidths=1)
-            axes.set_title(f"{model}\n{name.split('_')[0]}", fontsize=7)
-            axes.set_axis_off()
-    return figure
+    FigureCanvasAgg(figure)
+    figure.draw_without_rendering()  # lays the axes out, so that pixels are known
+    figure.set_layout_engine("none")
+    pixel = figure.dpi / 72
+    radius = 0.75 * _MARKER_POINTS * pixel
+    at = {name: axes.transData.transform(point) for name, point in points.items()}
+    taken = [Bbox.from_extents(x - radius, y - radius, x + radius, y + radius) for x, y in at.values()]
+    ends = [(*axes.transData.transform((x, low)), axes.transData.transform((x, high))[1]) for x, low, high in bars]
+    avoided = [Bbox.from_extents(x - 4 * pixel, low, x + 4 * pixel, high) for x, low, high in ends]
+    inside = axes.get_window_extent().padded(-4 * pixel)
+    for name in sorted(at, key=lambda name: float(at[name][0])):
+        x, y = at[name]
+        label = axes.annotate(
+            name,
+            points[name],
+            xytext=(0, 0),
+            textcoords="offset points",  # pixels would move with the resolution of the file
+            fontsize=_LABEL_POINTS,
+            ha="left",
+            va="bottom",
+            arrowprops={"arrowstyle": "-", "color": "grey", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 4},
+        )
+        width, height = _text_size(label)
+        place = _free_place((x, y), width, height, inside, [*taken, *avoided]) or _free_place(
+            (x, y), width, height, inside, taken
+        )
+        if place is None:
+            raise ValueError(f"Figure 2: no room for the name {name!r} among {len(at)} models; score fewer in a report")
+        label.set_position(((place.x0 - x) / pixel, (place.y0 - y) / pixel))
+        near = np.hypot(*(_nearest_of(place, (x, y)) - (x, y))) < 2 * radius
+        if near and label.arrow_patch is not None:
+            label.arrow_patch.set_visible(False)
+        taken.append(place)
 
 
-def _volume(path: Path) -> NDArray[np.uint8]:
-    return np.asarray(cast(nib.Nifti1Image, nib.load(path)).dataobj).astype(np.uint8)
+def _text_size(label: Annotation) -> tuple[float, float]:
+    """Width and height of the text without its arrow, in pixels, with a margin: letters are a little wider or narrower
+    at another resolution."""
+    box = Text.get_window_extent(label)
+    return 1.05 * box.width + 2, 1.1 * box.height + 2
+
+
+def _free_place(
+    point: tuple[float, float], width: float, height: float, inside: Bbox, taken: Sequence[Bbox]
+) -> Bbox | None:
+    """The box of this size nearest to `point` that lies in `inside` and overlaps none of `taken`; None without one."""
+    lefts = np.arange(inside.x0, inside.x1 - width, _STEP_PIXELS)
+    bottoms = np.arange(inside.y0, inside.y1 - height, _STEP_PIXELS)
+    x, y = np.meshgrid(lefts, bottoms, indexing="ij")
+    free = np.ones(x.shape, bool)
+    for box in taken:
+        free &= (x + width <= box.x0) | (x >= box.x1) | (y + height <= box.y0) | (y >= box.y1)
+    if not free.any():
+        return None
+    across = np.maximum(np.maximum(x - point[0], point[0] - x - width), 0)
+    up = np.maximum(np.maximum(y - point[1], point[1] - y - height), 0)
+    distance = np.where(free, np.hypot(across, up) + 0.01 * np.abs(y + height / 2 - point[1]), np.inf)
+    i, j = np.unravel_index(int(distance.argmin()), distance.shape)
+    return Bbox.from_bounds(float(x[i, j]), float(y[i, j]), width, height)
+
+
+def _nearest_of(box: Bbox, point: tuple[float, float]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """The point of `box` nearest to `point`."""
+    return np.clip(np.asarray(point, float), (box.x0, box.y0), (box.x1, box.y1))

@@ -9,11 +9,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from meshnet.cohort.bids import CohortError
 from meshnet.model.spec import SpecError
 from meshnet.train.config import ConfigError, TrainConfig, as_yaml, compose_config
-from meshnet.train.loop import train
+from meshnet.train.loop import Progress, train
 from meshnet.train.recipe import compose_recipe, known_recipes
 from meshnet.train.run_recipe import run_recipe
 
@@ -28,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif _is_recipe(parsed.overrides):
             run_recipe(compose_recipe(parsed.overrides), command)
         else:
-            train(compose_config(parsed.overrides), command=command)
+            config = compose_config(parsed.overrides)
+            print(_summary(config, train(config, command=command)))
     except (ConfigError, CohortError, SpecError, FileNotFoundError, MemoryError, FloatingPointError) as error:
         print(f"meshnet-train: {error}", file=sys.stderr)
         return 2
@@ -36,6 +38,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("meshnet-train: interrupted; the same command continues from the last saved step", file=sys.stderr)
         return 130
     return 0
+
+
+def _summary(config: TrainConfig, progress: Progress) -> str:
+    """The result of a run in one line."""
+    score = "no validation" if progress.score is None else f"validation Dice {progress.score:.3f}"
+    collapsed = f"; collapsed: {progress.collapsed}" if progress.collapsed else ""
+    return f"{config.run}: {progress.step} steps, {score}{collapsed}; model in {Path(config.run) / 'last'}"
 
 
 def compose_all(overrides: Sequence[str]) -> list[TrainConfig]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import subprocess
+import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,9 +22,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from meshnet.train.collapse import collapse_reason
 from meshnet.train.config import ConfigError, TrainConfig, as_yaml
 from meshnet.train.losses import segmentation_loss
-from meshnet.train.networks import Trained, bare, build_network, check_memory, freeze_norm, save_network
+from meshnet.train.memory import check_memory, recomputes
+from meshnet.train.networks import Trained, bare, build_network, freeze_norm, save_network
 from meshnet.train.optimizer import build_optimizer, build_schedule
 from meshnet.train.run_folder import check_same_run, keep_cases, mark_finished
 from meshnet.train.run_log import LogFile, keep_log_until
@@ -36,12 +39,13 @@ class Progress:
     """Progress of a run.
 
     step: steps done. best: highest validation Dice so far, -1 before the first. score: validation Dice after exactly
-    `step` steps, None without validation there.
+    `step` steps, None without validation there. collapsed: why the finished run counts as collapsed, else empty.
     """
 
     step: int = 0
     best: float = -1.0
     score: float | None = None
+    collapsed: str = ""
 
 
 @dataclass
@@ -127,7 +131,10 @@ def _train(config: TrainConfig, fabric: Fabric, command: str, until_epoch: int |
     if until_epoch is not None and run.progress.score is None:  # stopped here before: the state holds no score
         run.progress.score = _validate(run)
     if run.progress.step == run.stop and fabric.is_global_zero:
-        mark_finished(run.folder, run.progress.step)
+        run.progress.collapsed = collapse_reason(fabric, config, run.result(), run.source, run.progress.score)
+        mark_finished(run.folder, run.progress.step, run.progress.collapsed)
+        if run.progress.collapsed:
+            print(f"{run.folder}: collapsed: {run.progress.collapsed}; train another restart", file=sys.stderr)
     return run.progress
 
 
@@ -140,6 +147,8 @@ def _start(fabric: Fabric, config: TrainConfig, command: str) -> Run:
     source = open_source(config)
     size = source.item(0).image.shape
     check_memory(config, size, fabric.device)
+    recompute = recomputes(config, size, fabric.device)
+    config = replace(config, trainer=replace(config.trainer, checkpoint_activations=recompute))
     network = build_network(config, (size[0], size[1], size[2]))
     if config.trainer.channels_last:
         network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
@@ -249,7 +258,8 @@ def _step(run: Run, image: Tensor, labels: Tensor) -> float:
     if not math.isfinite(value):
         raise FloatingPointError(f"{run.folder}: loss is {value} at step {run.progress.step}; lower optimizer.lr")
     run.fabric.backward(loss)
-    run.fabric.clip_gradients(run.model, run.optimizer, max_norm=t.gradient_clip)
+    if t.gradient_clip:
+        run.fabric.clip_gradients(run.model, run.optimizer, max_norm=t.gradient_clip)
     run.optimizer.step()
     run.optimizer.zero_grad(set_to_none=True)
     run.schedule.step()

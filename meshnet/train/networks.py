@@ -206,32 +206,6 @@ def freeze_norm(network: nn.Module) -> None:
             module.eval()
 
 
-def bytes_needed(config: TrainConfig, shape: tuple[int, ...]) -> int:
-    """Lower bound in bytes on the device memory of one training step of MeshNet on a volume of `shape` voxels.
-
-    Counted are the activations kept for the backward pass: with recomputation the inputs of all blocks and the
-    activations of one block, else four tensors per block; 2 bytes per value in mixed precision.
-    """
-    m = config.model
-    voxels = shape[0] * shape[1] * shape[2]
-    blocks = len(m.dilations)
-    kept = blocks + 5 if config.trainer.checkpoint_activations else 4 * blocks
-    width = 4 if config.trainer.precision == "32-true" else 2
-    return voxels * (m.channels * kept * width + 2 * 4 * len(config.data.labels))
-
-
-def check_memory(config: TrainConfig, shape: tuple[int, ...], device: torch.device) -> None:
-    """Raise MemoryError, with the bytes needed, where the GPU can't hold one step."""
-    if device.type != "cuda" or config.model.kind != "meshnet":
-        return
-    needed, total = bytes_needed(config, shape), torch.cuda.get_device_properties(device).total_memory
-    if needed > total:
-        raise MemoryError(
-            f"{torch.cuda.get_device_name(device)} has {total:,} bytes, one step on {shape} needs at least {needed:,}; "
-            f"use trainer.checkpoint_activations=true, fewer model.channels, or a larger GPU"
-        )
-
-
 @dataclass(frozen=True)
 class Trained:
     """Provenance of a saved network.

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from meshnet.model.spec import read_spec
-from meshnet.train.config import ConfigError, TrainConfig, compose_groups, config_errors, expand, resolve
+from meshnet.train.config import ConfigError, TrainConfig, check_values, compose_groups, config_errors, expand, resolve
 from meshnet.train.networks import read_start
 
 NOTHING = "nothing"
@@ -244,6 +244,7 @@ def _configs(recipe: Recipe, name: str, groups: DictConfig, given: dict[str, str
             folder = run / name if len(phase.seeds) == 1 else run / name / f"seed{seed}"
             own = {"id": recipe.id, "run": str(folder), "seed": seed}
             configs.append(resolve(OmegaConf.merge(merged, own)))  # type: ignore[arg-type]
+            check_values(configs[-1])
     if configs[0].model.kind != "meshnet" or configs[0].trainer.devices != 1 or configs[0].trainer.nodes != 1:
         raise ConfigError(f"phases.{name}: a recipe trains a MeshNet on one device; train others with meshnet-train")
     return configs

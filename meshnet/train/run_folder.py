@@ -45,6 +45,12 @@ def is_finished(folder: Path) -> bool:
     return (folder / "finished.json").is_file()
 
 
-def mark_finished(folder: Path, steps: int) -> None:
-    """Write `finished.json`. steps: of the optimiser."""
-    (folder / "finished.json").write_text(json.dumps({"steps": steps}) + "\n")
+def mark_finished(folder: Path, steps: int, collapsed: str = "") -> None:
+    """Write `finished.json`. steps: of the optimiser. collapsed: why the run counts as collapsed, else empty."""
+    (folder / "finished.json").write_text(json.dumps({"steps": steps, "collapsed": collapsed}) + "\n")
+
+
+def collapse_of(folder: Path) -> str:
+    """Why the finished run counts as collapsed; empty for any other run."""
+    path = folder / "finished.json"
+    return str(json.loads(path.read_text()).get("collapsed", "")) if path.is_file() else ""

@@ -95,6 +95,13 @@ def test_a_full_table_comes_before_the_next_restart() -> None:
     assert runs[1].folder == "runs/a/fold2-restart0"
 
 
+def test_a_meshnet_has_ten_restarts_and_a_baseline_one_unless_asked() -> None:
+    runs = plan(["meshnet5", "vnet"], [0, 1, 2], None, Path("runs"))
+    assert sum(r.model == "meshnet5" for r in runs) == 30
+    assert [(r.fold, r.restart) for r in runs if r.model == "vnet"] == [(0, 0), (1, 0), (2, 0)]
+    assert len(plan(["vnet"], [0], [0, 1], Path("runs"))) == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

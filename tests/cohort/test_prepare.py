@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from meshnet.cohort.bids import find_bids
+from meshnet.cohort.bids import difference_from_arc, find_bids
 from meshnet.cohort.prepare import main, read_index
 from meshnet.scan.nifti import LABEL_INTENT
 from meshnet.score.metrics import dice
@@ -151,3 +151,21 @@ def test_sessions_of_one_subject_share_their_folds(prepared: Path) -> None:
     rows = [r for r in read_index(prepared) if r.subject == "M2002"]
     assert len(rows) == 2
     assert rows[0].outer_fold == rows[1].outer_fold
+
+
+@pytest.mark.parametrize(
+    ("counts", "sentence"),
+    [
+        ({"spc3p2": 115, "spc3": 108}, "these are the 115 spc3p2 + 108 spc3 = 223 scans with a lesion mask in ARC"),
+        ({"spc3p2": 115, "spc3": 109}, "+1 spc3 compared with the 115 spc3p2 + 108 spc3 = 223 scans"),
+        ({"spc3": 100, "tse3": 5}, "-115 spc3p2, -8 spc3, +5 tse3 compared with"),
+    ],
+)
+def test_the_counts_are_compared_with_those_of_arc(counts: dict[str, int], sentence: str) -> None:
+    assert difference_from_arc(counts).startswith(sentence)
+
+
+def test_preparing_says_how_the_cohort_differs_from_arc(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_arc(tmp_path / "bids", subjects=6, broken=False)
+    assert main([str(tmp_path / "bids"), str(tmp_path / "out"), *SMALL]) == 0
+    assert "-111 spc3p2, -105 spc3 compared with the 115 spc3p2 + 108 spc3 = 223 scans" in capsys.readouterr().out

@@ -14,7 +14,7 @@ import torch
 from meshnet.cohort.prepare import read_index
 from meshnet.score import evaluate
 from meshnet.score.scores import METRICS
-from meshnet.train import loop as train
+from meshnet.train import cli as train
 from meshnet.train.config import ConfigError
 
 pytestmark = pytest.mark.usefixtures("threads_restored")
@@ -48,7 +48,8 @@ def table_of(path: Path) -> list[dict[str, str]]:
 
 def test_every_table_and_figure_is_written(report: Path) -> None:
     figures = {f"fig{n}.{ending}" for n in (1, 2, 3) for ending in ("png", "svg")}
-    tables = {"table1.md", "table1.csv", "table1.tex", "scores.csv", "report.html"}
+    tables = {f"{name}.{ending}" for name in ("table1", "all-metrics") for ending in ("md", "csv", "tex")}
+    tables |= {"scores.csv", "report.html"}
     assert {p.name for p in report.iterdir()} == figures | tables
     assert all(p.stat().st_size > 0 for p in report.iterdir())
     for name in ("MeshNet-3 (elu)", "MeshNet-5 (elu)"):
@@ -89,7 +90,7 @@ def test_the_scores_of_a_case_are_those_counted_by_hand(prepared: Path, runs: Pa
 
 
 def test_the_table_holds_the_means_over_subjects(report: Path) -> None:
-    scores, table = table_of(report / "scores.csv"), table_of(report / "table1.csv")
+    scores, table = table_of(report / "scores.csv"), table_of(report / "all-metrics.csv")
     assert len(table) == 2 * len(METRICS)
     for line in table:
         if line["metric"] not in ("dice_lesion", "dice_macro", "mcc"):
@@ -119,9 +120,47 @@ def test_a_second_report_scores_nothing_again(
         raise AssertionError("a case was segmented again")
 
     monkeypatch.setattr(evaluate, "segment", refuse)
-    assert evaluate.main([str(runs), "--data", str(prepared), "-o", str(tmp_path)]) == 0
+    assert evaluate.main([str(runs), "--data", str(prepared), "-o", str(tmp_path), "--reference", "none"]) == 0
     assert (tmp_path / "scores.csv").read_text() == (report / "scores.csv").read_text()
-    assert "not among them: no tests" in (tmp_path / "report.html").read_text()  # the default, MeshNet-26
+    assert "No reference model: no tests." in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "--reference MeshNet-26: no run of this model; expected one of MeshNet-3 (elu), MeshNet-5 (elu)"),
+        (["--reference", "MeshNet5 elu"], "--reference MeshNet5 elu: no run of this model"),
+        (["--reference", "MeshNet5 elu"], "did you mean MeshNet-5 (elu)?"),
+        (["--reference", "none", "--overlay", "Foo"], "--overlay Foo: no run of this model"),
+        (["--reference", "none", "--state", "best"], "the run was trained without validation"),
+        (["--device", "tpu9"], "--device tpu9: no such device; expected cpu, cuda or cuda:N"),
+        (["--device", "cuda"], "--device cuda: PyTorch finds 0 GPUs here; use --device cpu"),
+        (["--device", "meta"], "--device meta: expected cpu, cuda or cuda:N"),
+    ],
+)
+def test_an_option_that_cannot_be_followed_is_an_error(  # noqa: PLR0917
+    prepared: Path,
+    runs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    message: str,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert evaluate.main([str(runs), "--data", str(prepared), "-o", str(tmp_path / "out"), *options]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_scan_without_prediction_counts_with_the_diagonal_of_the_image() -> None:
+    true = np.zeros((10, 20, 30), bool)
+    true[2:4, 2:4, 2:4] = True
+    values = evaluate._scores_of(np.zeros_like(true), true, 2.0)
+    assert values["hd95_mm"] == pytest.approx(2 * np.sqrt(9**2 + 19**2 + 29**2))
+    assert values["dice_lesion"] == 0.0
 
 
 def test_scores_of_another_data_folder_are_not_taken_for_these(

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import wilcoxon
 
-from meshnet.score.figures import pareto_front
-from meshnet.score.report import stars
+from meshnet.score.figures import pareto_front, stars
 from meshnet.score.summary import Observation, per_subject, summarize
 
 

@@ -13,7 +13,7 @@ from meshnet.lab.bench_train import Setup
 from meshnet.model.checkpoint import load_checkpoint
 from meshnet.train.config import compose_config
 from meshnet.train.loop import train
-from meshnet.train.networks import bytes_needed
+from meshnet.train.memory import bytes_needed
 from tests.helpers.make_arc import prepare_arc
 
 pytestmark = pytest.mark.gpu

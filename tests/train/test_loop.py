@@ -23,7 +23,8 @@ from meshnet.model.checkpoint import load_checkpoint
 from meshnet.train.cli import main
 from meshnet.train.config import ConfigError, compose_config
 from meshnet.train.loop import Run, _step, train
-from meshnet.train.networks import build_network, bytes_needed, check_memory
+from meshnet.train.memory import bytes_needed, check_memory
+from meshnet.train.networks import build_network
 from meshnet.train.run_folder import is_finished
 from meshnet.train.sources import open_source
 from tests.helpers.paths import script
@@ -164,7 +165,7 @@ def test_a_run_is_not_resumed_on_other_cases(
     [
         ("optimizer.learning_rate=1", "learning_rate"),
         ("optimizr.lr=1", "optimizr"),
-        ("model=meshnet7", "meshnet7"),
+        ("model=meshnet7", "model=meshnet7: expected model= one of"),
         ("optimizer.lr=fast", "fast"),
         ("fold=3", "fold: expected 0..2, got 3"),
         ("data=/nowhere/prepared", "/nowhere/prepared: no such folder"),

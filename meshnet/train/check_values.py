@@ -1,0 +1,56 @@
+"""Checks the values of a training run that types alone don't exclude."""
+
+from __future__ import annotations
+
+import torch
+
+from meshnet.cohort.splits import INNER_FOLDS
+from meshnet.train.settings import ConfigError, TrainConfig
+
+
+def check_values(config: TrainConfig) -> None:
+    """Raise ConfigError for a value outside its range; the message names key, value and range."""
+    data, trainer, schedule, loss = config.data, config.trainer, config.schedule, config.loss
+    if data.inner_fold is not None and not 0 <= data.inner_fold < INNER_FOLDS:
+        raise ConfigError(
+            f"data.inner_fold={data.inner_fold}: expected 0..{INNER_FOLDS - 1}, or null to train on all inner folds"
+        )
+    for key, value in (
+        ("trainer.epochs", trainer.epochs),
+        ("trainer.devices", trainer.devices),
+        ("trainer.nodes", trainer.nodes),
+        ("trainer.log_every", trainer.log_every),
+        ("model.channels", config.model.channels),
+    ):
+        if value < 1:
+            raise ConfigError(f"{key}={value}: expected 1 or more")
+    for name, number in (
+        ("optimizer.lr", config.optimizer.lr),
+        ("optimizer.eps", config.optimizer.eps),
+        ("schedule.div_factor", schedule.div_factor),
+        ("schedule.final_div", schedule.final_div),
+    ):
+        if not number > 0:
+            raise ConfigError(f"{name}={number:g}: expected a number above 0")
+    if not 0 < schedule.warmup < 1:
+        raise ConfigError(
+            f"schedule.warmup={schedule.warmup:g}: expected a fraction of all steps above 0 and below 1, such as 0.01"
+        )
+    if not 0 <= loss.label_smoothing < 1:
+        raise ConfigError(f"loss.label_smoothing={loss.label_smoothing:g}: expected 0 or more, and less than 1")
+    if len(loss.class_weights) != len(data.labels) or min(loss.class_weights) < 0:
+        raise ConfigError(
+            f"loss.class_weights={loss.class_weights}: expected {len(data.labels)} weights of 0 or more, one for each "
+            f"of the labels {', '.join(data.labels)}"
+        )
+    _check_accelerator(trainer.accelerator)
+
+
+def _check_accelerator(name: str) -> None:
+    known = ("auto", "cpu", "cuda", "gpu", "mps")
+    if name not in known:
+        raise ConfigError(f"trainer.accelerator={name}: expected one of {', '.join(known)}")
+    if name in ("cuda", "gpu") and not torch.cuda.is_available():
+        raise ConfigError(
+            f"trainer.accelerator={name}: PyTorch finds no GPU here; use trainer=cpu, or trainer.accelerator=auto"
+        )

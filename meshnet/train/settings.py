@@ -1,0 +1,165 @@
+"""The settings of a training run as dataclasses. config.py composes them from `meshnet/conf` and the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from meshnet.synth.draw import SynthConfig
+
+
+class ConfigError(ValueError):
+    """Settings that can't be run; the message names the key and the values it takes."""
+
+
+@dataclass
+class ModelConfig:
+    """kind: `meshnet`, or the name of a baseline of the paper's Table 1; the other keys are for MeshNet only.
+
+    init_from: model folder to start from, empty for random weights. init_sha256: SHA-256 that its weights file must
+    have, empty for any.
+    """
+
+    kind: str = "meshnet"
+    channels: int = 5
+    dilations: list[int] = field(default_factory=lambda: [1, 2, 4, 8, 16, 16, 8, 4, 2])
+    activation: str = "relu"
+    norm: str = "batch"
+    init_from: str = ""
+    init_sha256: str = ""
+
+
+@dataclass
+class Stage:
+    """Synthetic training: `steps` steps on patches of `size` voxels, their voxel size drawn uniformly between the two
+    values of `voxel_size_mm`."""
+
+    steps: int = 1000
+    size: list[int] = field(default_factory=lambda: [96, 96, 96])
+    voxel_size_mm: list[float] = field(default_factory=lambda: [1.0, 1.0])
+
+
+@dataclass
+class DataConfig:
+    """source: `prepared` (a folder written by meshnet-prepare) or `synth` (heads rendered during training).
+
+    folder: of meshnet-prepare. lesions: folder of lesion masks in MNI space (*.nii.gz), for `synth` with the task
+    `lesion`; for `synth_heads` a list of folders. held_out: JSON file whose `lesions` are never drawn.
+    lesion_size_power: a lesion mask is drawn with a probability proportional to its size to this power (0: all with
+    the same probability). anatomies, rotation_deg, stripped_probability, device are for the source `synth_heads`.
+    eye_of_fluid: range of the eyes' brightness in T2w, as a share of the fluid's, for `synth`.
+    """
+
+    source: str = "prepared"
+    folder: str = ""
+    inner_fold: int | None = None
+    task: str = "lesion"
+    labels: list[str] = field(default_factory=lambda: ["background", "lesion"])
+    modality: list[str] = field(default_factory=lambda: ["T2w"])
+    orientation: str = "LIA"
+    templates: str = "/usr/share/mricron/templates"
+    anatomies: str = ""
+    lesions: Any = ""
+    held_out: str = ""
+    cache: str = "runs/cache"
+    contrasts: dict[str, float] = field(default_factory=dict)
+    stages: list[Stage] = field(default_factory=list)
+    lesion_probability: float = SynthConfig.lesion_probability
+    lesion_size_power: float = 0.5
+    sulci_probability: float = SynthConfig.sulci_probability
+    sulci: float = SynthConfig.sulci
+    outside_texture: float = SynthConfig.outside_texture
+    eye_of_fluid: list[float] = field(default_factory=lambda: list(SynthConfig.eye_of_fluid))
+    rotation_deg: float = 30.0
+    stripped_probability: float = 0.12
+    device: str = "cpu"
+    margin_mm: float = 8.0
+    validation_subjects: int = 8
+    workers: int = 0
+
+
+@dataclass
+class OptimizerConfig:
+    """kind: `adamw`, or `muon` (Muon for hidden convolutions at rate `muon_lr`, AdamW for the rest; optimizer.py)."""
+
+    kind: str = "adamw"
+    lr: float = 1e-3
+    weight_decay: float = 3e-5
+    eps: float = 1e-4
+    muon_lr: float = 0.02
+
+
+@dataclass
+class ScheduleConfig:
+    """OneCycleLR: starts at lr / div_factor, reaches lr after the fraction `warmup` of all steps, ends at
+    lr / div_factor / final_div."""
+
+    warmup: float = 0.01
+    div_factor: float = 100.0
+    final_div: float = 1e4
+
+
+@dataclass
+class LossConfig:
+    """Cross-entropy with label smoothing and class weights, plus `dice` times the soft Dice loss.
+
+    dice_offset_voxels: added to numerator and denominator of soft Dice; patches without the class, and lesions much
+    smaller than the offset, then have little influence.
+    """
+
+    label_smoothing: float = 0.01
+    class_weights: list[float] = field(default_factory=lambda: [0.5, 1.0])
+    dice: float = 0.0
+    dice_offset_voxels: float = 200.0
+
+
+@dataclass
+class TrainerConfig:
+    """Settings of the training loop.
+
+    precision: a name of Lightning Fabric, or `auto` (16-mixed on CUDA, else 32-true). checkpoint_activations: recompute
+    activations in the backward pass instead of keeping them; None: where the device's memory asks for it (memory.py).
+    gradient_clip: largest norm of the gradient; 0: not clipped, as in the paper. freeze_norm_after: fraction of the
+    steps after which BatchNorm uses its running statistics. stop_at_step: the run is finished after this step, on the
+    schedule of the full length (0: full length). ema_decay: decay per step of an exponential moving average of the
+    weights, which is then validated and saved in place of the last weights (0: none). threads: of PyTorch on the CPU
+    (0: its default).
+    """
+
+    epochs: int = 50
+    accelerator: str = "auto"
+    devices: int = 1
+    nodes: int = 1
+    strategy: str = "auto"
+    precision: str = "auto"
+    checkpoint_activations: bool | None = None
+    channels_last: bool = True
+    compile: bool = False
+    gradient_clip: float = 0.0
+    freeze_norm_after: float = 1.0
+    threads: int = 0
+    save_every_s: float = 300.0
+    validate_every: int = 0
+    stop_at_step: int = 0
+    ema_decay: float = 0.0
+    log_every: int = 10
+
+
+@dataclass
+class TrainConfig:
+    """One training run. run: its folder; empty for runs/ID/MODEL/foldF-restartR."""
+
+    id: str = "stroke-lesion"
+    name: str = "Stroke lesion MeshNet"
+    description: str = ""
+    license: str = "unknown"
+    run: str = ""
+    fold: int = 0
+    restart: int = 0
+    seed: int = 0
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)

@@ -1,0 +1,118 @@
+"""Settings: the defaults are the paper's, and a mistake is an error that says what to do next."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from meshnet.train.cli import main
+from meshnet.train.config import compose_config
+
+
+def test_every_default_of_the_recipe_is_the_papers() -> None:
+    config = compose_config(["model=meshnet26"])
+    optimizer, schedule, loss, trainer = config.optimizer, config.schedule, config.loss, config.trainer
+    assert (optimizer.kind, optimizer.lr, optimizer.weight_decay, optimizer.eps) == ("adamw", 1e-3, 3e-5, 1e-4)
+    assert (schedule.warmup, schedule.div_factor) == (0.01, 100)  # from lr / 100
+    assert (loss.label_smoothing, loss.class_weights, loss.dice) == (0.01, [0.5, 1.0], 0.0)
+    assert trainer.epochs == 50
+    assert (trainer.devices, trainer.nodes) == (1, 1)  # one volume per device and step: batch 1
+    assert trainer.precision == "auto"  # half precision on CUDA
+    assert trainer.gradient_clip == 0  # none in the paper
+    assert (trainer.ema_decay, trainer.stop_at_step, trainer.freeze_norm_after) == (0, 0, 1.0)
+    assert config.data.orientation == "LIA"
+    assert config.data.inner_fold is None  # the final models train on all inner folds
+    assert config.model.dilations == [1, 2, 4, 8, 16, 16, 8, 4, 2]
+    assert (config.model.channels, config.model.activation, config.model.norm) == (26, "relu", "batch")
+
+
+def test_the_shipped_recipes_still_clip_gradients() -> None:
+    for recipe in ("tissue", "t2-lesion"):
+        text = (Path(__file__).parents[2] / "meshnet" / "conf" / "recipe" / f"{recipe}.yaml").read_text()
+        assert "gradient_clip: 1.0" in text
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("+lr=0.1", "+lr=0.1: no setting is named lr; did you mean optimizer.lr?"),
+        ("lr=0.1", "lr=0.1: no setting is named lr; did you mean optimizer.lr?"),
+        (
+            "+optimizer.learning_rate=0.1",
+            "no setting is named optimizer.learning_rate; did you mean optimizer.lr?",
+        ),
+        ("+foo.bar=1", "+foo.bar=1: no setting is named foo.bar; meshnet-train --print-config prints all of them"),
+        ("~optimizer.lr", "~optimizer.lr: a setting can't be removed; expected optimizer.lr=VALUE"),
+        ("trainer.epochs", "trainer.epochs: expected trainer.epochs=VALUE"),
+        ("data=typo", "data=typo: no such folder; expected one written by meshnet-prepare, or one of prepared"),
+        ("data=synth_lesoin", "did you mean synth_lesion?"),
+        ("model=meshnet62", "model=meshnet62: expected model= one of mednext-b"),
+        ("data.inner_fold=7", "data.inner_fold=7: expected 0..2, or null to train on all inner folds"),
+        ("trainer.epochs=abc", "trainer.epochs=abc: expected a whole number, got 'abc'"),
+        ("trainer.epochs=0", "trainer.epochs=0: expected 1 or more"),
+        ("optimizer.lr=fast", "optimizer.lr=fast: expected a number, got 'fast'"),
+        ("optimizer.lr=-1", "optimizer.lr=-1: expected a number above 0"),
+        ("schedule.warmup=2", "schedule.warmup=2: expected a fraction of all steps above 0 and below 1"),
+        ("loss.label_smoothing=1", "loss.label_smoothing=1: expected 0 or more, and less than 1"),
+        ("loss.class_weights=[1]", "expected 2 weights of 0 or more, one for each of the labels background, lesion"),
+        ("loss.class_weights=[a]", "loss.class_weights=[a]: expected a list of numbers such as [1,2], got ['a']"),
+        ("trainer.accelerator=cuda", "trainer.accelerator=cuda: PyTorch finds no GPU here; use trainer=cpu"),
+        ("trainer.accelerator=tpu", "trainer.accelerator=tpu: expected one of auto, cpu, cuda"),
+    ],
+)
+def test_a_mistake_in_an_override_is_an_error_in_one_line(
+    override: str, message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert main([override, "--print-config"]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert len(said.splitlines()) == 1
+    assert said.startswith("meshnet-train: ")
+
+
+def test_a_run_without_data_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["trainer=cpu"]) == 2
+    assert "data.folder: not set; pass a folder written by meshnet-prepare, as data=FOLDER" in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_plus_before_a_known_setting_changes_nothing_and_contrasts_can_be_added() -> None:
+    assert compose_config(["+optimizer.lr=0.25"]).optimizer.lr == 0.25
+    assert compose_config(["+data.contrasts.T2w=0.5"]).data.contrasts == {"T2w": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "folder"),
+    [
+        (["model=meshnet26", "fold=1", "restart=3"], "runs/stroke-lesion/meshnet26/fold1-restart3"),
+        (["model=vnet"], "runs/stroke-lesion/vnet/fold0-restart0"),
+        (["model.activation=elu"], "runs/stroke-lesion/meshnet5-elu/fold0-restart0"),
+        (["model.dilations=[1,2,1]", "id=x"], "runs/x/meshnet5-1.2.1/fold0-restart0"),
+        (["run=here"], "here"),
+    ],
+)
+def test_the_default_run_folder_carries_the_models_name(overrides: list[str], folder: str) -> None:
+    assert compose_config(overrides).run == folder
+
+
+def test_a_successful_run_prints_its_result_off_a_terminal(
+    prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    small = ["model.channels=3", "model.dilations=[1,2,1]", "trainer=cpu", "trainer.threads=1", "trainer.epochs=1"]
+    threads = torch.get_num_threads()
+    try:
+        assert main([*small, f"data={prepared}", f"run='{run}'", "data.inner_fold=0"]) == 0
+    finally:
+        torch.set_num_threads(threads)
+    said = capsys.readouterr().out
+    assert re.fullmatch(
+        rf"{run}: \d+ steps, validation Dice 0\.\d{{3}}(; collapsed: [a-z ]+)?; model in {run}/last\n", said
+    )
