@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { gzip } from './gzip';
 import { readScan, type Scan } from './nifti';
 import { bytesOf, makeNifti, SMALL, SMALL_SROW, type Example } from './nifti-example';
-import { fixed, note, percent, significant } from './notes';
+import { fixed, general, note, percent } from './notes';
 
 /** 3 × 4 × 5 float32 voxels with values that no label has. */
 const VALUES = Array.from({ length: 60 }, (_, n) => n + 0.5);
@@ -17,18 +17,20 @@ function codes(example: Example): string[] {
   return read(example).notes.map(({ code }) => code);
 }
 
-describe('numbers in notes', () => {
+describe('numbers in notes are those that Python prints', () => {
   test('shares have two significant digits and no exponent', () => {
-    expect([0, 1.173e-5, 0.00125, 0.0556, 0.125, 0.999, 1].map(percent)).toEqual(['0 %', '0.0012 %', '0.13 %', '5.6 %', '13 %', '100 %', '100 %']);
+    expect([0, 1.173e-5, 0.00125, 0.0556, 0.125, 0.135, 0.999, 1].map(percent)).toEqual(
+      ['0 %', '0.0012 %', '0.12 %', '5.6 %', '12 %', '14 %', '100 %', '100 %']);
   });
 
-  test('lengths and volumes have a fixed number of decimals, and zero has no sign', () => {
-    expect([0.25, -0.25, -0.04, 57].map((x) => fixed(x, 1))).toEqual(['0.3', '-0.3', '0.0', '57.0']);
-    expect([0.5, 2.5, 427.4].map((x) => fixed(x, 0))).toEqual(['1', '3', '427']);
+  test('decimals are fixed, ties go to the even digit, and zero has no sign', () => {
+    expect([0.25, 0.75, -0.25, -0.04, 57].map((x) => fixed(x, 1))).toEqual(['0.2', '0.8', '-0.2', '0.0', '57.0']);
+    expect([0.5, 1.5, 2.5, 427.4].map((x) => fixed(x, 0))).toEqual(['0', '2', '2', '427']);
   });
 
   test('intensities have four significant digits', () => {
-    expect([0, -32768, 1234.5, 0.5, 1e30].map((x) => significant(x, 4))).toEqual(['0', '-32770', '1235', '0.5', '1e+30']);
+    expect([0, -32768, 1234, 1234.5, 1235.5, 0.5, 1e30, -0.00001234, 1e-4, 99999, 9999.5].map(general)).toEqual(
+      ['0', '-3.277e+04', '1234', '1234', '1236', '0.5', '1e+30', '-1.234e-05', '0.0001', '1e+05', '1e+04']);
   });
 
   test('a sentence holds them', () => {
