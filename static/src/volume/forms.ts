@@ -3,7 +3,7 @@
 import { determinant } from './affine';
 import { ScanError } from './errors';
 import type { NiftiHeader } from './nifti-header';
-import { note, type Note } from './notes';
+import { general, note, type Note } from './notes';
 import type { Affine } from './volume';
 
 const SMALLEST_VOXEL_MM3 = 1e-9;
@@ -67,7 +67,7 @@ function refuseSingular(affine: Affine, name: string): never {
 
 function refuseWithoutSize({ fileSizes }: NiftiHeader, name: string): void {
   if (fileSizes.every(isSize)) return;
-  throw new ScanError(`${name}: its header has no voxel size (pixdim ${fileSizes.join(', ')}) and no affine; volumes could not be measured; convert the original images again`);
+  throw new ScanError(`${name}: its header has no voxel size (pixdim ${fileSizes.map(general).join(', ')}) and no affine; volumes could not be measured; convert the original images again`);
 }
 
 function isSize(value: number): boolean {

@@ -29,8 +29,8 @@ describe('numbers in notes are those that Python prints', () => {
   });
 
   test('intensities have four significant digits', () => {
-    expect([0, -32768, 1234, 1234.5, 1235.5, 0.5, 1e30, -0.00001234, 1e-4, 99999, 9999.5].map(general)).toEqual(
-      ['0', '-3.277e+04', '1234', '1234', '1236', '0.5', '1e+30', '-1.234e-05', '0.0001', '1e+05', '1e+04']);
+    expect([0, -32768, 1234, 1234.5, 1235.5, 0.5, 1e30, -0.00001234, 1e-4, 99999, 9999.5, NaN, Infinity].map(general)).toEqual(
+      ['0', '-3.277e+04', '1234', '1234', '1236', '0.5', '1e+30', '-1.234e-05', '0.0001', '1e+05', '1e+04', 'nan', 'inf']);
   });
 
   test('a sentence holds them', () => {
@@ -111,7 +111,7 @@ test('a quaternion a hair too long is read, a longer one refused', () => {
 describe('a file is refused by name where', () => {
   test.each([[[0, 0, 0]], [[1, NaN, 1]], [[1, 1, Infinity]], [[1, 0, 1]]])('it has no voxel size: %j', (sizes) => {
     const example: Example = { sformCode: 0, pixdim: [1, ...sizes, 1, 1, 1, 1] };
-    expect(() => read(example)).toThrow(`scan.nii: its header has no voxel size (pixdim ${sizes.join(', ')}) and no affine; volumes could not be measured; convert the original images again`);
+    expect(() => read(example)).toThrow(`scan.nii: its header has no voxel size (pixdim ${sizes.map(general).join(', ')}) and no affine; volumes could not be measured; convert the original images again`);
     expect(() => read({ ...example, qformCode: 1 })).toThrow(/no voxel size/);
     expect(codes({ ...example, sformCode: 1, srow: SMALL_SROW })).toEqual([]);
   });

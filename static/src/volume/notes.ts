@@ -57,6 +57,7 @@ export function fixed(value: number, decimals: number): string {
 
 /** C's "%.4g". */
 export function general(value: number): string {
+  if (!Number.isFinite(value)) return Number.isNaN(value) ? 'nan' : value > 0 ? 'inf' : '-inf';
   if (value === 0) return '0';
   const [mantissa, exponent] = Math.abs(value).toExponential(3).split('e') as [string, string];
   const [exact, exactExponent] = Math.abs(value).toExponential(60).split('e') as [string, string];
