@@ -83,11 +83,11 @@ describe('the cube', () => {
     expect(out.data.filter((value) => value > 100).length * 0.064).toBeGreaterThan(0.97 * out.headMl);
   });
 
-  test('keeps the top of a head with its neck, and does not count the neck', () => {
+  test('keeps the top of a head with its neck, and says how much of the neck is cut off', () => {
     const scan = ball(grid, TALL, [0, 0, 100]);
     const data = Float32Array.from(scan.data, (value, n) => (Math.floor(n / 48) % 80 < 60 && n % 48 > 15 && n % 48 < 35 && Math.floor(n / 3840) > 13 && Math.floor(n / 3840) < 27 ? 110 : value));
     const out = conform({ ...scan, data }, GRID);
-    expect(out.notes.map(({ code }) => code)).toEqual(['cube-moved']);
+    expect(out.notes.map(({ code }) => code)).toEqual(['cube-moved', 'cut-off']);
     expect(out.data.slice(0, 64 ** 3).some((value, n) => value > 100 && Math.floor(n / 64) % 64 === 0)).toBe(true);
   });
 

@@ -1,7 +1,7 @@
 // The head in a scan by a crude threshold: its volume, and where the conformed cube has to lie to hold it.
 // Twin of meshnet/scan/head.py; docs/inputs.md has the rules.
 import { apply, invert, multiply } from './affine';
-import { nearest, voxelVolumeMl } from './native';
+import { voxelVolumeMl } from './native';
 import { note, type Note } from './notes';
 import { valuesAtShares } from './order-statistics';
 import type { Affine, Dims, Volume, VoxelArray } from './volume';
@@ -12,6 +12,10 @@ const THRESHOLD = 0.2;
 const PLANE_SHARE = 0.01;
 /** Up to this much head may lie outside a side of the cube. */
 const TOLERATED_MM = 2;
+/** In voxels: rounding noise of an affine must not decide in which plane a voxel lies. */
+const TOLERANCE = 1e-6;
+/** Axis of the cube that runs from superior to inferior. */
+const INFERIOR = 1;
 /** Volumes beyond these aren't a head's. */
 const [SMALLEST_ML, LARGEST_ML] = [300, 8000];
 
@@ -40,60 +44,67 @@ export interface Placed {
 }
 
 /**
- * The LIA cube of `size`³ voxels at `cube`, moved by whole voxels where it would cut the head and can hold more of it.
- * Of a head taller than the cube the top is kept. A note says how far it was moved and how much is still cut off; what
- * lies below the cube is neck and isn't counted.
+ * The LIA cube of `size`³ voxels at `cube`, moved by the fewest whole voxels along the axes on which more than 2 mm of the
+ * head would be cut. A head (with neck) that is taller than the cube keeps its top. Notes say how far the cube was moved
+ * and how much is still outside.
  */
 export function placeCube(scan: Volume, threshold: number, cube: Affine, size: number, voxelSizeMm: number): Placed {
   const toCube = multiply(invert(cube), scan.affineVox2ras);
-  if (gridFits(scan.dims, toCube, size, voxelSizeMm)) return { affineVox2ras: cube, notes: [] };
   const tolerated = TOLERATED_MM / voxelSizeMm;
+  const exceeds = ([first, last]: Ends, shift: number): boolean => shift - first > tolerated || last - (size - 1) - shift > tolerated;
+  if (!cornerPlanes(scan.dims, toCube).some((ends) => exceeds(ends, 0))) return { affineVox2ras: cube, notes: [] };
   const box = headBox(scan, threshold, toCube);
-  const shift = box.map((ends, axis) => shiftOf(ends, size, tolerated, axis === 1));
-  const [left, inferior, anterior] = shift.map((voxels) => voxels * voxelSizeMm) as [number, number, number];
-  const notes: Note[] = shift.some((voxels) => voxels !== 0) ? [note('cube-moved', left, inferior, anterior)] : [];
-  const cut = box.some(([first, last], axis) => shift[axis]! - first > tolerated || (axis !== 1 && last - shift[axis]! - (size - 1) > tolerated));
-  if (cut) notes.push(note('cut-off', outsideMl(scan, threshold, toCube, shift, size), size * voxelSizeMm));
+  const shift = box.map((ends, axis) => (exceeds(ends, 0) ? shiftOf(ends, size, axis === INFERIOR) : 0));
+  const notes: Note[] = [];
+  if (shift.some((voxels) => voxels !== 0)) {
+    const [left, inferior, anterior] = shift.map((voxels) => voxels * voxelSizeMm) as [number, number, number];
+    notes.push(note('cube-moved', left, inferior, anterior));
+  }
+  if (box.some((ends, axis) => exceeds(ends, shift[axis]!))) {
+    const ml = outsideMl(scan, threshold, toCube, shift, size);
+    if (ml > 0) notes.push(note('cut-off', ml, size * voxelSizeMm));
+  }
   return { affineVox2ras: moved(cube, shift), notes };
 }
 
 type Ends = readonly [first: number, last: number];
 
-/** Whether the whole field of view lies in the cube, but for what is tolerated. */
-function gridFits(dims: Dims, toCube: Affine, size: number, voxelSizeMm: number): boolean {
-  const tolerated = TOLERATED_MM / voxelSizeMm;
-  return cornerRanges(dims, toCube).every(([low, high]) => low >= -tolerated && high <= size - 1 + tolerated);
+/** The plane of the cube's grid, which goes on outside the cube, that a coordinate lies in. */
+function planeOf(coordinate: number): number {
+  return Math.floor(coordinate + 0.5 + TOLERANCE);
 }
 
-/** Smallest and largest coordinate of the scan's voxels along each axis of the cube. */
-function cornerRanges(dims: Dims, toCube: Affine): Ends[] {
+/** First and last plane of the cube's grid that the scan's voxels reach, on each axis. */
+function cornerPlanes(dims: Dims, toCube: Affine): Ends[] {
   const corners = [0, 1, 2, 3, 4, 5, 6, 7].map((corner) => apply(toCube, dims.map((n, axis) => ((corner >> axis) & 1) * (n - 1)) as unknown as Dims));
-  return [0, 1, 2].map((axis) => [Math.min(...corners.map((c) => c[axis]!)), Math.max(...corners.map((c) => c[axis]!))]);
+  return [0, 1, 2].map((axis) => {
+    const planes = corners.map((corner) => planeOf(corner[axis]!));
+    return [Math.min(...planes), Math.max(...planes)];
+  });
 }
 
-/** First and last plane of the cube's grid (which goes on outside the cube) that hold head. */
+/** First and last plane of the cube's grid that hold head, on each axis. */
 function headBox(scan: Volume, threshold: number, toCube: Affine): Ends[] {
-  const ranges = cornerRanges(scan.dims, toCube).map(([low, high]) => [Math.floor(low) - 1, Math.ceil(high) + 1] as const);
-  const counts = ranges.map(([low, high]) => new Float64Array(high - low + 1));
+  const [x0, y0, z0] = cornerPlanes(scan.dims, toCube).map(([first]) => first - 1) as [number, number, number];
+  const counts = cornerPlanes(scan.dims, toCube).map(([first, last]) => new Float64Array(last - first + 3));
+  const [inX, inY, inZ] = counts as [Float64Array, Float64Array, Float64Array];
   forEachHeadVoxel(scan, threshold, toCube, (x, y, z) => {
-    counts[0]![x - ranges[0]![0]]!++;
-    counts[1]![y - ranges[1]![0]]!++;
-    counts[2]![z - ranges[2]![0]]!++;
+    inX[x - x0]!++;
+    inY[y - y0]!++;
+    inZ[z - z0]!++;
   });
   return counts.map((planes, axis) => {
     const enough = PLANE_SHARE * planes.reduce((most, count) => Math.max(most, count), 0);
-    const isHead = (count: number): boolean => count > 0 && count >= enough;
-    return [planes.findIndex(isHead) + ranges[axis]![0], planes.findLastIndex(isHead) + ranges[axis]![0]];
+    const start = [x0, y0, z0][axis]!;
+    return [start + planes.findIndex((count) => count >= enough), start + planes.findLastIndex((count) => count >= enough)];
   });
 }
 
-/** Voxels to move the cube by along one axis. */
-function shiftOf([first, last]: Ends, size: number, tolerated: number, keepsFirst: boolean): number {
-  const [before, behind] = [-first, last - (size - 1)];
-  if (before <= tolerated && behind <= tolerated) return 0;
-  if (last - first < size) return before > tolerated ? first : behind;
-  if (keepsFirst) return first;
-  return first > 0 ? first : behind < 0 ? behind : 0;
+/** Voxels to move the cube by along one axis on which it cuts the head. */
+function shiftOf([first, last]: Ends, size: number, keepsTop: boolean): number {
+  if (keepsTop && last - first >= size) return Math.min(0, first);
+  const [least, most] = [Math.min(first, last - size + 1), Math.max(first, last - size + 1)];
+  return Math.min(Math.max(0, least), most);
 }
 
 function moved(cube: Affine, shift: readonly number[]): Affine {
@@ -102,17 +113,17 @@ function moved(cube: Affine, shift: readonly number[]): Affine {
   return cube.map((value, n) => (n === 3 ? x : n === 7 ? y : n === 11 ? z : value));
 }
 
-/** mL of head outside the moved cube, but for what lies below it. */
+/** mL of head outside the moved cube. */
 function outsideMl(scan: Volume, threshold: number, toCube: Affine, [left, inferior, anterior]: readonly number[], size: number): number {
   let voxels = 0;
   forEachHeadVoxel(scan, threshold, toCube, (x, y, z) => {
     const [i, j, k] = [x - left!, y - inferior!, z - anterior!];
-    if (i < 0 || i >= size || j < 0 || k < 0 || k >= size) voxels++;
+    if (i < 0 || i >= size || j < 0 || j >= size || k < 0 || k >= size) voxels++;
   });
   return voxels * voxelVolumeMl(scan.affineVox2ras);
 }
 
-/** Visits the nearest voxel of the cube's grid of every head voxel. */
+/** Visits, for every head voxel, the planes of the cube's grid that it lies in. */
 function forEachHeadVoxel({ data, dims }: Volume, threshold: number, m: Affine, visit: (x: number, y: number, z: number) => void): void {
   const [nx, ny, nz] = dims;
   let n = 0;
@@ -122,7 +133,7 @@ function forEachHeadVoxel({ data, dims }: Volume, threshold: number, m: Affine, 
       const y0 = m[5]! * j + m[6]! * k + m[7]!;
       const z0 = m[9]! * j + m[10]! * k + m[11]!;
       for (let i = 0; i < nx; i++, n++) {
-        if (data[n]! > threshold) visit(nearest(m[0]! * i + x0), nearest(m[4]! * i + y0), nearest(m[8]! * i + z0));
+        if (data[n]! > threshold) visit(planeOf(m[0]! * i + x0), planeOf(m[4]! * i + y0), planeOf(m[8]! * i + z0));
       }
     }
   }

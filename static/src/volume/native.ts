@@ -30,8 +30,7 @@ export function labelsToNative(labels: Volume<Uint8Array>, dims: Dims, affineVox
   return out;
 }
 
-/** The nearest voxel, after rounding to 1e-6; ties go up. */
-export function nearest(coordinate: number): number {
+function nearest(coordinate: number): number {
   return Math.floor(Math.floor(coordinate * 1e6 + 0.5) / 1e6 + 0.5);
 }
 

@@ -8,7 +8,7 @@ import { chooseAffine } from './forms';
 import { HEADER_BYTES, parseHeader, type NiftiHeader } from './nifti-header';
 import { note, type Note } from './notes';
 import { refusePointer } from './pointers';
-import type { Affine, Dims, Volume, VoxelArray } from './volume';
+import type { Dims, Volume, VoxelArray } from './volume';
 
 /** A file that the visitor opened. Its name is used in messages and tells .hdr from .img. */
 export interface ScanFile {

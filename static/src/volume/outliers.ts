@@ -5,7 +5,7 @@ import { valuesAtShares } from './order-statistics';
 import type { VoxelArray } from './volume';
 
 /** Shares of the voxels below and above which values may be outliers. */
-const [LOW_SHARE, HIGH_SHARE] = [0.002, 0.998];
+const [LOW_SHARE, HIGH_SHARE] = [0.005, 0.995];
 /** An outlier lies this many spans (between the two) below or above them. */
 const [SPANS_BELOW, SPANS_ABOVE] = [2, 10];
 
