@@ -3,7 +3,8 @@ import { diagnosticsText, type DiagnosticFacts } from './diagnostics';
 import { findDicom } from './dicom';
 import { sortFiles } from './files';
 import { formatBytes, formatDuration, formatMl, formatVoxelSize, savedName, secondsLeft, tableName } from './format';
-import { guessModality, modalityWarning } from './modality';
+import { guessModality } from '../../volume/contrast';
+import { modalityWarning } from './modality';
 import { readOptions } from './options';
 import { volumesCsv } from './table';
 
@@ -104,13 +105,14 @@ test('diagnostics name backend, limits, timings and reasons, and no file', () =>
   const choice = { backend: 'cpu', device: '2 threads', details: { simd: 'relaxed' }, whyNot: ['WebGPU: no adapter'] } as const;
   const facts: DiagnosticFacts = {
     version: '1.2.3', browser: 'Test/1', isolated: true, threads: 2, lastError: null, spec: null, choice,
-    scan: { name: 'Jane_Doe_T2w.nii', frame: null, dims: [221, 251, 171], voxelSizeMm: [0.9, 0.9, 1.3], dtype: 'int16', description: '' },
-    report: { ...choice, milliseconds: 1234, timings: [{ name: 'layers.0', milliseconds: 99.6 }], peakBytes: 2e9, largestBufferBytes: 1e8 },
+    scan: { name: 'Jane_Doe_T2w.nii', frame: null, dims: [221, 251, 171], voxelSizeMm: [0.9, 0.9, 1.3], dtype: 'int16', description: '', notes: [] },
+    notes: [{ code: 'no-forms', text: 'left and right are a guess' }],
+    report: { ...choice, milliseconds: 1234, timings: [{ name: 'layers.0', milliseconds: 99.6 }], peakBytes: 2e9, largestBufferBytes: 1e8, notes: [] },
   };
 
   const text = diagnosticsText(facts);
 
-  for (const part of ['MeshNet 1.2.3', '221 × 251 × 171', 'CPU (WebAssembly) on 2 threads', 'not WebGPU: no adapter', 'simd: relaxed', 'layers.0: 100 ms', '1.23 s', '2.0 GB']) {
+  for (const part of ['MeshNet 1.2.3', '221 × 251 × 171', 'CPU (WebAssembly) on 2 threads', 'not WebGPU: no adapter', 'simd: relaxed', 'layers.0: 100 ms', '1.23 s', '2.0 GB', 'note: left and right are a guess [no-forms]']) {
     expect(text).toContain(part);
   }
   expect(text).not.toContain('Jane');
@@ -120,7 +122,7 @@ test('the table of volumes has the columns of meshnet-predict, quoted where a na
   const labels = [{ index: 0, name: 'background', color: [0, 0, 0] as [number, number, number], freesurfer_id: null }, { index: 1, name: 'lesion, "old"', color: [1, 2, 3] as [number, number, number], freesurfer_id: null }];
   const volumes = [{ index: 0, voxels: 9, volumeMl: 0.009 }, { index: 1, voxels: 34917, volumeMl: 34.917 }];
 
-  expect(volumesCsv('a.nii', 't2', { volumes }, labels, 'a_t2.nii.gz')).toBe(
-    'scan,model,label,name,voxels,volume_ml,output\r\na.nii,t2,0,background,9,0.0090,a_t2.nii.gz\r\na.nii,t2,1,"lesion, ""old""",34917,34.9170,a_t2.nii.gz\r\n',
+  expect(volumesCsv('a.nii', 't2', { volumes }, labels, 'a_t2.nii.gz', [{ code: 'no-forms', text: '' }, { code: 'nothing-found', text: '' }])).toBe(
+    'scan,model,label,name,voxels,volume_ml,output,notes\r\na.nii,t2,0,background,9,0.0090,a_t2.nii.gz,no-forms;nothing-found\r\na.nii,t2,1,"lesion, ""old""",34917,34.9170,a_t2.nii.gz,no-forms;nothing-found\r\n',
   );
 });
