@@ -20,6 +20,7 @@ from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
+from meshnet.scan.label_values import is_label_like
 from meshnet.scan.nifti_header import POINTER, affine_in_mm, check_affine, parse_header
 from meshnet.scan.notes import Note, make_note
 from meshnet.scan.scan_stream import ScanError, ScanStream, pair_partner
@@ -67,12 +68,15 @@ def read_scan(path: Path, *, frame: int | None = None) -> Scan:
             affine, assumptions = affine_in_mm(header, where)
             raw = _read_nifti_voxels(stream, header, header_path, frame, where)
             data = _scaled(raw, header, where)
-            notes += repairs + assumptions
             if _is_single(header, header_path) and not _has_single_magic(header):
                 notes.append(make_note("magic-of-a-pair"))
+            notes += repairs + assumptions
     data, not_a_number = _nan_as_zero(data, where)
     _check_values(data, where)
-    return Scan(where, data, affine, _result_header(header, data.shape), raw.dtype, (*notes, *not_a_number))
+    notes += not_a_number
+    if is_label_like(data):
+        notes.append(make_note("label-like"))
+    return Scan(where, data, affine, _result_header(header, data.shape), raw.dtype, tuple(notes))
 
 
 def read_header(path: Path) -> nib.Nifti1Header:

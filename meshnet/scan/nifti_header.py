@@ -13,7 +13,7 @@ from nibabel.quaternions import quat2mat
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
-from meshnet.scan.notes import Note, make_note, significant
+from meshnet.scan.notes import Note, general, make_note
 from meshnet.scan.scan_stream import ScanError
 
 SMALLEST_VOXEL_MM3 = 1e-9
@@ -84,17 +84,21 @@ POINTER = (
 
 
 def _check_voxel_size(header: nib.Nifti1Header, where: str) -> None:
-    """Raise ScanError if the affine has to be made from pixdim and pixdim is 0 or not finite."""
-    has_qform = int(header["qform_code"]) > 0
-    if int(header["sform_code"]) > 0 and not (has_qform and _is_singular(_sform(header))):
+    """Raise ScanError if the affine has to be made from pixdim, which is 0 or not finite."""
+    has_sform, has_qform = int(header["sform_code"]) > 0, int(header["qform_code"]) > 0
+    if has_sform and (not has_qform or is_regular(_in_mm(_sform(header), header))):
         return
-    pixdim = [float(size) for size in header["pixdim"][1:4]]
-    if any(size == 0 or not np.isfinite(size) for size in pixdim):
-        sizes = ", ".join(significant(size, 4) for size in pixdim)
+    if not _has_voxel_size(header):
+        sizes = ", ".join(general(float(size)) for size in header["pixdim"][1:4])
         raise ScanError(
             f"{where}: its header has no voxel size (pixdim {sizes}) and no affine; volumes could not be measured; "
             f"convert the original images again"
         )
+
+
+def _has_voxel_size(header: nib.Nifti1Header) -> bool:
+    sizes = header["pixdim"][1:4]
+    return bool((np.isfinite(sizes) & (sizes != 0)).all())
 
 
 def _repair_dims(header: nib.Nifti1Header) -> list[Note]:
@@ -115,13 +119,17 @@ def affine_in_mm(header: nib.Nifti1Header, where: str) -> tuple[NDArray[np.float
 
     The sform counts, else the qform, else the voxel sizes. Raises ScanError if none is usable.
     """
-    notes: list[Note] = []
+    unit = _UNITS.get(int(header["xyzt_units"]) & 7)
+    notes = [make_note(unit[0])] if unit else []
     has_sform, has_qform = int(header["sform_code"]) > 0, int(header["qform_code"]) > 0
     if has_sform:
-        affine = _sform(header)
-        if has_qform:
-            affine = _compare_forms(affine, header, notes)
-    elif has_qform:
+        sform = _in_mm(_sform(header), header)
+        if is_regular(sform) or not has_qform:
+            if has_qform and _sides_differ(sform, header):
+                notes.append(make_note("forms-disagree"))
+            return check_affine(sform, where), notes
+        notes.append(make_note("sform-unusable"))
+    if has_qform:
         try:
             affine = _qform(header)
         except (HeaderDataError, ValueError) as error:
@@ -129,36 +137,24 @@ def affine_in_mm(header: nib.Nifti1Header, where: str) -> tuple[NDArray[np.float
     else:
         affine = np.asarray(header.get_base_affine(), np.float64)
         notes.append(make_note("no-forms"))
-    code, mm = _UNITS.get(int(header["xyzt_units"]) & 7, ("", 1.0))
-    if code:
-        affine = affine.copy()
-        affine[:3] *= mm
-        notes.append(make_note(code))
-    return check_affine(affine, where), notes
+    return check_affine(_in_mm(affine, header), where), notes
 
 
-def _compare_forms(sform: NDArray[np.float64], header: nib.Nifti1Header, notes: list[Note]) -> NDArray[np.float64]:
-    """The sform; the qform if the sform is singular. Adds a note for that, and if their sides differ."""
+def _in_mm(affine: NDArray[np.float64], header: nib.Nifti1Header) -> NDArray[np.float64]:
+    return np.diag([mm_per_unit(header)] * 3 + [1.0]) @ affine if mm_per_unit(header) != 1 else affine
+
+
+def _sides_differ(sform: NDArray[np.float64], header: nib.Nifti1Header) -> bool:
+    """Whether sform and qform mirror each other, or the sform's left-right axis runs the other way in the qform."""
     try:
         qform = _qform(header)
     except (HeaderDataError, ValueError):
-        return sform
-    if not np.isfinite(qform).all() or _is_singular(qform):
-        return sform
-    if _is_singular(sform):
-        notes.append(make_note("sform-unusable"))
-        return qform
-    if _sides_differ(sform, qform):
-        notes.append(make_note("forms-disagree"))
-    return sform
-
-
-def _sides_differ(first: NDArray[np.float64], second: NDArray[np.float64]) -> bool:
-    """Whether two affines mirror each other, or their voxel axis from left to right runs the other way."""
-    if np.linalg.det(first[:3, :3]) * np.linalg.det(second[:3, :3]) < 0:
-        return True
-    axis = int(np.argmax(np.abs(first[0, :3])))
-    return axis == int(np.argmax(np.abs(second[0, :3]))) and bool(first[0, axis] * second[0, axis] < 0)
+        return False
+    if not np.isfinite(qform).all():
+        return False
+    axis = int(np.argmax(np.abs(sform[0, :3])))
+    handedness = np.linalg.det(sform[:3, :3]) * np.linalg.det(qform[:3, :3])
+    return bool(handedness < 0 or sform[0, axis] * qform[0, axis] < 0)
 
 
 def _sform(header: nib.Nifti1Header) -> NDArray[np.float64]:
@@ -182,15 +178,14 @@ def _qform(header: nib.Nifti1Header) -> NDArray[np.float64]:
     return affine
 
 
-def _is_singular(affine: NDArray[np.float64]) -> bool:
-    """Whether a finite affine maps the voxels onto a plane, a line or a point; far below any unit's voxel volume."""
-    return bool(np.isfinite(affine).all()) and abs(float(np.linalg.det(affine[:3, :3]))) <= SMALLEST_VOXEL_MM3**2
+def is_regular(affine: NDArray[np.float64]) -> bool:
+    """Whether an affine (mm) is finite and gives its voxels a volume."""
+    return bool(np.isfinite(affine).all()) and abs(float(np.linalg.det(affine[:3, :3]))) > SMALLEST_VOXEL_MM3
 
 
 def check_affine(affine: NDArray[np.float64], where: str) -> NDArray[np.float64]:
     """The affine [4, 4] itself. Raises ScanError if it is not finite or its voxels have no volume."""
-    voxel_volume_mm3 = abs(float(np.linalg.det(affine[:3, :3]))) if np.isfinite(affine).all() else 0.0
-    if voxel_volume_mm3 <= SMALLEST_VOXEL_MM3:
+    if not is_regular(affine):
         raise ScanError(
             f"{where}: its affine is singular or non-finite (rows {affine[:3].tolist()}), so voxels have no place "
             f"in space; repair the sform/qform or convert the scan again"

@@ -8,9 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
-
-from numpy import format_float_positional
 
 
 @dataclass(frozen=True)
@@ -26,38 +23,31 @@ def make_note(code: str, *values: object) -> Note:
     return Note(code, TEXTS[code](*values))
 
 
-def significant(value: float, digits: int) -> str:
-    """`value` rounded to significant digits, halves away from zero, as JavaScript's `String(Number(x.toPrecision(n)))`.
-
-    Plain notation from 1e-6 to below 1e21, else like 1.5e+30.
-    """
-    if not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    if value == 0:
-        return "0"
-    exact = Decimal(value)
-    rounded = float(exact.quantize(Decimal(1).scaleb(exact.adjusted() + 1 - digits), ROUND_HALF_UP))
-    if 1e-6 <= abs(rounded) < 1e21:
-        return str(format_float_positional(rounded, trim="-"))
-    mantissa, exponent = f"{rounded:.{digits - 1}e}".split("e")
-    return f"{mantissa.rstrip('0').rstrip('.') if '.' in mantissa else mantissa}e{int(exponent):+d}"
-
-
 def percent(share: float) -> str:
-    """A share (0 to 1) in percent with two significant digits: "0.0012 %"."""
-    return f"{significant(100 * share, 2)} %"
+    """A share (0 to 1) in percent with two significant digits and without an exponent: "0.0012 %", "100 %"."""
+    value = 100 * share
+    if value == 0:
+        return "0 %"
+    digits = max(0, 1 - math.floor(math.log10(abs(value))))
+    text = f"{value:.{min(digits, 20)}f}"
+    return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"
 
 
 def fixed(value: float, decimals: int) -> str:
-    """`value` with this number of decimals, halves away from zero, as JavaScript's `toFixed`."""
-    rounded = Decimal(value).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)
-    return f"{rounded if rounded else abs(rounded):f}"
+    """`value` with this number of decimals; never "-0"."""
+    text = f"{value:.{decimals}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
 
 
-def _outliers(n: int, share: float, low: float, high: float, rest_low: float, rest_high: float) -> str:
-    outliers, rest = (f"{significant(a, 4)} to {significant(b, 4)}" for a, b in ((low, high), (rest_low, rest_high)))
+def general(value: float) -> str:
+    """`value` with four significant digits: "12.5", "-3.277e+04"."""
+    return f"{value:.4g}"
+
+
+def _outliers(n: int, share: float, outliers: tuple[float, float], rest: tuple[float, float]) -> str:
+    of_outliers, of_rest = (f"{general(low)} to {general(high)}" for low, high in (outliers, rest))
     return (
-        f"{n} voxels ({percent(share)}) have values far outside the rest ({outliers}, the rest {rest}); "
+        f"{n} voxels ({percent(share)}) have values far outside the rest ({of_outliers}, the rest {of_rest}); "
         f"the grey scale leaves them out"
     )
 
@@ -81,11 +71,12 @@ TEXTS: dict[str, Callable[..., str]] = {
     "sform-unusable": lambda: "the sform is empty; the qform is used",
     "magic-of-a-pair": lambda: "the file has the magic of a .hdr/.img pair, but holds the voxels too",
     "dim-zero": lambda axis: f"dim[{axis}] is 0; it is read as 1",
+    "label-like": lambda: "the values look like labels (few small integers), not like a scan",
     # while conforming
     "outliers-clipped": _outliers,
     "cube-moved": _cube_moved,
     "cut-off": lambda ml, size_mm: (
-        f"{fixed(ml, 0)} mL of the head lie outside the {fixed(size_mm, 0)} mm cube and are not segmented"
+        f"{fixed(ml, 0)} mL of the head lie outside the {general(size_mm)} mm cube and are not segmented"
     ),
     "not-head-sized": lambda ml: f"{fixed(ml, 0)} mL of tissue are in view; a head has 1000 to 6000",
     # of the run
