@@ -35,14 +35,14 @@ def packed(offset: int, form: str, *values: float | bytes) -> Callable[[bytes], 
 
 
 def spiked(*values: tuple[int, float]) -> NDArray[Any]:
-    data = head()
+    data: NDArray[Any] = head()
     for voxel, value in values:
         data.flat[voxel] = value
     return data
 
 
 def many(value: float, share: float) -> NDArray[Any]:
-    data = head()
+    data: NDArray[Any] = head()
     data.flat[:: int(1 / share)] = value
     return data
 
@@ -71,7 +71,7 @@ FILES: dict[str, tuple[Any, dict[str, Any], Change, list[str]]] = {
     "a pair's magic": (head(), {}, packed(344, "4s", b"ni1\0"), ["magic-of-a-pair"]),
     "a pair's magic, NIfTI-2": (head(), {"version": 2}, packed(4, "4s", b"ni2\0"), ["magic-of-a-pair"]),
     "dim[4] is 0": (head(), {}, lambda b: packed(48, "<h", 0)(packed(40, "<h", 4)(b)), ["dim-zero"]),
-    "dim[4], dim[6] are 0": (head(), {}, lambda b: packed(48, "<3h", 0, 1, 0)(packed(40, "<h", 6)(b)), ["dim-zero"] * 2),
+    "two of dim are 0": (head(), {}, lambda b: packed(48, "<3h", 0, 1, 0)(packed(40, "<h", 6)(b)), ["dim-zero"] * 2),
     "labels": ((head() > 100).astype(np.int16) * 17, {}, bytes, ["label-like"]),
     "labels with a negative one": ((head() > 100).astype(np.int16) - 1, {}, bytes, []),
     "one voxel of -32768": (spiked((99, -32768)), {}, bytes, ["outliers-clipped"]),
