@@ -8,6 +8,7 @@ import type { BackendChoice, Outcome, RunReport, ScanSummary } from '../worker/p
 import type { Progress } from '../engine/types';
 import type { KioskSettings } from './kiosk/kiosk';
 import type { ListedModel, ModelList } from './ui/models';
+import type { Offer } from './ui/choices';
 import { modalityWarning } from './ui/modality';
 
 export interface PageState {
@@ -67,7 +68,7 @@ export interface Run {
 /** A question that the visitor has to answer before a file can be used. */
 export type Question =
   | { readonly kind: 'frame'; readonly files: readonly File[]; readonly frames: number }
-  | { readonly kind: 'series'; readonly series: readonly File[] }
+  | { readonly kind: 'series'; readonly offer: Offer }
   | { readonly kind: 'input'; readonly source: TfjsSource };
 
 export type TfjsSource = Extract<ModelSource, { kind: 'tfjs' }>;

@@ -120,6 +120,10 @@ describe('the affine', () => {
   });
 });
 
+it('a single file called .img is read by its content', () => {
+  expect(readScan([{ name: 'scan.img', bytes: makeNifti() }]).dims).toEqual([3, 4, 5]);
+});
+
 describe('a file is refused by name and reason', () => {
   it('4-D without a frame, saying how many frames there are', () => {
     const open = refusal({ dims: [...SMALL, 3] });

@@ -94,8 +94,9 @@ export function readScan(files: readonly ScanFile[], frame: number | null = null
 
 function arrange(files: readonly ScanFile[]): { main: ScanFile; voxels: ScanFile | null } {
   const isImage = ({ name }: ScanFile): boolean => /\.img(\.gz)?$/i.test(name);
-  const main = files.find((file) => !isImage(file));
   const voxels = files.find(isImage) ?? null;
+  if (files.length === 1 && voxels !== null && isSingleNifti(voxels)) return { main: voxels, voxels: null };
+  const main = files.find((file) => !isImage(file));
   if (main === undefined) {
     const name = voxels?.name ?? 'scan';
     throw new ScanError(`${name}: the voxels of a .hdr/.img pair without their header; give the .hdr file together with it`);
@@ -104,6 +105,13 @@ function arrange(files: readonly ScanFile[]): { main: ScanFile; voxels: ScanFile
     throw new ScanError(`${files.map((file) => file.name).join(', ')}: expected one scan, got ${files.length} files; give one .nii, .nii.gz, .mgz, or a .hdr with its .img`);
   }
   return { main, voxels };
+}
+
+/** Whether a file holds header and voxels, whatever it is called. */
+function isSingleNifti(file: ScanFile): boolean {
+  const head = unpack(file);
+  const magic = (start: number): string => String.fromCharCode(...head.subarray(start, start + 4));
+  return magic(344) === 'n+1\0' || magic(4) === 'n+2\0';
 }
 
 function imageFile(voxels: ScanFile | null, name: string): ScanFile {

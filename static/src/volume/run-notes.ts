@@ -16,5 +16,5 @@ export function contrastNotes(fileName: string, headerText: string, modality: re
 export function resultNotes(task: string, labelledMl: number, headMl: number): Note[] {
   const lesion = /lesion/i.test(task);
   if (lesion && labelledMl === 0) return [note('nothing-found')];
-  return labelledMl > (lesion ? headMl / 3 : headMl) ? [note('third-of-head', labelledMl, labelledMl / headMl)] : [];
+  return headMl > 0 && labelledMl > headMl * (lesion ? 1 / 3 : 1) ? [note('third-of-head', labelledMl, labelledMl / headMl)] : [];
 }
