@@ -54,9 +54,9 @@ async function convertDicom(files: readonly File[]): Promise<File[]> {
   const converter = new Dcm2niix();
   try {
     await converter.init();
-    // Series number, description, and between marks that `tellApart` removes the date and the study; no sidecar files;
-    // neither cropped nor rotated.
-    const converted = await converter.input(await numbered(files)).f('%s_%d__%t__%k__').b('n').z('n').x('i').run();
+    // Series number, description, date and study, of which `tellApart` keeps what is needed; no sidecar files; neither
+    // cropped nor rotated.
+    const converted = await converter.input(await numbered(files)).f('%s_%d_%t_%k').b('n').z('n').x('i').run();
     const volumes = converted.filter(({ name }) => name.endsWith('.nii'));
     if (volumes.length === 0) throw new Error('exit code 2');
     const names = tellApart(volumes.map(({ name }) => name));

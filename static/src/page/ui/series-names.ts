@@ -1,8 +1,8 @@
 // Names of converted series. Two studies may hold series of one number and description: those are told apart by the date,
 // or by the study where the dates are equal. Other names hold neither: they would say more about a patient than needed.
 
-/** "%s_%d", date and time, study, and an ending of dcm2niix's own. */
-const PARTS = /^(.*)__(\d*)[^_]*__([^_]*)__(.*)\.nii$/;
+/** "%s_%d", date and time, study, and an ending of dcm2niix's own. A study's UID is numbers with points. */
+const PARTS = /^(.*?)(?:_(\d{1,14}))?_(\d+(?:\.\d+){3,})(.*)\.nii$/;
 
 interface Parts {
   readonly name: string;
@@ -11,11 +11,11 @@ interface Parts {
   readonly ending: string;
 }
 
-/** Names as dcm2niix wrote them with the pattern "%s_%d__%t__%k__" → names without date and study, unless they are needed. */
+/** Names as dcm2niix wrote them with the pattern "%s_%d_%t_%k" → names without date and study, unless they are needed. */
 export function tellApart(names: readonly string[]): string[] {
   const parts = names.map((name): Parts => {
     const [, base, time, study, ending] = PARTS.exec(name) ?? [];
-    return base === undefined ? { name: name.replace(/\.nii$/, ''), date: '', study: '', ending: '' } : { name: base, date: time!.slice(0, 8), study: study!, ending: ending! };
+    return base === undefined ? { name: name.replace(/\.nii$/, ''), date: '', study: '', ending: '' } : { name: base, date: (time ?? '').slice(0, 8), study: study!, ending: ending! };
   });
   return parts.map((own) => {
     const alike = parts.filter(({ name }) => name === own.name);

@@ -116,11 +116,11 @@ describe('dropped files', () => {
   });
 
   test('series of two studies are told apart by the date, or the study where the dates are equal', () => {
-    expect(tellApart(['3_T1__20200101120000__1.2.3__.nii', '4_T2__20200101120000__1.2.3__.nii'])).toEqual(['3_T1.nii', '4_T2.nii']);
-    expect(tellApart(['3_T1__20200101120000__1.2.3__.nii', '3_T1__20210203120000__1.2.4___Eq_1.nii', '4_T2__20210203120000__1.2.4__.nii'])).toEqual(
+    expect(tellApart(['3_T1_20200101120000_1.2.3.44.nii', '4_T2_20200101120000_1.2.3.44.nii'])).toEqual(['3_T1.nii', '4_T2.nii']);
+    expect(tellApart(['3_T1_20200101120000_1.2.3.44.nii', '3_T1_20210203120000_1.2.4.55_Eq_1.nii', '4_T2_20210203120000_1.2.4.55.nii'])).toEqual(
       ['3_T1_20200101.nii', '3_T1_20210203_Eq_1.nii', '4_T2.nii']);
-    expect(tellApart(['3_T1__20200101120000__1.2.3__.nii', '3_T1__20200101150000__1.2.4__.nii'])).toEqual(['3_T1_study1.nii', '3_T1_study2.nii']);
-    expect(tellApart(['odd.nii', '3_T1__20200101120000__1.2.3__a.nii', '3_T1__20200101120000__1.2.3__.nii'])).toEqual(['odd.nii', '3_T1a.nii', '3_T1.nii']);
+    expect(tellApart(['3_T1_20200101120000_1.2.3.44.nii', '3_T1_20200101150000_1.2.4.55.nii'])).toEqual(['3_T1_study1.nii', '3_T1_study2.nii']);
+    expect(tellApart(['odd.nii', '3_T1_20200101120000_1.2.3.44a.nii', '3_T1_20200101120000_1.2.3.44.nii'])).toEqual(['odd.nii', '3_T1a.nii', '3_T1.nii']);
   });
 
   const bytes = (...values: number[]): Uint8Array<ArrayBuffer> => Uint8Array.from(values);
