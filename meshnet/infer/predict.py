@@ -24,7 +24,7 @@ from meshnet.infer.backends import BACKENDS, Network, fastest_backend, open_netw
 from meshnet.model.checkpoint import load_checkpoint
 from meshnet.model.shipped import find_model
 from meshnet.model.spec import Label, ModelSpec, SpecError
-from meshnet.scan.conform import Conformed, conform, conformed_affine
+from meshnet.scan.conform import Conformed, conform, conformed_grid
 from meshnet.scan.label_files import check_replaceable
 from meshnet.scan.nifti import Scan, new_header, read_scan, save_labels, space_code
 from meshnet.scan.normalize import normalize
@@ -130,7 +130,7 @@ def _grid(scan: Scan, spec: ModelSpec, space: str) -> tuple[NDArray[np.float64],
     if space == "native":
         return scan.affine_vox2ras, scan.data.shape
     size, mm = spec.input.size, spec.input.voxel_size_mm
-    return conformed_affine(scan.affine_vox2ras, scan.data.shape, size=size[0], voxel_size_mm=mm), size
+    return conformed_grid(scan, size=size[0], voxel_size_mm=mm)[0], size
 
 
 def _save(output: Path, scan: Scan, prediction: Prediction, space: str) -> None:

@@ -6,6 +6,7 @@ docs/conform.md states every formula.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 
+from meshnet.scan.head import head_threshold, head_volume_ml, implausible_volume, place_cube
 from meshnet.scan.nifti import Scan
+from meshnet.scan.notes import Note, make_note
+from meshnet.scan.outliers import clip_outliers
 from meshnet.scan.scan_stream import ScanError
 
 SIZE = 256
@@ -36,6 +40,8 @@ class Conformed:
 
     data: NDArray[np.uint8]  #: [i, j, k], LIA, grey levels 0 to 255
     affine_vox2ras: NDArray[np.float64]  #: [4, 4], voxel to RAS, mm
+    notes: tuple[Note, ...] = ()  #: what was clipped, moved or cut off
+    head_ml: float = math.nan  #: volume in mL of what is tissue by a crude threshold, in the whole scan
 
 
 def conform(scan: Scan, *, size: int = SIZE, voxel_size_mm: float = VOXEL_SIZE_MM) -> Conformed:
@@ -43,20 +49,44 @@ def conform(scan: Scan, *, size: int = SIZE, voxel_size_mm: float = VOXEL_SIZE_M
 
     A scan that is conformed already is returned unchanged. Raises ScanError if all voxels would get one grey level.
     """
+    head_ml = head_volume_ml(scan.data, head_threshold(scan.data), scan.affine_vox2ras)
+    implausible = implausible_volume(head_ml)
     if is_conformed(scan, size=size, voxel_size_mm=voxel_size_mm):
-        return Conformed(scan.data, scan.affine_vox2ras)
-    affine = conformed_affine(scan.affine_vox2ras, scan.data.shape, size=size, voxel_size_mm=voxel_size_mm)
-    mapped = resample_linear(scan.data, scan.affine_vox2ras, affine, (size, size, size))
+        return Conformed(scan.data, scan.affine_vox2ras, tuple(implausible), head_ml)
+    affine, placed = conformed_grid(scan, size=size, voxel_size_mm=voxel_size_mm)
+    data, clipped = (scan.data, []) if scan.stored_dtype == np.uint8 else clip_outliers(scan.data)
+    mapped = resample_linear(data, scan.affine_vox2ras, affine, (size, size, size))
     if scan.stored_dtype == np.uint8:
         grey = np.clip(np.rint(mapped, out=mapped), 0, 255, out=mapped).astype(np.uint8)
     else:
-        grey = to_grey_levels(mapped, *intensity_offset_factor(scan.data))
+        grey = to_grey_levels(mapped, *intensity_offset_factor(data))
     if grey.min() == grey.max():
         raise ScanError(
             f"{scan.where}: conformed to 0-255, every voxel has the value {grey.flat[0]}: an outlier or the header's "
             f"slope takes the whole range of intensities; clip outliers or correct the slope and try again"
         )
-    return Conformed(grey, affine)
+    return Conformed(grey, affine, (*clipped, *placed, *implausible), head_ml)
+
+
+def conformed_grid(
+    scan: Scan, *, size: int = SIZE, voxel_size_mm: float = VOXEL_SIZE_MM
+) -> tuple[NDArray[np.float64], list[Note]]:
+    """Affine [4, 4] (voxel to RAS, mm) of the scan's conformed grid, and notes if it was moved or cuts tissue off.
+
+    The grid is that of `conformed_affine`, moved by whole voxels where it would cut the head (head.py).
+    """
+    if is_conformed(scan, size=size, voxel_size_mm=voxel_size_mm):
+        return scan.affine_vox2ras, []
+    affine = conformed_affine(scan.affine_vox2ras, scan.data.shape, size=size, voxel_size_mm=voxel_size_mm)
+    matrix = vox2vox(scan.affine_vox2ras, affine)
+    shift, outside_ml = place_cube(scan.data, matrix, size=size, voxel_size_mm=voxel_size_mm)
+    notes: list[Note] = []
+    if shift.any():
+        notes.append(make_note("cube-moved", *(float(voxels) * voxel_size_mm for voxels in shift)))
+        affine[:3, 3] += affine[:3, :3] @ shift
+    if outside_ml > 0:
+        notes.append(make_note("cut-off", outside_ml, size * voxel_size_mm))
+    return affine, notes
 
 
 def is_conformed(scan: Scan, *, size: int = SIZE, voxel_size_mm: float = VOXEL_SIZE_MM) -> bool:

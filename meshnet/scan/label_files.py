@@ -13,6 +13,7 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from meshnet.scan.nifti import LABEL_INTENT, read_header
+from meshnet.scan.nifti_header import affine_in_mm, mm_per_unit
 from meshnet.scan.scan_stream import ScanError
 
 #: Endings of the names of masks and segmentations (BIDS and common practice), and the entity that BIDS has for them.
@@ -49,7 +50,9 @@ def read_labels(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
     """
     try:
         image = cast(nib.Nifti1Image, nib.load(path))
-        voxels, affine = np.asarray(image.dataobj), np.asarray(image.affine, np.float64)
+        voxels, affine = np.asarray(image.dataobj), np.array(image.affine, np.float64)
+        if isinstance(image.header, nib.Nifti1Header):
+            affine[:3] *= mm_per_unit(image.header)
     except (OSError, EOFError, zlib.error, HeaderDataError, ImageFileError, ValueError, AttributeError) as error:
         # AttributeError: CIFTI files, whose values lie on a surface, have no affine.
         raise ScanError(f"{path}: the labels cannot be read ({error}); get the file again") from error
@@ -66,8 +69,8 @@ def check_replaceable(path: Path, affine_vox2ras: NDArray[np.float64], shape: tu
     try:
         header = read_header(path)
         with np.errstate(all="ignore"):
-            affine = np.asarray(header.get_best_affine(), np.float64)
-    except (ScanError, OSError, HeaderDataError, ValueError):
+            affine, _ = affine_in_mm(header, str(path))
+    except (ScanError, OSError):
         return
     found = tuple(int(n) for n in header.get_data_shape())
     if found == tuple(shape) and np.abs(affine - affine_vox2ras).max() <= SAME_SCAN_TOLERANCE_MM:

@@ -7,7 +7,6 @@ by name. docs/conform.md, section 1, has the rules and lists the files that are 
 from __future__ import annotations
 
 import gzip
-import logging
 import os
 from contextlib import closing
 from dataclasses import dataclass
@@ -21,21 +20,20 @@ from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
+from meshnet.scan.label_values import is_label_like
+from meshnet.scan.nifti_header import POINTER, affine_in_mm, check_affine, parse_header
+from meshnet.scan.notes import Note, make_note
 from meshnet.scan.scan_stream import ScanError, ScanStream, pair_partner
 
 __all__ = ["Scan", "ScanError", "new_header", "read_header", "read_scan", "save_labels", "save_volume", "space_code"]
 
 MIN_DIM, MAX_DIM, MAX_VOXELS = 2, 2048, 2**28
-SMALLEST_VOXEL_MM3 = 1e-9
 
 #: NIFTI_INTENT_LABEL: the voxels are labels. The site writes this code too; viewers show such files in colour.
 LABEL_INTENT = 1002
 
 _MGH_VERSION, _MGH_HEADER_SIZE = b"\0\0\0\1", 284
 _UNUSABLE_DTYPES = {"V": "RGB24 or RGBA32", "c": "complex"}
-_quiet = logging.getLogger("meshnet.scan.nifti.header")
-_quiet.addHandler(logging.NullHandler())
-_quiet.propagate = False
 
 
 @dataclass(frozen=True)
@@ -47,6 +45,7 @@ class Scan:
     affine_vox2ras: NDArray[np.float64]  #: [4, 4], voxel to RAS, mm
     header: nib.Nifti1Header  #: single-file NIfTI header (1 or 2) of this grid, for saving results
     stored_dtype: np.dtype[Any]  #: dtype of the voxels in the file
+    notes: tuple[Note, ...] = ()  #: what was repaired or assumed while reading
 
 
 def read_scan(path: Path, *, frame: int | None = None) -> Scan:
@@ -55,8 +54,9 @@ def read_scan(path: Path, *, frame: int | None = None) -> Scan:
     Raises ScanError for every file that docs/conform.md refuses, OSError if the file can't be opened.
     """
     where = str(path)
-    name = path.name.lower()
-    header_path = pair_partner(path, ".img", ".hdr") if name.endswith((".img", ".img.gz")) else path
+    _check_link(path)
+    notes: list[Note] = []
+    header_path = _header_path(path)
     # Damaged headers give NaN or infinity; the checks below report them.
     with closing(ScanStream(header_path)) as stream, np.errstate(all="ignore"):
         head = stream.read(540)
@@ -64,12 +64,19 @@ def read_scan(path: Path, *, frame: int | None = None) -> Scan:
             raw, affine = _read_mgh(stream, head, frame, where)
             data, header = raw, new_header(affine, raw.shape, code=1)
         else:
-            header = _nifti_header(head, where)
-            affine = _best_affine(header, where)
+            header, repairs = parse_header(head, where)
+            affine, assumptions = affine_in_mm(header, where)
             raw = _read_nifti_voxels(stream, header, header_path, frame, where)
             data = _scaled(raw, header, where)
+            if _is_single(header, header_path) and not _has_single_magic(header):
+                notes.append(make_note("magic-of-a-pair"))
+            notes += repairs + assumptions
+    data, not_a_number = _nan_as_zero(data, where)
     _check_values(data, where)
-    return Scan(where, data, affine, _result_header(header, data.shape), raw.dtype)
+    notes += not_a_number
+    if is_label_like(data):
+        notes.append(make_note("label-like"))
+    return Scan(where, data, affine, _result_header(header, data.shape), raw.dtype, tuple(notes))
 
 
 def read_header(path: Path) -> nib.Nifti1Header:
@@ -78,7 +85,7 @@ def read_header(path: Path) -> nib.Nifti1Header:
     Raises ScanError if the file has no NIfTI header, OSError if it can't be opened.
     """
     with closing(ScanStream(path)) as stream, np.errstate(all="ignore"):
-        return _nifti_header(stream.read(540), str(path))
+        return parse_header(stream.read(540), str(path))[0]
 
 
 def save_labels(path: Path, labels: NDArray[np.uint8], header: nib.Nifti1Header) -> None:
@@ -121,33 +128,33 @@ def space_code(header: nib.Nifti1Header) -> int:
     return int(header["sform_code"]) or int(header["qform_code"]) or 2
 
 
-def _nifti_header(head: bytes, where: str) -> nib.Nifti1Header:
-    size_le, size_be = (int.from_bytes(head[:4], order) for order in ("little", "big"))
-    endianness = "<" if size_le in (348, 540) else ">"
-    size = size_le if endianness == "<" else size_be
-    if size == 348 and head[344:348] in (b"n+1\0", b"ni1\0"):
-        kind: type[nib.Nifti1Header] = nib.Nifti1Header
-    elif size == 540 and head[4:8] in (b"n+2\0", b"ni2\0"):
-        kind = nib.Nifti2Header
-    elif size == 348:
-        raise ScanError(
-            f"{where}: an Analyze 7.5 header without NIfTI magic, which says nothing about left and right; "
-            f"convert the original images with dcm2niix"
-        )
-    else:
-        found = "a DICOM file" if head[128:132] == b"DICM" else f"it starts with {head[:8]!r}"
-        raise ScanError(
-            f"{where}: not a NIfTI or MGH file ({found}); expected .nii, .nii.gz, .hdr/.img, .mgh or .mgz"
-            + ("; convert the series with dcm2niix" if head[128:132] == b"DICM" else "")
-        )
-    if len(head) < size:
-        raise ScanError(f"{where}: the header ends after {len(head)} of {size} bytes; get the file again")
-    try:
-        header = kind(head[:size], endianness, check=False)
-        header.check_fix(logger=_quiet, error_level=40)
-    except HeaderDataError as error:
-        raise ScanError(f"{where}: damaged NIfTI header ({error}); convert or export the scan again") from error
-    return header
+def _check_link(path: Path) -> None:
+    """Raise ScanError for a link to a missing file, as git-annex leaves it until the content is fetched."""
+    if path.is_symlink() and not path.exists():
+        target = os.readlink(path)
+        if "annex/objects/" in Path(target).as_posix():
+            raise ScanError(f"{path}: {POINTER}")
+        raise ScanError(f"{path}: is a link to {target}, which doesn't exist; fetch that file or repair the link")
+
+
+def _header_path(path: Path) -> Path:
+    """The file that holds the header: the .hdr of an .img, unless the .img itself is a single-file NIfTI."""
+    if not path.name.lower().endswith((".img", ".img.gz")):
+        return path
+    with closing(ScanStream(path)) as stream:
+        head = stream.read(348)
+    if head[344:348] == b"n+1\0" or head[4:8] == b"n+2\0":
+        return path
+    return pair_partner(path, ".img", ".hdr")
+
+
+def _is_single(header: nib.Nifti1Header, header_path: Path) -> bool:
+    """Whether the voxels are in the header's file: its magic says so, or it isn't called .hdr."""
+    return _has_single_magic(header) or not header_path.name.lower().endswith((".hdr", ".hdr.gz"))
+
+
+def _has_single_magic(header: nib.Nifti1Header) -> bool:
+    return bool(header["magic"].item().startswith(b"n+"))
 
 
 def _read_nifti_voxels(
@@ -161,7 +168,7 @@ def _read_nifti_voxels(
             f"choose the magnitude or grey-scale image of this scan"
         )
     _check_shape(header.get_data_shape(), frame, where)
-    single = header["magic"].item().startswith(b"n+")
+    single = _is_single(header, header_path)
     offset = float(header["vox_offset"]) or float(header.single_vox_offset if single else 0)
     if not 0 <= offset < 2**40:
         raise ScanError(f"{where}: vox_offset {offset} is no position in a file; convert the scan again")
@@ -211,7 +218,7 @@ def _read_mgh(
             f"left and right; convert the original images again"
         )
     _check_shape(header.get_data_shape(), frame, where)
-    affine = _check_affine(np.asarray(header.get_affine(), np.float64), where)
+    affine = check_affine(np.asarray(header.get_affine(), np.float64), where)
     return _frame(stream, header, _MGH_HEADER_SIZE, frame, where), affine
 
 
@@ -249,29 +256,19 @@ def _scaled(raw: NDArray[Any], header: nib.Nifti1Header, where: str) -> NDArray[
     return scaled
 
 
-def _best_affine(header: nib.Nifti1Header, where: str) -> NDArray[np.float64]:
-    try:
-        affine = np.asarray(header.get_best_affine(), np.float64)
-    except (HeaderDataError, ValueError) as error:
-        raise ScanError(f"{where}: no affine can be made of its qform ({error}); convert the scan again") from error
-    return _check_affine(affine, where)
-
-
-def _check_affine(affine: NDArray[np.float64], where: str) -> NDArray[np.float64]:
-    voxel_volume_mm3 = abs(float(np.linalg.det(affine[:3, :3]))) if np.isfinite(affine).all() else 0.0
-    if voxel_volume_mm3 <= SMALLEST_VOXEL_MM3:
-        raise ScanError(
-            f"{where}: its affine is singular or non-finite (rows {affine[:3].tolist()}), so voxels have no place "
-            f"in space; repair the sform/qform or convert the scan again"
-        )
-    return affine
-
-
-def _check_values(data: NDArray[Any], where: str) -> None:
-    if data.dtype.kind == "f" and (bad := int(data.size - np.count_nonzero(np.isfinite(data)))):
+def _nan_as_zero(data: NDArray[Any], where: str) -> tuple[NDArray[Any], list[Note]]:
+    """The data with NaN replaced by 0, and a note of their share. Raises ScanError for infinite voxels."""
+    bad = int(data.size - np.count_nonzero(np.isfinite(data))) if data.dtype.kind == "f" else 0
+    if not bad:
+        return data, []
+    if np.isinf(data).any():
         raise ScanError(
             f"{where}: {bad} of {data.size} voxels are NaN or infinite; replace them (for instance by 0) and try again"
         )
+    return np.where(np.isnan(data), data.dtype.type(0), data), [make_note("nan-read-as-zero", bad / data.size)]
+
+
+def _check_values(data: NDArray[Any], where: str) -> None:
     low, high = float(data.min()), float(data.max())
     if not np.isfinite(high - low):
         raise ScanError(

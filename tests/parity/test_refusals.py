@@ -48,11 +48,10 @@ MALFORMED: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "impossible quaternion": (lambda b: patched(patched(b, 252, "<hh", 1, 0), 256, "<3f", 1, 1, 1), "qform"),
     "voxels inside the header": (lambda b: patched(b, 108, "<f", 200), "damaged NIfTI header"),
     "slope without intercept": (lambda b: patched(b, 112, "<ff", 2, float("inf")), "intercept"),
-    "NaN voxel": (lambda b: patched(b, 352, "<f", float("nan")), "1 of 336 voxels are NaN or infinite"),
     "infinite voxels": (lambda b: patched(b, 400, "<2f", float("inf"), float("-inf")), "2 of 336 voxels are NaN"),
     "constant": (lambda b: b[:352] + struct.pack("<f", 2.5) * 336, "every voxel has the value 2.5"),
-    "outlier": (
-        lambda b: patched(patched(b[:352] + b"\0" * 1344, 352, "<f", 1e30), 356, "<f", 1),
+    "slope that leaves one grey level": (
+        lambda b: patched(patched(b, 70, "<hh", 2, 8), 112, "<f", 1e-3),
         "conformed to 0-255, every voxel has the value 0",
     ),
 }

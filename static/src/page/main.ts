@@ -27,7 +27,7 @@ const viewer = import('./viewer').then(({ Viewer }) => Viewer.open(byId('canvas'
 });
 const actions: Actions = {
   answerFrame: (frame) => void answerFrame(session, frame),
-  answerSeries: (file) => void answerSeries(session, file),
+  answerSeries: (choice) => void answerSeries(session, choice),
   answerInput: (answers) => void answerInput(session, answers),
   goTo: (voxel) => { goTo(session, voxel); },
 };

@@ -6,14 +6,14 @@ import { clean, findBackend, segment } from './actions/segment';
 import { pickModel, useCatalogue } from './actions/models';
 import { answerFrame, open } from './actions/open';
 import { Session } from './session';
-import { backendLine, canRun, isEmpty, warnings } from './state';
+import { backendLine, canRun, isEmpty, notesOf, warnings } from './state';
 import type { PageState } from './state';
 import type { UsableModel } from './ui/catalogue';
 
 const CHOICE = { backend: 'cpu', device: '2 threads', details: {}, whyNot: [] } as const;
-const REPORT = { ...CHOICE, milliseconds: 1200, timings: [], peakBytes: 1, largestBufferBytes: 1 };
+const REPORT = { ...CHOICE, milliseconds: 1200, timings: [], peakBytes: 1, largestBufferBytes: 1, notes: [] };
 const SPEC = { id: 'small', name: 'Small', labels: [{ index: 0, name: 'background' }, { index: 1, name: 'lesion' }] } as unknown as ModelSpec;
-const OUTCOME = { volumes: [], overlay: {}, centres: [null, null], parts: { count: 0, largest: [] }, removedMl: 0 };
+const OUTCOME = { volumes: [], overlay: {}, centres: [null, null], parts: { count: 0, largest: [] }, removedMl: 0, notes: [{ code: 'nothing-found', text: 'no voxel was labelled' }] };
 const SCAN = new File(['x'], 'Jane_T1w.nii.gz');
 
 /** Replies of the worker by call; the test may replace one, an Error rejects. */
@@ -32,7 +32,7 @@ beforeEach(() => {
   vi.stubGlobal('document', { baseURI: 'https://example.org/' });
   replies = {
     probe: () => CHOICE,
-    load: ({ frame }) => ({ summary: { name: SCAN.name, frame, dims: [1, 1, 1], voxelSizeMm: [1, 1, 1], dtype: 'uint8', description: '' }, display: {} }),
+    load: ({ frame }) => ({ summary: { name: SCAN.name, frame, dims: [1, 1, 1], voxelSizeMm: [1, 1, 1], dtype: 'uint8', description: '', notes: [{ code: 'no-forms', text: 'left and right are a guess' }] }, display: {} }),
     run: () => ({ spec: SPEC, report: REPORT }),
     outcome: () => OUTCOME,
   };
@@ -52,6 +52,16 @@ beforeEach(() => {
 afterEach(() => vi.unstubAllGlobals());
 
 describe('the state', () => {
+  test('holds the notes on the scan, and those on the result once there is one, each once', async () => {
+    await findBackend(session);
+    await open(session, [SCAN]);
+    const codes = (): string[] => notesOf(session.state.study!).map(({ code }) => code);
+    expect(codes()).toEqual(['no-forms']);
+    replies.run = () => ({ spec: SPEC, report: { ...REPORT, notes: [{ code: 'no-forms', text: 'left and right are a guess' }, { code: 'contrast-unlike', text: 'T1w' }] } });
+    await segment(session);
+    expect(codes()).toEqual(['no-forms', 'contrast-unlike', 'nothing-found']);
+  });
+
   test('is ready after a scan was opened and done after its run, and says what runs', async () => {
     await findBackend(session);
     expect([isEmpty(session.state), canRun(session.state)]).toEqual([true, false]);

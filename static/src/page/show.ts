@@ -1,13 +1,13 @@
 // Renders the page's state.
 import type { PageState } from './state';
-import { backendLine, canRun, pickedModel, warnings } from './state';
+import { backendLine, canRun, notesOf, pickedModel, warnings } from './state';
 import { byId, byTestId } from './ui/dom';
 import { diagnosticsText } from './ui/diagnostics';
 import { showModelList, showPickedModel } from './ui/models';
 import { showQuestion } from './ui/questions';
 import type { Answers } from './ui/questions';
 import { showResult } from './ui/results';
-import { showActivity, showBackend, showButtons, showProgress, showScanFacts, showWarnings } from './ui/status';
+import { showActivity, showBackend, showButtons, showNotes, showProgress, showScanFacts, showWarnings } from './ui/status';
 
 /** Actions of buttons that come and go with the state; those of index.html are connected in main.ts. */
 export interface Actions extends Answers {
@@ -22,6 +22,7 @@ export function show(state: PageState, before: PageState, actions: Actions): voi
   if (changed('models')) showModelList(state.models);
   if (changed('models', 'pickedKey')) showPickedModel(pickedModel(state));
   if (changed('study') && study !== null) showScanFacts(study.scan);
+  if (changed('study')) showNotes(study === null ? [] : notesOf(study));
   if (changed('study')) showResult(study?.result ?? null, actions.goTo);
   if (changed('activity')) showActivity(state.activity);
   if (changed('activity', 'study', 'models', 'pickedKey')) showButtons(state.activity.kind === 'running', canRun(state));
@@ -47,6 +48,7 @@ function showDiagnostics({ version, study, choice, messages }: PageState): void 
     isolated: self.crossOriginIsolated,
     threads: navigator.hardwareConcurrency,
     scan: study?.scan ?? null,
+    notes: study === null ? [] : notesOf(study),
     spec: study?.result?.spec ?? null,
     choice,
     report: study?.result?.report ?? null,

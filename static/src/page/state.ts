@@ -2,11 +2,14 @@
 // changed in place: a part that is the same object as before has not changed.
 import type { ModelSpec } from '../generated/model-spec';
 import type { ModelSource } from '../model/source';
+import { guessModality } from '../volume/contrast';
+import type { Note } from '../volume/notes';
 import type { BackendChoice, Outcome, RunReport, ScanSummary } from '../worker/protocol';
 import type { Progress } from '../engine/types';
 import type { KioskSettings } from './kiosk/kiosk';
 import type { ListedModel, ModelList } from './ui/models';
-import { guessModality, modalityWarning } from './ui/modality';
+import type { Offer } from './ui/choices';
+import { modalityWarning } from './ui/modality';
 
 export interface PageState {
   /** Version of the software; empty until the list of models has arrived. */
@@ -65,7 +68,7 @@ export interface Run {
 /** A question that the visitor has to answer before a file can be used. */
 export type Question =
   | { readonly kind: 'frame'; readonly files: readonly File[]; readonly frames: number }
-  | { readonly kind: 'series'; readonly series: readonly File[] }
+  | { readonly kind: 'series'; readonly offer: Offer }
   | { readonly kind: 'input'; readonly source: TfjsSource };
 
 export type TfjsSource = Extract<ModelSource, { kind: 'tfjs' }>;
@@ -128,6 +131,12 @@ export function backendLine({ study, run, choice }: PageState): BackendLine | nu
   const report = study?.result?.report;
   if (report !== undefined) return { tense: 'Ran', choice: report };
   return choice === null ? null : { tense: run?.started === true ? 'Runs' : 'Will run', choice };
+}
+
+/** Notes on the scan, on the run and on the outcome, each once. */
+export function notesOf({ scan, result }: Study): readonly Note[] {
+  const all = [...scan.notes, ...(result?.report.notes ?? []), ...(result?.outcome?.notes ?? [])];
+  return all.filter(({ text }, n) => all.findIndex((other) => other.text === text) === n);
 }
 
 /** Sentences to show beside the status, most urgent first. */

@@ -8,7 +8,7 @@ import type { Affine, Dims, VoxelArray } from './volume';
 /** A scan in memory; its header is that of some file, since conform looks only at type, voxels and grid. */
 function scanOf(data: VoxelArray, dims: Dims, affineVox2ras: Affine, dtype = 'float32'): Scan {
   const { header } = readScan([{ name: 'example.nii', bytes: makeNifti() }]);
-  return { name: 'scan.nii', data, dims, affineVox2ras, header, dtype };
+  return { name: 'scan.nii', data, dims, affineVox2ras, header, dtype, notes: [] };
 }
 
 const LIA = (x: number, y: number, z: number): number[] => [-1, 0, 0, x, 0, 0, 1, y, 0, -1, 0, z, 0, 0, 0, 1];

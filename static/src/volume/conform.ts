@@ -3,6 +3,9 @@
 import { apply, invert, multiply } from './affine';
 import { ScanError } from './errors';
 import { greyScale, type GreyScale } from './grey-scale';
+import { headSizeNotes, headThreshold, headVolumeMl, placeCube } from './head';
+import type { Note } from './notes';
+import { withoutOutliers } from './outliers';
 import type { Scan } from './nifti';
 import type { Affine, Dims, Volume, VoxelArray } from './volume';
 
@@ -14,6 +17,14 @@ export interface ConformedGrid {
 
 /** FreeSurfer's conformed grid. */
 export const CONFORMED_GRID: ConformedGrid = { size: 256, voxelSizeMm: 1 };
+
+/** A scan on the conformed grid. */
+export interface Conformed extends Volume<Uint8Array> {
+  /** What was cut off, left out or looks implausible. */
+  readonly notes: readonly Note[];
+  /** Volume of the head in the scan by a crude threshold. */
+  readonly headMl: number;
+}
 
 /** Tolerance in voxels: of the field of view's edge, of entries that count as integers, of an equal affine. */
 const TOLERANCE = 1e-6;
@@ -34,19 +45,24 @@ export function isConformed(scan: Scan, grid: ConformedGrid = CONFORMED_GRID): b
 }
 
 /** Scan → conformed volume. Raises ScanError where all of it would be one grey level. */
-export function conform(scan: Scan, grid: ConformedGrid = CONFORMED_GRID): Volume<Uint8Array> {
-  const { data, dims, affineVox2ras } = scan;
-  if (isConformed(scan, grid)) return { data: data as Uint8Array, dims, affineVox2ras };
-  const affine = conformedAffine(dims, affineVox2ras, grid);
+export function conform(scan: Scan, grid: ConformedGrid = CONFORMED_GRID): Conformed {
+  const { dims, affineVox2ras } = scan;
+  const threshold = headThreshold(scan.data);
+  const headMl = headVolumeMl(scan, threshold);
+  if (isConformed(scan, grid)) return { data: scan.data as Uint8Array, dims, affineVox2ras, notes: headSizeNotes(headMl), headMl };
+  const cube = placeCube(scan, threshold, conformedAffine(dims, affineVox2ras, grid), grid.size, grid.voxelSizeMm);
   // uint8 files keep their values, as in FastSurfer: masks and conformed scans must not be stretched.
-  const scale = scan.dtype === 'uint8' ? null : greyScale(data);
-  const grey = resample(data, dims, grid.size, sourceFromConformed(affineVox2ras, affine), scale);
+  const keepsValues = scan.dtype === 'uint8';
+  const clipped = keepsValues ? null : withoutOutliers(scan.data);
+  const data = clipped?.data ?? scan.data;
+  const grey = resample(data, dims, grid.size, sourceFromConformed(affineVox2ras, cube.affineVox2ras), keepsValues ? null : greyScale(data));
   if (grey.every((value) => value === grey[0])) {
     throw new ScanError(
       `${scan.name}: conformed to 0-255, every voxel has the value ${grey[0]!}: an outlier or the header's slope takes the whole range of intensities; clip outliers or correct the slope and try again`,
     );
   }
-  return { data: grey, dims: [grid.size, grid.size, grid.size], affineVox2ras: affine };
+  const notes = [...(clipped === null ? [] : [clipped.note]), ...cube.notes, ...headSizeNotes(headMl)];
+  return { data: grey, dims: [grid.size, grid.size, grid.size], affineVox2ras: cube.affineVox2ras, notes, headMl };
 }
 
 /** Conformed voxel → source voxel; entries within tolerance of integers are rounded, so that flips and shifts copy voxels. */

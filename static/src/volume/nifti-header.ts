@@ -3,7 +3,6 @@
 // Not nifti-reader-js 0.8: it prefers the qform where its code is the larger one (we need sform, else qform), has
 // another fallback affine than nibabel, checks nothing, and cannot write a header.
 import { ScanError } from './errors';
-import type { Affine } from './volume';
 
 type Kind = 'u1' | 'i2' | 'i4' | 'i8' | 'f4' | 'f8' | 'text';
 type Place = readonly [kind: Kind, offset: number];
@@ -52,6 +51,8 @@ export interface NiftiHeader extends NiftiFields {
   readonly littleEndian: boolean;
   /** `n+1`/`n+2`: voxels in the same file; `ni1`/`ni2`: in an .img file beside it. */
   readonly singleFile: boolean;
+  /** pixdim[1 … 3] as the file has them; `pixdim` has 1 in place of 0. */
+  readonly fileSizes: readonly number[];
 }
 
 export const HEADER_BYTES = { 1: 348, 2: 540 } as const;
@@ -61,6 +62,7 @@ export const PLAIN_HEADER: NiftiHeader = {
   version: 1,
   littleEndian: true,
   singleFile: true,
+  fileSizes: [],
   dim_info: 0,
   dim: [],
   intent_p: [0, 0, 0],
@@ -116,7 +118,7 @@ export function parseHeader(bytes: Uint8Array, name: string): NiftiHeader {
     else if (count === 1) fields[field] = getNumber(view, kind, offset, littleEndian);
     else fields[field] = Array.from({ length: count }, (_, n) => getNumber(view, kind, offset + n * SIZE[kind], littleEndian));
   }
-  return repaired({ ...(fields as unknown as NiftiFields), version, littleEndian, singleFile: magic.startsWith('n+') });
+  return repaired({ ...(fields as unknown as NiftiFields), version, littleEndian, singleFile: magic.startsWith('n+'), fileSizes: (fields.pixdim as number[]).slice(1, 4) });
 }
 
 function text(bytes: Uint8Array, start: number, length: number): string {
@@ -179,34 +181,4 @@ function setNumber(view: DataView, kind: Exclude<Kind, 'text'>, offset: number, 
     case 'f4': view.setFloat32(offset, value, true); break;
     case 'f8': view.setFloat64(offset, value, true); break;
   }
-}
-
-/** The affine nibabel calls best: sform if its code is set, else qform, else voxel sizes about the centre, x flipped. */
-export function bestAffine(header: NiftiHeader, name: string): Affine {
-  if (header.sform_code > 0) return [...header.srow, 0, 0, 0, 1];
-  if (header.qform_code > 0) return qformAffine(header, name);
-  const [sx, sy, sz] = [-header.pixdim[1]!, header.pixdim[2]!, header.pixdim[3]!];
-  const origin = (axis: 1 | 2 | 3, size: number): number => (-(header.dim[axis]! - 1) / 2) * size;
-  return [sx, 0, 0, origin(1, sx), 0, sy, 0, origin(2, sy), 0, 0, sz, origin(3, sz), 0, 0, 0, 1];
-}
-
-/** Rotation from the unit quaternion, times voxel sizes, the third with the sign of pixdim[0] (NIfTI-1 standard, method 2). */
-function qformAffine(header: NiftiHeader, name: string): Affine {
-  const [b, c, d] = header.quatern as [number, number, number];
-  const square = 1 - (b * b + c * c + d * d);
-  // Three float32 (or float64) roundings may take a² of a half turn a little below zero.
-  const tolerance = 3 * (header.version === 1 ? 2 ** -23 : 2 ** -52);
-  if (!(square > -tolerance)) {
-    throw new ScanError(`${name}: no affine can be made of its qform (the quaternion ${b}, ${c}, ${d} is longer than 1); convert the scan again`);
-  }
-  const a = square < tolerance ? 0 : Math.sqrt(square);
-  const s = 2 / (a * a + b * b + c * c + d * d);
-  const rotation = [
-    1 - s * (c * c + d * d), s * (b * c - a * d), s * (b * d + a * c),
-    s * (b * c + a * d), 1 - s * (b * b + d * d), s * (c * d - a * b),
-    s * (b * d - a * c), s * (c * d + a * b), 1 - s * (b * b + c * c),
-  ];
-  const size = [header.pixdim[1]!, header.pixdim[2]!, header.pixdim[3]! * header.pixdim[0]!];
-  const row = (r: 0 | 1 | 2): number[] => [...[0, 1, 2].map((column) => rotation[3 * r + column]! * size[column]!), header.qoffset[r]!];
-  return [...row(0), ...row(1), ...row(2), 0, 0, 0, 1];
 }

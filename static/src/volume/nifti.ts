@@ -1,11 +1,14 @@
 // Bytes of a NIfTI (.nii, .nii.gz, or .hdr with its .img) or MGH file (.mgh, .mgz) → one 3-D volume of numbers with its header.
 // The rules, shared with meshnet/scan/nifti.py, are in docs/conform.md. Raises ScanError for every file it refuses.
-import { determinant } from './affine';
 import { FramesError, ScanError } from './errors';
 import { gunzip, isGzip } from './gzip';
+import { isLabelLike } from './label-like';
 import { isMgh, MGH_VOXEL_OFFSET, parseMghHeader } from './mgh';
-import { bestAffine, HEADER_BYTES, parseHeader, type NiftiHeader } from './nifti-header';
-import type { Affine, Dims, Volume, VoxelArray } from './volume';
+import { chooseAffine } from './forms';
+import { HEADER_BYTES, parseHeader, type NiftiHeader } from './nifti-header';
+import { note, type Note } from './notes';
+import { refusePointer } from './pointers';
+import type { Dims, Volume, VoxelArray } from './volume';
 
 /** A file that the visitor opened. Its name is used in messages and tells .hdr from .img. */
 export interface ScanFile {
@@ -19,10 +22,11 @@ export interface Scan extends Volume {
   readonly header: NiftiHeader;
   /** The file's own type, e.g. "int16"; scaled and 64-bit integer data is held as float64. */
   readonly dtype: string;
+  /** What was repaired or assumed while reading. */
+  readonly notes: readonly Note[];
 }
 
 const [MIN_DIM, MAX_DIM, MAX_VOXELS] = [2, 2048, 2 ** 28];
-const SMALLEST_VOXEL_MM3 = 1e-9;
 /** Of the unpacked file: the longest array that browsers allocate. */
 const MAX_FILE_BYTES = 2 ** 32 - 1;
 
@@ -59,12 +63,13 @@ const REFUSED: Readonly<Record<number, string>> = {
 export function readScan(files: readonly ScanFile[], frame: number | null = null): Scan {
   const { main, voxels } = arrange(files);
   const { name } = main;
+  const notes: Note[] = [];
   const bytes = unpack(main);
   const mgh = isMgh(bytes);
-  const header = mgh ? parseMghHeader(bytes, name) : parseHeader(bytes, name);
+  const header = mgh ? parseMghHeader(bytes, name) : singleFile(parseHeader(bytes, name), voxels, name, notes);
   const [dtype, itemBytes, reader] = voxelType(header, name);
-  const { dims, frames } = shape(header, name);
-  const affineVox2ras = checkedAffine(header, name);
+  const { dims, frames } = shape(header, name, notes);
+  const affineVox2ras = chooseAffine(header, name, notes);
   const chosen = chooseFrame(dims, frames, frame, name);
 
   const content = header.singleFile ? bytes : unpack(imageFile(voxels, name));
@@ -81,15 +86,17 @@ export function readScan(files: readonly ScanFile[], frame: number | null = null
   if (!header.littleEndian) swapBytes(raw, itemBytes);
   const stored = reader(raw.buffer);
   const data = applySlope(stored, header, name);
-  checkFinite(data, name);
+  checkFinite(data, name, notes);
   checkContrast(data, name);
-  return { name, data, dims, affineVox2ras, header, dtype };
+  if (isLabelLike(data)) notes.push(note('label-like'));
+  return { name, data, dims, affineVox2ras, header, dtype, notes };
 }
 
 function arrange(files: readonly ScanFile[]): { main: ScanFile; voxels: ScanFile | null } {
   const isImage = ({ name }: ScanFile): boolean => /\.img(\.gz)?$/i.test(name);
-  const main = files.find((file) => !isImage(file));
   const voxels = files.find(isImage) ?? null;
+  if (files.length === 1 && voxels !== null && isSingleNifti(voxels)) return { main: voxels, voxels: null };
+  const main = files.find((file) => !isImage(file));
   if (main === undefined) {
     const name = voxels?.name ?? 'scan';
     throw new ScanError(`${name}: the voxels of a .hdr/.img pair without their header; give the .hdr file together with it`);
@@ -98,6 +105,13 @@ function arrange(files: readonly ScanFile[]): { main: ScanFile; voxels: ScanFile
     throw new ScanError(`${files.map((file) => file.name).join(', ')}: expected one scan, got ${files.length} files; give one .nii, .nii.gz, .mgz, or a .hdr with its .img`);
   }
   return { main, voxels };
+}
+
+/** Whether a file holds header and voxels, whatever it is called. */
+function isSingleNifti(file: ScanFile): boolean {
+  const head = unpack(file);
+  const magic = (start: number): string => String.fromCharCode(...head.subarray(start, start + 4));
+  return magic(344) === 'n+1\0' || magic(4) === 'n+2\0';
 }
 
 function imageFile(voxels: ScanFile | null, name: string): ScanFile {
@@ -109,7 +123,17 @@ function imageFile(voxels: ScanFile | null, name: string): ScanFile {
 
 function unpack({ name, bytes }: ScanFile): Uint8Array {
   if (bytes.length === 0) throw new ScanError(`${name}: the file is empty; get it again`);
-  return isGzip(bytes) ? gunzip(bytes, name, MAX_FILE_BYTES) : bytes;
+  const unpacked = isGzip(bytes) ? gunzip(bytes, name, MAX_FILE_BYTES) : bytes;
+  if (unpacked !== bytes && isGzip(unpacked)) throw new ScanError(`${name}: is compressed twice; unpack it once (gunzip) and try again`);
+  refusePointer(unpacked, name);
+  return unpacked;
+}
+
+/** The header; the magic of a pair is corrected where a file that isn't called .hdr came without an .img. */
+function singleFile(header: NiftiHeader, voxels: ScanFile | null, name: string, notes: Note[]): NiftiHeader {
+  if (header.singleFile || voxels !== null || /\.hdr(\.gz)?$/i.test(name)) return header;
+  notes.push(note('magic-of-a-pair'));
+  return { ...header, singleFile: true };
 }
 
 function voxelType(header: NiftiHeader, name: string): readonly [string, number, Reader] {
@@ -124,9 +148,14 @@ function shapeText(dims: readonly number[]): string {
 }
 
 /** Sizes along i, j, k and the number of frames; trailing axes of size 1 don't count. */
-function shape(header: NiftiHeader, name: string): { dims: Dims; frames: number } {
+function shape(header: NiftiHeader, name: string, notes: Note[]): { dims: Dims; frames: number } {
   const rank = header.dim[0]!;
   const sizes = header.dim.slice(1, 1 + Math.min(Math.max(rank, 0), 7));
+  for (let axis = 4; axis <= sizes.length; axis++) {
+    if (sizes[axis - 1] !== 0) continue;
+    sizes[axis - 1] = 1;
+    notes.push(note('dim-zero', axis));
+  }
   while (sizes.length > 3 && sizes.at(-1) === 1) sizes.pop();
   if (rank > 7 || sizes.length < 3 || sizes.length > 4) {
     throw new ScanError(`${name}: expected a 3-D volume, got shape ${shapeText(sizes)}; convert it to one 3-D file`);
@@ -150,16 +179,6 @@ function chooseFrame(dims: Dims, frames: number, frame: number | null, name: str
     throw new ScanError(`${name}: frame ${chosen} is out of range; this scan has frames 0 to ${frames - 1}`);
   }
   return chosen;
-}
-
-function checkedAffine(header: NiftiHeader, name: string): Affine {
-  const affine = bestAffine(header, name);
-  const volumeMm3 = affine.every(Number.isFinite) ? Math.abs(determinant(affine)) : 0;
-  if (volumeMm3 <= SMALLEST_VOXEL_MM3) {
-    const rows = [0, 4, 8].map((start) => `[${affine.slice(start, start + 4).join(', ')}]`);
-    throw new ScanError(`${name}: its affine is singular or non-finite (rows ${rows.join(', ')}), so voxels have no place in space; repair the sform/qform or convert the scan again`);
-  }
-  return affine;
 }
 
 function voxelOffset(header: NiftiHeader, name: string): number {
@@ -195,22 +214,28 @@ function applySlope(stored: VoxelArray, header: NiftiHeader, name: string): Voxe
   return data;
 }
 
-function checkFinite(data: VoxelArray, name: string): void {
+/** NaN becomes 0, as SPM's background is meant. Raises ScanError for infinite values and values too far apart. */
+function checkFinite(data: VoxelArray, name: string, notes: Note[]): void {
   if (!(data instanceof Float32Array || data instanceof Float64Array)) return;
-  let [bad, low, high] = [0, Infinity, -Infinity];
+  let [infinite, nan, low, high] = [0, 0, Infinity, -Infinity];
   for (let n = 0; n < data.length; n++) {
-    const value = data[n]!;
+    let value = data[n]!;
     // x − x is 0 for every finite number and NaN for the others.
-    if (value - value !== 0) bad++;
+    if (value - value !== 0) {
+      if (value === value) infinite++;
+      else nan++;
+      data[n] = value = 0;
+    }
     if (value < low) low = value;
     if (value > high) high = value;
   }
-  if (bad > 0) {
-    throw new ScanError(`${name}: ${bad} of ${data.length} voxels are NaN or infinite; replace them (for instance by 0) and try again`);
+  if (infinite > 0) {
+    throw new ScanError(`${name}: ${infinite + nan} of ${data.length} voxels are NaN or infinite; replace them (for instance by 0) and try again`);
   }
   if (!Number.isFinite(high - low)) {
     throw new ScanError(`${name}: values from ${low} to ${high} are too far apart to be a scan's; correct them and try again`);
   }
+  if (nan > 0) notes.push(note('nan-read-as-zero', nan / data.length));
 }
 
 function checkContrast(data: VoxelArray, name: string): void {

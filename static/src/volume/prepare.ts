@@ -2,7 +2,7 @@
 // Pure functions on arrays; no DOM.
 import type { ModelSpec } from '../generated/model-spec';
 import { voxelSizeMm } from './affine';
-import { conform, CONFORMED_GRID, type ConformedGrid } from './conform';
+import { conform, CONFORMED_GRID, type Conformed, type ConformedGrid } from './conform';
 import { labelCounts, labelsToNative, voxelVolumeMl } from './native';
 import { readScan, type Scan, type ScanFile } from './nifti';
 import { encodeConformedLabels, encodeNativeLabels } from './nifti-write';
@@ -14,7 +14,7 @@ export interface Prepared {
   /** The scan on its own grid, with its header. */
   readonly scan: Scan;
   /** LIA; 256³ of 1 mm unless another grid was asked for. */
-  readonly conformed: Volume<Uint8Array>;
+  readonly conformed: Conformed;
 }
 
 export interface LabelVolume {

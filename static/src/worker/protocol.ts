@@ -1,5 +1,6 @@
 // The calls of the page to its worker, with the data that they exchange.
 import type { Dims, Affine } from '../volume/volume';
+import type { Note } from '../volume/notes';
 import type { LabelVolume } from '../volume/prepare';
 import type { ModelSpec } from '../generated/model-spec';
 import type { BackendId, LayerTiming, Progress } from '../engine/types';
@@ -24,6 +25,8 @@ export interface ScanSummary {
   readonly dtype: string;
   /** Free text of the header; a hint to the modality. */
   readonly description: string;
+  /** What was repaired, assumed or cut off while the scan was read and conformed. */
+  readonly notes: readonly Note[];
 }
 
 export interface BackendChoice {
@@ -39,6 +42,8 @@ export interface RunReport extends BackendChoice {
   readonly timings: readonly LayerTiming[];
   readonly peakBytes: number;
   readonly largestBufferBytes: number;
+  /** On the contrast, and on the scan on the model's own grid. */
+  readonly notes: readonly Note[];
 }
 
 /** One separate part of a mask. */
@@ -60,6 +65,8 @@ export interface Outcome {
   readonly parts: { readonly count: number; readonly largest: readonly Part[] } | null;
   /** Volume of the removed small components, on the conformed grid. */
   readonly removedMl: number;
+  /** Results that can't be right. */
+  readonly notes: readonly Note[];
 }
 
 export interface BackendOptions {

@@ -1,10 +1,12 @@
 // The page's worker: decode, conform, normalise, run, clean, back to native, encode. The calls are in protocol.ts.
 import { apply, voxelSizeMm } from '../volume/affine';
 import { conform } from '../volume/conform';
+import type { Conformed } from '../volume/conform';
 import { encodeConformed, encodeNative, fromNetworkLabels, labelVolumes, prepare, toNative, toNetworkInput } from '../volume/prepare';
 import type { Prepared } from '../volume/prepare';
 import { voxelVolumeMl } from '../volume/native';
 import type { Scan } from '../volume/nifti';
+import { contrastNotes, resultNotes } from '../volume/run-notes';
 import type { Volume, VoxelArray } from '../volume/volume';
 import type { ModelSpec } from '../generated/model-spec';
 import type { LoadedModel } from '../model/bundle';
@@ -31,8 +33,8 @@ const BACKENDS = [webgpu, webgl2, cpu, tfjs];
 /** State between calls. */
 interface Memory {
   prepared: Prepared | null;
-  /** The network's labels on the conformed grid, before any cleaning, and the number of classes. */
-  labels: { readonly conformed: Volume<Uint8Array>; readonly classes: number } | null;
+  /** The network's labels on the conformed grid, before any cleaning, the number of classes, and the model's task. */
+  labels: { readonly conformed: Volume<Uint8Array>; readonly classes: number; readonly task: string } | null;
   /** The labels that are shown and saved. */
   outcome: { readonly conformed: Volume<Uint8Array>; readonly native: Volume<Uint8Array> } | null;
 }
@@ -63,6 +65,7 @@ const handlers: Handlers<Calls, Stage> = {
         voxelSizeMm: voxelSizeMm(scan.affineVox2ras),
         dtype: scan.dtype,
         description: headerText(scan),
+        notes: [...scan.notes, ...prepared.conformed.notes],
       },
       display: { data: displayArray(scan.data), dims: scan.dims, affineVox2ras: scan.affineVox2ras },
     };
@@ -89,8 +92,11 @@ const handlers: Handlers<Calls, Stage> = {
     const conformed = cleaned === null ? labels.conformed : { ...labels.conformed, data: cleaned.labels };
     const native = toNative(conformed, prepared.scan);
     memory.outcome = { conformed, native };
+    const volumes = labelVolumes(native, labels.classes);
+    const labelledMl = volumes.reduce((sum, { index, volumeMl }) => (index === 0 ? sum : sum + volumeMl), 0);
     return Promise.resolve({
-      volumes: labelVolumes(native, labels.classes),
+      volumes,
+      notes: resultNotes(labels.task, labelledMl, prepared.conformed.headMl),
       overlay: { ...native, data: native.data.slice() },
       centres: labelCentres(native.data, native.dims, labels.classes),
       parts: labels.classes === 2 ? partsOf(native) : null,
@@ -130,9 +136,10 @@ async function runModel({ spec, graph }: LoadedModel, options: BackendOptions, {
   }, experienceOf(spec.weights.sha256));
   // The page does not open a scan during a run; if it ever did, these labels must not become the new scan's.
   if (memory.prepared !== prepared) throw new Error('Another scan was opened during the run; press Segment again.');
-  memory.labels = { conformed: fromNetworkLabels(result.labels, conformed, spec), classes: graph.classes };
+  memory.labels = { conformed: fromNetworkLabels(result.labels, conformed, spec), classes: graph.classes, task: spec.task };
   const { backend, device, details, whyNot, milliseconds, timings, peakBytes, largestBufferBytes } = result;
-  return { spec, report: { backend, device, details, whyNot, milliseconds, timings, peakBytes, largestBufferBytes } };
+  const notes = [...contrastNotes(prepared.scan.name, headerText(prepared.scan), spec.modality), ...conformed.notes];
+  return { spec, report: { backend, device, details, whyNot, milliseconds, timings, peakBytes, largestBufferBytes, notes } };
 }
 
 /** Per model, by the weights' SHA-256: a backend without memory for one model may run a smaller one, and ids may repeat. */
@@ -145,7 +152,7 @@ function experienceOf(sha256: string): Experience {
 }
 
 /** The scan on the model's grid: nearly always the one made when it was opened. */
-function conformedFor({ scan, conformed }: Prepared, spec: ModelSpec): Volume<Uint8Array> {
+function conformedFor({ scan, conformed }: Prepared, spec: ModelSpec): Conformed {
   const { size, voxel_size_mm: wantedMm } = spec.input;
   const fits = size.every((n, axis) => n === conformed.dims[axis]) && Math.abs(voxelSizeMm(conformed.affineVox2ras)[0] - wantedMm) <= 1e-5;
   return fits ? conformed : conform(scan, { size: size[0], voxelSizeMm: wantedMm });

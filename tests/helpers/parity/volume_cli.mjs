@@ -17,6 +17,8 @@ function run({ files, out, frame = null, grid, labels, spec }) {
   save('conformed.u8', conformed.data);
   save('conformed.nii.gz', volume.encodeConformed(conformed, scan));
   const result = { dims: scan.dims, affine: scan.affineVox2ras, conformedAffine: conformed.affineVox2ras, dtype: scan.dtype };
+  result.notes = [...scan.notes, ...conformed.notes];
+  result.headMl = conformed.headMl;
   if (labels !== undefined) {
     const native = volume.toNative({ ...conformed, data: read(labels) }, scan);
     save('labels_native.u8', native.data);

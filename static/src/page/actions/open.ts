@@ -7,9 +7,11 @@ import { messageOf } from '../../engine/message';
 import type { Session } from '../session';
 import { isBusy, pickedModel, restingKind } from '../state';
 import type { Question } from '../state';
+import { leftOutText } from '../ui/choices';
+import type { Choice, Offer } from '../ui/choices';
 import { unzipped } from '../ui/archive';
 import { seriesOf } from '../ui/dicom';
-import { sortFiles, zipName } from '../ui/files';
+import { sortByContent, zipName } from '../ui/files';
 import type { Dropped } from '../ui/files';
 import { withDropped } from '../ui/models';
 import { fetchSample } from '../ui/sample';
@@ -44,8 +46,8 @@ export async function answerFrame(session: Session, frame: number): Promise<void
   await answer(session, 'frame', ({ files }) => loadScan(session, files, frame));
 }
 
-export async function answerSeries(session: Session, file: File): Promise<void> {
-  await answer(session, 'series', () => loadScan(session, [file], null));
+export async function answerSeries(session: Session, choice: Choice): Promise<void> {
+  await answer(session, 'series', () => loadChoice(session, choice, []));
 }
 
 export async function answerInput(session: Session, answers: TfjsAnswers): Promise<void> {
@@ -65,13 +67,13 @@ async function answer<K extends Question['kind']>(session: Session, kind: K, act
 /** The dropped files sorted by kind, or those in the zip that was dropped. */
 async function unpacked(session: Session, files: readonly File[]): Promise<Dropped> {
   session.keepPrivate(files);
-  const dropped = sortFiles(files);
-  if (dropped.kind !== 'zip') return dropped;
-  session.enter('loading', `Unpacking ${dropped.file.name}…`);
   try {
+    const dropped = await sortByContent(files);
+    if (dropped.kind !== 'zip') return dropped;
+    session.enter('loading', `Unpacking ${dropped.file.name}…`);
     const inside = await unzipped(dropped.file);
     session.keepPrivate(inside);
-    return sortFiles(inside);
+    return await sortByContent(inside);
   } catch (error) {
     return { kind: 'refused', reason: messageOf(error) };
   }
@@ -84,20 +86,33 @@ async function openSorted(session: Session, dropped: Dropped, from: string | nul
   else if (dropped.kind === 'model' && session.state.kiosk !== null) session.fail(new Error('This page has a fixed list of models; drop a scan, and choose the model from the list.'));
   else if (dropped.kind === 'model') await addModel(session, dropped.source);
   else if (dropped.kind === 'unknown') await openUnknown(session, dropped.files, from);
-  else await loadScan(session, dropped.files, null);
+  else await openOffer(session, dropped.offer);
 }
 
 /** Files whose names do not say what they are: DICOM, or a scan without its extension. */
 async function openUnknown(session: Session, files: readonly File[], from: string | null): Promise<void> {
   session.enter('loading', 'Opening…');
   try {
-    const series = await seriesOf(files, from, (count) => { session.enter('loading', `Converting ${count} DICOM files…`); });
-    session.keepPrivate(series);
-    if (series.length === 1) await loadScan(session, series, null);
-    else session.enter(restingKind(session.state), 'Choose one of the images.', { question: { kind: 'series', series } });
+    const choices = await seriesOf(files, from, (count) => { session.enter('loading', `Converting ${count} DICOM files…`); });
+    session.keepPrivate(choices.flatMap((choice) => choice.files));
+    await openOffer(session, { choices, leftOut: [] });
   } catch (error) {
     session.fail(error);
   }
+}
+
+/** The scan, or the question which of several. */
+async function openOffer(session: Session, offer: Offer): Promise<void> {
+  if (offer.choices.length === 1) await loadChoice(session, offer.choices[0]!, offer.leftOut);
+  else session.enter(restingKind(session.state), 'Choose one of the images.', { question: { kind: 'series', offer } });
+}
+
+/** Loads the scan, and says what is to say of it and of masks beside it. */
+async function loadChoice(session: Session, { files, hint }: Choice, leftOut: readonly string[]): Promise<void> {
+  await loadScan(session, files, null);
+  const sentences = [hint === null ? '' : `${files[0]!.name}: ${hint}.`, leftOut.length === 0 ? '' : leftOutText(leftOut)];
+  const remark = sentences.filter((sentence) => sentence !== '').join(' ');
+  if (remark !== '') session.say({ remark });
 }
 
 async function addModel(session: Session, source: ModelSource): Promise<void> {

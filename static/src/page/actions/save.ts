@@ -1,7 +1,7 @@
 // Saving the labels and the table of volumes.
 import { messageOf } from '../../engine/message';
 import type { Session } from '../session';
-import { isBusy, restingKind } from '../state';
+import { isBusy, notesOf, restingKind } from '../state';
 import { savedName, tableName } from '../ui/format';
 import { saveAsDownload, saveInFolder } from '../ui/saving';
 import { volumesCsv } from '../ui/table';
@@ -17,7 +17,7 @@ export async function saveTable(session: Session): Promise<void> {
   const { study } = session.state;
   if (study?.result?.outcome == null) return;
   const { scan, result } = study;
-  const csv = volumesCsv(scan.name, result.spec.id, study.result.outcome, result.spec.labels, savedName(scan, result, 'native'));
+  const csv = volumesCsv(scan.name, result.spec.id, study.result.outcome, result.spec.labels, savedName(scan, result, 'native'), notesOf(study));
   await write(session, tableName(scan, result), 'volumes on the scan’s own grid', () => Promise.resolve(new TextEncoder().encode(csv)));
 }
 

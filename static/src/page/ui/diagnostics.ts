@@ -1,6 +1,7 @@
 // The text a visitor copies into a report. It holds no file name: names often identify patients.
 import type { ModelSpec } from '../../generated/model-spec';
 import type { BackendChoice, RunReport, ScanSummary } from '../../worker/protocol';
+import type { Note } from '../../volume/notes';
 import { BACKEND_NAMES } from '../../engine/choose';
 import { formatBytes, formatVoxelSize } from './format';
 
@@ -10,6 +11,7 @@ export interface DiagnosticFacts {
   readonly isolated: boolean;
   readonly threads: number;
   readonly scan: ScanSummary | null;
+  readonly notes: readonly Note[];
   readonly spec: ModelSpec | null;
   readonly choice: BackendChoice | null;
   readonly report: RunReport | null;
@@ -24,6 +26,7 @@ export function diagnosticsText(facts: DiagnosticFacts): string {
     `Browser: ${facts.browser}`,
     `Logical processors: ${facts.threads}; cross-origin isolated: ${facts.isolated ? 'yes' : 'no (CPU runs on one thread)'}`,
     scan === null ? 'Scan: none' : `Scan: ${scan.dims.join(' × ')} voxels of ${formatVoxelSize(scan.voxelSizeMm)}, ${scan.dtype}`,
+    ...facts.notes.map(({ code, text }) => `  note: ${text} [${code}]`),
     spec === null ? 'Model: none' : `Model: ${modelLine(spec)}`,
   ];
   if (chosen !== null) {

@@ -1,28 +1,44 @@
 // DICOM files → NIfTI files, by dcm2niix in WebAssembly: the reference converter of the field, kept by NiiVue's and
 // dcm2niix's own authors. It is fetched only when DICOM is dropped, and its worker is ended after each conversion, so that
 // nothing of a patient stays in it.
-
-const PREAMBLE_BYTES = 128;
+import { offerSeries } from './choices';
+import type { Choice } from './choices';
+import { isDicom, withPreamble } from './dicom-bytes';
+import { tellApart } from './series-names';
 
 /** Files whose names do not say what they are, as scans: one per DICOM series, the largest first. `from`, the folder they
- * came from, becomes part of the names, because series of one protocol have the same names. A single file that is not
- * DICOM is returned unchanged; the reader names its fault. `onConvert` gets the number of DICOM files. Throws an Error
- * with a sentence for the visitor. */
-export async function seriesOf(files: readonly File[], from: string | null, onConvert: (count: number) => void): Promise<readonly File[]> {
+ * came from, becomes part of the names, because series of one protocol have the same names. Files that are no DICOM are
+ * returned unchanged where each may be a scan by its first bytes, or where there is one alone; the reader names its fault.
+ * `onConvert` gets the number of DICOM files. Throws an Error with a sentence for the visitor. */
+export async function seriesOf(files: readonly File[], from: string | null, onConvert: (count: number) => void): Promise<readonly Choice[]> {
   const dicom = await findDicom(files);
   if (dicom.length > 0) {
     onConvert(dicom.length);
     const series = await convertDicom(dicom);
-    return from === null ? series : series.map((file) => new File([file], `${from}_${file.name}`));
+    return offerSeries(from === null ? series : series.map((file) => new File([file], `${from}_${file.name}`)));
   }
-  if (files.length === 1) return files;
+  if (files.length === 1) return [{ files, hint: null }];
+  const scans = await filter(files, mayBeScan);
+  if (scans.length > 0) return scans.map((file) => ({ files: [file], hint: null }));
   throw new Error(`Got ${files.length} files that are neither NIfTI nor DICOM (${files[0]!.name} …); give one .nii, .nii.gz or .mgz, or the folder of a DICOM series.`);
 }
 
 /** The files whose content is DICOM; names are arbitrary in this format. */
-export async function findDicom(files: readonly File[]): Promise<File[]> {
-  const magic = await Promise.all(files.map((file) => file.slice(PREAMBLE_BYTES, PREAMBLE_BYTES + 4).text()));
-  return files.filter((_, n) => magic[n] === 'DICM');
+export function findDicom(files: readonly File[]): Promise<File[]> {
+  return filter(files, isDicom);
+}
+
+async function filter(files: readonly File[], test: (file: File) => Promise<boolean>): Promise<File[]> {
+  const passed = await Promise.all(files.map(test));
+  return files.filter((_, n) => passed[n]);
+}
+
+/** Whether the file begins as gzip, NIfTI-1, NIfTI-2 or MGH does. */
+async function mayBeScan(file: File): Promise<boolean> {
+  const head = new Uint8Array(await file.slice(0, 4).arrayBuffer());
+  if (head.length < 4) return false;
+  const view = new DataView(head.buffer);
+  return (head[0] === 0x1f && head[1] === 0x8b) || [view.getInt32(0, true), view.getInt32(0)].some((size) => size === 348 || size === 540) || view.getInt32(0) === 1;
 }
 
 /** Exit codes of dcm2niix (nii_dicom_batch.h) other than success. */
@@ -32,17 +48,19 @@ const FAILURES: Readonly<Record<number, string>> = {
   10: 'slices are missing; drop the whole folder of the series',
 };
 
-/** One NIfTI file per series, the largest first. Throws an Error with a sentence for the visitor. */
+/** NIfTI files of all series. Throws an Error with a sentence for the visitor. */
 async function convertDicom(files: readonly File[]): Promise<File[]> {
   const { Dcm2niix } = await import('@niivue/dcm2niix');
   const converter = new Dcm2niix();
   try {
     await converter.init();
-    // Named by series number and description; no sidecar files; neither cropped nor rotated.
-    const converted = await converter.input(numbered(files)).f('%s_%d').b('n').z('n').x('i').run();
-    const volumes = converted.filter(({ name }) => name.endsWith('.nii')).sort((a, b) => b.size - a.size);
+    // Series number, description, date and study, of which `tellApart` keeps what is needed; no sidecar files; neither
+    // cropped nor rotated.
+    const converted = await converter.input(await numbered(files)).f('%s_%d_%t_%k').b('n').z('n').x('i').run();
+    const volumes = converted.filter(({ name }) => name.endsWith('.nii'));
     if (volumes.length === 0) throw new Error('exit code 2');
-    return volumes;
+    const names = tellApart(volumes.map(({ name }) => name));
+    return volumes.map((file, n) => new File([file], names[n]!));
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     const code = /exit code (\d+)/.exec(message);
@@ -54,6 +72,6 @@ async function convertDicom(files: readonly File[]): Promise<File[]> {
 }
 
 /** Folders of a study repeat the same names; the converter puts all files into one folder. */
-function numbered(files: readonly File[]): File[] {
-  return files.map((file, n) => new File([file], `${n}.dcm`));
+async function numbered(files: readonly File[]): Promise<File[]> {
+  return Promise.all(files.map(async (file, n) => new File([await withPreamble(file)], `${n}.dcm`)));
 }

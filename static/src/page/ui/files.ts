@@ -1,10 +1,13 @@
 // Sorts dropped files by their names: a scan, a model, a zip, or unknown. The contents are checked when they are read.
+import { offerOf } from './choices';
+import type { Offer } from './choices';
+import { findDicom } from './dicom';
 import { isColormap } from '../../model/source';
 import type { ModelSource } from '../../model/source';
-import { stemOf } from './format';
 
 export type Dropped =
-  | { readonly kind: 'scan'; readonly files: readonly File[] }
+  /** One is loaded; of several the visitor chooses. */
+  | { readonly kind: 'scans'; readonly offer: Offer }
   | { readonly kind: 'model'; readonly source: ModelSource }
   /** To be unpacked and sorted again. */
   | { readonly kind: 'zip'; readonly file: File }
@@ -13,17 +16,28 @@ export type Dropped =
   | { readonly kind: 'refused'; readonly reason: string };
 
 const SCAN = /\.(nii|hdr|img|mgh|mgz)(\.gz)?$/i;
+/** Hidden files and texts come along with a dropped folder. */
+const IGNORED = /^\.|^(readme|licen[sc]e)/i;
 export const MODEL_PART = /\.(json|bin|safetensors)$/i;
 
+/** Sorts by content first: DICOM slices may be called .img or .nii. */
+export async function sortByContent(files: readonly File[]): Promise<Dropped> {
+  const seen = files.filter(({ name }) => !IGNORED.test(name));
+  const dicom = new Set(await findDicom(seen));
+  const called = seen.filter(({ name }) => SCAN.test(name));
+  const isStudy = dicom.size > 0 && (dicom.size === seen.length || (called.length > 0 && called.every((file) => dicom.has(file))));
+  return isStudy ? { kind: 'unknown', files: seen } : sortFiles(files);
+}
+
+/** Sorts by names. */
 export function sortFiles(all: readonly File[]): Dropped {
-  // Hidden files and notes come along with a dropped folder.
-  const files = all.filter(({ name }) => !/^\.|^(readme|licen[sc]e)/i.test(name));
+  const files = all.filter(({ name }) => !IGNORED.test(name));
   const [first] = files;
   if (first === undefined) return { kind: 'refused', reason: 'Nothing readable was dropped; give a .nii or .nii.gz scan, or a model.' };
   const scans = files.filter(({ name }) => SCAN.test(name));
   const parts = files.filter(({ name }) => MODEL_PART.test(name));
   const zips = files.filter(({ name }) => /\.zip$/i.test(name));
-  if (scans.length > 0) return scanOf(scans);
+  if (scans.length > 0) return { kind: 'scans', offer: offerOf(scans) };
   // Beside other files a zip or a .json is a viewer's or a list's, as on a patient's disc.
   if (zips.length === files.length) {
     return zips.length === 1
@@ -37,13 +51,6 @@ export function sortFiles(all: readonly File[]): Dropped {
 function isModel(parts: readonly File[]): boolean {
   const has = (pattern: RegExp): boolean => parts.some(({ name }) => pattern.test(name));
   return has(/^model\.json$|\.safetensors$/i) || (has(/\.json$/i) && has(/\.bin$/i));
-}
-
-function scanOf(scans: readonly File[]): Dropped {
-  const stems = new Set(scans.map(({ name }) => stemOf(name)));
-  const isPair = scans.length === 2 && stems.size === 1 && scans.every(({ name }) => /\.(hdr|img)(\.gz)?$/i.test(name));
-  if (scans.length === 1 || isPair) return { kind: 'scan', files: scans };
-  return { kind: 'refused', reason: `Got ${scans.length} scans (${scans.slice(0, 3).map(({ name }) => name).join(', ')}); open one at a time, or a .hdr with its .img. For many scans there is the command meshnet-predict.` };
 }
 
 function modelOf(parts: readonly File[]): Dropped {

@@ -1,6 +1,8 @@
-// Questions to the visitor: one frame of a 4-D scan, one of several DICOM series, or how the input of a TF.js model is prepared.
+// Questions to the visitor: one frame of a 4-D scan, one of several scans, or how the input of a TF.js model is prepared.
 import type { TfjsAnswers } from '../../model/tfjs-import/import';
 import type { Question } from '../state';
+import { leftOutText } from './choices';
+import type { Choice, Offer } from './choices';
 import { byId, element } from './dom';
 import { formatBytes } from './format';
 
@@ -18,7 +20,7 @@ const ORIENTATIONS = [
 /** Actions that an answer starts. */
 export interface Answers {
   readonly answerFrame: (frame: number) => void;
-  readonly answerSeries: (file: File) => void;
+  readonly answerSeries: (choice: Choice) => void;
   readonly answerInput: (answers: TfjsAnswers) => void;
 }
 
@@ -28,7 +30,7 @@ export function showQuestion(question: Question | null, { answerFrame, answerSer
   box.hidden = question === null;
   if (question === null) box.replaceChildren();
   else if (question.kind === 'frame') box.replaceChildren(...frameQuestion(question.frames, answerFrame));
-  else if (question.kind === 'series') box.replaceChildren(...seriesQuestion(question.series, answerSeries));
+  else if (question.kind === 'series') box.replaceChildren(...seriesQuestion(question.offer, answerSeries));
   else box.replaceChildren(...inputQuestion(answerInput));
   box.querySelector<HTMLElement>('select, button, input')?.focus();
 }
@@ -49,10 +51,16 @@ function frameQuestion(frames: number, onAnswer: (frame: number) => void): HTMLE
   return [element('p', `This file holds ${frames} volumes; a model takes one.`), label, button];
 }
 
-/** One of several DICOM series, each a button. */
-function seriesQuestion(series: readonly File[], onAnswer: (file: File) => void): HTMLElement[] {
-  const buttons = series.map((file) => answerButton(`${file.name.replace(/\.nii$/, '')} (${formatBytes(file.size)})`, 'series', () => { onAnswer(file); }));
-  return [element('p', `These files hold ${series.length} images; choose the head scan to segment.`), ...buttons];
+/** One of several scans or DICOM series, each a button. */
+function seriesQuestion({ choices, leftOut }: Offer, onAnswer: (choice: Choice) => void): HTMLElement[] {
+  const buttons = choices.map((choice) => {
+    const [first] = choice.files;
+    const bytes = choice.files.reduce((sum, { size }) => sum + size, 0);
+    const hint = choice.hint === null ? '' : `: ${choice.hint}`;
+    return answerButton(`${first!.name.replace(/\.nii$/, '')} (${formatBytes(bytes)})${hint}`, 'series', () => { onAnswer(choice); });
+  });
+  const masks = leftOut.length === 0 ? '' : ` ${leftOutText(leftOut)}`;
+  return [element('p', `These files hold ${choices.length} images; choose the head scan to segment.${masks}`), ...buttons];
 }
 
 /** The preparation of a TF.js model's input, which its folder does not describe. */

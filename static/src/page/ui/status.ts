@@ -1,5 +1,6 @@
 // Status line, facts of the scan, progress, backend and warnings.
 import type { ScanSummary } from '../../worker/protocol';
+import type { Note } from '../../volume/notes';
 import { BACKEND_NAMES } from '../../engine/choose';
 import type { Activity, BackendLine, Run } from '../state';
 import { byId, byTestId, element } from './dom';
@@ -30,6 +31,17 @@ export function showButtons(running: boolean, canRun: boolean): void {
     focusIsDue = false;
   }
   byId('progress-row', HTMLDivElement).hidden = !running;
+}
+
+/** Notes on the scan and its result, as a list. */
+export function showNotes(notes: readonly Note[]): void {
+  const list = byTestId('notes', HTMLUListElement);
+  list.replaceChildren(...notes.map(({ code, text }) => {
+    const item = element('li', `${text[0]!.toUpperCase()}${text.slice(1)}.`);
+    item.dataset.code = code;
+    return item;
+  }));
+  list.hidden = notes.length === 0;
 }
 
 /** Name, grid and type of the open scan; hides the invitation to drop one. */

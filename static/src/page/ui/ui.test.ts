@@ -1,10 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import { diagnosticsText, type DiagnosticFacts } from './diagnostics';
+import { leftOutText, offerOf, offerSeries } from './choices';
 import { findDicom } from './dicom';
-import { sortFiles } from './files';
+import { isDicom, withPreamble } from './dicom-bytes';
+import { sortByContent, sortFiles } from './files';
 import { formatBytes, formatDuration, formatMl, formatVoxelSize, savedName, secondsLeft, tableName } from './format';
-import { guessModality, modalityWarning } from './modality';
+import { guessModality } from '../../volume/contrast';
+import { modalityWarning } from './modality';
 import { readOptions } from './options';
+import { tellApart } from './series-names';
 import { volumesCsv } from './table';
 
 test('numbers carry as many digits as mean something', () => {
@@ -62,15 +66,14 @@ describe('dropped files', () => {
   };
 
   test.each([
-    [['scan.nii.gz'], 'scan'],
-    [['orig.mgz'], 'scan'],
-    [['scan.hdr', 'scan.img'], 'scan'],
+    [['scan.nii.gz'], 'scans'],
+    [['orig.mgz'], 'scans'],
+    [['scan.hdr', 'scan.img'], 'scans'],
     [['IM0001'], 'unknown'],
     [['bundle.zip'], 'zip'],
     [['model.json', 'weights.safetensors'], 'bundle'],
     [['README.md', 'colormap.json', 'model.json', 'group1-shard1of1.bin'], 'tfjs'],
-    [['a.nii', 'b.nii'], 'refused'],
-    [['a.hdr', 'b.img'], 'refused'],
+    [['a.nii', 'b.nii'], 'scans'],
     [['a.zip', 'b.zip'], 'refused'],
     [['model.json'], 'refused'],
     [['group1-shard1of1.bin'], 'refused'],
@@ -84,7 +87,65 @@ describe('dropped files', () => {
   });
 
   test('a refusal says what to do', () => {
-    expect(sortFiles([new File([], 'a.nii'), new File([], 'b.nii')])).toMatchObject({ reason: expect.stringContaining('meshnet-predict') as string });
+    expect(sortFiles([new File([], 'model.json')])).toMatchObject({ reason: 'model.json alone is not a model; drop it together with its .bin or .safetensors weights.' });
+  });
+
+  const offered = (...names: string[]): { choices: string[][]; leftOut: readonly string[] } => {
+    const { choices, leftOut } = offerOf(names.map((name) => new File([], name)));
+    return { choices: choices.map(({ files }) => files.map(({ name }) => name)), leftOut };
+  };
+
+  test('of several scans one is offered each, a pair together, and masks are left out', () => {
+    expect(offered('a.nii', 'b.hdr', 'b.img', 'c.mgz')).toEqual({ choices: [['a.nii'], ['b.hdr', 'b.img'], ['c.mgz']], leftOut: [] });
+    expect(offered('BraTS_t1.nii', 'BraTS-seg.nii.gz', 'sub-1_msk.nii.gz', 'c1x.nii', 'x.nii', 'aseg.mgz', 'sub-1_lesion.nii.gz')).toEqual(
+      { choices: [['BraTS_t1.nii'], ['x.nii']], leftOut: ['BraTS-seg.nii.gz', 'sub-1_msk.nii.gz', 'c1x.nii', 'aseg.mgz', 'sub-1_lesion.nii.gz'] });
+    expect(offered('a_mask.nii', 'b_mask.nii').choices).toHaveLength(2);
+    expect(leftOutText(['a', 'b', 'c', 'd'])).toBe('Left out as masks by their names: a, b, c and 1 more.');
+  });
+
+  test('a series that dcm2niix resampled comes before its wrongly spaced original', () => {
+    const volumes = [['3_T1.nii', 90], ['3_T1_Eq_1.nii', 95], ['2_scout.nii', 5], ['4_T1_Tilt_1.nii', 50], ['4_T1.nii', 99]] as const;
+    const choices = offerSeries(volumes.map(([name, size]) => new File([new Uint8Array(size)], name)));
+    expect(choices.map(({ files, hint }) => [files[0]!.name, hint])).toEqual([
+      ['3_T1_Eq_1.nii', 'resampled to even slice spacing; take this one'],
+      ['4_T1_Tilt_1.nii', 'gantry tilt removed; take this one'],
+      ['2_scout.nii', null],
+      ['4_T1.nii', 'the gantry was tilted: its shape is wrong'],
+      ['3_T1.nii', 'slices are missing or unevenly spaced: its shape is wrong'],
+    ]);
+  });
+
+  test('series of two studies are told apart by the date, or the study where the dates are equal', () => {
+    expect(tellApart(['3_T1_20200101120000_1.2.3.44.nii', '4_T2_20200101120000_1.2.3.44.nii'])).toEqual(['3_T1.nii', '4_T2.nii']);
+    expect(tellApart(['3_T1_20200101120000_1.2.3.44.nii', '3_T1_20210203120000_1.2.4.55_Eq_1.nii', '4_T2_20210203120000_1.2.4.55.nii'])).toEqual(
+      ['3_T1_20200101.nii', '3_T1_20210203_Eq_1.nii', '4_T2.nii']);
+    expect(tellApart(['3_T1_20200101120000_1.2.3.44.nii', '3_T1_20200101150000_1.2.4.55.nii'])).toEqual(['3_T1_study1.nii', '3_T1_study2.nii']);
+    expect(tellApart(['odd.nii', '3_T1_20200101120000_1.2.3.44a.nii', '3_T1_20200101120000_1.2.3.44.nii'])).toEqual(['odd.nii', '3_T1a.nii', '3_T1.nii']);
+  });
+
+  const bytes = (...values: number[]): Uint8Array<ArrayBuffer> => Uint8Array.from(values);
+  const IMPLICIT = bytes(8, 0, 8, 0, 22, 0, 0, 0, ...new Array<number>(200).fill(65));
+  const EXPLICIT = bytes(8, 0, 5, 0, 67, 83, 10, 0, ...new Array<number>(200).fill(65));
+  const META = bytes(2, 0, 0, 0, 85, 76, 4, 0, 1, 0, 0, 0, ...new Array<number>(200).fill(65));
+
+  test.each([['implicit', IMPLICIT], ['explicit', EXPLICIT], ['meta header first', META]])('DICOM without its preamble (%s) gets one', async (_, content) => {
+    const file = new File([content], 'scan.img');
+    expect(await isDicom(file)).toBe(true);
+    const whole = await withPreamble(file);
+    expect(await whole.slice(128, 132).text()).toBe('DICM');
+    expect(new Uint8Array(await whole.slice(whole.size - content.length).arrayBuffer())).toEqual(content);
+    const head = new Uint8Array(await whole.slice(132, 144).arrayBuffer());
+    expect(Array.from(head.subarray(0, 8))).toEqual([2, 0, 0, 0, 85, 76, 4, 0]);
+    if (content !== META) expect(whole.size).toBe(132 + 12 + head[8]! + content.length);
+  });
+
+  test('DICOM slices called .img or .nii are a study, NIfTI files of these names scans', async () => {
+    const slices = ['011-0000.img', '011-0001.nii'].map((name) => new File([IMPLICIT], name));
+    const nifti = new File([bytes(92, 1, 0, 0, ...new Array<number>(400).fill(0))], 'a.img');
+    expect((await sortByContent(slices)).kind).toBe('unknown');
+    expect((await sortByContent([nifti])).kind).toBe('scans');
+    expect((await sortByContent([...slices, nifti])).kind).toBe('scans');
+    expect((await sortByContent([new File(['{}'], 'model.json'), new File([EXPLICIT], 'weights.bin')])).kind).toBe('model');
   });
 
   test('DICOM is told by its content', async () => {
@@ -104,13 +165,14 @@ test('diagnostics name backend, limits, timings and reasons, and no file', () =>
   const choice = { backend: 'cpu', device: '2 threads', details: { simd: 'relaxed' }, whyNot: ['WebGPU: no adapter'] } as const;
   const facts: DiagnosticFacts = {
     version: '1.2.3', browser: 'Test/1', isolated: true, threads: 2, lastError: null, spec: null, choice,
-    scan: { name: 'Jane_Doe_T2w.nii', frame: null, dims: [221, 251, 171], voxelSizeMm: [0.9, 0.9, 1.3], dtype: 'int16', description: '' },
-    report: { ...choice, milliseconds: 1234, timings: [{ name: 'layers.0', milliseconds: 99.6 }], peakBytes: 2e9, largestBufferBytes: 1e8 },
+    scan: { name: 'Jane_Doe_T2w.nii', frame: null, dims: [221, 251, 171], voxelSizeMm: [0.9, 0.9, 1.3], dtype: 'int16', description: '', notes: [] },
+    notes: [{ code: 'no-forms', text: 'left and right are a guess' }],
+    report: { ...choice, milliseconds: 1234, timings: [{ name: 'layers.0', milliseconds: 99.6 }], peakBytes: 2e9, largestBufferBytes: 1e8, notes: [] },
   };
 
   const text = diagnosticsText(facts);
 
-  for (const part of ['MeshNet 1.2.3', '221 × 251 × 171', 'CPU (WebAssembly) on 2 threads', 'not WebGPU: no adapter', 'simd: relaxed', 'layers.0: 100 ms', '1.23 s', '2.0 GB']) {
+  for (const part of ['MeshNet 1.2.3', '221 × 251 × 171', 'CPU (WebAssembly) on 2 threads', 'not WebGPU: no adapter', 'simd: relaxed', 'layers.0: 100 ms', '1.23 s', '2.0 GB', 'note: left and right are a guess [no-forms]']) {
     expect(text).toContain(part);
   }
   expect(text).not.toContain('Jane');
@@ -120,7 +182,7 @@ test('the table of volumes has the columns of meshnet-predict, quoted where a na
   const labels = [{ index: 0, name: 'background', color: [0, 0, 0] as [number, number, number], freesurfer_id: null }, { index: 1, name: 'lesion, "old"', color: [1, 2, 3] as [number, number, number], freesurfer_id: null }];
   const volumes = [{ index: 0, voxels: 9, volumeMl: 0.009 }, { index: 1, voxels: 34917, volumeMl: 34.917 }];
 
-  expect(volumesCsv('a.nii', 't2', { volumes }, labels, 'a_t2.nii.gz')).toBe(
-    'scan,model,label,name,voxels,volume_ml,output\r\na.nii,t2,0,background,9,0.0090,a_t2.nii.gz\r\na.nii,t2,1,"lesion, ""old""",34917,34.9170,a_t2.nii.gz\r\n',
+  expect(volumesCsv('a.nii', 't2', { volumes }, labels, 'a_t2.nii.gz', [{ code: 'no-forms', text: '' }, { code: 'nothing-found', text: '' }])).toBe(
+    'scan,model,label,name,voxels,volume_ml,output,notes\r\na.nii,t2,0,background,9,0.0090,a_t2.nii.gz,no-forms;nothing-found\r\na.nii,t2,1,"lesion, ""old""",34917,34.9170,a_t2.nii.gz,no-forms;nothing-found\r\n',
   );
 });

@@ -1,0 +1,37 @@
+"""Recognise labels by the values of the voxels, where name and header say nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: FreeSurfer's aseg has 45 labels; an 8-bit scan has about 200 grey levels.
+MOST_LABELS = 64
+#: FreeSurfer's largest code is 14175.
+LARGEST_LABEL = 20_000
+
+#: Voxels that are looked at in one step: a scan shows after a few of them that it holds no labels.
+_CHUNK = 1 << 18
+
+
+def is_label_like(data: NDArray[Any]) -> bool:
+    """Whether all values are integers from 0 to 20,000, and at most 64 different ones."""
+    voxels = data.ravel(order="K")
+    seen: set[float] = set()
+    for start in range(0, voxels.size, _CHUNK):
+        chunk = voxels[start : start + _CHUNK]
+        if not (chunk.min() >= 0 and chunk.max() <= LARGEST_LABEL):  # NaN fails too
+            return False
+        if chunk.dtype.kind == "f" and not (chunk == np.floor(chunk)).all():
+            return False
+        seen.update(np.flatnonzero(np.bincount(chunk.astype(np.int64))).tolist())
+        if len(seen) > MOST_LABELS:
+            return False
+    return True
+
+
+def is_mask_like(data: NDArray[Any]) -> bool:
+    """Whether the values look like labels and most voxels are 0, as in a mask or segmentation of a head."""
+    return is_label_like(data) and 2 * int(np.count_nonzero(data)) < data.size

@@ -1,0 +1,90 @@
+"""Notes: what was repaired, assumed, cut off or looks implausible while a scan was read, conformed and segmented.
+
+`static/src/volume/notes.ts` has the same codes, texts and number formats; docs/inputs.md lists them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Note:
+    """One finding about a scan that does not stop it."""
+
+    code: str  #: a key of `TEXTS`
+    text: str  #: a sentence with its numbers and units, without a file name
+
+
+def make_note(code: str, *values: object) -> Note:
+    """The note of this code; `values` are the parameters of its entry in `TEXTS`."""
+    return Note(code, TEXTS[code](*values))
+
+
+def percent(share: float) -> str:
+    """A share (0 to 1) in percent with two significant digits and without an exponent: "0.0012 %", "100 %"."""
+    value = 100 * share
+    if value == 0:
+        return "0 %"
+    digits = max(0, 1 - math.floor(math.log10(abs(value))))
+    text = f"{value:.{min(digits, 20)}f}"
+    return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"
+
+
+def fixed(value: float, decimals: int) -> str:
+    """`value` with this number of decimals; never "-0"."""
+    text = f"{value:.{decimals}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+def general(value: float) -> str:
+    """`value` with four significant digits: "12.5", "-3.277e+04"."""
+    return f"{value:.4g}"
+
+
+def _outliers(n: int, share: float, outliers: tuple[float, float], rest: tuple[float, float]) -> str:
+    of_outliers, of_rest = (f"{general(low)} to {general(high)}" for low, high in (outliers, rest))
+    return (
+        f"{n} voxels ({percent(share)}) have values far outside the rest ({of_outliers}, the rest {of_rest}); "
+        f"the grey scale leaves them out"
+    )
+
+
+def _cube_moved(left_mm: float, inferior_mm: float, anterior_mm: float) -> str:
+    moved = " / ".join(fixed(mm, 1) for mm in (left_mm, inferior_mm, anterior_mm))
+    return (
+        f"the field of view is larger than the cube; the cube is moved by {moved} mm (left, inferior, anterior) "
+        f"so that it holds the head"
+    )
+
+
+#: Code -> text. Shares are 0 to 1, volumes mL, lengths mm.
+TEXTS: dict[str, Callable[..., str]] = {
+    # while reading
+    "nan-read-as-zero": lambda share: f"{percent(share)} of the voxels are NaN; they are read as 0",
+    "units-micron": lambda: "the header gives micrometres; sizes are converted to mm",
+    "units-metre": lambda: "the header gives metres; sizes are converted to mm",
+    "no-forms": lambda: "the header has neither sform nor qform; left and right are a guess",
+    "forms-disagree": lambda: "sform and qform disagree about left and right; the sform is used",
+    "sform-unusable": lambda: "the sform is empty; the qform is used",
+    "magic-of-a-pair": lambda: "the file has the magic of a .hdr/.img pair, but holds the voxels too",
+    "dim-zero": lambda axis: f"dim[{axis}] is 0; it is read as 1",
+    "label-like": lambda: "the values look like labels (few small integers), not like a scan",
+    # while conforming
+    "outliers-clipped": _outliers,
+    "cube-moved": _cube_moved,
+    "cut-off": lambda ml, size_mm: (
+        f"{fixed(ml, 0)} mL of the head lie outside the {general(size_mm)} mm cube and are not segmented"
+    ),
+    "not-head-sized": lambda ml: f"{fixed(ml, 0)} mL of tissue are in view; a head has 1000 to 6000",
+    # of the run
+    "contrast-unlike": lambda guess, modality: (
+        f"the scan's name says {guess}, the model is made for {' or '.join(modality)}"
+    ),
+    "nothing-found": lambda: "no voxel was labelled; a scan of another contrast or orientation gives this too",
+    "third-of-head": lambda ml, share: (
+        f"{fixed(ml, 0)} mL were labelled, {percent(share)} of the head; check the contrast and the picture"
+    ),
+}

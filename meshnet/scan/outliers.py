@@ -1,0 +1,43 @@
+"""Values far outside the rest of a scan, which would take the grey scale for themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshnet.scan.notes import Note, make_note
+
+#: Shares of the voxels below which the lower, and above which the upper quantile lies.
+OUTLIER_SHARE = 0.005
+#: Distances from the quantiles, in multiples of their difference, beyond which a value is an outlier.
+SPANS_BELOW, SPANS_ABOVE = 2, 10
+
+
+def clip_outliers(data: NDArray[Any]) -> tuple[NDArray[Any], list[Note]]:
+    """The data [i, j, k] with outliers set to the nearest value that is none, and a note of them.
+
+    With the quantiles q0.5 % and q99.5 % and span = q99.5 % - q0.5 %, outliers are values below q0.5 % - 2 span or
+    above q99.5 % + 10 span. Data without outliers, or with a span of 0, is returned unchanged.
+    """
+    low, high = quantiles(data, OUTLIER_SHARE)
+    span = high - low
+    least, most = low - SPANS_BELOW * span, high + SPANS_ABOVE * span
+    if not span > 0 or (float(data.min()) >= least and float(data.max()) <= most):
+        return data, []
+    far = (data < least) | (data > most)
+    outliers, rest = data[far], data[~far]
+    rest_range = float(rest.min()), float(rest.max())
+    note = make_note(
+        "outliers-clipped", far.sum(), far.mean(), (float(outliers.min()), float(outliers.max())), rest_range
+    )
+    return np.clip(data, rest.min(), rest.max()), [note]
+
+
+def quantiles(data: NDArray[Any], share: float) -> tuple[float, float]:
+    """The values of rank floor(share n) and ceil((1 - share) n) - 1 (from 0) among the n voxels."""
+    n = data.size
+    ranks = int(np.floor(share * n)), int(np.ceil((1 - share) * n)) - 1
+    ordered = np.partition(data.ravel(order="K"), ranks)
+    return float(ordered[ranks[0]]), float(ordered[ranks[1]])

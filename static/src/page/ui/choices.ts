@@ -1,0 +1,66 @@
+// Several scans, of which the visitor chooses one: files that were dropped together, or the series of a DICOM study.
+import { mapsTissueOf, namesLabels } from '../../volume/label-names';
+import { stemOf } from './format';
+
+export interface Choice {
+  /** One file, or a .hdr with its .img. */
+  readonly files: readonly File[];
+  /** Why to take it, or not; null where nothing is to say. */
+  readonly hint: string | null;
+}
+
+export interface Offer {
+  readonly choices: readonly Choice[];
+  /** Names of masks and segmentations that lay beside the scans. */
+  readonly leftOut: readonly string[];
+}
+
+/** The scans among these files; masks are left out, unless there is nothing else. */
+export function offerOf(files: readonly File[]): Offer {
+  const pairs = new Map<string, File[]>();
+  for (const file of files) {
+    const key = /\.(hdr|img)(\.gz)?$/i.test(file.name) ? stemOf(file.name) : `${file.name}\n${pairs.size}`;
+    pairs.set(key, [...(pairs.get(key) ?? []), file]);
+  }
+  // Folders of several subjects repeat names: then every file stands alone, and the reader says what it lacks.
+  const groups = [...pairs.values()].flatMap((group) => (group.length <= 2 ? [group] : group.map((file) => [file])));
+  const stems = new Set(files.map(({ name }) => stemOf(name)));
+  const isMask = ([first]: readonly File[]): boolean => namesLabels(stemOf(first!.name)) || stems.has(mapsTissueOf(stemOf(first!.name)));
+  const scans = groups.filter((group) => !isMask(group));
+  const kept = scans.length > 0 ? scans : groups;
+  return {
+    choices: kept.map((group) => ({ files: group, hint: null })),
+    leftOut: groups.filter((group) => !kept.includes(group)).map(([first]) => first!.name),
+  };
+}
+
+/** Sentence for the visitor. */
+export function leftOutText(names: readonly string[]): string {
+  const rest = names.length > 3 ? ` and ${names.length - 3} more` : '';
+  return `Left out as masks by their names: ${names.slice(0, 3).join(', ')}${rest}.`;
+}
+
+/** dcm2niix's endings of images that it resampled: even slice spacing, gantry tilt removed. */
+const RESAMPLED = /_(Tilt_Eq|Tilt|Eq)(_\d+)?$/;
+const HINTS: Readonly<Record<string, readonly [resampled: string, original: string]>> = {
+  Eq: ['resampled to even slice spacing; take this one', 'slices are missing or unevenly spaced: its shape is wrong'],
+  Tilt: ['gantry tilt removed; take this one', 'the gantry was tilted: its shape is wrong'],
+  Tilt_Eq: ['gantry tilt removed and resampled to even slice spacing; take this one', 'the gantry was tilted and slices are uneven: its shape is wrong'],
+};
+
+/** Converted series, the largest first, and those that dcm2niix also resampled last. */
+export function offerSeries(volumes: readonly File[]): Choice[] {
+  const resampledOf = new Map<string, string>();
+  for (const { name } of volumes) {
+    const found = RESAMPLED.exec(stemOf(name));
+    if (found !== null) resampledOf.set(stemOf(name).slice(0, found.index), found[1]!);
+  }
+  const rated = volumes.map((file) => {
+    const stem = stemOf(file.name);
+    const own = RESAMPLED.exec(stem)?.[1];
+    const other = resampledOf.get(stem);
+    const hint = own !== undefined ? HINTS[own]![0] : other !== undefined ? HINTS[other]![1] : null;
+    return { choice: { files: [file], hint }, last: own === undefined && other !== undefined, size: file.size };
+  });
+  return rated.sort((a, b) => Number(a.last) - Number(b.last) || b.size - a.size).map(({ choice }) => choice);
+}

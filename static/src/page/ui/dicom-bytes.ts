@@ -1,0 +1,64 @@
+// DICOM files by their content: names are arbitrary in this format, and old or anonymised files lack the preamble.
+
+const PREAMBLE_BYTES = 128;
+const EXPLICIT_LITTLE_ENDIAN = '1.2.840.10008.1.2.1';
+const IMPLICIT_LITTLE_ENDIAN = '1.2.840.10008.1.2';
+
+/** Whether the file has the mark DICM, begins with it, or begins with a DICOM element of group 2 or 8. */
+export async function isDicom(file: File): Promise<boolean> {
+  return formOf(await headOf(file)) !== null;
+}
+
+/** The file with preamble and mark, which the converter expects; the same file where it has them. */
+export async function withPreamble(file: File): Promise<File> {
+  const form = formOf(await headOf(file));
+  if (form === null || form === 'whole') return file;
+  const start = [new Uint8Array(PREAMBLE_BYTES)];
+  if (form === 'meta') start.push(ascii('DICM'));
+  else if (form !== 'mark') start.push(ascii('DICM'), metaOf(form));
+  return new File([...start, file], file.name);
+}
+
+type Form = 'whole' | 'mark' | 'meta' | 'explicit' | 'implicit';
+
+async function headOf(file: File): Promise<Uint8Array> {
+  return new Uint8Array(await file.slice(0, PREAMBLE_BYTES + 4).arrayBuffer());
+}
+
+function formOf(head: Uint8Array): Form | null {
+  const text = (start: number, end: number): string => String.fromCharCode(...head.subarray(start, end));
+  if (text(PREAMBLE_BYTES, PREAMBLE_BYTES + 4) === 'DICM') return 'whole';
+  if (head.length < 12) return null;
+  const view = new DataView(head.buffer, head.byteOffset);
+  if (text(0, 4) === 'DICM' && view.getUint16(4, true) === 2) return 'mark';
+  const [group, element] = [view.getUint16(0, true), view.getUint16(2, true)];
+  const explicit = /^[A-Z]{2}$/.test(text(4, 6));
+  if (group === 2 && element <= 0x10 && explicit) return 'meta';
+  // Group length, Language Code, Specific Character Set, Image Type, dates, SOP class: what group 8 begins with.
+  if (group !== 8 || element > 0x20) return null;
+  if (explicit) return 'explicit';
+  return view.getUint32(4, true) <= 256 ? 'implicit' : null;
+}
+
+/** The meta header with nothing but the transfer syntax. */
+function metaOf(form: 'explicit' | 'implicit'): Uint8Array<ArrayBuffer> {
+  const uid = form === 'explicit' ? EXPLICIT_LITTLE_ENDIAN : IMPLICIT_LITTLE_ENDIAN;
+  const padded = uid.length % 2 === 0 ? uid : `${uid}\0`;
+  const bytes = new Uint8Array(12 + 8 + padded.length);
+  const view = new DataView(bytes.buffer);
+  const element = (at: number, tag: number, vr: string, length: number): void => {
+    view.setUint16(at, 2, true);
+    view.setUint16(at + 2, tag, true);
+    bytes.set(ascii(vr), at + 4);
+    view.setUint16(at + 6, length, true);
+  };
+  element(0, 0, 'UL', 4);
+  view.setUint32(8, 8 + padded.length, true);
+  element(12, 0x10, 'UI', padded.length);
+  bytes.set(ascii(padded), 20);
+  return bytes;
+}
+
+function ascii(text: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(text, (c) => c.charCodeAt(0));
+}

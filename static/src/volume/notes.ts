@@ -1,0 +1,81 @@
+// Notes: what was repaired, assumed or cut off in a scan, and what looks implausible. Each has a code and a sentence;
+// meshnet/scan/notes.py has the same codes and the same sentences, and tests/parity compares them. No sentence names a file.
+// Numbers are printed as Python prints them (ties to even).
+
+export interface Note {
+  readonly code: NoteCode;
+  readonly text: string;
+}
+
+/** Code → sentence. Shares are fractions of 1, lengths mm, volumes mL. */
+const TEXTS = {
+  // While reading.
+  'nan-read-as-zero': (share: number) => `${percent(share)} of the voxels are NaN; they are read as 0`,
+  'units-micron': () => 'the header gives micrometres; sizes are converted to mm',
+  'units-metre': () => 'the header gives metres; sizes are converted to mm',
+  'no-forms': () => 'the header has neither sform nor qform; left and right are a guess',
+  'forms-disagree': () => 'sform and qform disagree about left and right; the sform is used',
+  'sform-unusable': () => 'the sform is empty; the qform is used',
+  'magic-of-a-pair': () => 'the file has the magic of a .hdr/.img pair, but holds the voxels too',
+  'dim-zero': (axis: number) => `dim[${axis}] is 0; it is read as 1`,
+  'label-like': () => 'the values look like labels (few small integers), not like a scan',
+  // While conforming.
+  'outliers-clipped': (voxels: number, share: number, low: number, high: number, restLow: number, restHigh: number) =>
+    `${voxels} voxels (${percent(share)}) have values far outside the rest (${general(low)} to ${general(high)}, the rest ${general(restLow)} to ${general(restHigh)}); the grey scale leaves them out`,
+  'cube-moved': (leftMm: number, inferiorMm: number, anteriorMm: number) =>
+    `the field of view is larger than the cube; the cube is moved by ${fixed(leftMm, 1)} / ${fixed(inferiorMm, 1)} / ${fixed(anteriorMm, 1)} mm (left, inferior, anterior) so that it holds the head`,
+  'cut-off': (ml: number, sizeMm: number) => `${fixed(ml, 0)} mL of the head lie outside the ${general(sizeMm)} mm cube and are not segmented`,
+  'not-head-sized': (ml: number) => `${fixed(ml, 0)} mL of tissue are in view; a head has 1000 to 6000`,
+  // After a run.
+  'contrast-unlike': (modality: string, wanted: readonly string[]) => `the scan's name says ${modality}, the model is made for ${wanted.join(' or ')}`,
+  'nothing-found': () => 'no voxel was labelled; a scan of another contrast or orientation gives this too',
+  'third-of-head': (ml: number, share: number) => `${fixed(ml, 0)} mL were labelled, ${percent(share)} of the head; check the contrast and the picture`,
+} as const;
+
+export type NoteCode = keyof typeof TEXTS;
+
+/** The note of this code; its numbers are those of the table above. */
+export function note<C extends NoteCode>(code: C, ...numbers: Parameters<(typeof TEXTS)[C]>): Note {
+  const text = TEXTS[code] as (...numbers: Parameters<(typeof TEXTS)[C]>) => string;
+  return { code, text: text(...numbers) };
+}
+
+/** A share in percent with two significant digits and without an exponent: "0.0012 %", "5.6 %", "100 %". */
+export function percent(share: number): string {
+  const value = 100 * share;
+  if (value === 0) return '0 %';
+  const digits = Math.max(0, 1 - Math.floor(Math.log10(Math.abs(value))));
+  return `${withoutZeros(fixed(value, Math.min(digits, 20)))} %`;
+}
+
+/** C's "%.<decimals>f", without a sign before zero: ties go to the even digit, as in Python (toFixed rounds them up). */
+export function fixed(value: number, decimals: number): string {
+  const size = Math.abs(value);
+  const text = evenTie(size.toFixed(decimals), size.toFixed(decimals + 40), decimals);
+  return value < 0 && Number(text) !== 0 ? `-${text}` : text;
+}
+
+/** C's "%.4g". */
+export function general(value: number): string {
+  if (!Number.isFinite(value)) return Number.isNaN(value) ? 'nan' : value > 0 ? 'inf' : '-inf';
+  if (value === 0) return '0';
+  const [mantissa, exponent] = Math.abs(value).toExponential(3).split('e') as [string, string];
+  const [exact, exactExponent] = Math.abs(value).toExponential(60).split('e') as [string, string];
+  // Where rounding up reached the next power of ten, the last digit is an even 0 already.
+  const rounded = exponent === exactExponent ? evenTie(mantissa, exact, 3) : mantissa;
+  const power = Number(exponent);
+  const sign = value < 0 ? '-' : '';
+  if (power >= -4 && power < 4) return sign + withoutZeros(Number(`${rounded}e${exponent}`).toFixed(3 - power));
+  return `${sign}${withoutZeros(rounded)}e${power < 0 ? '-' : '+'}${String(Math.abs(power)).padStart(2, '0')}`;
+}
+
+/** `rounded`, or the number before it where `exact` lies half-way between the two and `rounded` ends in an odd digit. */
+function evenTie(rounded: string, exact: string, decimals: number): string {
+  const rest = exact.slice(exact.indexOf('.') + 1 + decimals);
+  const odd = Number(rounded.at(-1)) % 2 === 1;
+  return odd && /^50*$/.test(rest) ? `${rounded.slice(0, -1)}${Number(rounded.at(-1)) - 1}` : rounded;
+}
+
+function withoutZeros(text: string): string {
+  return text.includes('.') ? text.replace(/\.?0+$/, '') : text;
+}

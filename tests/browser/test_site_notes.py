@@ -1,0 +1,173 @@
+"""Notes on a scan are shown and saved with the table; files are taken by their content, whatever their name."""
+
+from __future__ import annotations
+
+import csv
+import re
+import zipfile
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import NO_GPU, OpenPage
+from tests.browser.site import drop, head, segment, status, wait_for, write_scan
+from tests.browser.visits import PATIENCE_MS
+from tests.helpers.scan_files import affine_of
+
+
+@pytest.fixture
+def page(open_page: OpenPage, tissue_url: str) -> Page:
+    return open_page("/", flags=NO_GPU, url=tissue_url)
+
+
+@pytest.fixture
+def cases(shared_data: Path) -> Path:
+    """The folder of small inputs that go wrong, beside the shared data."""
+    folder = shared_data.parent / "cases"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is missing")
+    return folder
+
+
+def write_without_forms(path: Path) -> Path:
+    """A scan with NaN air and no sform or qform."""
+    data = head().astype(np.float32)
+    data[data == 0] = np.nan
+    image = nib.Nifti1Image(data, affine_of(voxel_size_mm=(4, 4, 5)))
+    image.set_sform(None, 0)
+    image.set_qform(None, 0)
+    nib.save(image, path)
+    return path
+
+
+def test_a_note_is_shown_beside_the_scan_and_saved_with_the_table(page: Page, tmp_path: Path) -> None:
+    notes = page.get_by_test_id("notes")
+    drop(page, write_scan(tmp_path / "plain.nii.gz"))
+    wait_for(page, "ready")
+    expect(notes).to_be_hidden()
+
+    drop(page, write_without_forms(tmp_path / "formless.nii.gz"))
+    wait_for(page, "ready")
+    expect(notes.get_by_role("listitem")).to_have_count(2)
+    expect(notes).to_contain_text("The header has neither sform nor qform; left and right are a guess.")
+    expect(notes).to_contain_text("of the voxels are NaN; they are read as 0.")
+    expect(page.get_by_role("list", name="Notes on this scan")).to_be_visible()
+    expect(page.get_by_test_id("diagnostics")).to_contain_text("[no-forms]")
+
+    segment(page, "tissue")
+    with page.expect_download() as download:
+        page.get_by_test_id("save-table").click()
+    table = tmp_path / "table.csv"
+    download.value.save_as(table)
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert {row["notes"] for row in rows} == {"no-forms;nan-read-as-zero"}
+
+    drop(page, write_scan(tmp_path / "plain.nii.gz"))
+    wait_for(page, "ready")
+    expect(notes).to_be_hidden()
+
+
+def test_of_the_scans_in_a_zip_one_is_chosen_and_masks_are_left_out(page: Page, tmp_path: Path) -> None:
+    scan = write_scan(tmp_path / "scan.nii.gz")
+    with zipfile.ZipFile(tmp_path / "study.zip", "w") as archive:
+        for name in ("sub-01_T1w.nii.gz", "sub-02_T1w.nii.gz", "sub-01_T1w-seg.nii.gz"):
+            archive.write(scan, f"study/{name}")
+    drop(page, tmp_path / "study.zip")
+    choice = page.get_by_test_id("series")
+    expect(choice).to_have_count(2, timeout=PATIENCE_MS)
+    expect(page.locator("#question")).to_contain_text("Left out as masks by their names: sub-01_T1w-seg.nii.gz.")
+    choice.nth(1).click()
+    wait_for(page, "ready")
+    expect(page.locator("#scan-summary")).to_contain_text("sub-02_T1w.nii.gz")
+
+
+def test_a_mask_beside_its_scan_is_left_out_and_a_mask_alone_gets_a_note(page: Page, tmp_path: Path) -> None:
+    scan = write_scan(tmp_path / "scan.nii.gz")
+    mask = write_scan(tmp_path / "scan_mask.nii.gz", (head() > 500).astype(np.int16))
+    drop(page, mask, scan)
+    wait_for(page, "ready")
+    expect(page.locator("#scan-summary")).to_contain_text("scan.nii.gz")
+    expect(page.locator("#warnings")).to_contain_text("Left out as masks by their names: scan_mask.nii.gz.")
+    drop(page, mask)
+    expect(page.get_by_test_id("notes")).to_contain_text("The values look like labels", timeout=PATIENCE_MS)
+
+
+def without_preamble(content: bytes) -> bytes:
+    """The data set alone: no preamble, no mark, no meta header."""
+    assert content[128:132] == b"DICM"
+    length = int.from_bytes(content[140:144], "little")
+    return content[144 + length :]
+
+
+def one_volume(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix == ".dcm")[:15]
+
+
+@pytest.mark.parametrize("name", ["{}.img", "{}.nii", "IM{}"])
+def test_dicom_without_a_preamble_is_converted_whatever_it_is_called(
+    name: str, page: Page, shared_data: Path, tmp_path: Path
+) -> None:
+    slices = [tmp_path / name.format(n) for n in range(15)]
+    for path, source in zip(slices, one_volume(shared_data / "scans" / "dicom_epi"), strict=True):
+        path.write_bytes(without_preamble(source.read_bytes()))
+    drop(page, *slices)
+    wait_for(page, "ready")
+    expect(page.locator("#scan-summary")).to_contain_text("64 × 64 × 15 voxels of 3.75 × 3.75 × 5 mm")
+
+
+def test_missing_slices_are_said_and_the_resampled_image_is_suggested(page: Page, cases: Path) -> None:
+    drop(page, *sorted((cases / "dicom_missing_slices").iterdir()))
+    choice = page.get_by_test_id("series")
+    expect(choice).to_have_count(2, timeout=PATIENCE_MS)
+    expect(choice.nth(0)).to_contain_text("resampled to even slice spacing; take this one")
+    expect(choice.nth(1)).to_contain_text("slices are missing or unevenly spaced: its shape is wrong")
+    choice.nth(1).click()
+    wait_for(page, "ready")
+    expect(page.locator("#warnings")).to_contain_text("slices are missing or unevenly spaced")
+
+
+@pytest.mark.parametrize("case", ["dicom_no_preamble", "dicom_named_img"])
+def test_the_dicom_case_is_converted(case: str, page: Page, cases: Path) -> None:
+    drop(page, *sorted(path for path in (cases / case).rglob("*") if path.is_file()))
+    wait_for(page, "ready")
+    expect(page.locator("#scan-summary")).to_contain_text("voxels of")
+
+
+def test_series_of_two_visits_are_told_apart_by_their_dates(page: Page, cases: Path) -> None:
+    drop(page, *sorted(path for path in (cases / "dicom_two_visits").rglob("*") if path.is_file()))
+    choice = page.get_by_test_id("series")
+    expect(choice).to_have_count(2, timeout=PATIENCE_MS)
+    names = choice.all_text_contents()
+    assert sorted(name.split(" (")[0] for name in names) == ["3_T1_head_20200101", "3_T1_head_20210606"]
+
+
+@pytest.mark.parametrize(
+    ("case", "sentence"),
+    [
+        ("one_voxel_minus_32768.nii.gz", "1 voxels (0.0012 %) have values far outside the rest"),
+        ("head_at_top_of_340mm.nii.gz", "the cube is moved by 0.0 / -42.0 / 0.0 mm"),
+        ("units_micron.nii.gz", "The header gives micrometres; sizes are converted to mm."),
+        ("sform1_mirrors_qform2.nii.gz", "sform and qform disagree about left and right"),
+        ("single_file_magic_ni1.nii", "has the magic of a .hdr/.img pair"),
+    ],
+)
+def test_the_case_is_read_with_a_note(case: str, sentence: str, page: Page, cases: Path) -> None:
+    drop(page, cases / case)
+    wait_for(page, "ready")
+    expect(page.get_by_test_id("notes")).to_contain_text(re.compile(re.escape(sentence), re.IGNORECASE))
+
+
+@pytest.mark.parametrize(
+    ("case", "sentence"),
+    [
+        ("annex_pointer.nii.gz", "is a pointer of git-annex / Git LFS, not the scan"),
+        ("gzip_twice.nii.gz", "is compressed twice; unpack it once (gunzip)"),
+        ("pixdim_zero_no_forms.nii.gz", "its header has no voxel size"),
+    ],
+)
+def test_the_case_is_refused_by_name(case: str, sentence: str, page: Page, cases: Path) -> None:
+    drop(page, cases / case)
+    expect(status(page)).to_contain_text(sentence, timeout=PATIENCE_MS)

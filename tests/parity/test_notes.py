@@ -1,0 +1,154 @@
+"""Both sides read, repair, cut and refuse the same files, with the same notes."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from meshnet.scan.conform import conform
+from meshnet.scan.nifti import ScanError, read_scan
+from tests.helpers.scan_files import affine_of
+from tests.parity.prepared import SMALL_GRID, Site, write_nifti
+
+OBLIQUE = affine_of(axes="PSR", rotation_deg=(4, -6, 9), voxel_size_mm=(6, 5, 7))
+
+
+def head(shape: tuple[int, int, int] = (36, 40, 33), *, at: tuple[float, float, float] = (0.5, 0.5, 0.5)) -> Any:
+    """A textured ball of 150 mm in noisy air; `at`: its centre as a share of each axis."""
+    i, j, k = np.indices(shape, dtype=np.float64)
+    place = [(x - share * (n - 1)) * mm for x, share, n, mm in zip((i, j, k), at, shape, (6, 5, 7), strict=True)]
+    inside = np.sqrt(sum(x**2 for x in place)) < 75
+    noise = np.random.default_rng(3).random(shape)
+    return np.where(inside, 300 + 200 * noise, 9 * noise).astype(np.float32)
+
+
+def packed(offset: int, form: str, *values: float | bytes) -> Callable[[bytes], bytes]:
+    new = struct.pack(form, *values)
+    return lambda content: content[:offset] + new + content[offset + len(new) :]
+
+
+def spiked(*values: tuple[int, float]) -> NDArray[Any]:
+    data: NDArray[Any] = head()
+    for voxel, value in values:
+        data.flat[voxel] = value
+    return data
+
+
+def many(value: float, share: float) -> NDArray[Any]:
+    data: NDArray[Any] = head()
+    data.flat[:: int(1 / share)] = value
+    return data
+
+
+NAN_AIR = np.where(head() < 100, np.nan, head()).astype(np.float32)
+Change = Callable[[bytes], bytes]
+QFORM = {"sform": 0, "qform": 1}
+
+#: Name -> voxels, options of `write_nifti`, change of the file's bytes, and the codes of the notes.
+FILES: dict[str, tuple[Any, dict[str, Any], Change, list[str]]] = {
+    "nothing wrong": (head(), {}, bytes, []),
+    "NaN air": (NAN_AIR, {}, bytes, ["nan-read-as-zero"]),
+    "NaN air, scaled": (NAN_AIR, {"slope": 0.5, "inter": 3}, bytes, ["nan-read-as-zero"]),
+    "micrometres": (head(), {}, packed(123, "B", 3), ["units-micron", "not-head-sized"]),
+    "metres": (head(), {}, packed(123, "B", 9), ["units-metre", "cube-moved", "cut-off", "not-head-sized"]),
+    "no unit": (head(), {}, packed(123, "B", 0), []),
+    "no form": (head(), {"sform": 0}, bytes, ["no-forms"]),
+    "mirrored forms": (head(), {"qform": 2}, packed(288, "<f", -7), ["forms-disagree"]),
+    "forms agree": (head(), {"qform": 2}, bytes, []),
+    "an impossible qform beside the sform": (head(), {"qform": 2}, packed(256, "<3f", 1, 1, 1), []),
+    "zero sform, good qform": (head(), {"qform": 1}, packed(280, "<12f", *[0] * 12), ["sform-unusable"]),
+    "NaN sform, good qform": (head(), {"qform": 1}, packed(280, "<f", float("nan")), ["sform-unusable"]),
+    "a quaternion a hair too long": (head(), QFORM, packed(256, "<3f", 1.0000002, 0, 0), []),
+    "a quaternion 4e-6 too long": (head(), QFORM, packed(256, "<3f", 0, 1.000004, 0), []),
+    "a quaternion a hair too short": (head(), QFORM, packed(256, "<3f", 0.999999, 0, 0), []),
+    "a pair's magic": (head(), {}, packed(344, "4s", b"ni1\0"), ["magic-of-a-pair"]),
+    "a pair's magic, NIfTI-2": (head(), {"version": 2}, packed(4, "4s", b"ni2\0"), ["magic-of-a-pair"]),
+    "dim[4] is 0": (head(), {}, lambda b: packed(48, "<h", 0)(packed(40, "<h", 4)(b)), ["dim-zero"]),
+    "two of dim are 0": (head(), {}, lambda b: packed(48, "<3h", 0, 1, 0)(packed(40, "<h", 6)(b)), ["dim-zero"] * 2),
+    "labels": ((head() > 100).astype(np.int16) * 17, {}, bytes, ["label-like"]),
+    "labels with a negative one": ((head() > 100).astype(np.int16) - 1, {}, bytes, []),
+    "one voxel of -32768": (spiked((99, -32768)), {}, bytes, ["outliers-clipped"]),
+    "one int16 voxel of -32768": (spiked((99, -32768)).astype(np.int16), {}, bytes, ["outliers-clipped"]),
+    "voxels of either sign": (spiked((99, -1e6), (77, 5e7), (7, 1e5)), {}, bytes, ["outliers-clipped"]),
+    "a fifth of a percent": (many(-20000, 0.002), {}, bytes, ["outliers-clipped"]),
+    "a bright vessel": (spiked((99, 3000)), {}, bytes, []),
+    "head at the top of a tall field of view": (head((36, 80, 33), at=(0.5, 0.8, 0.5)), {}, bytes, ["cube-moved"]),
+    "head at one side": (head((36, 40, 60), at=(0.5, 0.5, 0.2)), {}, bytes, ["cube-moved"]),
+    "head in the middle of a tall field of view": (head((36, 80, 33)), {}, bytes, []),
+    "a head of 6 mL": (head()[15:20, 18:22, 14:18], {}, bytes, ["not-head-sized"]),
+}  # fmt: skip
+
+GRID: dict[str, Any] = {"size": 64, "voxelSizeMm": 4.0}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_both_say_the_same_of(name: str, site: Site, tmp_path: Path) -> None:
+    data, options, change, codes = FILES[name]
+    path = write_nifti(tmp_path / "scan.nii", data, OBLIQUE, **options)
+    path.write_bytes(change(path.read_bytes()))
+    scan = read_scan(path)
+    conformed = conform(scan, size=GRID["size"], voxel_size_mm=GRID["voxelSizeMm"])
+    (result,) = site([{"files": [str(path)], "out": str(tmp_path / "out"), "grid": GRID}])
+    assert "error" not in result, result
+    notes = [{"code": note.code, "text": note.text} for note in (*scan.notes, *conformed.notes)]
+    assert result["notes"] == notes
+    assert [note["code"] for note in notes] == codes
+    assert np.allclose(np.reshape(result["affine"], (4, 4)), scan.affine_vox2ras, rtol=1e-12, atol=1e-9)
+    assert np.allclose(np.reshape(result["conformedAffine"], (4, 4)), conformed.affine_vox2ras, rtol=0, atol=1e-9)
+    assert result["headMl"] == pytest.approx(conformed.head_ml, rel=1e-9)
+    grey = np.fromfile(tmp_path / "out/conformed.u8", np.uint8).reshape(conformed.data.shape, order="F").astype(int)
+    assert np.count_nonzero(grey != conformed.data) <= 10
+
+
+NO_SIZE = "its header has no voxel size (pixdim {}) and no affine; volumes could not be measured; convert the original "
+POINTER = (
+    "is a pointer of git-annex / Git LFS, not the scan; fetch the content first (git annex get / datalad get / git l"
+)
+
+#: Options of `write_nifti`, change of a good file, and what both sides say of it.
+REFUSED: dict[str, tuple[dict[str, Any], Change, str]] = {
+    "no voxel size": ({"sform": 0}, packed(80, "<3f", 0, 0, 0), NO_SIZE.format("0, 0, 0")),
+    "a voxel size of NaN": ({"sform": 0}, packed(84, "<f", float("nan")), NO_SIZE.format("6, nan, 7")),
+    "no voxel size, and a qform": (QFORM, packed(88, "<f", 0), NO_SIZE.format("6, 5, 0")),
+    "zero sform alone": ({}, packed(280, "<12f", *[0] * 12), "its affine is singular or non-finite"),
+    "a quaternion far too long": (QFORM, packed(256, "<3f", 1.0001, 0, 0), "no affine can be made of its qform"),
+    "an infinite voxel": ({}, packed(352, "<2f", float("inf"), float("nan")), "2 of 47520 voxels are NaN or infinite"),
+    "NaN alone": (
+        {},
+        lambda b: b[:352] + struct.pack("<f", float("nan")) * 47520,
+        "every voxel has the value 0",
+    ),
+    "compressed twice": (
+        {},
+        lambda b: gzip.compress(gzip.compress(b)),
+        "is compressed twice; unpack it once (gunzip) and try again",
+    ),
+    "git-annex": ({}, lambda b: b"/annex/objects/MD5E-s41--a3.nii.gz\n", POINTER),
+    "git-annex by a link's text": ({}, lambda b: b"../.git/annex/objects/Xk/3v/MD5E-s1--a.nii.gz", POINTER),
+    "Git LFS": ({}, lambda b: b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 12\n", POINTER),
+    "a web page": (
+        {},
+        lambda b: b"\n<!DOCTYPE html>\n<html></html>",
+        "is a web page (HTML), not a scan; download the file itself",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_both_refuse_in_the_same_words(name: str, site: Site, tmp_path: Path) -> None:
+    options, change, sentence = REFUSED[name]
+    path = write_nifti(tmp_path / "bad.nii", head(), OBLIQUE, **options)
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(ScanError) as refusal:
+        read_scan(path)
+    (result,) = site([{"files": [str(path)], "out": str(tmp_path / "out"), "grid": SMALL_GRID}])
+    assert sentence in str(refusal.value)
+    assert result.get("error", "").startswith("bad.nii: ")
+    assert sentence in result["error"]
