@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from meshnet.scan.label_files import LABEL_ENDINGS
-from meshnet.scan.scan_paths import is_hidden, is_label_file, stem_of
+from meshnet.scan.label_files import LABEL_ENDING
+from meshnet.scan.scan_paths import files_below, is_hidden, is_label_file, stem_of
 from meshnet.scan.scan_stream import ScanError
 
 SUFFIXES = (".nii", ".nii.gz", ".mgh", ".mgz")
@@ -27,7 +27,7 @@ def find_labels(source: Path) -> tuple[list[Path], list[Path]]:
         raise ScanError(f"{source}: no such file or folder; check the path")
     if not source.is_dir():
         return [source], []
-    volumes = sorted(p for p in source.rglob("*") if _is_volume(p, source))
+    volumes = sorted(p for p in files_below(source) if _is_volume(p, source))
     if not volumes:
         raise ScanError(f"{source}: no label files in this folder; expected files ending in {', '.join(SUFFIXES)}")
     labels = [path for path in volumes if is_label_file(path)]
@@ -87,8 +87,7 @@ def references_of(result: Path, references: Sequence[Path]) -> list[Path]:
 def scan_name(reference: Path) -> str:
     """The reference's name without endings and entities of masks; in most data sets, the name of the scan."""
     name = _OF_LABELS.sub("", stem_of(reference))
-    ending = next((e for e in LABEL_ENDINGS if name.lower().endswith(e)), "")
-    return name[: len(name) - len(ending)]
+    return LABEL_ENDING.sub("", name) or name
 
 
 def _entities(path: Path) -> dict[str, str]:
