@@ -146,7 +146,7 @@ def _predict_all(
 def _segment(
     job: tuple[Path, Path], args: argparse.Namespace, spec: ModelSpec, network: Network, step: Callable[[], object]
 ) -> Outcome:
-    """Read, segment, save and measure one scan (job: its path and its result's), or measure its result of an earlier run.
+    """Read, segment, save and measure one scan (job: its path and its result's), or measure an earlier result.
 
     Raises ScanError, MaskError or OSError if that can't be done.
     """
