@@ -47,9 +47,9 @@ class Reporter:
         if outcome.error is not None:
             self._bar.write(f"error: {outcome.error}", file=sys.stderr)
         if self._as_json:
-            self.say(json.dumps(_as_json(outcome)))
+            say(json.dumps(_as_json(outcome)))
         elif outcome.error is None:
-            self.say("\n".join(_lines(outcome)))
+            say("\n".join(_lines(outcome)))
         if self._table is not None and outcome.error is None:
             codes = ";".join(note.code for note in outcome.notes)
             # in one call, so that an interrupted scan has all its rows or none
@@ -58,20 +58,17 @@ class Reporter:
                 for label, voxels, ml in outcome.volumes
             )
 
-    def say(self, text: str) -> None:
-        """Print on standard output. A reader that has gone away (`| head`) does not stop the run."""
-        try:
-            tqdm.write(text)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            silence_stdout()
 
-
-def silence_stdout() -> None:
-    """Send the rest of standard output, and its buffer, nowhere."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
+def say(text: str) -> None:
+    """Print on standard output, around a progress bar. A reader that has gone away (`| head`) does not stop the run."""
+    try:
+        tqdm.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The rest of standard output, and its buffer, go nowhere.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def printable_names() -> None:

@@ -7,9 +7,10 @@ labels to the scan's own grid, save, measure.
 from __future__ import annotations
 
 import argparse
+import io
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack, redirect_stdout
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from tqdm import tqdm
 
 from meshnet.infer.arguments import check_input, check_order, make_parser, prepare_folder, result_paths, too_long
 from meshnet.infer.backends import Network, fastest_backend, open_network
-from meshnet.infer.outcome import CSV_COLUMNS, Outcome, Reporter, printable_names, silence_stdout
+from meshnet.infer.outcome import CSV_COLUMNS, Outcome, Reporter, printable_names, say
 from meshnet.infer.run_notes import contrast_notes, result_notes
 from meshnet.model.checkpoint import load_checkpoint
 from meshnet.model.shipped import find_model
@@ -59,8 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     printable_names()
     args = make_parser().parse_args(argv)
     try:
-        # With --json, standard output has JSON alone.
-        with redirect_stdout(sys.stderr if args.json else sys.stdout):
+        with _said_at_the_start(args.json):
             check_order(args.model, args.scans)
             spec, weights = load_checkpoint(find_model(args.model))
             check_input(spec)
@@ -73,12 +73,23 @@ def main(argv: Sequence[str] | None = None) -> int:
                 files = "label file" if len(labels) == 1 else "label files"
                 print(f"{len(labels)} {files} left out, the first is {labels[0]}; name a file to segment it anyway")
         return _predict_all(args, spec, list(zip(scans, outputs, strict=True)), network, steps)
-    except BrokenPipeError:
-        silence_stdout()
-        return 0
     except (SpecError, ScanError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+
+@contextmanager
+def _said_at_the_start(as_json: bool) -> Iterator[None]:
+    """Holds printed lines back to the end of the block; with --json they go to standard error."""
+    said = io.StringIO()
+    try:
+        with redirect_stdout(said):
+            yield
+    finally:
+        if as_json:
+            sys.stderr.write(said.getvalue())
+        elif said.getvalue():
+            say(said.getvalue().rstrip())
 
 
 def predict(
