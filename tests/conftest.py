@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers.locks import shared_machine
 from tests.helpers.order import LONGEST_FIRST
-from tests.helpers.paths import NO_DATA, REPO, SHARED_DATA
+from tests.helpers.paths import NO_DATA, REPO, SHARED_CASES, SHARED_DATA
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Before PyTorch and NumPy are loaded: workers, and the commands they start, share the cores instead of each
@@ -78,6 +78,14 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(NO_DATA)
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def shared_cases() -> Path:
+    """Folder of small inputs that go wrong, each one real complaint; skips the test where it is absent."""
+    if not SHARED_CASES.is_dir():
+        pytest.skip(NO_DATA.replace("data (real scans and published weights)", "cases (small inputs that go wrong)"))
+    return SHARED_CASES
 
 
 @pytest.hookimpl(wrapper=True)

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import NO_GPU, OpenPage
-from tests.browser.site import drop, head, segment, status, wait_for, write_scan
-from tests.browser.visits import PATIENCE_MS
+from tests.helpers.browser.chromium import NO_GPU, OpenPage
+from tests.helpers.browser.site import drop, head, segment, status, wait_for, write_scan
+from tests.helpers.browser.visits import PATIENCE_MS
 from tests.helpers.scan_files import affine_of
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[2]
 SHARED_DATA = REPO.parent / "shared" / "data"
+SHARED_CASES = REPO.parent / "shared" / "cases"
 
 #: The reason of every skip for missing data; `.ci/run` fails on it unless ALLOW_NO_DATA=1.
 NO_DATA = "needs ../shared/data (real scans and published weights), which is not here"

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from meshnet.scan.conform import conform
 from meshnet.scan.nifti import ScanError, read_scan
+from tests.helpers.parity.prepared import SMALL_GRID, Site, write_nifti
 from tests.helpers.scan_files import affine_of
-from tests.parity.prepared import SMALL_GRID, Site, write_nifti
 
 OBLIQUE = affine_of(axes="PSR", rotation_deg=(4, -6, 9), voxel_size_mm=(6, 5, 7))
 
