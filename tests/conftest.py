@@ -11,6 +11,7 @@ import pytest
 
 REPO = Path(__file__).resolve().parent.parent
 SHARED_DATA = REPO.parent / "shared" / "data"
+SHARED_CASES = REPO.parent / "shared" / "cases"
 
 #: The reason of every skip for missing data; `.ci/run` fails on it unless ALLOW_NO_DATA=1.
 NO_DATA = "needs ../shared/data (real scans and published weights), which is not here"
@@ -56,6 +57,14 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(NO_DATA)
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def shared_cases() -> Path:
+    """Folder of small inputs that go wrong, each one real complaint; skips the test where it is absent."""
+    if not SHARED_CASES.is_dir():
+        pytest.skip(NO_DATA.replace("data (real scans and published weights)", "cases (small inputs that go wrong)"))
+    return SHARED_CASES
 
 
 @pytest.hookimpl(wrapper=True)

@@ -7,33 +7,36 @@ labels to the scan's own grid, save, measure.
 from __future__ import annotations
 
 import argparse
-import csv
-import os
+import io
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from meshnet.infer.backends import BACKENDS, Network, fastest_backend, open_network
+from meshnet.infer.arguments import check_input, check_order, make_parser, prepare_folder, result_paths, too_long
+from meshnet.infer.backends import Network, fastest_backend, open_network
+from meshnet.infer.outcome import CSV_COLUMNS, Outcome, Reporter, printable_names, say
+from meshnet.infer.run_notes import contrast_notes, result_notes
 from meshnet.model.checkpoint import load_checkpoint
 from meshnet.model.shipped import find_model
 from meshnet.model.spec import Label, ModelSpec, SpecError
 from meshnet.scan.conform import Conformed, conform, conformed_grid
-from meshnet.scan.label_files import check_replaceable
+from meshnet.scan.label_files import check_replaceable, read_labels
+from meshnet.scan.label_values import is_mask_like
 from meshnet.scan.nifti import Scan, new_header, read_scan, save_labels, space_code
 from meshnet.scan.normalize import normalize
+from meshnet.scan.notes import Note
 from meshnet.scan.orientation import CONFORMED, reorient
 from meshnet.scan.scan_grid import label_counts, resample_labels, volume_ml
-from meshnet.scan.scan_paths import find_scans, location, output_names
+from meshnet.scan.scan_paths import find_scans, location
 from meshnet.scan.scan_stream import ScanError
 
-CSV_COLUMNS = ("scan", "model", "label", "name", "voxels", "volume_ml", "output")
+__all__ = ["CSV_COLUMNS", "Prediction", "main", "measure", "predict"]
 
 #: Exit code after Ctrl-C: 128 + SIGINT, as in shells.
 INTERRUPTED = 130
@@ -48,31 +51,62 @@ class Prediction:
     conformed: Conformed  #: the image that the network saw, before reordering and normalisation
 
 
+class MaskError(ScanError):
+    """A file of a folder turned out to hold labels, not a scan."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line. Exit code 0; 1 if a scan failed; 2 if the run could not start; 130 after Ctrl-C."""
-    args = _parser().parse_args(argv)
+    printable_names()
+    args = make_parser().parse_args(argv)
     try:
-        spec, weights = load_checkpoint(find_model(args.model))
-        _check_input(spec)
-        scans, labels = find_scans(args.scans, out=args.out, model_id=spec.id)
-        outputs = _outputs(scans, spec.id, args)
-        backend = args.backend or fastest_backend()
-        network, steps = open_network(spec, weights, backend=backend, threads=args.threads)
-        if labels:
-            files = "label file" if len(labels) == 1 else "label files"
-            print(f"{len(labels)} {files} left out, the first is {labels[0]}; name a file to segment it anyway")
+        with _said_at_the_start(args.json):
+            check_order(args.model, args.scans)
+            spec, weights = load_checkpoint(find_model(args.model))
+            check_input(spec)
+            scans, labels = find_scans(args.scans, out=args.out, model_id=spec.id)
+            outputs = result_paths(scans, spec.id, args)
+            backend = args.backend or fastest_backend()
+            network, steps = open_network(spec, weights, backend=backend, threads=args.threads)
+            prepare_folder(args.out)
+            if labels:
+                files = "label file" if len(labels) == 1 else "label files"
+                print(f"{len(labels)} {files} left out, the first is {labels[0]}; name a file to segment it anyway")
         return _predict_all(args, spec, list(zip(scans, outputs, strict=True)), network, steps)
     except (SpecError, ScanError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
 
-def predict(scan: Scan, spec: ModelSpec, network: Network, *, step: Callable[[], object] = lambda: None) -> Prediction:
+@contextmanager
+def _said_at_the_start(as_json: bool) -> Iterator[None]:
+    """Holds printed lines back to the end of the block; with --json they go to standard error."""
+    said = io.StringIO()
+    try:
+        with redirect_stdout(said):
+            yield
+    finally:
+        if as_json:
+            sys.stderr.write(said.getvalue())
+        elif said.getvalue():
+            say(said.getvalue().rstrip())
+
+
+def predict(
+    scan: Scan,
+    spec: ModelSpec,
+    network: Network,
+    *,
+    step: Callable[[], object] = lambda: None,
+    strict: bool = False,
+) -> Prediction:
     """Segment one scan; `step` is called after each step of progress.
 
-    Raises ScanError if the scan can't be conformed or normalised.
+    Raises ScanError if the scan can't be conformed or normalised; with `strict`, also for a note on conforming it.
     """
     conformed = conform(scan, size=spec.input.size[0], voxel_size_mm=spec.input.voxel_size_mm)
+    if strict:
+        _refuse_notes(scan, conformed.notes)
     step()
     try:
         image = normalize(reorient(conformed.data, end=spec.input.orientation), spec.input.normalization)
@@ -92,30 +126,25 @@ def _predict_all(
     steps_per_scan = steps + 3  # conform, the network's steps, resample to the scan's grid, save
     with ExitStack() as stack:
         bar = stack.enter_context(tqdm(total=len(jobs) * steps_per_scan, unit="step", disable=args.quiet))
-        table = _open_table(stack, args.csv) if args.csv else None
+        reporter = Reporter(stack, bar, table=args.csv, as_json=args.json)
+        for path, output in jobs:
+            if reason := too_long(output):
+                reporter.report(Outcome(path, spec.id, output, error=f"{path}: {reason}"))
+                failed += 1
         try:
             for index, (path, output) in enumerate(jobs):
+                if too_long(output):
+                    continue
                 bar.set_description(path.name)
                 try:
-                    scan = read_scan(path, frame=args.frame)
-                    check_replaceable(output, *_grid(scan, spec, args.space))
-                    prediction = predict(scan, spec, network, step=bar.update)
-                    _save(output, scan, prediction, args.space)
-                except (ScanError, OSError, MemoryError) as error:
+                    reporter.report(_segment((path, output), args, spec, network, bar.update))
+                except MaskError as error:
+                    bar.write(str(error), file=sys.stderr)
+                except Exception as error:  # an error in one scan must not stop the others
                     failed += 1
-                    bar.write(f"error: {str(error) or f'{path}: not enough memory'}", file=sys.stderr)
-                except Exception as error:  # an unforeseen error in one scan must not stop the others
-                    failed += 1
-                    bar.write(f"error: {path}: {type(error).__name__}: {error}; please report it", file=sys.stderr)
+                    reporter.report(Outcome(path, spec.id, output, error=_message(path, error)))
                 else:
-                    volumes = measure(spec, scan, prediction)
-                    if table is not None:
-                        rows = [(path, spec.id, x.index, x.name, n, f"{ml:.4f}", output) for x, n, ml in volumes]
-                        table.writerows(rows)  # in one call, so that an interrupted scan has all its rows or none
                     done += 1
-                    bar.write(f"{path} -> {output}")
-                    for label, voxels, ml in volumes:
-                        bar.write(f"  {label.index:3d}  {label.name:<32s} {ml:10.2f} mL  {voxels:10d} voxels")
                 bar.update((index + 1) * steps_per_scan - bar.n)
         except KeyboardInterrupt:
             bar.write(f"interrupted; {done} of {len(jobs)} scans are done", file=sys.stderr)
@@ -123,6 +152,53 @@ def _predict_all(
     if failed:
         print(f"error: {failed} of {len(jobs)} scans failed, see above", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _segment(
+    job: tuple[Path, Path], args: argparse.Namespace, spec: ModelSpec, network: Network, step: Callable[[], object]
+) -> Outcome:
+    """Read, segment, save and measure one scan (job: its path and its result's), or measure an earlier result.
+
+    Raises ScanError, MaskError or OSError if that can't be done.
+    """
+    path, output = job
+    scan = read_scan(path, frame=args.frame)
+    if is_mask_like(scan.data) and location(path) not in {location(source) for source in args.scans}:
+        raise MaskError(f"{path}: left out, its values are those of a mask; name the file to segment it anyway")
+    notes = [*scan.notes, *contrast_notes(spec, scan)]
+    if args.strict:
+        _refuse_notes(scan, notes)
+    check_replaceable(output, *_grid(scan, spec, args.space))
+    if args.skip_done and (labels := _finished(output, scan)) is not None:
+        volumes = measure(spec, scan, labels)
+        return Outcome(path, spec.id, output, volumes, notes, from_before=True)
+    prediction = predict(scan, spec, network, step=step, strict=args.strict)
+    volumes = measure(spec, scan, prediction.labels_native)
+    notes += [*prediction.conformed.notes, *result_notes(spec, volumes, prediction.conformed.head_ml)]
+    if args.strict:
+        _refuse_notes(scan, notes)
+    _save(output, scan, prediction, args.space)
+    return Outcome(path, spec.id, output, volumes, notes)
+
+
+def _refuse_notes(scan: Scan, notes: Iterable[Note]) -> None:
+    for note in notes:
+        raise ScanError(f"{scan.where}: {note.text} [{note.code}]; --strict takes no scan with notes")
+
+
+def _message(path: Path, error: Exception) -> str:
+    if isinstance(error, ScanError | OSError | MemoryError):
+        return str(error) or f"{path}: not enough memory"
+    return f"{path}: {type(error).__name__}: {error}; please report it"
+
+
+def _finished(output: Path, scan: Scan) -> NDArray[np.uint8] | None:
+    """The labels of an earlier run on the scan's own grid, or None if there is no readable result."""
+    try:
+        labels, affine = read_labels(output)
+    except ScanError:
+        return None
+    return resample_labels(labels.astype(np.uint8), affine, scan.affine_vox2ras, scan.data.shape)
 
 
 def _grid(scan: Scan, spec: ModelSpec, space: str) -> tuple[NDArray[np.float64], tuple[int, ...]]:
@@ -142,108 +218,7 @@ def _save(output: Path, scan: Scan, prediction: Prediction, space: str) -> None:
     save_labels(output, prediction.labels_conformed, header)
 
 
-def measure(spec: ModelSpec, scan: Scan, prediction: Prediction) -> list[tuple[Label, int, float]]:
+def measure(spec: ModelSpec, scan: Scan, labels_native: NDArray[np.uint8]) -> list[tuple[Label, int, float]]:
     """`(label, voxels, volume_ml)` of each label, counted on the scan's own grid."""
-    counts = label_counts(prediction.labels_native, spec.architecture.classes)
+    counts = label_counts(labels_native, spec.architecture.classes)
     return [(label, n, volume_ml(n, scan.affine_vox2ras)) for label, n in zip(spec.labels, counts, strict=True)]
-
-
-def _open_table(stack: ExitStack, path: Path) -> Any:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Line-buffered, so that finished rows are on disk if a later scan is interrupted.
-    table = csv.writer(stack.enter_context(path.open("w", newline="", encoding="utf-8", buffering=1)))
-    table.writerow(CSV_COLUMNS)
-    return table
-
-
-def _outputs(scans: Sequence[Path], model_id: str, args: argparse.Namespace) -> list[Path]:
-    out, table = args.out, args.csv
-    if out.exists() and not out.is_dir():
-        raise ScanError(f"{out}: -o names a file that exists; expected a folder for the results")
-    names = output_names(scans, model_id, frame=args.frame, conformed=args.space == "conformed")
-    outputs: list[Path] = [out / name for name in names]
-    inputs = {location(scan) for scan in scans}
-    for output in outputs:
-        if location(output) in inputs:
-            raise ScanError(f"{output}: the result would overwrite this scan; choose another folder with -o")
-    if table is not None and location(table) in inputs | {location(output) for output in outputs}:
-        raise ScanError(f"{table}: the table would overwrite this scan or result; choose another file with --csv")
-    return outputs
-
-
-def _check_input(spec: ModelSpec) -> None:
-    if spec.architecture.in_channels != 1:
-        raise SpecError(
-            f"{spec.id}: expects {spec.architecture.in_channels} input channels; meshnet-predict gives it one scan"
-        )
-    if len(set(spec.input.size)) != 1:
-        raise SpecError(f"{spec.id}: input size {spec.input.size} is no cube; conform makes cubes only")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="meshnet-predict",
-        description="Segment brain scans with a MeshNet model. For research, not for diagnosis.",
-        epilog="Results are OUT/<scan>_<model id>.nii.gz (uint8 labels); --frame N adds _frameN after the scan's name, "
-        "--space conformed adds _conformed at the end; scans of the same name from different folders are prefixed with "
-        "the folders' names. Results of an earlier run are replaced. Exit code: 0; 1 if a scan failed (the others "
-        "are still done); 2 if the run could not start; 130 if Ctrl-C ended it.",
-    )
-    parser.add_argument(
-        "model", metavar="MODEL_DIR", type=Path, help="folder of model.json and weights, or a known id like t2-lesion"
-    )
-    parser.add_argument(
-        "scans",
-        metavar="SCAN",
-        type=Path,
-        nargs="+",
-        help="NIfTI (.nii, .nii.gz, .hdr/.img) or MGH/MGZ file, or a folder to search for them (not for labels)",
-    )
-    parser.add_argument("-o", "--out", metavar="OUT", type=Path, required=True, help="folder for the results")
-    parser.add_argument(
-        "--space",
-        choices=("native", "conformed"),
-        default="native",
-        help="grid of the saved labels: the scan's own, or 256^3 voxels of 1 mm in LIA order (default: native)",
-    )
-    parser.add_argument(
-        "--backend",
-        choices=BACKENDS,
-        help="cpu: the site's own kernel compiled for this machine; onnx: ONNX Runtime; torch: PyTorch; all on the "
-        "CPU (default: cpu, or onnx if there is no kernel; the choice and its reason are printed)",
-    )
-    parser.add_argument(
-        "--csv",
-        metavar="FILE",
-        type=Path,
-        help="also write one row per scan and label: "
-        + ", ".join(CSV_COLUMNS)
-        + "; voxels and volume (mL) on the scan's own grid",
-    )
-    parser.add_argument(
-        "--frame",
-        metavar="N",
-        type=int,
-        help="volume of a 4-D scan to segment, counted from 0 (default: 4-D is refused)",
-    )
-    parser.add_argument(
-        "--threads",
-        metavar="N",
-        type=_thread_count,
-        default=_cores(),
-        help="CPU threads (default: all cores, here %(default)s)",
-    )
-    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
-    return parser
-
-
-def _thread_count(text: str) -> int:
-    """A thread count from 1 to twice the cores (at least 64). More threads would only wait for each other."""
-    value, most = int(text), max(64, 2 * _cores())
-    if not 1 <= value <= most:
-        raise argparse.ArgumentTypeError(f"expected 1 to {most} threads ({_cores()} cores), got {value}")
-    return value
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -31,16 +31,27 @@ def known_models() -> dict[str, Path]:
     return known
 
 
-def find_model(given: Path) -> Path:
-    """The model folder that a command line names: `given` if it exists, else the known model of that id.
+def is_model(given: Path) -> bool:
+    """Whether a command line's word names a model: a folder with model.json, that file, or a known id."""
+    if (given / "model.json").is_file() or (given.name == "model.json" and given.is_file()):
+        return True
+    return not given.exists() and len(given.parts) == 1 and given.name in known_models()
 
-    Raises SpecError with the list of known ids for a plain name that is neither. A longer path is returned unchanged;
-    `load_checkpoint` reports the problem.
+
+def find_model(given: Path) -> Path:
+    """The model folder that a command line names: `given` if it holds a model.json, else the known model of that id.
+
+    The path of a model.json stands for its folder. Raises SpecError with the list of known ids for a plain name that is
+    neither. A longer path, and another folder, are returned unchanged; `load_checkpoint` reports the problem.
     """
-    if given.exists() or len(given.parts) != 1:
+    if given.name == "model.json" and given.is_file():
+        return given.parent
+    if (given / "model.json").is_file() or len(given.parts) != 1:
         return given
     known = known_models()
     if given.name not in known:
+        if given.exists():
+            return given
         ids = ", ".join(sorted(known)) or "none"
         raise SpecError(f"{given}: no such folder and no known model; give a model folder, or one of these ids: {ids}")
     return known[given.name]

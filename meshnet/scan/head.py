@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from meshnet.scan.notes import Note, make_note
 from meshnet.scan.outliers import quantiles
 
-#: Share of the voxels outside each of the two quantiles of the threshold, and its place between them.
-THRESHOLD_SHARE, THRESHOLD_PLACE = 0.02, 0.2
+#: Shares of the two quantiles of the threshold, and its place between them.
+THRESHOLD_SHARES, THRESHOLD_PLACE = (0.02, 0.98), 0.2
 
 #: Volumes (mL) of tissue that a scan of a head may show.
 LEAST_HEAD_ML, MOST_HEAD_ML = 300.0, 8000.0
@@ -35,13 +35,13 @@ _INFERIOR = 1
 
 def head_threshold(data: NDArray[Any]) -> float:
     """Intensity above which a voxel counts as head: q2 % + 0.2 (q98 % - q2 %)."""
-    low, high = quantiles(data, THRESHOLD_SHARE)
+    low, high = quantiles(data, *THRESHOLD_SHARES)
     return low + THRESHOLD_PLACE * (high - low)
 
 
 def head_volume_ml(data: NDArray[Any], threshold: float, affine_vox2ras: NDArray[np.float64]) -> float:
     """Volume in mL of the voxels above `threshold`."""
-    voxels = int(np.count_nonzero(data > threshold))
+    voxels = int(np.count_nonzero(data > np.float64(threshold)))
     return voxels * abs(float(np.linalg.det(affine_vox2ras[:3, :3]))) / 1000
 
 
@@ -115,5 +115,5 @@ def _head_coordinates(
 ) -> Iterator[NDArray[np.float64]]:
     """For each plane i of the data, the cube's coordinates [3, n] of its voxels above the threshold."""
     for i in range(data.shape[0]):
-        j, k = np.nonzero(data[i] > threshold)
-        yield np.array([row[0] * i + row[1] * j + row[2] * k + row[3] for row in matrix[:3]])
+        j, k = np.nonzero(data[i] > np.float64(threshold))
+        yield np.array([row[0] * i + (row[1] * j + row[2] * k + row[3]) for row in matrix[:3]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from pathlib import Path
 from typing import Any, cast
@@ -16,9 +17,20 @@ from meshnet.scan.nifti import LABEL_INTENT, read_header
 from meshnet.scan.nifti_header import affine_in_mm, mm_per_unit
 from meshnet.scan.scan_stream import ScanError
 
-#: Endings of the names of masks and segmentations (BIDS and common practice), and the entity that BIDS has for them.
-LABEL_ENDINGS = ("_mask", "_dseg", "_labels", "_seg", "_roi")
+#: Ending of the names of masks and segmentations: BIDS, BraTS (-seg), ISLES (_msk), ARC (_lesion), SynthSeg.
+LABEL_ENDING = re.compile(
+    r"(?:(?:^|[_-])(?:mask|msk|dseg|probseg|seg|segmentation|labels?|roi)|(?:^|_)lesions?|_synthseg)$", re.IGNORECASE
+)
+#: The entity that BIDS has for labels.
 LABEL_ENTITY = "_label-"
+#: FreeSurfer's segmentations, under their names or as the ending of another one.
+_FREESURFER = re.compile(
+    r"(?:^|[_-])(?:[lr]h\.)?(?:aseg|aparc|wmparc|ribbon)(?:[.+][a-z0-9.+]*)?$|^filled(?:\..*)?$", re.IGNORECASE
+)
+#: nnU-Net's folders of labels.
+_LABEL_FOLDERS = re.compile(r"labels(?:Tr|Ts|Val)?", re.IGNORECASE)
+#: SPM's and CAT12's tissue maps are called c1SCAN to c6SCAN, with letters in front for what was done to them.
+_TISSUE_MAP = re.compile(r"(?:m?w?|r)(?:c|p)[0-6](?=[A-Za-z])(?P<scan>.+)")
 
 #: Image and mask are on one grid if their affines differ by at most this, in mm.
 AFFINE_TOLERANCE_MM = 1e-2
@@ -29,8 +41,18 @@ SAME_SCAN_TOLERANCE_MM = 1e-3
 
 def names_labels(stem: str) -> bool:
     """Whether a file name (without extensions) is that of a label file."""
-    lower = stem.lower()
-    return lower.endswith(LABEL_ENDINGS) or LABEL_ENTITY in lower
+    return bool(LABEL_ENDING.search(stem) or LABEL_ENTITY in stem.lower() or _FREESURFER.search(stem))
+
+
+def lies_among_labels(path: Path) -> bool:
+    """Whether the file's folder is one that nnU-Net keeps labels in."""
+    return _LABEL_FOLDERS.fullmatch(path.parent.name) is not None
+
+
+def maps_tissue_of(stem: str) -> str:
+    """The name (without extensions) of the scan that SPM's map of a tissue was made of; empty for another name."""
+    found = _TISSUE_MAP.fullmatch(stem)
+    return found["scan"] if found else ""
 
 
 def says_labels(path: Path) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from meshnet.scan.label_files import names_labels, says_labels
+from meshnet.scan.label_files import lies_among_labels, maps_tissue_of, names_labels, says_labels
 from meshnet.scan.scan_stream import ScanError, pair_partner
 
 SCAN_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".hdr.gz", ".img", ".img.gz", ".mgh", ".mgz")
@@ -25,7 +26,7 @@ def find_scans(sources: Iterable[Path], *, out: Path, model_id: str) -> tuple[li
     for source in sources:
         if source.is_dir():
             scans, labels = _search(source, out, model_id)
-        elif source.exists():
+        elif source.exists() or source.is_symlink():  # `read_scan` reports a link to a missing file
             scans, labels = [_pair_header(source)], []
         else:
             raise ScanError(f"{source}: no such file or folder; check the path")
@@ -85,8 +86,27 @@ def is_hidden(path: Path, folder: Path) -> bool:
 
 
 def is_label_file(path: Path) -> bool:
-    """Whether the name or the header of a file says that it holds labels."""
-    return names_labels(stem_of(path)) or says_labels(path)
+    """Whether the name, the folder or the header of a file says that it holds labels."""
+    return names_labels(stem_of(path)) or lies_among_labels(path) or says_labels(path)
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """The files in `folder` and all its subfolders, linked ones too; a folder that is met again is left out."""
+    seen: set[str] = set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        # A link to a folder that contains the link would search that one's whole tree.
+        folders[:] = sorted(name for name in folders if not _leads_up(os.path.join(parent, name), real))
+        yield from (Path(parent, name) for name in files)
+
+
+def _leads_up(folder: str, parent: str) -> bool:
+    """Whether `folder` is a link to `parent` or to a folder above it."""
+    return os.path.islink(folder) and Path(parent).is_relative_to(os.path.realpath(folder))
 
 
 def _search(folder: Path, out: Path, model_id: str) -> tuple[list[Path], list[Path]]:
@@ -95,8 +115,11 @@ def _search(folder: Path, out: Path, model_id: str) -> tuple[list[Path], list[Pa
     results = (f"_{model_id}.nii.gz", f"_{model_id}_conformed.nii.gz")
     scans: list[Path] = []
     labels: list[Path] = []
-    for path in sorted({_pair_header(p) for p in folder.rglob("*") if _is_volume(p, folder, out)}):
-        (labels if path.name.endswith(results) or is_label_file(path) else scans).append(path)
+    paths = sorted({_pair_header(p) for p in files_below(folder) if _is_volume(p, folder, out)})
+    names = {(path.parent, stem_of(path)) for path in paths}
+    for path in paths:
+        of_tissue = (path.parent, maps_tissue_of(stem_of(path))) in names
+        (labels if path.name.endswith(results) or of_tissue or is_label_file(path) else scans).append(path)
     if labels and not scans:
         raise ScanError(
             f"{folder}: no scans in this folder, label files only ({len(labels)}, the first {labels[0]}); "

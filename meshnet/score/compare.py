@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from meshnet.model.shipped import known_models
 from meshnet.model.spec import SpecError, read_spec
 from meshnet.scan.label_files import AFFINE_TOLERANCE_MM, read_labels
+from meshnet.scan.label_values import is_label_like
 from meshnet.scan.scan_grid import volume_ml
-from meshnet.scan.scan_paths import location, stem_of
+from meshnet.scan.scan_paths import is_label_file, location, stem_of
 from meshnet.scan.scan_stream import ScanError
 from meshnet.score.label_pairs import find_labels, pair_up
 from meshnet.score.metrics import Mask, lesion_scores
@@ -137,6 +138,11 @@ def _mask(path: Path, number: int | None) -> tuple[Mask, NDArray[np.float64]]:
         is_whole = voxels.dtype.kind != "f" or bool((np.abs(voxels - whole) <= _WHOLE).all())
     if not is_whole:
         raise ScanError(f"{path}: has values that are no whole numbers; expected labels: threshold it and try again")
+    if not (is_label_file(path) or is_label_like(whole)):
+        raise ScanError(
+            f"{path}: has the values of a scan, not of labels (few whole numbers from 0); "
+            f"give the mask that was drawn on this scan"
+        )
     mask: Mask = whole > 0 if number is None else whole == number
     return mask, affine
 

@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from meshnet.scan.label_files import LABEL_ENDINGS
-from meshnet.scan.scan_paths import is_hidden, is_label_file, stem_of
+from meshnet.scan.label_files import LABEL_ENDING, read_labels
+from meshnet.scan.label_values import is_label_like
+from meshnet.scan.scan_paths import files_below, is_hidden, is_label_file, stem_of
 from meshnet.scan.scan_stream import ScanError
 
 SUFFIXES = (".nii", ".nii.gz", ".mgh", ".mgz")
@@ -20,17 +21,18 @@ _OF_LABELS = re.compile(r"_(?:desc|label)-[A-Za-z0-9]+")
 def find_labels(source: Path) -> tuple[list[Path], list[Path]]:
     """The label files of `source` (a file, or a folder searched recursively), and the volumes that were left out.
 
-    If no file of a folder is a label file by name or header, all its volumes count as label files. Raises ScanError for
+    If no file of a folder is a label file by name or header, the values of the voxels decide; if those say nothing, all
+    its volumes count as label files. Raises ScanError for
     a missing path or a folder without volumes.
     """
     if not source.exists():
         raise ScanError(f"{source}: no such file or folder; check the path")
     if not source.is_dir():
         return [source], []
-    volumes = sorted(p for p in source.rglob("*") if _is_volume(p, source))
+    volumes = sorted(p for p in files_below(source) if _is_volume(p, source))
     if not volumes:
         raise ScanError(f"{source}: no label files in this folder; expected files ending in {', '.join(SUFFIXES)}")
-    labels = [path for path in volumes if is_label_file(path)]
+    labels = [path for path in volumes if is_label_file(path)] or [path for path in volumes if _holds_labels(path)]
     others = set(volumes) - set(labels)
     return (labels, sorted(others)) if labels else (volumes, [])
 
@@ -87,8 +89,15 @@ def references_of(result: Path, references: Sequence[Path]) -> list[Path]:
 def scan_name(reference: Path) -> str:
     """The reference's name without endings and entities of masks; in most data sets, the name of the scan."""
     name = _OF_LABELS.sub("", stem_of(reference))
-    ending = next((e for e in LABEL_ENDINGS if name.lower().endswith(e)), "")
-    return name[: len(name) - len(ending)]
+    return LABEL_ENDING.sub("", name) or name
+
+
+def _holds_labels(path: Path) -> bool:
+    """Whether the voxels look like labels; an unreadable file counts as labels, so that it is reported."""
+    try:
+        return is_label_like(read_labels(path)[0])
+    except ScanError:
+        return True
 
 
 def _entities(path: Path) -> dict[str, str]:

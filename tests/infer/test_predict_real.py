@@ -66,7 +66,7 @@ def test_the_lesion_of_the_regridded_m2265_is_found_on_both_grids(shared_data: P
         name = f"M2265_T2w_regridded__brainchop_t2_lesion_{space}.nii.gz"
         expected = load_labels(shared_data / "expected" / name)
         assert dice(labels > 0, expected > 0) >= 0.999
-    lesion = measure(spec, scan, prediction)[1]
+    lesion = measure(spec, scan, prediction.labels_native)[1]
     assert lesion[0].name == "lesion"
     assert lesion[2] == pytest.approx(42.66, abs=0.05)
 

@@ -36,7 +36,10 @@ def test_a_plain_name_is_a_known_model_and_a_folder_of_that_name_comes_first(
     monkeypatch.chdir(tmp_path)
     assert find_model(Path("one")) == shipped / "one"
     (tmp_path / "one").mkdir()
+    assert find_model(Path("one")) == shipped / "one", "a folder of results hides the model"
+    (tmp_path / "one" / "model.json").touch()
     assert find_model(Path("one")) == Path("one")
+    assert find_model(Path("one/model.json")) == Path("one")
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones(shipped: Path) -> None:

@@ -16,7 +16,7 @@ PYTHON: dict[str, set[str]] = {
     "meshnet.conf": set(),
     "meshnet.model": {"meshnet"},
     "meshnet.scan": {"meshnet.model"},
-    "meshnet.infer": {"meshnet.model", "meshnet.scan"},
+    "meshnet.infer": {"meshnet.__version__", "meshnet.model", "meshnet.scan"},
     "meshnet.cohort": {"meshnet.model", "meshnet.scan"},
     "meshnet.synth": {"meshnet.model.spec"},
     "meshnet.train": {"meshnet.model", "meshnet.scan", "meshnet.cohort", "meshnet.synth"},

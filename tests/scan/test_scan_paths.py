@@ -45,13 +45,40 @@ def test_a_second_run_does_not_find_the_results_of_the_first(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     "name",
-    ["a_mask.nii.gz", "a_T1w_dseg.nii", "a_labels.mgz", "a_seg.hdr", "a_ROI.nii", "sub-1_label-GM_probseg.nii.gz"],
+    [
+        *("a_mask.nii.gz", "a_T1w_dseg.nii", "a_labels.mgz", "a_seg.hdr", "a_ROI.nii", "sub-1_label-GM_probseg.nii.gz"),
+        *(
+            "BraTS-GLI-00000-000-seg.nii.gz",
+            "sub-strokecase0001_ses-0001_msk.nii.gz",
+            "sub-strokecase0001_lesion-msk.nii",
+        ),
+        *("sub-M2001_ses-1_lesion.nii.gz", "a_T1w_synthseg.nii.gz", "aseg.mgz", "aparc+aseg.mgz", "aseg.presurf.mgz"),
+        *("aparc.DKTatlas+aseg.mgz", "lh.ribbon.mgz", "sub-1_aparc+aseg.nii", "labelsTr/case_0001.nii.gz", "c1a.nii"),
+        *("mwp2a.nii", "wc3a.nii", "mask.nii.gz"),
+    ],
 )
 def test_a_folders_masks_and_segmentations_are_left_out_by_their_names(tmp_path: Path, name: str) -> None:
     touch(tmp_path / "a.nii", tmp_path / "maskless.nii", tmp_path / name)
     found, left_out = find_scans([tmp_path], out=tmp_path / "o", model_id="m")
     assert found == [tmp_path / "a.nii", tmp_path / "maskless.nii"]
     assert left_out == [tmp_path / name]
+
+
+@pytest.mark.parametrize("name", ["c1_T1w.nii", "c2b.nii", "p1.nii", "t2-lesion-study.nii", "segment.nii"])
+def test_a_scan_whose_name_only_begins_like_a_masks_is_kept(tmp_path: Path, name: str) -> None:
+    touch(tmp_path / "a.nii", tmp_path / name)
+    kept = scans_of(tmp_path, out=tmp_path / "o")
+    assert kept == sorted([tmp_path / "a.nii", tmp_path / name])
+
+
+def test_linked_folders_are_searched_once_and_loops_are_not(tmp_path: Path) -> None:
+    touch(tmp_path / "store" / "a.nii", tmp_path / "scans" / "b" / "c.nii")
+    (tmp_path / "scans" / "link").symlink_to(tmp_path / "store")
+    (tmp_path / "scans" / "again").symlink_to(tmp_path / "store")
+    (tmp_path / "scans" / "b" / "up").symlink_to(tmp_path / "scans")
+    (tmp_path / "scans" / "b" / "root").symlink_to(tmp_path)
+    found = scans_of(tmp_path / "scans", out=tmp_path / "o")
+    assert sorted(str(path.relative_to(tmp_path / "scans")) for path in found) == ["again/a.nii", "b/c.nii"]
 
 
 def save(path: Path, image: nib.Nifti1Pair, *, intent: int) -> Path:

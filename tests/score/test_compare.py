@@ -233,3 +233,36 @@ def test_a_table_never_replaces_a_label_file(tmp_path: Path, capsys: pytest.Capt
     assert main([str(result), str(reference), "--csv", str(reference)]) == 2
     assert "choose another file with --csv" in capsys.readouterr().err
     assert reference.read_bytes() == before
+
+
+def a_scan() -> NDArray[np.int16]:
+    return np.random.default_rng(0).integers(0, 900, SHAPE).astype(np.int16)
+
+
+@pytest.mark.parametrize("mask", ["sub-01_ses-1_lesion.nii.gz", "sub-01_ses-1_drawn.nii.gz"])
+def test_a_mask_beside_its_scan_is_the_reference_and_the_scan_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], mask: str
+) -> None:
+    write_result(tmp_path / "results" / "sub-01_ses-1_T2w_t2-lesion.nii.gz", box(2, 6))
+    write(tmp_path / "ref" / "sub-01_ses-1_T2w.nii.gz", a_scan())
+    write(tmp_path / "ref" / mask, box(2, 6))
+    table = tmp_path / "t.csv"
+    assert main([str(tmp_path / "results"), str(tmp_path / "ref"), "--csv", str(table)]) == 0
+    (row,) = rows_of(table)
+    assert Path(row["reference"]).name == mask
+    assert float(row["dice_lesion"]) == 1
+    assert "1 volumes left out that are no label files" in capsys.readouterr().out
+
+
+def test_a_scan_given_as_a_reference_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = write_result(tmp_path / "a_t2-lesion.nii.gz", box(2, 6))
+    scan = write(tmp_path / "a.nii.gz", a_scan())
+    assert main([str(result), str(scan)]) == 2
+    assert f"{scan}: has the values of a scan, not of labels" in capsys.readouterr().err
+
+
+def test_the_real_mask_beside_its_scan_is_the_reference(shared_cases: Path, tmp_path: Path) -> None:
+    folder, table = shared_cases / "compare", tmp_path / "t.csv"
+    assert main([str(folder / "results"), str(folder / "ref"), "--csv", str(table)]) == 0
+    (row,) = rows_of(table)
+    assert Path(row["reference"]).name == "sub-M2001_ses-1_lesion.nii.gz"

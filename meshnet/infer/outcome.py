@@ -1,0 +1,111 @@
+"""What `meshnet-predict` tells of each scan: lines of text or of JSON on standard output, and rows of a table."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from meshnet.model.spec import Label
+from meshnet.scan.notes import Note
+
+CSV_COLUMNS = ("scan", "model", "label", "name", "voxels", "volume_ml", "output", "notes")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One scan's result: its volumes, or its error."""
+
+    scan: Path
+    model: str
+    output: Path
+    volumes: Sequence[tuple[Label, int, float]] = ()  #: `(label, voxels, volume_ml)`
+    notes: Sequence[Note] = ()
+    error: str | None = None
+    from_before: bool = False  #: an earlier run wrote the result
+
+
+class Reporter:
+    """Where outcomes go. `bar` is the progress bar that lines have to be printed around."""
+
+    def __init__(self, stack: ExitStack, bar: Any, *, table: Path | None, as_json: bool) -> None:
+        """Opens the table for the lifetime of `stack`. Raises OSError if it can't be written."""
+        self._bar = bar
+        self._as_json = as_json
+        self._table = _open_table(stack, table) if table else None
+
+    def report(self, outcome: Outcome) -> None:
+        """Print an outcome and add it to the table. Raises OSError if the table can't be written."""
+        if outcome.error is not None:
+            self._bar.write(f"error: {outcome.error}", file=sys.stderr)
+        if self._as_json:
+            say(json.dumps(_as_json(outcome)))
+        elif outcome.error is None:
+            say("\n".join(_lines(outcome)))
+        if self._table is not None and outcome.error is None:
+            codes = ";".join(note.code for note in outcome.notes)
+            # in one call, so that an interrupted scan has all its rows or none
+            self._table.writerows(
+                (outcome.scan, outcome.model, label.index, label.name, voxels, f"{ml:.4f}", outcome.output, codes)
+                for label, voxels, ml in outcome.volumes
+            )
+
+
+def say(text: str) -> None:
+    """Print on standard output, around a progress bar. A reader that has gone away (`| head`) does not stop the run."""
+    try:
+        tqdm.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The rest of standard output, and its buffer, go nowhere.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def printable_names() -> None:
+    """Let a terminal of any encoding print any file name: characters it lacks are printed as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _lines(outcome: Outcome) -> list[str]:
+    before = " (from an earlier run)" if outcome.from_before else ""
+    return [
+        f"{outcome.scan} -> {outcome.output}{before}",
+        *(f"  note: {note.text} [{note.code}]" for note in outcome.notes),
+        *(f"  {x.index:3d}  {x.name:<32s} {ml:10.2f} mL  {voxels:10d} voxels" for x, voxels, ml in outcome.volumes),
+    ]
+
+
+def _as_json(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "scan": str(outcome.scan),
+        "model": outcome.model,
+        "output": None if outcome.error is not None else str(outcome.output),
+        "volumes": [
+            {"index": label.index, "name": label.name, "voxels": voxels, "volume_ml": round(ml, 4)}
+            for label, voxels, ml in outcome.volumes
+        ],
+        "notes": [{"code": note.code, "text": note.text} for note in outcome.notes],
+        "error": outcome.error,
+    }
+
+
+def _open_table(stack: ExitStack, path: Path) -> Any:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Line-buffered, so that finished rows are on disk if a later scan is interrupted. Bytes of a name that are not
+    # UTF-8 are written as escapes, so that the table can be read.
+    file = path.open("w", newline="", encoding="utf-8", errors="backslashreplace", buffering=1)
+    table = csv.writer(stack.enter_context(file))
+    table.writerow(CSV_COLUMNS)
+    return table

@@ -1,0 +1,57 @@
+"""Notes of a run: a scan of another contrast than the model's, and results that look implausible."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from meshnet.model.spec import Label, ModelSpec
+from meshnet.scan.nifti import Scan
+from meshnet.scan.notes import Note, make_note
+from meshnet.scan.scan_paths import stem_of
+
+#: BIDS suffixes, in the order in which the page looks for them (static/src/page/ui/modality.ts has the same rule).
+_SUFFIXES = ("T1w", "T2w", "FLAIR", "PDw", "T2star", "T2starw", "bold", "dwi", "asl", "swi", "CT", "angio",
+             "T1map", "T2map")  # fmt: skip
+
+#: A lesion larger than this share of the head is implausible.
+LARGEST_LESION = 1 / 3
+
+
+def guess_modality(file_name: str, description: str) -> str | None:
+    """The contrast that a file's name says (its last words first), else the header's description; None for neither."""
+    by_lower = {suffix.lower(): suffix for suffix in _SUFFIXES}
+    words = re.split(r"[^A-Za-z0-9]+", stem_of(Path(file_name)))[::-1] + re.split(r"[^A-Za-z0-9]+", description)
+    for word in (word.lower() for word in words):
+        if word in by_lower:
+            return by_lower[word]
+        if word == "t1" or "mprage" in word:
+            return "T1w"
+        if word == "t2":
+            return "T2w"
+    return None
+
+
+def contrast_notes(spec: ModelSpec, scan: Scan) -> list[Note]:
+    """A note if the scan's name or header says a contrast that the model was not made for."""
+    description = scan.header["descrip"].item().decode("latin-1").strip()
+    guess = guess_modality(Path(scan.where).name, description)
+    if guess is None or not spec.modality or guess.lower() in {modality.lower() for modality in spec.modality}:
+        return []
+    return [make_note("contrast-unlike", guess, spec.modality)]
+
+
+def result_notes(spec: ModelSpec, volumes: Sequence[tuple[Label, int, float]], head_ml: float) -> list[Note]:
+    """Notes if a lesion model found nothing, or if more was labelled than the head can hold.
+
+    volumes: `(label, voxels, volume_ml)` of each label; head_ml: volume of tissue in the scan.
+    """
+    is_lesion = "lesion" in spec.task.lower()
+    labelled = [(voxels, ml) for label, voxels, ml in volumes if label.index > 0]
+    if is_lesion and not any(voxels for voxels, _ in labelled):
+        return [make_note("nothing-found")]
+    ml = sum(ml for _, ml in labelled)
+    if head_ml > 0 and ml > head_ml * (LARGEST_LESION if is_lesion else 1):
+        return [make_note("third-of-head", ml, ml / head_ml)]
+    return []

@@ -1,0 +1,274 @@
+"""`meshnet-predict` on inputs that go wrong: notes are printed, batches go on, mistakes are named."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from meshnet import __version__
+from meshnet.infer.predict import main
+from meshnet.infer.run_notes import guess_modality
+from meshnet.scan.nifti import Scan
+from tests.helpers.heads import bright_model, head, write_head
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A quick model for T2w scans that marks what is bright, a tissue model by its task."""
+    bright_model(tmp_path / "model", modality=("T2w",), task="tissue")
+    return tmp_path / "model"
+
+
+def run(model: Path, *arguments: object) -> int:
+    return main([str(model), *map(str, arguments), "-q"])
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def spoilt() -> Any:
+    data = head()
+    data[3, 3, 3] = -32768
+    return data
+
+
+def test_notes_are_printed_under_the_scan_and_are_in_the_table(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = write_head(tmp_path / "good.nii")
+    bad = write_head(tmp_path / "bad.nii", spoilt(), qform_code=0, sform_code=0)
+    table = tmp_path / "t.csv"
+    outlier = write_head(tmp_path / "outlier.nii", spoilt())
+    assert run(model, good, bad, outlier, "-o", tmp_path / "out", "--csv", table) == 0
+    printed = capsys.readouterr().out
+    assert (
+        f"{bad} -> {tmp_path / 'out' / 'bad_bright.nii.gz'}\n  note: the header has neither sform nor qform" in printed
+    )
+    assert "the grey scale leaves them out [outliers-clipped]" in printed
+    assert [row["notes"] for row in rows(table)] == [""] * 2 + ["no-forms;outliers-clipped"] * 2 + [
+        "outliers-clipped"
+    ] * 2
+    labels = [np.asarray(nib.load(tmp_path / "out" / f"{name}_bright.nii.gz").dataobj) for name in ("good", "outlier")]
+    assert labels[0].sum() > 1000
+    both = (labels[0] & labels[1]).sum()
+    assert 2 * both / (labels[0].sum() + labels[1].sum()) >= 0.99
+
+
+def test_strict_turns_notes_into_errors_and_saves_nothing(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = write_head(tmp_path / "good.nii")
+    read = write_head(tmp_path / "read.nii", qform_code=0, sform_code=0)
+    conformed = write_head(tmp_path / "conformed.nii", spoilt())
+    unlike = write_head(tmp_path / "unlike_T1w.nii")
+    scans = (good, read, conformed, unlike)
+    assert run(model, *scans, "-o", tmp_path / "out", "--strict") == 1
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good_bright.nii.gz"]
+    said = capsys.readouterr().err
+    for path, code in ((read, "no-forms"), (conformed, "outliers-clipped"), (unlike, "contrast-unlike")):
+        assert f"error: {path}: " in said
+        assert f"[{code}]; --strict takes no scan with notes" in said
+
+
+def test_json_is_one_object_per_scan_and_nothing_else(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, bad = write_head(tmp_path / "a_T1w.nii"), tmp_path / "b.nii"
+    bad.write_bytes(b"no scan")
+    assert run(model, good, bad, "-o", tmp_path / "out", "--json") == 1
+    first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert list(first) == list(second) == ["scan", "model", "output", "volumes", "notes", "error"]
+    assert (first["scan"], first["model"], first["error"]) == (str(good), "bright", None)
+    assert first["output"] == str(tmp_path / "out" / "a_T1w_bright.nii.gz")
+    assert [volume["name"] for volume in first["volumes"]] == ["background", "lesion"]
+    assert first["volumes"][1]["volume_ml"] == pytest.approx(first["volumes"][1]["voxels"] * 0.064, rel=1e-5)
+    assert first["notes"] == [
+        {"code": "contrast-unlike", "text": "the scan's name says T1w, the model is made for T2w"}
+    ]
+    assert second["error"].startswith(f"{bad}: not a NIfTI or MGH file")
+    assert second["output"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "description", "guess"),
+    [
+        ("sub-01_T1w.nii.gz", "", "T1w"),
+        ("sub-01_acq-T1_FLAIR.nii", "", "FLAIR"),
+        ("BraTS-GLI-00000-000-t2w.nii.gz", "", "T2w"),
+        ("x.nii", "MPRAGE 1mm", "T1w"),
+        ("scan.nii", "T2", "T2w"),
+        ("scan.nii", "", None),
+    ],
+)
+def test_the_contrast_is_guessed_from_the_name_then_the_header(name: str, description: str, guess: str | None) -> None:
+    assert guess_modality(name, description) == guess
+
+
+@pytest.mark.parametrize(
+    ("task", "above", "code"),
+    [
+        ("stroke lesion", 1.0, "nothing-found"),
+        ("stroke lesion", 0.05, "third-of-head"),
+        ("stroke lesion", 0.9, None),
+        ("tissue", 1.0, None),
+        ("tissue", 0.3, None),
+        ("tissue", -1.0, "third-of-head"),
+    ],
+)
+def test_a_result_of_nothing_or_of_a_third_of_the_head_is_noted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], task: str, above: float, code: str | None
+) -> None:
+    bright_model(tmp_path / "model", above=above, task=task)
+    assert run(tmp_path / "model", write_head(tmp_path / "a.nii"), "-o", tmp_path / "out", "--json") == 0
+    outcome = json.loads(capsys.readouterr().out)
+    assert [note["code"] for note in outcome["notes"]] == ([code] if code else [])
+
+
+def test_finished_scans_are_skipped_but_stay_in_the_table(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = write_head(tmp_path / "a.nii"), write_head(tmp_path / "b.nii", spoilt())
+    for space in ("native", "conformed"):
+        common = ["-o", tmp_path / space, "--space", space, "--csv", tmp_path / "t.csv"]
+        assert run(model, first, *common) == 0
+        before = rows(tmp_path / "t.csv")
+        segmented: list[str] = []
+        with monkeypatch.context() as patch:
+            from meshnet.infer.predict import predict
+
+            def counted(scan: Scan, *rest: Any, **named: Any) -> Any:
+                segmented.append(Path(scan.where).name)  # noqa: B023 (called in this turn of the loop)
+                return predict(scan, *rest, **named)
+
+            patch.setattr("meshnet.infer.predict.predict", counted)
+            assert run(model, first, second, *common, "--skip-done") == 0
+        assert segmented == ["b.nii"]
+        assert rows(tmp_path / "t.csv")[:2] == before
+        assert f"{first} -> " in (said := capsys.readouterr().out)
+        assert "(from an earlier run)" in said
+
+
+def test_a_swapped_model_and_scan_are_recognised(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meshnet.model.shipped.default_models", lambda: [tmp_path])
+    scan, out = write_head(tmp_path / "a.nii.gz"), tmp_path / "out"
+    for given in (model, model / "model.json", Path("model")):
+        assert run(scan, given, "-o", out) == 2
+        assert f"{scan}: is no model, but {given} is one; the model comes first" in capsys.readouterr().err
+    assert run(scan, scan, "-o", out) == 2
+    assert f"{scan}: is a scan, not a model" in capsys.readouterr().err
+    assert run(model, scan, model, "-o", out) == 2
+    assert f"{model}: is a model, not a scan" in capsys.readouterr().err
+    assert run(model / "model.json", scan, "-o", out) == 0
+
+
+def test_results_that_cannot_be_written_are_found_before_the_first_network(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = write_head(tmp_path / "a.nii")
+    long = write_head(tmp_path / f"{'x' * 240}.nii")
+    monkeypatch.setattr("meshnet.infer.predict.predict", lambda *_, **__: pytest.fail("the network ran"))
+    assert run(model, scan, "-o", scan / "below") == 2
+    assert "no results can be written there" in capsys.readouterr().err
+    assert run(model, long, "-o", tmp_path / "out") == 1
+    assert "too long; rename the scan" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert run(model, long, scan, "-o", tmp_path / "out") == 1
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a_bright.nii.gz"]
+
+
+def test_a_scan_in_a_linked_folder_is_found_and_a_loop_ends(model: Path, tmp_path: Path) -> None:
+    write_head(tmp_path / "store" / "sub-01" / "a.nii")
+    scans = tmp_path / "scans"
+    write_head(scans / "b.nii")
+    (scans / "sub-01").symlink_to(tmp_path / "store" / "sub-01")
+    (scans / "loop").symlink_to(scans)
+    assert run(model, scans, "-o", tmp_path / "out") == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a_bright.nii.gz", "b_bright.nii.gz"]
+
+
+def test_a_mask_without_a_masks_name_is_left_out_of_a_folder_but_taken_by_name(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_head(tmp_path / "scans" / "a.nii")
+    mask = write_head(tmp_path / "scans" / "drawn by AB.nii", (head() > 600).astype(np.int16))
+    assert run(model, tmp_path / "scans", "-o", tmp_path / "out") == 0
+    assert f"{mask}: left out, its values are those of a mask" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a_bright.nii.gz"]
+    assert run(model, mask, "-o", tmp_path / "out") == 0
+    assert "[label-like]" in capsys.readouterr().out
+
+
+def shell(command: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """A command line that has `$PREDICT` for meshnet-predict."""
+    program = "import sys; from meshnet.infer.predict import main; sys.exit(main())"
+    (Path(environment["FOLDER"]) / "predict.py").write_text(program)
+    predict = f"'{sys.executable}' '{environment['FOLDER']}/predict.py'"
+    paths = os.pathsep.join(path for path in sys.path if path)
+    return subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command.replace('$PREDICT', predict)}"],
+        env=os.environ | environment | {"PYTHONPATH": paths},
+        capture_output=True,
+        check=False,
+    )
+
+
+def test_names_of_any_encoding_and_a_reader_that_leaves_do_not_end_a_batch(model: Path, tmp_path: Path) -> None:
+    scans = tmp_path / "scans"
+    for name in (b"J\xfcrgen.nii", "Jürgen2.nii".encode()):
+        write_head(scans / os.fsdecode(name))
+    write_head(scans / "last.nii")
+    command = f"$PREDICT {model} {scans} -o {tmp_path / 'out'} --csv {tmp_path / 't.csv'} --threads 1"
+    ascii_only = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "FOLDER": str(tmp_path)}
+    done = shell(command, **ascii_only)
+    assert done.returncode == 0, done.stderr.decode()
+    assert len(os.listdir(tmp_path / "out")) == 3
+    assert len(rows(tmp_path / "t.csv")) == 6
+    cut = shell(f"{command.replace(str(tmp_path / 'out'), str(tmp_path / 'cut'))} -q | true", **ascii_only)
+    assert cut.returncode == 0, cut.stderr.decode()
+    assert cut.stderr == b""
+    assert len(os.listdir(tmp_path / "cut")) == 3
+
+
+@pytest.mark.parametrize("flag", ["--version", "--list-models"])
+def test_version_and_models_are_printed_without_other_arguments(
+    flag: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meshnet.infer.arguments.known_models", lambda: {"bright": model})
+    with pytest.raises(SystemExit) as end:
+        main([flag])
+    assert end.value.code == 0
+    printed = capsys.readouterr().out
+    if flag == "--version":
+        assert printed == f"meshnet-predict {__version__}\n"
+    else:
+        assert printed.split() == ["bright", "tissue;", "T2w;", str(model)]
+
+
+def test_a_full_disk_fails_one_scan_and_not_the_batch(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from meshnet.infer.predict import save_labels
+
+    def full(path: Path, *rest: Any) -> None:
+        if path.name.startswith("a_"):
+            raise OSError(28, "No space left on device", str(path))
+        save_labels(path, *rest)
+
+    monkeypatch.setattr("meshnet.infer.predict.save_labels", full)
+    scans = [write_head(tmp_path / f"{name}.nii") for name in "ab"]
+    assert run(model, *scans, "-o", tmp_path / "out") == 1
+    assert "No space left on device" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b_bright.nii.gz"]
