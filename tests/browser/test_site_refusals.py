@@ -71,7 +71,7 @@ def _of_type(dtype: object) -> Callable[[Path], list[Path]]:
 
 def _non_finite(folder: Path) -> list[Path]:
     data = head().astype(np.float32)
-    data[3, 4, 5] = np.nan
+    data[3, 4, 5] = np.inf
     return [write_scan(folder / "holes.nii.gz", data)]
 
 
@@ -94,10 +94,6 @@ def _flat(folder: Path) -> list[Path]:
 def _header_alone(folder: Path) -> list[Path]:
     nib.save(nib.Nifti1Pair(head(), np.eye(4)), folder / "pair.hdr")
     return [folder / "pair.hdr"]
-
-
-def _two_scans(folder: Path) -> list[Path]:
-    return [write_scan(folder / "a.nii.gz"), write_scan(folder / "b.nii.gz")]
 
 
 def _dicom_series(folder: Path) -> list[Path]:
@@ -131,7 +127,6 @@ REFUSALS: dict[str, tuple[Callable[[Path], list[Path]], str]] = {
     "absurd dimensions": (_absurd, r"absurd\.nii: shape \(32000, 32000, 32000\)"),
     "a single slice": (_flat, r"slice\.nii\.gz: expected a 3-D volume, got shape \(20, 20\)"),
     "a header without its voxels": (_header_alone, r"pair\.hdr: .*\.img"),
-    "two scans at once": (_two_scans, r"Got 2 scans \(a\.nii\.gz, b\.nii\.gz\); open one at a time"),
     "DICOM": (_dicom_series, r"dcm2niix"),
     "a model without its weights": (_half_a_model, r"model\.json alone is not a model"),
     "a broken zip": (_broken_zip, r"model\.zip: cannot unpack"),
