@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from meshnet.infer.run_notes import contrast_notes, result_notes
 from meshnet.scan.conform import conform
+from meshnet.scan.label_files import maps_tissue_of, names_labels
 from meshnet.scan.nifti import ScanError, read_scan
+from tests.helpers.export_models import small_model
 from tests.helpers.parity.prepared import SMALL_GRID, Site, write_nifti
 from tests.helpers.scan_files import affine_of
 
@@ -152,3 +155,50 @@ def test_both_refuse_in_the_same_words(name: str, site: Site, tmp_path: Path) ->
     assert sentence in str(refusal.value)
     assert result.get("error", "").startswith("bad.nii: ")
     assert sentence in result["error"]
+
+
+#: File names without extensions: of masks, of segmentations, of tissue maps, and of scans.
+NAMES = """
+a_mask a-mask mask amask sub-1_msk BraTS-GLI-1-seg sub_seg_2 x_dseg x_probseg x_segmentation x_label x_labels
+x_roi roi heroic sub-1_lesion sub-1_lesions stroke-lesion lesion sub-1_label-GM_T1w scan_synthseg synthseg
+aseg sub-1_aseg aparc+aseg lh.aparc rh.aparc.a2009s aparc.DKTatlas+aseg wmparc ribbon lh.ribbon filled
+filled.auto unfilled c1scan mwp1scan wc2sub-1_T1w rp1x c7scan c1 c12 rc1T1 mc3x sub-01_T1w T1 ct_head
+mask_of_zorro
+"""
+
+
+def test_both_take_the_same_names_for_labels(site: Site) -> None:
+    (result,) = site([{"names": NAMES.split()}])
+    assert result == [[names_labels(name), maps_tissue_of(name)] for name in NAMES.split()]
+    assert sum(labels for labels, _ in result) > 20
+
+
+@pytest.mark.parametrize("modality", [("T2w",), ("T1w", "FLAIR"), ()])
+def test_both_read_the_same_contrast_from_name_and_header(
+    modality: tuple[str, ...], site: Site, tmp_path: Path
+) -> None:
+    names = (
+        "sub-01_T1w.nii",
+        "sub-01_t2w.nii",
+        "x_MPRAGE_2.nii",
+        "t1.nii",
+        "unt2led.nii",
+        "a_T2starw_bold.nii",
+        "CT.nii",
+    )
+    for name in names:
+        path = write_nifti(tmp_path / name, head(), OBLIQUE)
+        for header in ("", "TE=20;FLAIR"):
+            path.write_bytes(packed(148, "80s", header.encode())(path.read_bytes()))
+            spec = small_model("m")[0].model_copy(update={"modality": modality})
+            notes = [{"code": note.code, "text": note.text} for note in contrast_notes(spec, read_scan(path))]
+            assert site([{"contrast": [name, header, list(modality)]}]) == [notes], (name, header)
+
+
+@pytest.mark.parametrize("task", ["stroke lesion", "Lesion", "tissue"])
+def test_both_find_the_same_results_implausible(task: str, site: Site) -> None:
+    spec = small_model("m")[0].model_copy(update={"task": task})
+    for ml, head_ml in ((0.0, 1500.0), (0.5, 1500.0), (499.0, 1500.0), (501.5, 1500.0), (1600.0, 1500.0), (3.0, 0.0)):
+        volumes = [(spec.labels[0], 9, 5e3), (spec.labels[1], round(ml * 1000), ml)]
+        notes = [{"code": note.code, "text": note.text} for note in result_notes(spec, volumes, head_ml)]
+        assert site([{"result": [task, ml, head_ml]}]) == [notes], (ml, head_ml)

@@ -2,9 +2,13 @@
 //
 // job: { files: [path], out: folder, frame?: number, grid?: conformed grid, labels?: path of raw conformed labels,
 //        spec?: the parts of a model description that concern its input }
+//   or { contrast: [file name, header text, the model's modality] }, { result: [task, labelled mL, head's mL] } for notes
+//      on a run, { names: [file name without extensions] } for which of them say labels and whose tissue they map
 // result: { error, frames } for a refused scan, else what `run` returns; volumes go to files in `out`.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { mapsTissueOf, namesLabels } from '../../../static/src/volume/label-names.ts';
+import { contrastNotes, resultNotes } from '../../../static/src/volume/run-notes.ts';
 import { ScanError } from '../../../static/src/volume/errors.ts';
 import * as volume from '../../../static/src/volume/prepare.ts';
 
@@ -33,6 +37,9 @@ function run({ files, out, frame = null, grid, labels, spec }) {
 }
 
 function attempt(job) {
+  if (job.contrast !== undefined) return contrastNotes(...job.contrast);
+  if (job.result !== undefined) return resultNotes(...job.result);
+  if (job.names !== undefined) return job.names.map((name) => [namesLabels(name), mapsTissueOf(name)]);
   try {
     return run(job);
   } catch (error) {

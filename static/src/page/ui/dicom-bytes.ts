@@ -19,6 +19,38 @@ export async function withPreamble(file: File): Promise<File> {
   return new File([...start, file], file.name);
 }
 
+/** Transfer syntaxes that dcm2niix can't read. */
+const UNREADABLE: readonly (readonly [uid: RegExp, name: string])[] = [
+  [/^1\.2\.840\.10008\.1\.2\.1\.99$/, 'deflated'],
+  [/^1\.2\.840\.10008\.1\.2\.4\.(94|95)$/, 'JPIP, whose pixels lie on a server'],
+  [/^1\.2\.840\.10008\.1\.2\.4\.10\d(\.1)?$/, 'a video (MPEG)'],
+  [/^1\.2\.840\.10008\.1\.2\.4\.(110|111|112)$/, 'JPEG XL'],
+  [/^1\.2\.840\.10008\.1\.2\.4\.20\d$/, 'High-Throughput JPEG 2000'],
+];
+
+const LONGEST_META_BYTES = 4096;
+
+/** Name and UID of the file's transfer syntax where the converter can't read it; null otherwise. */
+export async function unreadableSyntax(file: File): Promise<string | null> {
+  const start = PREAMBLE_BYTES + 4;
+  const view = new DataView(await file.slice(start, start + LONGEST_META_BYTES).arrayBuffer());
+  // Elements of the meta header: group, element, VR, length (of 4 bytes after 2 unused ones for OB), value.
+  for (let at = 0; at + 8 <= view.byteLength && view.getUint16(at, true) === 2;) {
+    const isLong = String.fromCharCode(view.getUint8(at + 4), view.getUint8(at + 5)) === 'OB';
+    if (isLong && at + 12 > view.byteLength) break;
+    const length = isLong ? view.getUint32(at + 8, true) : view.getUint16(at + 6, true);
+    const value = at + (isLong ? 12 : 8);
+    if (view.getUint16(at + 2, true) === 0x10) {
+      const bytes = new Uint8Array(view.buffer, Math.min(value, view.byteLength), Math.max(0, Math.min(length, view.byteLength - value)));
+      const uid = String.fromCharCode(...bytes).replace(/[\0 ]+$/, '');
+      const known = UNREADABLE.find(([pattern]) => pattern.test(uid));
+      return known === undefined ? null : `${known[1]} (${uid})`;
+    }
+    at = value + length;
+  }
+  return null;
+}
+
 type Form = 'whole' | 'mark' | 'meta' | 'explicit' | 'implicit';
 
 async function headOf(file: File): Promise<Uint8Array> {

@@ -3,7 +3,7 @@
 // nothing of a patient stays in it.
 import { offerSeries } from './choices';
 import type { Choice } from './choices';
-import { isDicom, withPreamble } from './dicom-bytes';
+import { isDicom, unreadableSyntax, withPreamble } from './dicom-bytes';
 import { tellApart } from './series-names';
 
 /** Files whose names do not say what they are, as scans: one per DICOM series, the largest first. `from`, the folder they
@@ -64,7 +64,9 @@ async function convertDicom(files: readonly File[]): Promise<File[]> {
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     const code = /exit code (\d+)/.exec(message);
-    const reason = code === null ? message : (FAILURES[Number(code[1])] ?? `dcm2niix ends with code ${code[1]!}`);
+    const syntax = await unreadableSyntax(files[0]!);
+    const ending = code === null ? message : (FAILURES[Number(code[1])] ?? `dcm2niix ends with code ${code[1]!}`);
+    const reason = syntax === null ? ending : `the transfer syntax is ${syntax}, which dcm2niix cannot read`;
     throw new Error(`${files.length === 1 ? files[0]!.name : `${files.length} DICOM files`}: could not be converted (${reason}). Convert them with dcm2niix on this computer and drop the .nii.gz.`);
   } finally {
     converter.worker?.terminate();

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { diagnosticsText, type DiagnosticFacts } from './diagnostics';
 import { leftOutText, offerOf, offerSeries } from './choices';
 import { findDicom } from './dicom';
-import { isDicom, withPreamble } from './dicom-bytes';
+import { isDicom, unreadableSyntax, withPreamble } from './dicom-bytes';
 import { sortByContent, sortFiles } from './files';
 import { formatBytes, formatDuration, formatMl, formatVoxelSize, savedName, secondsLeft, tableName } from './format';
 import { guessModality } from '../../volume/contrast';
@@ -137,6 +137,19 @@ describe('dropped files', () => {
     const head = new Uint8Array(await whole.slice(132, 144).arrayBuffer());
     expect(Array.from(head.subarray(0, 8))).toEqual([2, 0, 0, 0, 85, 76, 4, 0]);
     if (content !== META) expect(whole.size).toBe(132 + 12 + head[8]! + content.length);
+  });
+
+  test.each([
+    ['1.2.840.10008.1.2.4.201', 'High-Throughput JPEG 2000 (1.2.840.10008.1.2.4.201)'],
+    ['1.2.840.10008.1.2.4.102', 'a video (MPEG) (1.2.840.10008.1.2.4.102)'],
+    ['1.2.840.10008.1.2.4.90', null],
+    ['1.2.840.10008.1.2.1', null],
+  ])('the transfer syntax %s: %s', async (uid, name) => {
+    const even = uid.length % 2 === 0 ? uid : `${uid}\0`;
+    const version = bytes(2, 0, 1, 0, 79, 66, 0, 0, 2, 0, 0, 0, 0, 1);
+    const syntax = bytes(2, 0, 16, 0, 85, 73, even.length, 0);
+    expect(await unreadableSyntax(new File([new Uint8Array(128), 'DICM', version, syntax, even, IMPLICIT], 'a'))).toBe(name);
+    expect(await unreadableSyntax(new File([new Uint8Array(128), 'DICM', syntax], 'a'))).toBeNull();
   });
 
   test('DICOM slices called .img or .nii are a study, NIfTI files of these names scans', async () => {
