@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from meshnet.infer.arguments import check_input, check_order, make_parser, prepare_folder, result_paths, too_long
 from meshnet.infer.backends import Network, fastest_backend, open_network
-from meshnet.infer.outcome import CSV_COLUMNS, Outcome, Reporter, printable_names, say
+from meshnet.infer.outcome import CSV_COLUMNS, Outcome, Reporter, lasting_streams, say
 from meshnet.infer.run_notes import contrast_notes, result_notes
 from meshnet.model.checkpoint import load_checkpoint
 from meshnet.model.shipped import find_model
@@ -66,8 +66,11 @@ class StrictError(ScanError):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line. Exit code 0; 1 if a scan failed; 2 if the run could not start; 130 after Ctrl-C."""
-    printable_names()
-    args = make_parser().parse_args(argv)
+    with lasting_streams():
+        return _run(make_parser().parse_args(argv))
+
+
+def _run(args: argparse.Namespace) -> int:
     try:
         with _said_at_the_start(args.json):
             check_order(args.model, args.scans)

@@ -244,6 +244,9 @@ def test_names_of_any_encoding_and_a_reader_that_leaves_do_not_end_a_batch(model
     assert cut.returncode == 0, cut.stderr.decode()
     assert cut.stderr == b""
     assert len(os.listdir(tmp_path / "cut")) == 3
+    both = shell(f"{command.replace(str(tmp_path / 'out'), str(tmp_path / 'both'))} 2>&1 | true", **ascii_only)
+    assert both.returncode == 0, both.stderr.decode()
+    assert len(os.listdir(tmp_path / "both")) == 3
 
 
 @pytest.mark.parametrize("flag", ["--version", "--list-models"])
