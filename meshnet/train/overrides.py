@@ -15,9 +15,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 from meshnet.train.settings import ConfigError, TrainConfig
 
-#: Choices of `data=` beside a folder (meshnet/conf/data).
-DATA_CHOICES = ("prepared", "synth_lesion", "synth_tissue")
-
 #: Groups of files in meshnet/conf; `model=meshnet26` chooses one.
 _GROUPS = ("model", "data", "optimizer", "schedule", "trainer")
 
@@ -120,9 +117,15 @@ def expand(override: str) -> list[str]:
     key, _, value = override.partition("=")
     if key == "data" and Path(value).is_dir():
         return ["data=prepared", f"data.folder='{Path(value).resolve()}'"]
-    if key == "data" and value.strip("'\"") not in DATA_CHOICES:
+    choices = _data_choices()
+    if key == "data" and value.strip("'\"") not in choices:
         raise ConfigError(
             f"data={value}: no such folder; expected one written by meshnet-prepare, or one of "
-            f"{', '.join(DATA_CHOICES)}{nearest(value, DATA_CHOICES)}"
+            f"{', '.join(choices)}{nearest(value, choices)}"
         )
     return [override]
+
+
+def _data_choices() -> list[str]:
+    """Choices of `data=` beside a folder: the files of meshnet/conf/data."""
+    return sorted(path.stem for path in (_CONF / "data").glob("*.yaml"))
