@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -60,22 +61,62 @@ class Reporter:
 
 
 def say(text: str) -> None:
-    """Print on standard output, around a progress bar. A reader that has gone away (`| head`) does not stop the run."""
-    try:
-        tqdm.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The rest of standard output, and its buffer, go nowhere.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+    """Print on standard output, around a progress bar, at once."""
+    tqdm.write(text)
+    sys.stdout.flush()
 
 
-def printable_names() -> None:
-    """Let a terminal of any encoding print any file name: characters it lacks are printed as escapes."""
+@contextmanager
+def lasting_streams() -> Iterator[None]:
+    """Standard output and error that end no run: a terminal of any encoding, a reader that leaves (`| head`).
+
+    Characters that the encoding lacks are printed as escapes.
+    """
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    out, err = _Lasting(sys.stdout), _Lasting(sys.stderr)
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            yield
+        finally:
+            out.flush()
+            err.flush()
+
+
+class _Lasting(io.TextIOBase):
+    """A stream that goes on, into nothing, after its reader has left."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._stream.encoding
+
+    def write(self, text: str) -> int:
+        with self._unless_left():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._unless_left():
+            self._stream.flush()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    @contextmanager
+    def _unless_left(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())  # also for the buffer, which Python flushes at the end
+            os.close(nowhere)
 
 
 def _lines(outcome: Outcome) -> list[str]:

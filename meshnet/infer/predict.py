@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import io
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from meshnet.infer.arguments import check_input, check_order, make_parser, prepare_folder, result_paths, too_long
 from meshnet.infer.backends import Network, fastest_backend, open_network
-from meshnet.infer.outcome import CSV_COLUMNS, Outcome, Reporter, printable_names, say
+from meshnet.infer.outcome import CSV_COLUMNS, Outcome, Reporter, lasting_streams, say
 from meshnet.infer.run_notes import contrast_notes, result_notes
 from meshnet.model.checkpoint import load_checkpoint
 from meshnet.model.shipped import find_model
@@ -55,10 +55,22 @@ class MaskError(ScanError):
     """A file of a folder turned out to hold labels, not a scan."""
 
 
+class StrictError(ScanError):
+    """A scan has notes, which --strict refuses."""
+
+    def __init__(self, scan: Scan, notes: Sequence[Note]) -> None:
+        self.notes = notes
+        texts = "; ".join(f"{note.text} [{note.code}]" for note in notes)
+        super().__init__(f"{scan.where}: {texts}; --strict takes no scan with notes")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line. Exit code 0; 1 if a scan failed; 2 if the run could not start; 130 after Ctrl-C."""
-    printable_names()
-    args = make_parser().parse_args(argv)
+    with lasting_streams():
+        return _run(make_parser().parse_args(argv))
+
+
+def _run(args: argparse.Namespace) -> int:
     try:
         with _said_at_the_start(args.json):
             check_order(args.model, args.scans)
@@ -105,8 +117,8 @@ def predict(
     Raises ScanError if the scan can't be conformed or normalised; with `strict`, also for a note on conforming it.
     """
     conformed = conform(scan, size=spec.input.size[0], voxel_size_mm=spec.input.voxel_size_mm)
-    if strict:
-        _refuse_notes(scan, conformed.notes)
+    if strict and conformed.notes:
+        raise StrictError(scan, conformed.notes)
     step()
     try:
         image = normalize(reorient(conformed.data, end=spec.input.orientation), spec.input.normalization)
@@ -142,7 +154,8 @@ def _predict_all(
                     bar.write(str(error), file=sys.stderr)
                 except Exception as error:  # an error in one scan must not stop the others
                     failed += 1
-                    reporter.report(Outcome(path, spec.id, output, error=_message(path, error)))
+                    notes = error.notes if isinstance(error, StrictError) else ()
+                    reporter.report(Outcome(path, spec.id, output, notes=notes, error=_message(path, error)))
                 else:
                     done += 1
                 bar.update((index + 1) * steps_per_scan - bar.n)
@@ -166,8 +179,8 @@ def _segment(
     if is_mask_like(scan.data) and location(path) not in {location(source) for source in args.scans}:
         raise MaskError(f"{path}: left out, its values are those of a mask; name the file to segment it anyway")
     notes = [*scan.notes, *contrast_notes(spec, scan)]
-    if args.strict:
-        _refuse_notes(scan, notes)
+    if args.strict and notes:
+        raise StrictError(scan, notes)
     check_replaceable(output, *_grid(scan, spec, args.space))
     if args.skip_done and (labels := _finished(output, scan)) is not None:
         volumes = measure(spec, scan, labels)
@@ -175,15 +188,10 @@ def _segment(
     prediction = predict(scan, spec, network, step=step, strict=args.strict)
     volumes = measure(spec, scan, prediction.labels_native)
     notes += [*prediction.conformed.notes, *result_notes(spec, volumes, prediction.conformed.head_ml)]
-    if args.strict:
-        _refuse_notes(scan, notes)
+    if args.strict and notes:
+        raise StrictError(scan, notes)
     _save(output, scan, prediction, args.space)
     return Outcome(path, spec.id, output, volumes, notes)
-
-
-def _refuse_notes(scan: Scan, notes: Iterable[Note]) -> None:
-    for note in notes:
-        raise ScanError(f"{scan.where}: {note.text} [{note.code}]; --strict takes no scan with notes")
 
 
 def _message(path: Path, error: Exception) -> str:

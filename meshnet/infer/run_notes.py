@@ -11,7 +11,7 @@ from meshnet.scan.nifti import Scan
 from meshnet.scan.notes import Note, make_note
 from meshnet.scan.scan_paths import stem_of
 
-#: BIDS suffixes, in the order in which the page looks for them (static/src/page/ui/modality.ts has the same rule).
+#: BIDS suffixes that name a contrast; the page has the same list and rule.
 _SUFFIXES = ("T1w", "T2w", "FLAIR", "PDw", "T2star", "T2starw", "bold", "dwi", "asl", "swi", "CT", "angio",
              "T1map", "T2map")  # fmt: skip
 
@@ -35,7 +35,7 @@ def guess_modality(file_name: str, description: str) -> str | None:
 
 def contrast_notes(spec: ModelSpec, scan: Scan) -> list[Note]:
     """A note if the scan's name or header says a contrast that the model was not made for."""
-    description = scan.header["descrip"].item().decode("latin-1").strip()
+    description = scan.header["descrip"].item().split(b"\0")[0].decode("latin-1").strip()
     guess = guess_modality(Path(scan.where).name, description)
     if guess is None or not spec.modality or guess.lower() in {modality.lower() for modality in spec.modality}:
         return []

@@ -109,8 +109,12 @@ def save_volume(path: Path, voxels: NDArray[np.uint8], header: nib.Nifti1Header)
     payload = header.binaryblock.ljust(offset, b"\0") + voxels.tobytes(order="F")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(gzip.compress(payload, 6, mtime=0))
-    os.replace(partial, path)
+    try:
+        partial.write_bytes(gzip.compress(payload, 6, mtime=0))
+        os.replace(partial, path)
+    except OSError:  # a full disk, a limit on file sizes
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def new_header(affine_vox2ras: NDArray[np.float64], shape: tuple[int, ...], *, code: int) -> nib.Nifti1Header:

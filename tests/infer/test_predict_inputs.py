@@ -98,6 +98,10 @@ def test_json_is_one_object_per_scan_and_nothing_else(
     ]
     assert second["error"].startswith(f"{bad}: not a NIfTI or MGH file")
     assert second["output"] is None
+    assert run(model, good, "-o", tmp_path / "out", "--json", "--strict") == 1
+    refused = json.loads(capsys.readouterr().out)
+    assert [note["code"] for note in refused["notes"]] == ["contrast-unlike"]
+    assert "[contrast-unlike]; --strict takes no scan with notes" in refused["error"]
 
 
 @pytest.mark.parametrize(
@@ -240,6 +244,9 @@ def test_names_of_any_encoding_and_a_reader_that_leaves_do_not_end_a_batch(model
     assert cut.returncode == 0, cut.stderr.decode()
     assert cut.stderr == b""
     assert len(os.listdir(tmp_path / "cut")) == 3
+    both = shell(f"{command.replace(str(tmp_path / 'out'), str(tmp_path / 'both'))} 2>&1 | true", **ascii_only)
+    assert both.returncode == 0, both.stderr.decode()
+    assert len(os.listdir(tmp_path / "both")) == 3
 
 
 @pytest.mark.parametrize("flag", ["--version", "--list-models"])
@@ -260,14 +267,12 @@ def test_version_and_models_are_printed_without_other_arguments(
 def test_a_full_disk_fails_one_scan_and_not_the_batch(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from meshnet.infer.predict import save_labels
-
     def full(path: Path, *rest: Any) -> None:
-        if path.name.startswith("a_"):
+        if ".a_" in str(path):
             raise OSError(28, "No space left on device", str(path))
-        save_labels(path, *rest)
+        os.rename(path, *rest)
 
-    monkeypatch.setattr("meshnet.infer.predict.save_labels", full)
+    monkeypatch.setattr("meshnet.scan.nifti.os.replace", full)
     scans = [write_head(tmp_path / f"{name}.nii") for name in "ab"]
     assert run(model, *scans, "-o", tmp_path / "out") == 1
     assert "No space left on device" in capsys.readouterr().err
