@@ -23,13 +23,16 @@ from tests.helpers.scan_files import affine_of
 OBLIQUE = affine_of(axes="PSR", rotation_deg=(4, -6, 9), voxel_size_mm=(6, 5, 7))
 
 
-def head(shape: tuple[int, int, int] = (36, 40, 33), *, at: tuple[float, float, float] = (0.5, 0.5, 0.5)) -> Any:
+def head(
+    shape: tuple[int, int, int] = (36, 40, 33), *, at: tuple[float, float, float] = (0.5, 0.5, 0.5)
+) -> NDArray[np.float32]:
     """A textured ball of 150 mm in noisy air; `at`: its centre as a share of each axis."""
     i, j, k = np.indices(shape, dtype=np.float64)
     place = [(x - share * (n - 1)) * mm for x, share, n, mm in zip((i, j, k), at, shape, (6, 5, 7), strict=True)]
     inside = np.sqrt(sum(x**2 for x in place)) < 75
     noise = np.random.default_rng(3).random(shape)
-    return np.where(inside, 300 + 200 * noise, 9 * noise).astype(np.float32)
+    voxels: NDArray[np.float32] = np.where(inside, 300 + 200 * noise, 9 * noise).astype(np.float32)
+    return voxels
 
 
 def packed(offset: int, form: str, *values: float | bytes) -> Callable[[bytes], bytes]:
@@ -38,14 +41,14 @@ def packed(offset: int, form: str, *values: float | bytes) -> Callable[[bytes], 
 
 
 def spiked(*values: tuple[int, float]) -> NDArray[Any]:
-    data: NDArray[Any] = head()
+    data = head()
     for voxel, value in values:
         data.flat[voxel] = value
     return data
 
 
 def many(value: float, share: float) -> NDArray[Any]:
-    data: NDArray[Any] = head()
+    data = head()
     data.flat[:: int(1 / share)] = value
     return data
 
@@ -168,7 +171,8 @@ mask_of_zorro
 
 
 def test_both_take_the_same_names_for_labels(site: Site) -> None:
-    (result,) = site([{"names": NAMES.split()}])
+    results: list[Any] = list(site([{"names": NAMES.split()}]))
+    (result,) = results
     assert result == [[names_labels(name), maps_tissue_of(name)] for name in NAMES.split()]
     assert sum(labels for labels, _ in result) > 20
 
@@ -192,7 +196,8 @@ def test_both_read_the_same_contrast_from_name_and_header(
             path.write_bytes(packed(148, "80s", header.encode())(path.read_bytes()))
             spec = small_model("m")[0].model_copy(update={"modality": modality})
             notes = [{"code": note.code, "text": note.text} for note in contrast_notes(spec, read_scan(path))]
-            assert site([{"contrast": [name, header, list(modality)]}]) == [notes], (name, header)
+            results: list[Any] = list(site([{"contrast": [name, header, list(modality)]}]))
+            assert results == [notes], (name, header)
 
 
 @pytest.mark.parametrize("task", ["stroke lesion", "Lesion", "tissue"])
@@ -201,4 +206,5 @@ def test_both_find_the_same_results_implausible(task: str, site: Site) -> None:
     for ml, head_ml in ((0.0, 1500.0), (0.5, 1500.0), (499.0, 1500.0), (501.5, 1500.0), (1600.0, 1500.0), (3.0, 0.0)):
         volumes = [(spec.labels[0], 9, 5e3), (spec.labels[1], round(ml * 1000), ml)]
         notes = [{"code": note.code, "text": note.text} for note in result_notes(spec, volumes, head_ml)]
-        assert site([{"result": [task, ml, head_ml]}]) == [notes], (ml, head_ml)
+        results: list[Any] = list(site([{"result": [task, ml, head_ml]}]))
+        assert results == [notes], (ml, head_ml)
