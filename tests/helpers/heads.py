@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from meshnet.model.checkpoint import save_checkpoint
 from meshnet.model.spec import Architecture, InputSpec, ModelSpec
 from tests.helpers.scan_files import affine_of
-from tests.model.test_spec import a_spec
+from tests.helpers.specs import a_spec
 
 #: The grid of `head`: oblique, 4 mm, odd-sized.
 HEAD_AFFINE = affine_of(
