@@ -78,7 +78,7 @@ def test_the_report_can_be_copied_and_is_selected_where_the_clipboard_is_closed(
     assert report is not None
 
     page.get_by_test_id("copy").click()
-    page.get_by_text("Copied.").wait_for()
+    page.get_by_text("Copied.", exact=True).wait_for()
     assert page.evaluate("window.copied") == [report]
 
     page.evaluate("Object.defineProperty(navigator, 'clipboard', { configurable: true, value: undefined })")
