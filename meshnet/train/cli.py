@@ -62,7 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="meshnet-train",
         description="Train one model, or all phases of a recipe. Starting the same command again resumes it.",
-        epilog="Groups: model=meshnet5|meshnet16|meshnet26|small|<baseline>, data=FOLDER|synth_tissue|synth_lesion|synth_heads, "
+        epilog="Groups: model=meshnet5|meshnet16|meshnet26|small|<baseline>, "
+        "data=FOLDER|synth_tissue|synth_lesion|synth_heads, "
         "optimizer=adamw|muon, trainer=default|cpu. "
         "Single values: optimizer.lr=2e-3, trainer.epochs=10 (epochs), trainer.save_every_s=60 (seconds). "
         "@FILE takes overrides from a file of meshnet-tune. "
