@@ -33,7 +33,7 @@ from meshnet.model.spec import ModelSpec, Quantile, SpecError
 
 #: Voxels along each axis of brainchop's volumes.
 SIZE = 256
-#: Margin in voxels around the non-zero box that brainchop crops to; the value of its own light models.
+#: Margin in voxels around the non-zero box that brainchop crops to; as its light models have it.
 BRAINCHOP_CROP_PADDING = 18
 #: Above this number of classes brainchop should reduce them one at a time instead of holding all logits.
 BRAINCHOP_SEQUENTIAL_CLASSES = 32

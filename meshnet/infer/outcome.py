@@ -1,4 +1,4 @@
-"""What `meshnet-predict` tells of each scan: lines of text or of JSON on standard output, and rows of a table."""
+"""The output of `meshnet-predict` for each scan: lines of text or of JSON on standard output, and rows of a table."""
 
 from __future__ import annotations
 

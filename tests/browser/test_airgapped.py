@@ -17,7 +17,7 @@ from tests.helpers.paths import REPO
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `make wheels` builds, from a copy of the committed files."""
+    """The wheels of `make wheels`, built from a copy of the committed files."""
     work = tmp_path_factory.mktemp("wheels")
     subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPO.as_uri(), work / "source"], check=True)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-build-isolation"]

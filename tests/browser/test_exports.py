@@ -69,7 +69,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the page can fetch, with the input volume in it."""
+    """The files that the page can fetch, the input volume among them."""
     path = tmp_path_factory.mktemp("exports")
     image().tofile(path / "image.bin")
     return path
@@ -195,7 +195,7 @@ def test_an_onnx_file_gives_pytorchs_labels_in_onnxruntime_web(
     spec, weights = model(name, shared, folder)
     found = {}
     for logits in (False, True):
-        # A name of its own: the page's cache goes by name.
+        # A separate name: the page's cache goes by name.
         file = f"{name}-{dtype}-{logits}.onnx".replace(" ", "-").replace(",", "")
         onnx.save(to_onnx(spec, weights, logits=logits, dtype=dtype), folder / file)
         found[logits] = page.evaluate(ONNX, [f"/{file}", list(SHAPE), logits])

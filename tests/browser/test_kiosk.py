@@ -37,7 +37,7 @@ def models(tmp_path: Path) -> Path:
     return write_models(tmp_path / "models", "small")
 
 
-#: What every cache of the page holds.
+#: The entries of every cache of the page.
 ADDRESSES_IN_CACHES = """(async () => {
   const stored = [];
   for (const name of await caches.keys()) {
@@ -159,7 +159,7 @@ FILES_OF_FOLDER = """(async () => {
 
 @pytest.fixture
 def launched(tmp_path: Path, models: Path, playwright: Playwright) -> Iterator[tuple[Page, str, Path]]:
-    """The shipped launcher with the shipped policy (for this server's port), in a file system view of its own."""
+    """The shipped launcher with the shipped policy (for this server's port), in a separate view of the file system."""
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         pytest.skip("needs root, to put the browser policy in place for this process alone")
     policies = tmp_path / "etc-chromium" / "policies" / "managed"

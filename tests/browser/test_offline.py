@@ -42,7 +42,7 @@ app = create_app([pathlib.Path(sys.argv[1])], site=pathlib.Path(sys.argv[2]))
 uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[3]), log_level="warning")
 """
 
-#: What Chromium says about requests that find no server.
+#: Chromium's words for requests that find no server.
 GONE = ("ERR_CONNECTION_REFUSED", "ERR_FAILED")
 #: /healthz is where a test prepares the browser before the page is loaded; it names no icon.
 NO_ICON = ("404 (Not Found)",)

@@ -1,4 +1,4 @@
-"""What a visitor does while something is still under way never mixes two scans up, and is answered."""
+"""A visitor's action during other work never mixes two scans up, and gets an answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is made of a result: separate parts, a table, files and where they are; looking at it with keys."""
+"""Uses of a result: separate parts, a table, files and their places; looking at it with keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is WebGL2's alone: devices of other limits, and where their weights go (the rest: `test_engines.py`)."""
+"""WebGL2 alone: devices with other limits, and where their weights lie (`test_engines.py` has the rest)."""
 
 from __future__ import annotations
 

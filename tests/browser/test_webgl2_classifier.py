@@ -44,7 +44,7 @@ class Network:
         return self.weight.shape[1]
 
     def bundle(self, image: F32) -> BuiltCase:
-        """What the engine gets; `image` is [z, y, x]."""
+        """The engine's input; `image` is [z, y, x]."""
         architecture = Architecture(
             channels=self.channels,
             classes=len(self.bias),

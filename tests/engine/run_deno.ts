@@ -19,7 +19,7 @@ const trial = {
 };
 
 // A fault to bring about: `lose` ends the device that many milliseconds after it was made; `refuse` makes the device
-// answer the run's first so many allocations with "out of memory".
+// answer the first allocations of the run, this many, with "out of memory".
 const { open = {}, fault = {} } = options;
 const requestDevice = GPUAdapter.prototype.requestDevice;
 GPUAdapter.prototype.requestDevice = async function (...request) {

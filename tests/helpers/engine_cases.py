@@ -41,7 +41,7 @@ class Case:
 
 @dataclass(frozen=True)
 class BuiltCase:
-    """What an engine is given, and what it must give back."""
+    """An engine's input, and the output that it must give."""
 
     dims: tuple[int, int, int]
     model_json: str

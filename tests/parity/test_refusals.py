@@ -1,4 +1,4 @@
-"""What meshnet/ refuses the site refuses too, in the same words."""
+"""The site refuses the files that meshnet/ refuses, in the same words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `.ci/run` promises: missing data is a failure there, and the log ends with pytest's summary."""
+"""`.ci/run` counts missing data as a failure, and its log ends with pytest's summary."""
 
 from __future__ import annotations
 

@@ -109,13 +109,40 @@ def test_the_readme_starts_with_what_it_is_a_picture_and_two_commands() -> None:
         assert rest.index(term) >= rest.index(explained), f"README.md uses {term} before it explains it"
 
 
-def test_pages_that_sources_name_exist() -> None:
+#: The same in comments, docstrings and messages. "On its own grid" and the like are plain.
+BANNED_IN_SOURCES = {
+    "a sentence that starts with What": r"(?:^\s*(?:#:?|//|/?\*+|\"{3})\s*|[.!?:;] )What\b",
+    "so many": BANNED["so many"],
+    "is told": r"\b(?:is|are) told\b(?! apart)",
+    "of its own": r"\bof its own\b(?! (?:grid|voxels?))",
+    "lets go of": BANNED["lets go of"],
+}
+
+
+def sources() -> list[Path]:
+    """Python, TypeScript, C, shaders and settings, without generated and installed files and this list itself."""
     folders = ("meshnet", "export", "webapp", "bench", "tests", "static/src")
+    kinds = {".py", ".ts", ".c", ".h", ".wgsl", ".glsl", ".yaml"}
+    found = [path for folder in folders for path in (REPO / folder).rglob("*") if path.suffix in kinds]
+    left_out = {"node_modules", "generated"}
+    return sorted(path for path in found if not left_out & set(path.parts) and path != Path(__file__))
+
+
+def test_the_english_of_sources_is_plain() -> None:
+    found = [
+        f"{name(path)}:{number}: {what}"
+        for path in sources()
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        for what, pattern in BANNED_IN_SOURCES.items()
+        if re.search(pattern, line)
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_pages_that_sources_name_exist() -> None:
     named = {
         (name(path), page)
-        for folder in folders
-        for path in (REPO / folder).rglob("*")
-        if "node_modules" not in path.parts and path.suffix in {".py", ".ts", ".c", ".h", ".wgsl", ".glsl", ".yaml"}
+        for path in [*sources(), Path(__file__)]
         for page in re.findall(r"\bdocs/[\w/-]+\.md\b", path.read_text(encoding="utf-8"))
     }
     assert len(named) > 10

@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers.paths import REPO
 
-#: What each Python room may import of ours, besides itself. `meshnet` is `__version__` alone.
+#: Our modules that each Python room may import, besides itself. `meshnet` is `__version__` alone.
 PYTHON: dict[str, set[str]] = {
     "meshnet": set(),
     "meshnet.conf": set(),

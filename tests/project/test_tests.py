@@ -53,7 +53,7 @@ def _imported(tree: ast.Module) -> Iterator[str]:
 
 
 def shared_code_outside_helpers(tree: ast.Module) -> list[str]:
-    """What a file imports from `tests` that is not in `tests.helpers`."""
+    """Imports of a file from `tests` outside `tests.helpers`."""
     ours = {name for name in _imported(tree) if name.split(".")[0] == "tests"}
     return sorted(name for name in ours if not name.startswith("tests.helpers."))
 

@@ -1,4 +1,4 @@
-"""What is repaired, assumed or cut off is noted; what can't be repaired is refused by its name."""
+"""Repairs, assumptions and cut tissue are noted; a scan that can't be repaired is refused by its name."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ test('the centre of a label is one of its own voxels', () => {
   expect(absent).toBeNull();
 });
 
-test('the parts of a mask are counted, the largest listed first, each with a voxel of its own', () => {
+test('the parts of a mask are counted, the largest listed first, each with one of its voxels', () => {
   const mask = volume({ '0,0,0': 1, '3,1,1': 1, '4,1,1': 1, '5,1,1': 1, '6,4,2': 1, '6,3,2': 1, '1,4,0': 2 });
 
   expect(separateParts(mask, DIMS, 2)).toEqual({

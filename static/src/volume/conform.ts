@@ -20,7 +20,7 @@ export const CONFORMED_GRID: ConformedGrid = { size: 256, voxelSizeMm: 1 };
 
 /** A scan on the conformed grid. */
 export interface Conformed extends Volume<Uint8Array> {
-  /** What was cut off, left out or looks implausible. */
+  /** Tissue cut off, values left out, implausible sizes. */
   readonly notes: readonly Note[];
   /** Volume of the head in the scan by a crude threshold. */
   readonly headMl: number;

@@ -22,7 +22,7 @@ export interface Scan extends Volume {
   readonly header: NiftiHeader;
   /** The file's own type, e.g. "int16"; scaled and 64-bit integer data is held as float64. */
   readonly dtype: string;
-  /** What was repaired or assumed while reading. */
+  /** Repairs and assumptions while reading. */
   readonly notes: readonly Note[];
 }
 

@@ -25,7 +25,7 @@ export interface ScanSummary {
   readonly dtype: string;
   /** Free text of the header; a hint to the modality. */
   readonly description: string;
-  /** What was repaired, assumed or cut off while the scan was read and conformed. */
+  /** Repairs, assumptions and cuts while the scan was read and conformed. */
   readonly notes: readonly Note[];
 }
 

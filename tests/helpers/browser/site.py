@@ -20,7 +20,7 @@ from tests.helpers.browser.visits import PATIENCE_MS
 from tests.helpers.export_models import small_model
 from tests.helpers.scan_files import affine_of
 
-#: What small models take: the whole head on a coarse grid, so that a run takes a fraction of a second.
+#: The input of small models: the whole head on a coarse grid, so that a run takes a fraction of a second.
 COARSE = {"size": (48, 48, 48), "voxel_size_mm": 5.0}
 
 
@@ -123,7 +123,7 @@ def save(page: Page, space: str, folder: Path) -> Path:
 
 
 def predicted(model: Path, scan: Path, folder: Path, space: str = "native") -> Path:
-    """What `meshnet-predict` writes for the same scan and model."""
+    """The labels that `meshnet-predict` writes for the same scan and model."""
     out = folder / f"predicted-{space}"
     assert predict.main([str(model), str(scan), "-o", str(out), "--space", space]) == 0
     (path,) = out.rglob("*.nii.gz")

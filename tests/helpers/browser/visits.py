@@ -1,4 +1,4 @@
-"""What a visitor brings and does, small enough to take seconds: a scan, a model, the main job."""
+"""A visitor's files and actions, small enough to take seconds: a scan, a model, the main job."""
 
 from __future__ import annotations
 

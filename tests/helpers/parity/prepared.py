@@ -67,7 +67,7 @@ def assert_same_volumes(both: Both) -> None:
     apart = np.abs(grey - conformed.data)
     # The project's bound: a last bit of the interpolation may decide a rounding.
     assert np.mean(apart > 1) <= 0.001
-    # What this code is expected to do: no voxel differs but for such a last bit.
+    # The expectation: no voxel differs except by such a last bit.
     assert np.count_nonzero(apart) <= 10
     assert np.allclose(np.reshape(both.result["conformedAffine"], (4, 4)), conformed.affine_vox2ras, rtol=0, atol=1e-12)
     native = resample_labels(both.labels, conformed.affine_vox2ras, scan.affine_vox2ras, scan.data.shape)

@@ -1,4 +1,4 @@
-// How a volume lies in WebGL2 textures: every z-plane is a texture of its own with four channels per texel. Pure.
+// How a volume lies in WebGL2 textures: every z-plane is a separate texture with four channels per texel. Pure.
 import { convolutionsOf } from '../graph';
 import { makePlan, type Plan } from '../plan';
 import type { Graph } from '../types';

@@ -161,7 +161,7 @@ describe('dropped files', () => {
     expect((await sortByContent([new File(['{}'], 'model.json'), new File([EXPLICIT], 'weights.bin')])).kind).toBe('model');
   });
 
-  test('DICOM is told by its content', async () => {
+  test('DICOM is recognised by its content', async () => {
     const dicom = new File([new Uint8Array(128), 'DICM', 'and more'], 'IM0001');
     expect(await findDicom([new File(['DICM'], 'notes.txt'), dicom, new File([], 'empty')])).toEqual([dicom]);
   });
