@@ -12,7 +12,7 @@ from lightning.fabric import Fabric
 from torch import nn
 
 from meshnet.train.config import TrainConfig
-from meshnet.train.sources import Source, as_tensors
+from meshnet.train.items import Source, as_tensors
 
 LOSS_NEVER_FELL = "loss never fell"
 ALL_BACKGROUND = "all background"

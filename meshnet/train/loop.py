@@ -24,13 +24,14 @@ from tqdm import tqdm
 
 from meshnet.train.collapse import collapse_reason
 from meshnet.train.config import ConfigError, TrainConfig, as_yaml
+from meshnet.train.items import Source, Steps
 from meshnet.train.losses import segmentation_loss
 from meshnet.train.memory import check_memory, recomputes
 from meshnet.train.networks import Trained, bare, build_network, freeze_norm, save_network
 from meshnet.train.optimizer import build_optimizer, build_schedule
 from meshnet.train.run_folder import check_same_run, keep_cases, mark_finished
 from meshnet.train.run_log import LogFile, keep_log_until
-from meshnet.train.sources import Source, Steps, open_source
+from meshnet.train.sources import open_source
 from meshnet.train.validate import validate
 
 

@@ -1,23 +1,14 @@
-"""Training volumes: cases of a prepared folder, or heads rendered during training.
-
-The item of a step depends on the settings and the step's number only, so that a resumed run trains on the same items
-as an uninterrupted one.
-"""
+"""Sources of training items: cases of a prepared folder, or heads rendered during training."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast, get_args
+from typing import cast, get_args
 
 import nibabel as nib
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
-from torch.utils.data import Dataset
 
 from meshnet.cohort.prepare import Row, read_grid, read_index
 from meshnet.cohort.splits import OUTER_FOLDS
@@ -29,40 +20,11 @@ from meshnet.synth.draw import Contrast, SynthConfig, Task
 from meshnet.synth.lesion import LesionMasks, load_lesion_masks
 from meshnet.synth.subject import Synthesizer, training_patch
 from meshnet.train.config import ConfigError, DataConfig, Stage, TrainConfig
+from meshnet.train.items import Item, Source
+from meshnet.train.synth_heads_source import SynthHeadsSource
 
 #: The folder that holds the package `meshnet`: paths in meshnet/conf are relative to it.
 _PACKAGES = Path(__file__).resolve().parents[2]
-
-
-@dataclass(frozen=True)
-class Item:
-    """One volume. image: float32 [D, H, W], normalised; labels: uint8 [D, H, W]; name: of the subject."""
-
-    image: NDArray[np.float32]
-    labels: NDArray[np.uint8]
-    name: str
-
-
-class Source(Protocol):
-    """Training items by step, and a fixed list of validation items, which may be empty.
-
-    size, voxel_size_mm: of the conformed grid that the network is for; items may be smaller patches. steps: items of
-    the whole training. description: of the data, for the provenance. cases: sorted names of all cases used for training
-    or validation; empty where subjects are drawn.
-    """
-
-    size: int
-    voxel_size_mm: float
-    steps: int
-    steps_per_epoch: int
-    description: str
-    cases: Sequence[str]
-
-    def item(self, step: int) -> Item: ...
-
-    def validation_count(self) -> int: ...
-
-    def validation_item(self, index: int) -> Item: ...
 
 
 class SynthSource:
@@ -210,24 +172,6 @@ def _contrasts(config: DataConfig) -> dict[Contrast, float]:
     return {cast(Contrast, kind): weight for kind, weight in config.contrasts.items()}
 
 
-class Steps(Dataset[tuple[Tensor, Tensor]]):
-    """Training steps `start..stop` of a source as (image [1, D, H, W], labels int64 [D, H, W])."""
-
-    def __init__(self, source: Source, start: int, stop: int) -> None:
-        self._source, self._start, self._stop = source, start, stop
-
-    def __len__(self) -> int:
-        return self._stop - self._start
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        return as_tensors(self._source.item(self._start + index))
-
-
-def as_tensors(item: Item) -> tuple[Tensor, Tensor]:
-    """(image float32 [1, D, H, W], labels int64 [D, H, W])."""
-    return torch.from_numpy(item.image)[None], torch.from_numpy(item.labels.astype(np.int64))
-
-
 def open_source(config: TrainConfig) -> Source:
     """The data source that the settings name. Raises ConfigError, or FileNotFoundError for missing files."""
     if config.data.source == "synth":
@@ -238,7 +182,5 @@ def open_source(config: TrainConfig) -> Source:
             raise ConfigError(f"fold: expected 0..{OUTER_FOLDS - 1}, got {config.fold}")
         return PreparedSource(config)
     if config.data.source == "synth_heads":
-        from meshnet.train.synth_heads_source import SynthHeadsSource  # it needs this module's Item
-
         return SynthHeadsSource(config.data, config.seed + 1000 * config.restart)
     raise ConfigError(f"data.source: expected prepared, synth or synth_heads, got {config.data.source!r}")

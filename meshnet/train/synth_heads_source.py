@@ -21,7 +21,7 @@ from meshnet.synth.lesion import LesionMasks, load_lesion_masks
 from meshnet.synth.shapes import ScanRanges, ShapeRanges
 from meshnet.synth.synth_heads import HeadConfig, HeadGenerator
 from meshnet.train.config import ConfigError, DataConfig, Stage
-from meshnet.train.sources import Item
+from meshnet.train.items import Item
 
 #: The folder that holds the package `meshnet`: paths in meshnet/conf are relative to it.
 _PACKAGES = Path(__file__).resolve().parents[2]

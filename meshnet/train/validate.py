@@ -8,7 +8,7 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
-from meshnet.train.sources import Source, as_tensors
+from meshnet.train.items import Source, as_tensors
 
 
 @torch.inference_mode()
