@@ -1,7 +1,7 @@
 """`meshnet-toy-data OUT`: a small BIDS data set in ARC's layout, with lesions that a tiny network can learn.
 
-The heads are ellipsoids of a few tissues with one bright lesion each: enough to try every command, not to train a model
-of use.
+The heads are ellipsoids of a few tissues with one bright lesion each: enough to try every command, too simple to
+train a useful model.
 """
 
 from __future__ import annotations

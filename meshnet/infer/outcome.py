@@ -68,7 +68,7 @@ def say(text: str) -> None:
 
 @contextmanager
 def lasting_streams() -> Iterator[None]:
-    """Standard output and error that end no run: a terminal of any encoding, a reader that leaves (`| head`).
+    """Keeps the run going when standard output is closed early (`| head`) or can't encode a character.
 
     Characters that the encoding lacks are printed as escapes.
     """

@@ -11,7 +11,7 @@ from meshnet.model.spec import Architecture, ModelSpec, Quantile, WeightsFile, m
 
 
 def small_model(model_id: str = "small", **architecture: Any) -> tuple[ModelSpec, Weights]:
-    """A model with 4 channels, 3 classes and dilations 1, 3, 2 unless told otherwise, never trained."""
+    """A model with 4 channels, 3 classes and dilations 1, 3, 2 by default, never trained."""
     a = Architecture(**{"channels": 4, "classes": 3, "dilations": (1, 3, 2), "activation": "relu", **architecture})
     spec = ModelSpec(
         id=model_id,

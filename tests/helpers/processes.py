@@ -1,4 +1,4 @@
-"""Commands that tests run in a process of their own."""
+"""Commands that tests run in separate processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-/** Slot numbers: `take` hands out the slot that was given back last, or a new one; `size` is the most that were out at once. */
+/** Slot numbers: `take` hands out the slot that was given back last, or a new one; `size` is the most slots in use at once. */
 export class Slots {
   size = 0;
   private readonly free: number[] = [];

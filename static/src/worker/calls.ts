@@ -1,6 +1,6 @@
 // Requests to a worker and their replies. A table of calls types both sides: `WorkerClient` (client.ts) asks,
-// `answerCalls` answers. Every call has an id and gets exactly one reply or failure; until then the worker may tell
-// of its progress, and the page may cancel.
+// `answerCalls` answers. Every call has an id and gets exactly one reply or failure; until then the worker may
+// report progress, and the page may cancel.
 import { FramesError } from '../volume/errors';
 import { messageOf } from '../engine/message';
 

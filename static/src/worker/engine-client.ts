@@ -19,7 +19,7 @@ export class EngineClient {
   private scan: Calls['load']['request'] | null = null;
   /** Whether the worker has read `scan`, or is reading it. */
   private holdsScan = true;
-  /** Settled when a new worker has read the scan; rejects where it can't (the file is gone, the worker ended over it). */
+  /** Settled when a new worker has read the scan; rejects where it can't (the file is gone, reading it ended the worker). */
   private restored: Promise<unknown> = Promise.resolve();
   /** Cancels the run under way. */
   private run: AbortController | null = null;

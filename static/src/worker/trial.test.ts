@@ -32,7 +32,7 @@ function fakeBackend(hangs: boolean): Backend & { runs: number } {
   };
 }
 
-test('a trial runs once unless told otherwise', async () => {
+test('a trial runs once by default', async () => {
   const backend = fakeBackend(false);
 
   const report = await runTrial(() => Promise.resolve(backend), trial);

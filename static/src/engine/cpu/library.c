@@ -4,7 +4,7 @@
 
 #include "kernel.c"
 
-/** Looks at a barrier before a thread yields its core: some 20 µs, the most that a well-cut step needs. */
+/** Polls of a barrier before a thread yields its core (about 20 µs). */
 #define SPINS 2000
 
 /** Barrier; false if the run was cancelled while waiting. */

@@ -17,7 +17,7 @@
 #pragma once
 #include "kernel.h"
 
-/** To be raised with every change of the functions that the compiled library exports; library.py compares it. */
+/** Increase it with every change of the functions that the compiled library exports; library.py compares it. */
 #define LIBRARY_VERSION 2
 
 /** Results that get room in the memory; the others are allocated by the host, or left out. */
