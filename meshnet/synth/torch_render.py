@@ -128,7 +128,8 @@ def _label_table(subject: DrawnHead) -> NDArray[np.float32]:
 def _largest_share(first: Tensor, level: Level, box: Box, grid_unit: Tensor, table: NDArray[np.float32]) -> Tensor:
     """Label with the largest share of each voxel, uint8; 0 where unlabelled tissue has the largest share.
 
-    `first`: the shares of the labels 1.._LABELS_AT_A_TIME, which were sampled with the image."""
+    `first`: the shares of the labels 1.._LABELS_AT_A_TIME, which were sampled with the image.
+    """
     if not len(first):
         return torch.zeros(grid_unit.shape[1:4], dtype=torch.uint8, device=grid_unit.device)
     total = first.sum(dim=0)

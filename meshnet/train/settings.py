@@ -41,13 +41,39 @@ class Stage:
 
 @dataclass
 class DataConfig:
-    """source: `prepared` (a folder written by meshnet-prepare) or `synth` (heads rendered during training).
+    """Where training items come from.
 
-    folder: of meshnet-prepare. lesions: folder of lesion masks in MNI space (*.nii.gz), for `synth` with the task
-    `lesion`; for `synth_heads` a list of folders. held_out: JSON file whose `lesions` are never drawn.
-    lesion_size_power: a lesion mask is drawn with a probability proportional to its size to this power (0: all with
-    the same probability). anatomies, rotation_deg, stripped_probability, device are for the source `synth_heads`.
-    eye_of_fluid: range of the eyes' brightness in T2w, as a share of the fluid's, for `synth`.
+    For every source:
+        source: `prepared` (a folder of meshnet-prepare), `synth` (heads rendered from templates during training) or
+            `synth_heads` (heads rendered from label maps).
+        labels: names of the labels in order, the background first. modality: contrasts that the model is made for.
+            Both go into `model.json`.
+        orientation: of the arrays that the network sees, also written into `model.json`.
+        workers: processes that load or render items beside the training process (0: none).
+
+    For `prepared`:
+        folder: of meshnet-prepare. inner_fold: the inner fold to validate on (None: no validation).
+
+    For `synth` and `synth_heads`:
+        task: the labels to draw. `synth`: `lesion` or `tissue`; `synth_heads`: `tissue-lesion`, `lesion`, `tissue`,
+            `brain` or `deep`.
+        lesions: folder of lesion masks in MNI space (*.nii.gz), required by the tasks with a lesion; for `synth_heads`
+            a list of folders. held_out: JSON file whose `lesions` are never drawn (empty: none).
+        lesion_probability: share of the heads with a lesion. lesion_size_power: a mask is drawn with a probability
+            proportional to its size to this power (0: all with the same probability).
+        contrasts: weight of each contrast. stages: patches, one stage after the other.
+        outside_texture: largest s.d. of the logarithm of a smooth factor on all that lies outside the brain.
+        margin_mm: how far a patch may lie beyond the head. validation_subjects: heads rendered for validation.
+        cache: folder for prepared templates, heads and masks.
+
+    For `synth` only:
+        templates: folder of Colin27 (Debian's `mricron-data`). sulci_probability: share of the heads with widened
+            sulci; sulci: largest widening, in times the template's own fluid. eye_of_fluid: range of the eyes'
+            brightness in T2w, as a share of the fluid's.
+
+    For `synth_heads` only:
+        anatomies: folder of label maps. rotation_deg: largest tilt about the left-right axis. stripped_probability: share of the
+            skull-stripped heads. device: where heads are rendered, `cpu` or `cuda`.
     """
 
     source: str = "prepared"
@@ -117,13 +143,20 @@ class LossConfig:
 class TrainerConfig:
     """Settings of the training loop.
 
-    precision: a name of Lightning Fabric, or `auto` (16-mixed on CUDA, else 32-true). checkpoint_activations: recompute
-    activations in the backward pass instead of keeping them; None: where the device's memory asks for it (memory.py).
-    gradient_clip: largest norm of the gradient; 0: not clipped, as in the paper. freeze_norm_after: fraction of the
-    steps after which BatchNorm uses its running statistics. stop_at_step: the run is finished after this step, on the
-    schedule of the full length (0: full length). ema_decay: decay per step of an exponential moving average of the
-    weights, which is then validated and saved in place of the last weights (0: none). threads: of PyTorch on the CPU
-    (0: its default).
+    epochs: of a prepared data set; synthetic training is as long as its stages.
+    accelerator, devices, nodes, strategy, precision: of Lightning Fabric. precision `auto` is 16-mixed on CUDA, else
+        32-true.
+    checkpoint_activations: recompute activations in the backward pass instead of keeping them; None: where the device's
+        memory asks for it (memory.py).
+    channels_last: keep tensors as `channels_last_3d`. compile: compile the network with `torch.compile`.
+    gradient_clip: largest norm of the gradient; 0: not clipped, as in the paper.
+    freeze_norm_after: fraction of the steps after which BatchNorm uses its running statistics.
+    threads: of PyTorch on the CPU (0: its default).
+    save_every_s: seconds between two saved states. log_every: steps between two lines of the log.
+    validate_every: steps between two validations (0: an epoch, or a twentieth of the run where that is shorter).
+    stop_at_step: the run is finished after this step, on the schedule of the full length (0: full length).
+    ema_decay: decay per step of an exponential moving average of the weights, which is then validated and saved in
+        place of the last weights (0: none).
     """
 
     epochs: int = 50
