@@ -72,8 +72,8 @@ class DataConfig:
             brightness in T2w, as a share of the fluid's.
 
     For `synth_heads` only:
-        anatomies: folder of label maps. rotation_deg: largest tilt about the left-right axis. stripped_probability: share of the
-            skull-stripped heads. device: where heads are rendered, `cpu` or `cuda`.
+        anatomies: folder of label maps. rotation_deg: largest tilt about the left-right axis. stripped_probability:
+            share of skull-stripped heads. device: where heads are rendered, `cpu` or `cuda`.
     """
 
     source: str = "prepared"
