@@ -249,7 +249,7 @@ def save_network(folder: Path, network: nn.Module, config: TrainConfig, about: T
         id=config.id,
         name=config.name,
         description=config.description,
-        task=SPEC_TASKS[config.data.task],
+        task=SPEC_TASKS.get(config.data.task, config.data.task),
         modality=tuple(config.data.modality),
         architecture=network.architecture,
         input=InputSpec(

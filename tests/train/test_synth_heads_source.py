@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from meshnet.synth.draw import Task
 from meshnet.synth.label_table import TARGET_LABELS
 from meshnet.train.config import ConfigError, TrainConfig, compose_config
 from meshnet.train.loop import train
