@@ -63,8 +63,9 @@ class SynthHeadsSource:
         self.steps = sum(stage.steps for stage in config.stages)
         self.steps_per_epoch = self.steps
         count = f" and {len(masks.masks)} real lesion masks" if masks else ""
+        heads = min(self.steps, stop_at_step or self.steps)
         self.description = (
-            f"{min(self.steps, stop_at_step or self.steps)} synthetic {target} heads from {len(self._pools.names)} label maps "
+            f"{heads} synthetic {target} heads from {len(self._pools.names)} label maps "
             f"({', '.join(self._pools.names)}){count}"
         )
 
