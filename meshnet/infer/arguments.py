@@ -28,7 +28,7 @@ def check_order(model: Path, scans: Sequence[Path]) -> None:
     other = next((scan for scan in scans if is_model(scan)), None)
     if other is not None:
         raise SpecError(
-            f"{model}: is no model, but {other} is one; the model comes first: meshnet-predict {other} {model}"
+            f"{model}: is not a model; {other} is one; the model comes first: meshnet-predict {other} {model}"
         )
     if model.is_file() and model.name.lower().endswith(SCAN_SUFFIXES):
         raise SpecError(f"{model}: is a scan, not a model; the model comes first: meshnet-predict MODEL {model}")
@@ -41,7 +41,7 @@ def check_input(spec: ModelSpec) -> None:
             f"{spec.id}: expects {spec.architecture.in_channels} input channels; meshnet-predict gives it one scan"
         )
     if len(set(spec.input.size)) != 1:
-        raise SpecError(f"{spec.id}: input size {spec.input.size} is no cube; conform makes cubes only")
+        raise SpecError(f"{spec.id}: input size {spec.input.size} is not a cube; conform only makes cubes")
 
 
 def result_paths(scans: Sequence[Path], model_id: str, args: argparse.Namespace) -> list[Path]:

@@ -90,6 +90,6 @@ def _classify(layer: Layer, x: Tensor) -> Tensor:
     """Classifier (1x1x1) and argmax, plane by plane, so that logits never exist at full size."""
     weight, bias = torch.from_numpy(layer.weight[:, :, 0, 0, 0]), torch.from_numpy(layer.bias)
     labels = torch.empty(tuple(x.shape[:3]), dtype=torch.uint8)
-    for z in range(x.shape[0]):
-        labels[z] = (x[z] @ weight.T + bias).argmax(dim=-1)
+    for plane in range(x.shape[0]):
+        labels[plane] = (x[plane] @ weight.T + bias).argmax(dim=-1)
     return labels

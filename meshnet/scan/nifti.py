@@ -175,7 +175,7 @@ def _read_nifti_voxels(
     single = _is_single(header, header_path)
     offset = float(header["vox_offset"]) or float(header.single_vox_offset if single else 0)
     if not 0 <= offset < 2**40:
-        raise ScanError(f"{where}: vox_offset {offset} is no position in a file; convert the scan again")
+        raise ScanError(f"{where}: vox_offset {offset} is not a valid position; convert the scan again")
     if single:
         return _frame(stream, header, int(offset), frame, where)
     with closing(ScanStream(pair_partner(header_path, ".hdr", ".img"))) as voxels:

@@ -68,7 +68,7 @@ TEXTS: dict[str, Callable[..., str]] = {
     "units-metre": lambda: "the header gives metres; sizes are converted to mm",
     "no-forms": lambda: "the header has neither sform nor qform; left and right are a guess",
     "forms-disagree": lambda: "sform and qform disagree about left and right; the sform is used",
-    "sform-unusable": lambda: "the sform is empty; the qform is used",
+    "sform-unusable": lambda: "the sform can't be used; the qform is used",
     "magic-of-a-pair": lambda: "the file has the magic of a .hdr/.img pair, but holds the voxels too",
     "dim-zero": lambda axis: f"dim[{axis}] is 0; it is read as 1",
     "label-like": lambda: "the values look like labels (few small integers), not like a scan",

@@ -137,7 +137,7 @@ def _mask(path: Path, number: int | None) -> tuple[Mask, NDArray[np.float64]]:
     with np.errstate(invalid="ignore"):  # infinite voxels give NaN here, hence are refused too
         is_whole = voxels.dtype.kind != "f" or bool((np.abs(voxels - whole) <= _WHOLE).all())
     if not is_whole:
-        raise ScanError(f"{path}: has values that are no whole numbers; expected labels: threshold it and try again")
+        raise ScanError(f"{path}: has values that are not whole numbers; expected labels: threshold it and try again")
     if not (is_label_file(path) or is_label_like(whole)):
         raise ScanError(
             f"{path}: has the values of a scan, not of labels (few whole numbers from 0); "
@@ -154,7 +154,11 @@ def _pairs(results: Path, references: Path) -> tuple[list[tuple[Path, Path]], li
     for source in (results, references):
         labels, others = find_labels(source)
         if others:
-            print(f"{source}: {len(others)} volumes left out that are no label files, the first is {others[0]}")
+            one = len(others) == 1
+            what = (
+                "1 volume is not a label file and was" if one else f"{len(others)} volumes are not label files and were"
+            )
+            print(f"{source}: {what} left out, the first is {others[0]}")
         found.append(labels)
     return pair_up(*found)
 

@@ -24,6 +24,12 @@ def check_values(config: TrainConfig) -> None:
     ):
         if value < 1:
             raise ConfigError(f"{key}={value}: expected 1 or more")
+    if trainer.stop_at_step < 0:
+        raise ConfigError(f"trainer.stop_at_step: expected a step, or 0 for all, got {trainer.stop_at_step}")
+    if not 0 <= trainer.ema_decay < 1:
+        raise ConfigError(
+            f"trainer.ema_decay: expected a decay below 1 such as 0.999, or 0 for none, got {trainer.ema_decay}"
+        )
     for name, number in (
         ("optimizer.lr", config.optimizer.lr),
         ("optimizer.eps", config.optimizer.eps),

@@ -158,8 +158,6 @@ def _start(fabric: Fabric, config: TrainConfig, command: str) -> Run:
     compiled = cast(nn.Module, torch.compile(network)) if config.trainer.compile else network
     model, wrapped = fabric.setup(compiled, optimizer)
     steps, folder, average = _steps(fabric, source.steps), Path(config.run), _average(config, network)
-    if config.trainer.stop_at_step < 0:
-        raise ConfigError(f"trainer.stop_at_step: expected a step, or 0 for all, got {config.trainer.stop_at_step}")
     stop = min(steps, config.trainer.stop_at_step or steps)
     return Run(
         fabric, config, source, network, model, wrapped, schedule, folder, command, Progress(), steps, stop, average
@@ -169,8 +167,6 @@ def _start(fabric: Fabric, config: TrainConfig, command: str) -> Run:
 def _average(config: TrainConfig, network: nn.Module) -> AveragedModel | None:
     """A copy of the network that collects the moving average of weights and running statistics. Raises ConfigError."""
     decay = config.trainer.ema_decay
-    if not 0 <= decay < 1:
-        raise ConfigError(f"trainer.ema_decay: expected a decay below 1 such as 0.999, or 0 for none, got {decay}")
     if not decay:
         return None
     if config.model.kind != "meshnet":  # the blocks of a baseline that recomputes activations can't be copied

@@ -19,14 +19,14 @@ _LARGE = 128**3
 def bytes_needed(config: TrainConfig, shape: tuple[int, ...]) -> int:
     """Lower bound in bytes on the device memory of one training step of MeshNet on a volume of `shape` voxels.
 
-    Counted are the activations kept for the backward pass: with recomputation the inputs of all blocks and the
-    activations of one block, else (`trainer.checkpoint_activations` is false) four tensors per block; 2 bytes per value
+    Counted are the activations kept for the backward pass: with recomputation the inputs of all layers and the
+    activations of one layer, else (`trainer.checkpoint_activations` is false) four tensors per layer; 2 bytes per value
     in mixed precision.
     """
     m = config.model
     voxels = shape[0] * shape[1] * shape[2]
-    blocks = len(m.dilations)
-    kept = 4 * blocks if config.trainer.checkpoint_activations is False else blocks + 5
+    layers = len(m.dilations)
+    kept = 4 * layers if config.trainer.checkpoint_activations is False else layers + 5
     width = 4 if config.trainer.precision == "32-true" else 2
     return voxels * (m.channels * kept * width + 2 * 4 * len(config.data.labels))
 

@@ -155,7 +155,7 @@ def _recompute(block: nn.Module) -> None:
 
 
 class _Recomputing(nn.Module):
-    """MeshNet that keeps only the inputs of its blocks in training and recomputes activations in the backward pass."""
+    """MeshNet that keeps only the inputs of its layers in training and recomputes activations in the backward pass."""
 
     def __init__(self, network: MeshNet) -> None:
         super().__init__()
@@ -206,6 +206,16 @@ def freeze_norm(network: nn.Module) -> None:
             module.eval()
 
 
+#: data.task, and the task that the description of a model trained on it names.
+SPEC_TASKS = {
+    "lesion": "stroke lesion",
+    "tissue": "tissue",
+    "tissue-lesion": "brain tissue and stroke lesion",
+    "brain": "brain",
+    "deep": "deep brain structures",
+}
+
+
 @dataclass(frozen=True)
 class Trained:
     """Provenance of a saved network.
@@ -239,7 +249,7 @@ def save_network(folder: Path, network: nn.Module, config: TrainConfig, about: T
         id=config.id,
         name=config.name,
         description=config.description,
-        task="tissue" if config.data.task == "tissue" else "stroke lesion",
+        task=SPEC_TASKS.get(config.data.task, config.data.task),
         modality=tuple(config.data.modality),
         architecture=network.architecture,
         input=InputSpec(

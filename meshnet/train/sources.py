@@ -182,5 +182,6 @@ def open_source(config: TrainConfig) -> Source:
             raise ConfigError(f"fold: expected 0..{OUTER_FOLDS - 1}, got {config.fold}")
         return PreparedSource(config)
     if config.data.source == "synth_heads":
-        return SynthHeadsSource(config.data, config.seed + 1000 * config.restart)
+        seed = config.seed + 1000 * config.restart
+        return SynthHeadsSource(config.data, seed, stop_at_step=config.trainer.stop_at_step)
     raise ConfigError(f"data.source: expected prepared, synth or synth_heads, got {config.data.source!r}")

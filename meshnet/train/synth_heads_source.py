@@ -39,13 +39,16 @@ class _Pools:
 
 
 class SynthHeadsSource:
-    """Rendered subjects of label-map heads. The seed of a subject follows from the seed of the run and the step."""
+    """Rendered subjects of label-map heads. The seed of a subject follows from the seed of the run and the step.
+
+    stop_at_step: as of TrainerConfig, for the description.
+    """
 
     size = 256
     voxel_size_mm = 1.0
     cases: Sequence[str] = ()
 
-    def __init__(self, config: DataConfig, seed: int) -> None:
+    def __init__(self, config: DataConfig, seed: int, *, stop_at_step: int = 0) -> None:
         if not config.stages:
             raise ConfigError("data.stages: synthetic training needs at least one stage {steps, size, voxel_size_mm}")
         if not config.anatomies:
@@ -60,8 +63,9 @@ class SynthHeadsSource:
         self.steps = sum(stage.steps for stage in config.stages)
         self.steps_per_epoch = self.steps
         count = f" and {len(masks.masks)} real lesion masks" if masks else ""
+        heads = min(self.steps, stop_at_step or self.steps)
         self.description = (
-            f"{self.steps} synthetic {target} heads from {len(self._pools.names)} label maps "
+            f"{heads} synthetic {target} heads from {len(self._pools.names)} label maps "
             f"({', '.join(self._pools.names)}){count}"
         )
 

@@ -66,7 +66,9 @@ def test_a_zip_within_a_zip_is_refused(page: Page, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "outer.zip", "w") as archive:
         archive.writestr("inner.zip", b"PK")
     drop(page, tmp_path / "outer.zip")
-    expect(status(page)).to_contain_text("inner.zip lies in another zip; unpack that one", timeout=PATIENCE_MS)
+    expect(status(page)).to_contain_text(
+        "inner.zip is inside another zip; unpack the outer zip first", timeout=PATIENCE_MS
+    )
 
 
 def test_one_slice_is_refused_with_what_to_give_instead(page: Page, series: list[Path]) -> None:

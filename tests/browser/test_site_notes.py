@@ -23,15 +23,6 @@ def page(open_page: OpenPage, tissue_url: str) -> Page:
     return open_page("/", flags=NO_GPU, url=tissue_url)
 
 
-@pytest.fixture
-def cases(shared_data: Path) -> Path:
-    """The folder of small inputs that go wrong, beside the shared data."""
-    folder = shared_data.parent / "cases"
-    if not folder.is_dir():
-        pytest.skip(f"{folder} is missing")
-    return folder
-
-
 def write_without_forms(path: Path) -> Path:
     """A scan with NaN air and no sform or qform."""
     data = head().astype(np.float32)
@@ -118,8 +109,8 @@ def test_dicom_without_a_preamble_is_converted_whatever_it_is_called(
     expect(page.locator("#scan-summary")).to_contain_text("64 × 64 × 15 voxels of 3.75 × 3.75 × 5 mm")
 
 
-def test_missing_slices_are_said_and_the_resampled_image_is_suggested(page: Page, cases: Path) -> None:
-    drop(page, *sorted((cases / "dicom_missing_slices").iterdir()))
+def test_missing_slices_are_said_and_the_resampled_image_is_suggested(page: Page, shared_cases: Path) -> None:
+    drop(page, *sorted((shared_cases / "dicom_missing_slices").iterdir()))
     choice = page.get_by_test_id("series")
     expect(choice).to_have_count(2, timeout=PATIENCE_MS)
     expect(choice.nth(0)).to_contain_text("resampled to even slice spacing; take this one")
@@ -130,14 +121,14 @@ def test_missing_slices_are_said_and_the_resampled_image_is_suggested(page: Page
 
 
 @pytest.mark.parametrize("case", ["dicom_no_preamble", "dicom_named_img"])
-def test_the_dicom_case_is_converted(case: str, page: Page, cases: Path) -> None:
-    drop(page, *sorted(path for path in (cases / case).rglob("*") if path.is_file()))
+def test_the_dicom_case_is_converted(case: str, page: Page, shared_cases: Path) -> None:
+    drop(page, *sorted(path for path in (shared_cases / case).rglob("*") if path.is_file()))
     wait_for(page, "ready")
     expect(page.locator("#scan-summary")).to_contain_text("voxels of")
 
 
-def test_series_of_two_visits_are_told_apart_by_their_dates(page: Page, cases: Path) -> None:
-    drop(page, *sorted(path for path in (cases / "dicom_two_visits").rglob("*") if path.is_file()))
+def test_series_of_two_visits_are_told_apart_by_their_dates(page: Page, shared_cases: Path) -> None:
+    drop(page, *sorted(path for path in (shared_cases / "dicom_two_visits").rglob("*") if path.is_file()))
     choice = page.get_by_test_id("series")
     expect(choice).to_have_count(2, timeout=PATIENCE_MS)
     names = choice.all_text_contents()
@@ -154,8 +145,8 @@ def test_series_of_two_visits_are_told_apart_by_their_dates(page: Page, cases: P
         ("single_file_magic_ni1.nii", "has the magic of a .hdr/.img pair"),
     ],
 )
-def test_the_case_is_read_with_a_note(case: str, sentence: str, page: Page, cases: Path) -> None:
-    drop(page, cases / case)
+def test_the_case_is_read_with_a_note(case: str, sentence: str, page: Page, shared_cases: Path) -> None:
+    drop(page, shared_cases / case)
     wait_for(page, "ready")
     expect(page.get_by_test_id("notes")).to_contain_text(re.compile(re.escape(sentence), re.IGNORECASE))
 
@@ -168,6 +159,6 @@ def test_the_case_is_read_with_a_note(case: str, sentence: str, page: Page, case
         ("pixdim_zero_no_forms.nii.gz", "its header has no voxel size"),
     ],
 )
-def test_the_case_is_refused_by_name(case: str, sentence: str, page: Page, cases: Path) -> None:
-    drop(page, cases / case)
+def test_the_case_is_refused_by_name(case: str, sentence: str, page: Page, shared_cases: Path) -> None:
+    drop(page, shared_cases / case)
     expect(status(page)).to_contain_text(sentence, timeout=PATIENCE_MS)

@@ -342,7 +342,7 @@ def test_a_run_that_cannot_start_says_why(tmp_path: Path, capsys: pytest.Capture
     assert "gone.nii: no such file or folder" in refused(capsys, tmp_path / "model", tmp_path / "gone.nii", "-o", out)
     assert "-o names a file that exists" in refused(capsys, tmp_path / "model", scan, "-o", scan)
     threshold_model(tmp_path / "flat", input=INPUT.model_copy(update={"size": (24, 24, 20)}))
-    assert "input size (24, 24, 20) is no cube" in refused(capsys, tmp_path / "flat", scan, "-o", out)
+    assert "input size (24, 24, 20) is not a cube" in refused(capsys, tmp_path / "flat", scan, "-o", out)
     scan.rename(tmp_path / "a_half.nii.gz")
     other = write_scan(tmp_path / "a.nii", blob((9, 9, 9)).astype(np.float32))
     message = refused(capsys, tmp_path / "model", other, tmp_path / "a_half.nii.gz", "-o", tmp_path)

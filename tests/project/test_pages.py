@@ -150,6 +150,21 @@ def test_pages_that_sources_name_exist() -> None:
     assert not missing, f"sources name pages that do not exist: {missing}"
 
 
+def test_sources_that_sources_name_exist() -> None:
+    named = {
+        (name(path), source)
+        for path in sources()
+        for source in re.findall(
+            r"(?<![\w./-])(?:meshnet|export|webapp|bench|static/src)/[\w/.-]+\.(?:py|ts|c|h)\b",
+            path.read_text(encoding="utf-8"),
+        )
+        if not name(path).startswith("tests/helpers/")  # it makes up names
+    }
+    assert len(named) > 10
+    missing = sorted(f"{path}: {source}" for path, source in named if not (REPO / source).exists())
+    assert not missing, f"sources name sources that do not exist: {missing}"
+
+
 def code_in_order(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
 

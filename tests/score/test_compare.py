@@ -146,7 +146,7 @@ def test_scans_beside_their_masks_are_no_references(tmp_path: Path, capsys: pyte
     write_result(tmp_path / "results" / "a_t2-lesion.nii.gz", box(2, 6))
     assert find_labels(tmp_path / "data") == ([tmp_path / "data" / "a_mask.nii"], [tmp_path / "data" / "a.nii"])
     assert main([str(tmp_path / "results"), str(tmp_path / "data")]) == 0
-    others = f"1 volumes left out that are no label files, the first is {tmp_path / 'data' / 'a.nii'}"
+    others = f"1 volume is not a label file and was left out, the first is {tmp_path / 'data' / 'a.nii'}"
     assert others in capsys.readouterr().out
 
 
@@ -186,9 +186,9 @@ def test_a_failing_pair_does_not_stop_the_others(tmp_path: Path, capsys: pytest.
 @pytest.mark.parametrize(
     ("voxels", "says"),
     [
-        (np.full(SHAPE, 0.4, np.float32), "has values that are no whole numbers"),
-        (np.full(SHAPE, np.nan, np.float32), "has values that are no whole numbers"),
-        (np.full(SHAPE, np.inf, np.float32), "has values that are no whole numbers"),
+        (np.full(SHAPE, 0.4, np.float32), "has values that are not whole numbers"),
+        (np.full(SHAPE, np.nan, np.float32), "has values that are not whole numbers"),
+        (np.full(SHAPE, np.inf, np.float32), "has values that are not whole numbers"),
         (np.zeros((*SHAPE, 2), np.uint8), "expected a 3-D map of labels, got shape"),
         (np.zeros(SHAPE, np.complex64), "expected a 3-D map of labels, got shape"),
     ],
@@ -251,7 +251,7 @@ def test_a_mask_beside_its_scan_is_the_reference_and_the_scan_is_not(
     (row,) = rows_of(table)
     assert Path(row["reference"]).name == mask
     assert float(row["dice_lesion"]) == 1
-    assert "1 volumes left out that are no label files" in capsys.readouterr().out
+    assert "1 volume is not a label file and was left out" in capsys.readouterr().out
 
 
 def test_a_scan_given_as_a_reference_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,8 +26,6 @@ from meshnet.synth.label_table import (
 )
 from tests.helpers.label_map_heads import ORIGIN, SCALE, ellipsoid_labels, save_label_map
 
-SYNTHSEG = Path("../shared/data/anatomy/synthseg")
-
 
 @pytest.mark.parametrize("order", ["LIA", "RAS", "PSR", "SAL"])
 def test_a_label_map_reads_alike_in_any_axis_order(tmp_path: Path, order: str) -> None:
@@ -124,10 +122,11 @@ def test_the_twenty_heads_are_split_by_person() -> None:
     assert len({row.sha256 for row in table.values()}) == 20
 
 
-@pytest.mark.skipif(not SYNTHSEG.is_dir(), reason="needs the label maps of ../shared/data/anatomy/synthseg")
-def test_the_table_has_the_files_own_sha256() -> None:
+def test_the_table_has_the_files_own_sha256(shared_data: Path) -> None:
     for name, row in read_table().items():
-        assert hashlib.sha256((SYNTHSEG / name).read_bytes()).hexdigest() == row.sha256, name
+        assert hashlib.sha256((shared_data / "anatomy" / "synthseg" / name).read_bytes()).hexdigest() == row.sha256, (
+            name
+        )
 
 
 def test_every_target_gives_every_class_a_label() -> None:

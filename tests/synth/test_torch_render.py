@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import get_args
 
@@ -30,13 +29,7 @@ STILL = ShapeRanges(rotation_deg=0.0, scale=(1.0, 1.0), child_probability=0.0, e
 PLAIN = ScanRanges(0.0, half_view_probability=0.0, defaced_probability=0.0, stripped_probability=0.0, noise=0, bias=0)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Heads this small are rendered faster by one thread than by several that wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -366,8 +359,6 @@ def test_a_lesion_is_old_or_recent_and_as_bright_as_its_contrast_has_it(
 
 @pytest.mark.gpu
 def test_both_devices_render_the_same_subject(labels: HeadLabels, masks: LesionMasks) -> None:
-    if not torch.cuda.is_available():
-        pytest.skip("needs a CUDA device")
     scans: list[tuple[NDArray[np.float32], NDArray[np.uint8]]] = []
     for device in ("cpu", "cuda"):
         generator = HeadGenerator([labels], HeadConfig(lesion_probability=1.0), masks, device)

@@ -330,10 +330,12 @@ def test_print_config_prints_every_run_of_a_recipe(recipe: Path, capsys: pytest.
     assert capsys.readouterr().out.count("\nrun: runs/tiny/") == 4
 
 
-def test_a_decay_outside_its_range_is_refused(prepared: Path, tmp_path: Path) -> None:
-    config = compose_all([f"data={prepared}", "trainer=cpu", f"run='{tmp_path}/run'", "trainer.ema_decay=1"])[0]
+def test_a_decay_and_a_last_step_outside_their_ranges_are_refused(prepared: Path, tmp_path: Path) -> None:
+    settings = [f"data={prepared}", "trainer=cpu", f"run='{tmp_path}/run'"]
     with pytest.raises(ConfigError, match=r"trainer\.ema_decay: expected a decay below 1 such as 0\.999"):
-        loop.train(config, command="test")
+        compose_all([*settings, "trainer.ema_decay=1"])
+    with pytest.raises(ConfigError, match=r"trainer\.stop_at_step: expected a step, or 0 for all, got -1"):
+        compose_all([*settings, "trainer.stop_at_step=-1"])
 
 
 def test_the_moving_average_of_the_weights_is_what_a_run_saves(

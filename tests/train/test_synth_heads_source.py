@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import get_args
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+from meshnet.synth.draw import Task
 from meshnet.synth.label_table import TARGET_LABELS
 from meshnet.train.config import ConfigError, TrainConfig, compose_config
 from meshnet.train.loop import train
+from meshnet.train.networks import SPEC_TASKS
 from meshnet.train.sources import open_source
 from tests.helpers.label_map_heads import ellipsoid_labels, save_label_map
 
@@ -60,10 +64,22 @@ def test_items_are_the_same_for_the_same_step_and_leave_held_out_masks_out(data:
     assert source.validation_item(1).labels.max() <= 4
 
 
+def test_the_description_counts_the_heads_of_a_run_that_stops_early(data: Path) -> None:
+    assert open_source(config_of(data)).description.startswith("3 synthetic tissue-lesion heads")
+    shorter = open_source(config_of(data, "trainer.stop_at_step=2"))
+    assert shorter.description.startswith("2 synthetic tissue-lesion heads")
+
+
 def test_a_tiny_network_trains_on_them(data: Path) -> None:
     progress = train(config_of(data, "trainer=cpu", "model.channels=4"), command="meshnet-train")
     assert progress.step == 3
-    assert (data / "run" / "last" / "model.json").is_file()
+    assert json.loads((data / "run" / "last" / "model.json").read_text())["task"] == "brain tissue and stroke lesion"
+
+
+def test_every_task_of_training_has_a_task_of_the_model() -> None:
+    assert set(SPEC_TASKS) == {*TARGET_LABELS, *get_args(Task)}
+    assert (SPEC_TASKS["lesion"], SPEC_TASKS["tissue"]) == ("stroke lesion", "tissue")
+    assert [task for task, named in SPEC_TASKS.items() if "lesion" in named] == ["lesion", "tissue-lesion"]
 
 
 @pytest.mark.parametrize(
@@ -83,8 +99,18 @@ def test_settings_that_cannot_be_run_say_which_and_what_they_take(data: Path, ov
         open_source(config_of(data, override))
 
 
+@pytest.mark.parametrize("folder", ["anatomies", "lesions"])
+def test_the_settings_name_no_folders_unless_the_user_does(folder: str, data: Path) -> None:
+    config = config_of(data)
+    defaults = compose_config(["data=synth_heads", "loss.class_weights=[1,1,1,1,2]"]).data
+    setattr(config.data, folder, getattr(defaults, folder))
+    with pytest.raises(ConfigError, match=f"data.{folder}: not set"):
+        open_source(config)
+
+
 def test_every_target_is_a_task(data: Path) -> None:
     for target, names in TARGET_LABELS.items():
         labels = ",".join(names)
-        source = open_source(config_of(data, f"data.task={target}", f"data.labels=[{labels}]"))
+        weights = f"loss.class_weights={[1] * len(names)}"
+        source = open_source(config_of(data, f"data.task={target}", f"data.labels=[{labels}]", weights))
         assert source.item(0).labels.max() < len(names)

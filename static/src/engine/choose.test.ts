@@ -137,7 +137,7 @@ describe('a run', () => {
     const result = await segment(GRAPH, INPUT, rankBackends([gpu, cpu], null), {}, quiet);
 
     expect(result.backend).toBe('cpu');
-    expect(result.whyNot).toEqual(['WebGPU: failed: it gave the label 3, the model has 2 labels']);
+    expect(result.whyNot).toEqual(['WebGPU: failed: it returned label 3, but the model has 2 labels']);
   });
 
   test('fails with every reason where all fail', async () => {

@@ -125,10 +125,10 @@ export async function segment(
   throw new Error(`The model could not be run. ${whyNot.join('; ')}`);
 }
 
-/** Throws an Error where a label is none of the model's: the device wrote wrong values. */
+/** Throws an Error where the model does not have a label: the device wrote wrong values. */
 function checkLabels(labels: Uint8Array, classes: number): void {
   const wrong = labels.find((label) => label >= classes);
-  if (wrong !== undefined) throw new Error(`it gave the label ${wrong}, the model has ${classes} labels`);
+  if (wrong !== undefined) throw new Error(`it returned label ${wrong}, but the model has ${classes} labels`);
 }
 
 /** "WebGPU: no adapter", whether or not the reason begins with the name. */

@@ -3,6 +3,7 @@
 import { DRAG_MODE, MULTIPLANAR_TYPE, Niivue, NVImage, SHOW_RENDER, SLICE_TYPE } from '@niivue/niivue';
 import type { DisplayVolume } from '../worker/protocol';
 import type { Label } from '../generated/model-spec';
+import { SOFTWARE_RENDERER } from '../engine/renderers';
 import { apply, invert } from '../volume/affine';
 
 export type View = 'both' | 'slices' | 'axial' | 'coronal' | 'sagittal' | 'render';
@@ -222,7 +223,7 @@ async function attach(canvas: HTMLCanvasElement, pressKey: (key: string) => bool
 
 function isSoftware(gl: WebGL2RenderingContext): boolean {
   const info = gl.getExtension('WEBGL_debug_renderer_info');
-  return info !== null && /swiftshader|llvmpipe|softpipe|basic render/i.test(String(gl.getParameter(info.UNMASKED_RENDERER_WEBGL)));
+  return info !== null && SOFTWARE_RENDERER.test(String(gl.getParameter(info.UNMASKED_RENDERER_WEBGL)));
 }
 
 /** NIfTI datatype codes. */

@@ -1,4 +1,4 @@
-// A scan's contrast as its file name or header says it. Twin of meshnet/scan/contrast.py.
+// A scan's contrast as its file name or header says it. Twin of meshnet/infer/run_notes.py.
 
 const SUFFIXES = ['T1w', 'T2w', 'FLAIR', 'PDw', 'T2star', 'T2starw', 'bold', 'dwi', 'asl', 'swi', 'CT', 'angio', 'T1map', 'T2map'];
 

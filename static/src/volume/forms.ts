@@ -1,5 +1,5 @@
 // The affine of a NIfTI header: sform if its code is set, else qform, else voxel sizes about the centre, x flipped, as
-// nibabel chooses; always in mm. The notes say what was assumed. Twin of the same part of meshnet/scan/nifti.py.
+// nibabel chooses; always in mm. The notes say what was assumed. Twin of affine_in_mm in meshnet/scan/nifti_header.py.
 import { determinant } from './affine';
 import { ScanError } from './errors';
 import type { NiftiHeader } from './nifti-header';

@@ -69,7 +69,7 @@ describe('a scan is read with a note where', () => {
     expect(codes({ qformCode: 0, quatern: [0, 0, 1] })).toEqual([]);
   });
 
-  test('the sform is empty: the qform is used', () => {
+  test('the sform cannot be used: the qform is used', () => {
     const scan = read({ srow: new Array<number>(12).fill(0), qformCode: 1, qoffset: [5, 6, 7] });
     expect(scan.notes.map(({ code }) => code)).toEqual(['sform-unusable']);
     expect(scan.affineVox2ras).toEqual([2, 0, 0, 5, 0, 3, 0, 6, 0, 0, 4, 7, 0, 0, 0, 1]);

@@ -45,7 +45,7 @@ function graphOf({ channels, classes = 3, inChannels = 1, dilations, activation,
     if (norm === undefined) return null;
     return { eps: 1e-5, weight: norm === 'affine' ? values(channels, 0.5, 1) : null, bias: norm === 'affine' ? values(channels, 0.3) : null };
   };
-  const blocks = dilations.map((dilation, i): Layer => {
+  const convolutions = dilations.map((dilation, i): Layer => {
     const width = i === 0 ? inChannels : channels;
     const scale = gain * Math.sqrt(6 / (27 * width));
     return {
@@ -57,7 +57,7 @@ function graphOf({ channels, classes = 3, inChannels = 1, dilations, activation,
     name: 'classifier', inChannels: channels, outChannels: classes, kernelSize: 1, dilation: 1,
     weight: values(classes * channels, 1), bias: values(classes, 0.1), norm: null, activation: 'none',
   };
-  return { layers: [...blocks, classifier], inChannels, classes };
+  return { layers: [...convolutions, classifier], inChannels, classes };
 }
 
 function inputOf(dims: Dims, channels = 1): EngineInput {

@@ -25,14 +25,14 @@ static void *take(uint64_t *end, double bytes) {
 /** Channels of the volume: the most that any layer reads or writes, without the classifier's classes. */
 static int widest_of(const Plan *plan) {
   int widest = plan->layers[0].inChannels;
-  for (int i = 0; i < blocks_of(plan); i++) {
+  for (int i = 0; i < convolutions_of(plan); i++) {
     if (plan->layers[i].outChannels > widest) widest = plan->layers[i].outChannels;
   }
   return widest;
 }
 
 static int any_norm(const Plan *plan) {
-  for (int i = 0; i < blocks_of(plan); i++) {
+  for (int i = 0; i < convolutions_of(plan); i++) {
     if (has_norm(plan, i)) return 1;
   }
   return 0;
@@ -41,7 +41,7 @@ static int any_norm(const Plan *plan) {
 /** A job per convolution, without addresses. */
 static void make_jobs(Plan *plan) {
   int longest = 0;
-  for (int i = 0; i < blocks_of(plan); i++) {
+  for (int i = 0; i < convolutions_of(plan); i++) {
     const Layer *layer = plan->layers + i;
     Job *job = plan->jobs + i;
     *job = (Job){
@@ -52,23 +52,23 @@ static void make_jobs(Plan *plan) {
     cut_layer(job, plan->threads, plan->unit);
     if (job->lineLength > longest) longest = job->lineLength;
   }
-  for (int i = 0; i < blocks_of(plan); i++) plan->jobs[i].lineLength = longest;
+  for (int i = 0; i < convolutions_of(plan); i++) plan->jobs[i].lineLength = longest;
 }
 
 /** Floats of scratch of a thread; kernel.c says what they hold. */
 static double scratch_floats(const Plan *plan) {
   double products = 0;
-  for (const Job *job = plan->jobs; job < plan->jobs + blocks_of(plan); job++) {
+  for (const Job *job = plan->jobs; job < plan->jobs + convolutions_of(plan); job++) {
     const double floats = (double)MAX_ROWS * job->outChannels * job->points * plan->unit;
     if (floats > products) products = floats;
   }
   const double lines = plan->jobs->lineLength * (1.0 + MAX_ROWS * widest_of(plan));
-  return lines + products + (double)plan->layers[blocks_of(plan)].outChannels * round_up(plan->dims.fast, plan->unit);
+  return lines + products + (double)plan->layers[convolutions_of(plan)].outChannels * round_up(plan->dims.fast, plan->unit);
 }
 
 static double ring_floats(const Plan *plan) {
   double most = 0;
-  for (const Job *job = plan->jobs; job < plan->jobs + blocks_of(plan); job++) {
+  for (const Job *job = plan->jobs; job < plan->jobs + convolutions_of(plan); job++) {
     const double floats = (double)job->ringPlanes * job->ringStride;
     if (floats > most) most = floats;
   }
@@ -79,7 +79,7 @@ static double ring_floats(const Plan *plan) {
 static double volume_floats(const Plan *plan) {
   double most = (double)plan->jobs->planeStride * plan->dims.slow;
   for (int i = 0; i < plan->layerCount; i++) {
-    const double outputs = plan->layers[i].outChannels, taps = i < blocks_of(plan) ? TAPS : 1;
+    const double outputs = plan->layers[i].outChannels, taps = i < convolutions_of(plan) ? TAPS : 1;
     const double tensors = outputs * (plan->layers[i].inChannels * taps + 3);
     if (tensors > most) most = tensors;
   }
@@ -88,7 +88,7 @@ static double volume_floats(const Plan *plan) {
 
 /** Addresses of everything that the jobs share, from `base` on; returns where it ends. */
 static uint64_t place_shared(Plan *plan, uint64_t base) {
-  const Layer *classifier = plan->layers + blocks_of(plan);
+  const Layer *classifier = plan->layers + convolutions_of(plan);
   uint64_t end = base;
   plan->scratchStride = aligned(STACK_BYTES + (uint64_t)(4 * scratch_floats(plan)));
   plan->scratch = (char *)take(&end, (double)plan->scratchStride * plan->threads) + STACK_BYTES;
@@ -100,7 +100,7 @@ static uint64_t place_shared(Plan *plan, uint64_t base) {
   if (plan->resultsInMemory & MARGIN) plan->margin = take(&end, voxels_of(plan));
   if (plan->resultsInMemory & LOGITS) plan->logits = take(&end, 4 * voxels_of(plan) * classifier->outChannels);
   float *volume = take(&end, 4 * volume_floats(plan));
-  for (int i = 0; i < blocks_of(plan); i++) {
+  for (int i = 0; i < convolutions_of(plan); i++) {
     Job *job = plan->jobs + i;
     job->ring = ring, job->volume = volume;
     job->statistics = has_norm(plan, i) ? statistics : NULL;
@@ -112,7 +112,7 @@ static uint64_t place_shared(Plan *plan, uint64_t base) {
 
 /** Addresses of what each job has alone, from `end` on; returns where it ends. */
 static uint64_t place_layers(Plan *plan, uint64_t end) {
-  for (int i = 0; i < blocks_of(plan); i++) {
+  for (int i = 0; i < convolutions_of(plan); i++) {
     Job *job = plan->jobs + i;
     const double outputs = job->outChannels, taps = job->points == 6 ? 54 : 27;
     job->planeOrder = take(&end, 4.0 * job->dims.slow);

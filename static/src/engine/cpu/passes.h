@@ -22,11 +22,11 @@ static void read_normed(const Plan *plan, Job *job, int layer) {
 
 /** Passes in order; the classifier is computed with the last convolution, unless its norm needs the whole volume first. */
 static void make_passes(Plan *plan) {
-  const int last = blocks_of(plan) - 1, rows = row_blocks(plan->jobs);
+  const int last = convolutions_of(plan) - 1, rows = row_blocks(plan->jobs);
   const Layer *classifier = plan->layers + last + 1;
   const double classifierMacs = voxels_of(plan) * classifier->inChannels * classifier->outChannels;
   const int fused = !has_norm(plan, last) && !plan->inspect;
-  plan->jobCount = blocks_of(plan), plan->passCount = 0;
+  plan->jobCount = convolutions_of(plan), plan->passCount = 0;
   for (int i = 0; i <= last; i++) {
     Job *job = plan->jobs + i;
     const int classifies = fused && i == last, planes = job->planesPerStep;

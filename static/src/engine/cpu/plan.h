@@ -47,7 +47,7 @@ typedef struct {
 } Plan;
 
 /** Number of layers before the classifier. */
-static inline int blocks_of(const Plan *plan) { return plan->layerCount - 1; }
+static inline int convolutions_of(const Plan *plan) { return plan->layerCount - 1; }
 static inline int has_norm(const Plan *plan, int layer) { return plan->layers[layer].hasNorm; }
 
 static inline double plane_voxels(const Plan *plan) { return (double)plan->dims.fast * plan->dims.middle; }

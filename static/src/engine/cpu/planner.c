@@ -84,7 +84,7 @@ static void copy_or_fill(float *to, const float *from, int n, float value) {
 EXPORT(plan_load) void plan_load(Plan *plan, int layer, const float *weight, const float *bias, const float *normWeight,
                                  const float *normBias) {
   const Layer *of = plan->layers + layer;
-  if (layer == blocks_of(plan)) {
+  if (layer == convolutions_of(plan)) {
     pack_classes(plan->jobs->classWeights, weight, of->outChannels, of->inChannels);
     copy_or_fill(plan->jobs->classBias, bias, of->outChannels, 0);
     return;

@@ -64,14 +64,14 @@ export interface ProgramOptions {
 
 /** Throws an Error with the bytes needed where the volume does not fit WebAssembly's 4 GiB. */
 export function makeProgram(graph: Graph, dims: Dims, options: ProgramOptions): Program {
-  const blocks = convolutionsOf(graph);
+  const convolutions = convolutionsOf(graph);
   const { kernel, memory, plan } = planMemory(options, graph.layers.length);
   describe(kernel, plan, graph, dims, options);
   const base = plan + kernel.plan_size(graph.layers.length);
   const end = base + kernel.plan_bytes(plan);
   const pages = Math.ceil(end / PAGE);
   if (pages > MAX_PAGES) {
-    const widest = Math.max(graph.inChannels, ...blocks.map((block) => block.outChannels));
+    const widest = Math.max(graph.inChannels, ...convolutions.map((layer) => layer.outChannels));
     throw new Error(
       `volume ${dims.join(' × ')}: ${widest} channels need ${end} bytes on the CPU, WebAssembly allows ${MAX_PAGES * PAGE}; ` +
         'use a smaller volume or a narrower model',

@@ -81,7 +81,7 @@ async function unpacked(session: Session, files: readonly File[]): Promise<Dropp
 
 /** `from` is the folder or zip that held the files. */
 async function openSorted(session: Session, dropped: Dropped, from: string | null): Promise<void> {
-  if (dropped.kind === 'zip') session.fail(new Error(`${dropped.file.name} lies in another zip; unpack that one on this computer and drop what is inside.`));
+  if (dropped.kind === 'zip') session.fail(new Error(`${dropped.file.name} is inside another zip; unpack the outer zip first.`));
   else if (dropped.kind === 'refused') session.fail(new Error(dropped.reason));
   else if (dropped.kind === 'model' && session.state.kiosk !== null) session.fail(new Error('This page has a fixed list of models; drop a scan, and choose the model from the list.'));
   else if (dropped.kind === 'model') await addModel(session, dropped.source);
