@@ -9,7 +9,9 @@ import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 from onnx import numpy_helper
+from onnx.checker import ValidationError
 
+from export.importers.onnx_chain import read_chain
 from export.importers.source import Array, Convolution, Source
 from meshnet.model.checkpoint import check_weights, load_checkpoint
 from meshnet.model.onnx import METADATA_KEY
@@ -23,20 +25,20 @@ def read_bundle(folder: Path) -> Source:
 
 
 def read_onnx(path: Path) -> Source:
-    """Read an ONNX file of `meshnet-export`: ModelSpec from its metadata, tensors by name.
+    """Read an ONNX file: with the ModelSpec in its metadata if `meshnet-export` wrote it, else as `read_chain` does.
 
-    Raises SpecError for any other ONNX file, and if graph and metadata disagree.
+    Raises SpecError for a damaged file, if graph and metadata disagree, and for any graph that isn't a MeshNet.
     """
     try:
-        model = onnx.load(path)
+        model = onnx.load(path, load_external_data=False)
+        onnx.load_external_data_for_model(model, str(path.parent))
     except DecodeError as error:
         raise SpecError(f"{path}: not an ONNX file, or damaged ({error})") from error
+    except (FileNotFoundError, ValidationError) as error:
+        raise SpecError(f"{path}: its weights are in a second file, which cannot be read ({error})") from error
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     if METADATA_KEY not in metadata:
-        raise SpecError(
-            f"{path}: no {METADATA_KEY} in its metadata; only ONNX files written by meshnet-export can be imported, "
-            f"import the model that this file was made from"
-        )
+        return read_chain(path, model)
     spec = parse_spec(metadata[METADATA_KEY], where=f"{path}: metadata {METADATA_KEY}")
     a = spec.architecture
     tensors = {

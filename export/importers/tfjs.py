@@ -24,19 +24,25 @@ _ACTIVATIONS: Mapping[str, Activation] = {"relu": "relu", "elu": "elu", "gelu": 
 
 
 def is_tfjs(content: object) -> bool:
-    """Whether the content of a `model.json` is a TF.js layers model."""
+    """Whether the content of a `model.json` is a TF.js model, a layers model or a graph model."""
     return isinstance(content, dict) and "modelTopology" in content
 
 
 def read_tfjs(path: Path) -> Source:
-    """Read `model.json`, its shards, and `colormap.json` beside it if it exists.
+    """Read `model.json` (Keras 2 or 3), its shards, and `colormap.json` beside it if it exists.
 
     Raises SpecError, which names the layer, for everything that a MeshNet can't express, and for missing or truncated
     shards.
     """
     content = read_json(path)
+    topology = content["modelTopology"]
+    if content.get("format") == "graph-model" or (isinstance(topology, dict) and "node" in topology):
+        raise SpecError(
+            f"{path}: a TF.js graph model, that is compiled operations instead of layers; convert the Keras model "
+            f"again as a layers model: tensorflowjs.converters.save_keras_model(model, FOLDER)"
+        )
     layers = _read_layers(path, content)
-    tensors = read_weights(path, content)
+    tensors = _without_model_name(content, read_weights(path, content))
     convolutions = tuple(_convolution(path, layer, tensors) for layer in layers)
     if tensors:
         raise SpecError(f"{path}: weights {sorted(tensors)[:4]} belong to no layer; model.json and .bin do not fit")
@@ -95,17 +101,29 @@ def _read_layers(path: Path, content: Any) -> list[_Layer]:
             if config.get("axis", -1) not in (-1, 4, [4], [-1]):
                 raise SpecError(f"{where}: axis {config['axis']}; expected the channel axis (-1 or 4)")
             layer.batch_norm = config
-        elif kind == "Activation":
+        elif kind in ("Activation", "ReLU", "ELU"):
             if layer.activation != "linear":
                 raise SpecError(f"{where}: a second activation after {layer.name!r}; a MeshNet layer has one")
-            layer.activation = str(config.get("activation"))
+            layer.activation = _activation_of(where, kind, config)
         elif kind in ("Dropout", "SpatialDropout3D"):
             layer.dropout = True
         else:
             raise SpecError(
-                f"{where}: {kind} is not part of a MeshNet; supported are Conv3D, BatchNormalization, Activation"
+                f"{where}: {kind} is not part of a MeshNet; "
+                f"supported are Conv3D, BatchNormalization, Activation, ReLU, ELU"
             )
     return layers
+
+
+def _activation_of(where: str, kind: str, config: Mapping[str, Any]) -> str:
+    """Keras' name of the activation that an activation layer computes."""
+    if kind == "Activation":
+        return str(config.get("activation"))
+    plain = {"max_value": None, "negative_slope": 0, "threshold": 0} if kind == "ReLU" else {"alpha": 1}
+    for name, expected in plain.items():
+        if config.get(name, expected) != expected:
+            raise SpecError(f"{where}: {kind} with {name} {config[name]}; expected {expected}")
+    return kind.lower()
 
 
 def _chain(path: Path, content: Any) -> list[dict[str, Any]]:
@@ -118,19 +136,50 @@ def _chain(path: Path, content: Any) -> list[dict[str, Any]]:
             return layers
         previous = layers[0]["config"]["name"]
         for layer in layers[1:]:
-            inbound = [[node[0] for node in call] for call in layer["inbound_nodes"]]
+            inbound = [_inputs_of_call(call) for call in layer["inbound_nodes"]]
             if inbound != [[previous]]:
                 raise SpecError(
                     f"{path}: layer {layer['config']['name']!r} takes {inbound}, expected only {previous!r}; "
                     f"graphs that are not a plain chain are not supported"
                 )
             previous = layer["config"]["name"]
-        outputs = [node[0] for node in config["output_layers"]]
+        # Keras 3 writes a single output without a list around it.
+        listed = config["output_layers"]
+        outputs = [node[0] for node in ([listed] if isinstance(listed[0], str) else listed)]
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise SpecError(f"{path}: not a TF.js layers model ({type(error).__name__}: {error})") from error
     if outputs != [previous]:
         raise SpecError(f"{path}: the outputs are {outputs}, expected the last layer {previous!r} alone")
     return layers
+
+
+def _inputs_of_call(call: Any) -> list[str]:
+    """Names of the layers whose outputs a call takes.
+
+    Keras 2 writes `[[name, node, tensor, {}], ...]`, Keras 3 `{"args": [tensor, ...], "kwargs": {...}}` with tensors
+    `{"class_name": "__keras_tensor__", "config": {"keras_history": [name, node, tensor]}}` at any depth.
+    """
+    if isinstance(call, list):
+        return [node[0] for node in call]
+    return _keras_tensors([call["args"], call["kwargs"]])
+
+
+def _keras_tensors(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        if value.get("class_name") == "__keras_tensor__":
+            return [str(value["config"]["keras_history"][0])]
+        value = list(value.values())
+    return [name for item in value for name in _keras_tensors(item)] if isinstance(value, list) else []
+
+
+def _without_model_name(content: Any, tensors: dict[str, Array]) -> dict[str, Array]:
+    """Tensors without the model's name before each of theirs, which Keras 3 writes for sequential models."""
+    model = content["modelTopology"].get("model_config", content["modelTopology"])
+    name = model["config"].get("name") if isinstance(model["config"], dict) else None
+    prefix = f"{name}/"
+    if not all(tensor.startswith(prefix) for tensor in tensors):
+        return tensors
+    return {tensor.removeprefix(prefix): array for tensor, array in tensors.items()}
 
 
 def _check_convolution(where: str, config: Mapping[str, Any]) -> int:

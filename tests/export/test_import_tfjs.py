@@ -10,9 +10,10 @@ import pytest
 
 from export.import_model import Answers, import_model
 from meshnet.model.spec import BatchNorm, GroupNorm, MinMax, NoNorm, SpecError, make_labels
-from tests.helpers.tfjs_folders import Layer, Model, conv, layer, network, write
+from tests.helpers.tfjs_folders import Layer, Model, conv, keras3, keras_tensor, layer, network, write
 
 INPUT = Answers(normalization=MinMax(), orientation="LIA")
+Edit = Callable[[list[Layer]], object]
 WITH_LABELS = Answers(**{**vars(INPUT), "labels": make_labels(["background", "brain"])})
 
 
@@ -51,15 +52,92 @@ def test_the_suffix_gn_is_a_norm_per_channel(tmp_path: Path) -> None:
 
 
 def test_batch_normalization_after_each_convolution_is_read_with_its_eps(tmp_path: Path) -> None:
-    layers = network()
-    for i in (1, 0):
-        norm = layer("BatchNormalization", f"conv3d_{i}", {"name": f"bn_{i}", "epsilon": 1e-3, "axis": [4]})
-        layers[2 * i + 2]["inbound_nodes"] = [[[f"bn_{i}", 0, 0, {}]]]
-        layers.insert(2 * i + 2, norm)
-    arrays = write(tmp_path, layers)
+    arrays = write(tmp_path, with_batch_norm(axis=[4]))
     imported = import_model(tmp_path, WITH_LABELS)
     assert imported.spec.architecture.norm == BatchNorm(eps=1e-3)
     assert np.array_equal(imported.weights["layers.1.norm.running_var"], arrays["bn_1/moving_variance"])
+
+
+def with_batch_norm(axis: object = -1) -> list[Layer]:
+    layers = network()
+    for i in (1, 0):
+        norm = layer("BatchNormalization", f"conv3d_{i}", {"name": f"bn_{i}", "epsilon": 1e-3, "axis": axis})
+        layers[2 * i + 2]["inbound_nodes"] = [[[f"bn_{i}", 0, 0, {}]]]
+        layers.insert(2 * i + 2, norm)
+    return layers
+
+
+@pytest.mark.parametrize("kind", ["Functional", "Sequential"])
+def test_keras_3_folders_are_read_like_those_of_keras_2(tmp_path: Path, kind: str) -> None:
+    for name in ("two", "three"):
+        (tmp_path / name).mkdir()
+    write(tmp_path / "two", with_batch_norm())
+    layers, edit = keras3(with_batch_norm(), kind)
+    write(tmp_path / "three", layers, edit)
+
+    expected, imported = (import_model(tmp_path / name, WITH_LABELS) for name in ("two", "three"))
+
+    assert imported.spec.architecture == expected.spec.architecture
+    assert imported.weights.keys() == expected.weights.keys()
+    for name, array in expected.weights.items():
+        assert np.array_equal(imported.weights[name], array)
+
+
+def test_the_keras_3_folder_of_the_cases_is_read(shared_cases: Path) -> None:
+    folder = shared_cases / "tfjs_keras3_functional"
+    imported = import_model(folder, Answers(**{**vars(INPUT), "labels": make_labels(["background", "grey", "white"])}))
+    a = imported.spec.architecture
+    assert (a.dilations, a.channels, a.classes) == ((1, 2, 4, 8, 4, 2, 1), 5, 3)
+    assert (a.activation, a.norm) == ("relu", BatchNorm(eps=1e-3))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            lambda n: n[3]["inbound_nodes"][0]["args"].append(keras_tensor("input")),
+            r"'conv3d_1' takes \[\['activation_0', 'input'\]\], expected only 'activation_0'",
+        ),
+        (lambda n: n[3]["inbound_nodes"][0].update(kwargs={"mask": keras_tensor("input")}), "not a plain chain"),
+        (lambda n: n[5]["inbound_nodes"][0].update(args=[keras_tensor("conv3d_1")]), "not a plain chain"),
+        (lambda n: n[5]["inbound_nodes"][0].pop("args"), r"not a TF.js layers model \(KeyError: 'args'\)"),
+        (lambda n: n[5]["inbound_nodes"].append(n[5]["inbound_nodes"][0]), "not a plain chain"),
+        (lambda n: n[1]["config"].update(activation={"class_name": "mine"}), "unknown activation .*mine|mixed|second"),
+    ],
+)
+def test_a_keras_3_graph_that_is_no_chain_is_refused(tmp_path: Path, change: Edit, says: str) -> None:
+    layers, edit = keras3(network())
+    change(layers)
+    write(tmp_path, layers, edit)
+    with pytest.raises(SpecError, match=says):
+        import_model(tmp_path, WITH_LABELS)
+
+
+def test_the_weights_of_another_keras_3_model_are_refused(tmp_path: Path) -> None:
+    layers, edit = keras3(network(), "Sequential")
+
+    def rename(model: Model) -> None:
+        edit(model)
+        model["modelTopology"]["model_config"]["config"]["name"] = "other"
+
+    write(tmp_path, layers, rename)
+    with pytest.raises(SpecError, match="weight 'conv3d_0/kernel' is missing"):
+        import_model(tmp_path, WITH_LABELS)
+
+
+@pytest.mark.parametrize(("kind", "config"), [("ReLU", {"max_value": None, "threshold": 0.0}), ("ELU", {"alpha": 1.0})])
+def test_an_activation_may_be_a_layer_of_its_name(tmp_path: Path, kind: str, config: Layer) -> None:
+    layers = network()
+    for i in (2, 4):
+        layers[i].update(class_name=kind, config={"name": f"activation_{i // 2 - 1}", **config})
+    write(tmp_path, layers)
+    assert import_model(tmp_path, WITH_LABELS).spec.architecture.activation == kind.lower()
+
+
+def test_a_graph_model_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    write(tmp_path, network(), lambda m: m.update(format="graph-model", modelTopology={"node": [], "library": {}}))
+    with pytest.raises(SpecError, match=r"a TF\.js graph model.*save_keras_model"):
+        import_model(tmp_path, WITH_LABELS)
 
 
 def test_an_activation_inside_the_convolution_counts(tmp_path: Path) -> None:
@@ -103,8 +181,6 @@ def test_labels_that_contradict_the_colour_table_are_an_error(tmp_path: Path) ->
         import_model(tmp_path, WITH_LABELS)
 
 
-Edit = Callable[[list[Layer]], object]
-
 REFUSED_LAYERS: dict[str, tuple[Edit, str]] = {
     "stride": (lambda n: n[1]["config"].update(strides=[2, 2, 2]), "layer 'conv3d_0': stride 2"),
     "padding": (lambda n: n[1]["config"].update(padding="valid"), "layer 'conv3d_0': padding 'valid'"),
@@ -127,6 +203,14 @@ REFUSED_LAYERS: dict[str, tuple[Edit, str]] = {
         "not a plain chain",
     ),
     "skip": (lambda n: n[5].update(inbound_nodes=[[["activation_0", 0, 0, {}]]]), "not a plain chain"),
+    "relu with a maximum": (
+        lambda n: n[2].update(class_name="ReLU", config={"name": "activation_0", "max_value": 6}),
+        "max_value 6",
+    ),
+    "elu with another alpha": (
+        lambda n: n[2].update(class_name="ELU", config={"name": "activation_0", "alpha": 0.5}),
+        "alpha 0.5",
+    ),
     "other layer": (lambda n: n[2].update(class_name="LeakyReLU"), "LeakyReLU is not part of a MeshNet"),
     "norm on classifier": (lambda n: n[5]["config"].update(name="output_gn"), "the classifier 'output_gn' has a norm"),
     "input size": (

@@ -41,6 +41,46 @@ def network(suffix: str = "", activation: str = "relu", bias: bool = True) -> li
     ]
 
 
+def keras3(layers: list[Layer], kind: str = "Functional") -> tuple[list[Layer], Callable[[Model], object]]:
+    """The same layers as Keras 3 writes them, and the edit of `write` that makes the rest of the model Keras 3's.
+
+    kind: 'Functional' or 'Sequential'; the latter has no inbound nodes, and its weights start with the model's name.
+    """
+    for entry in layers:
+        config = entry["config"]
+        config["dtype"] = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}}
+        if "batch_input_shape" in config:
+            config["batch_shape"] = config.pop("batch_input_shape")
+        if kind == "Sequential":
+            entry.pop("inbound_nodes")
+            continue
+        entry["name"] = config["name"]
+        entry["inbound_nodes"] = [
+            {"args": [keras_tensor(node[0]) for node in call], "kwargs": {"mask": None}}
+            for call in entry["inbound_nodes"]
+        ]
+
+    def edit(model: Model) -> None:
+        topology = model["modelTopology"]
+        topology["keras_version"], topology["backend"] = "3.15.1", "tensorflow"
+        topology["model_config"]["class_name"] = kind
+        config = topology["model_config"]["config"]
+        if kind == "Sequential":
+            del config["output_layers"]
+            config["build_input_shape"] = [None, 256, 256, 256, 1]
+            for weight in model["weightsManifest"][0]["weights"]:
+                weight["name"] = f"{config['name']}/{weight['name']}"
+        else:
+            config["input_layers"] = [layers[0]["config"]["name"], 0, 0]
+            config["output_layers"] = config["output_layers"][0]
+
+    return layers, edit
+
+
+def keras_tensor(layer: str) -> dict[str, Any]:
+    return {"class_name": "__keras_tensor__", "config": {"dtype": "float32", "keras_history": [layer, 0, 0]}}
+
+
 def shapes(layers: list[Layer]) -> dict[str, list[int]]:
     width, found = 1, {}
     for entry in layers:

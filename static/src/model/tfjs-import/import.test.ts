@@ -1,3 +1,4 @@
+import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { importTfjs, TfjsImportError, type TfjsAnswers, type TfjsFiles } from './import';
 
@@ -6,10 +7,15 @@ const ANSWERS: TfjsAnswers = { normalization: { kind: 'minmax' }, orientation: '
 interface KerasLayer {
   class_name: string;
   config: Record<string, unknown>;
-  inbound_nodes: unknown[];
+  inbound_nodes?: unknown[];
 }
 
+const kerasTensor = (name: unknown): unknown => ({ class_name: '__keras_tensor__', config: { dtype: 'float32', keras_history: [name, 0, 0] } });
+
 interface Options {
+  /** The form of Keras 3; Sequential: without inbound nodes, the model's name before each weight. */
+  keras3?: 'Functional' | 'Sequential';
+  editModel?: (config: Record<string, unknown>) => void;
   /** Name of each convolution but the last. */
   names?: string[];
   edit?: (layers: KerasLayer[]) => void;
@@ -22,18 +28,18 @@ interface Options {
 }
 
 /** A chain of two 3×3×3 convolutions (2 channels, dilations 1 and 4) and a classifier; weights count up from 0. */
-function model({ names = ['a', 'b'], edit = () => undefined, batchNorm = false, outputs, binary = (b) => b, colormap = null, metadata, extraWeight = false }: Options = {}): TfjsFiles {
+function model({ names = ['a', 'b'], edit = () => undefined, batchNorm = false, outputs, binary = (b) => b, colormap = null, metadata, extraWeight = false, keras3, editModel = () => undefined }: Options = {}): TfjsFiles {
   const layers: KerasLayer[] = [];
   const weights: { name: string; shape: number[]; dtype: string }[] = [];
   const add = (class_name: string, name: string, config: Record<string, unknown>): void => {
     const previous = layers.at(-1);
-    layers.push({ class_name, config: { name, ...config }, inbound_nodes: previous === undefined ? [] : [[[previous.config.name, 0, 0, {}]]] });
+    layers.push({ class_name, config: { name, ...config }, inbound_nodes: previous === undefined ? [] : keras3 === undefined ? [[[previous.config.name, 0, 0, {}]]] : [{ args: [kerasTensor(previous.config.name)], kwargs: { mask: null } }] });
   };
   const conv = (name: string, width: number, filters: number, k: number, dilation: number): void => {
     add('Conv3D', name, { filters, kernel_size: [k, k, k], strides: [1, 1, 1], dilation_rate: [dilation, dilation, dilation], padding: 'same', data_format: 'channels_last', activation: 'linear', use_bias: true });
     weights.push({ name: `${name}/kernel`, shape: [k, k, k, width, filters], dtype: 'float32' }, { name: `${name}/bias`, shape: [filters], dtype: 'float32' });
   };
-  add('InputLayer', 'input', { batch_input_shape: [null, 256, 256, 256, 1] });
+  add('InputLayer', 'input', { [keras3 === undefined ? 'batch_input_shape' : 'batch_shape']: [null, 256, 256, 256, 1] });
   for (const [n, name] of names.entries()) {
     conv(name, n === 0 ? 1 : 2, 2, 3, 4 ** n);
     if (batchNorm) {
@@ -47,11 +53,18 @@ function model({ names = ['a', 'b'], edit = () => undefined, batchNorm = false, 
   if (extraWeight) weights.push({ name: 'stray/kernel', shape: [1], dtype: 'float32' });
   const count = weights.reduce((sum, { shape }) => sum + shape.reduce((p, n) => p * n, 1), 0);
   const bytes = new Uint8Array(Float32Array.from({ length: count }, (_, n) => n).buffer);
-  const config = { name: 'net', layers, output_layers: outputs ?? [[layers.at(-1)!.config.name, 0, 0]] };
+  const output = [layers.at(-1)!.config.name, 0, 0];
+  const config: Record<string, unknown> = { name: 'net', layers, output_layers: outputs ?? (keras3 === undefined ? [output] : output) };
+  if (keras3 === 'Sequential') {
+    delete config.output_layers;
+    for (const layer of layers) delete layer.inbound_nodes;
+    for (const weight of weights) weight.name = `net/${weight.name}`;
+  }
+  editModel(config);
   return {
     modelJson: JSON.stringify({
       format: 'layers-model', userDefinedMetadata: metadata,
-      modelTopology: { model_config: { class_name: 'Functional', config } },
+      modelTopology: { model_config: { class_name: keras3 ?? 'Functional', config } },
       weightsManifest: [{ paths: ['one.bin', 'two.bin'], weights }],
     }),
     // Two shards are one run of bytes, cut anywhere.
@@ -75,6 +88,36 @@ test('a chain of convolutions becomes the layer graph, kernels with output chann
   expect(spec.architecture.dilations).toEqual([1, 4]);
   expect(spec.labels.map(({ name }) => name)).toEqual(['background', 'class 1', 'class 2']);
   expect(notes).toEqual(['No colormap.json came with the model, so its labels are numbers.']);
+});
+
+test.each(['Functional', 'Sequential'] as const)('a %s model of Keras 3 is read like one of Keras 2', async (keras3) => {
+  const expected = await read({ batchNorm: true });
+
+  const { graph, spec } = await read({ batchNorm: true, keras3 });
+
+  expect(graph).toEqual(expected.graph);
+  expect(spec).toEqual(expected.spec);
+});
+
+const CASE = '../../shared/cases/tfjs_keras3_functional';
+
+test.skipIf(!existsSync(CASE))('the Keras 3 folder of ../shared/cases is read', async () => {
+  const name = 'group1-shard1of1.bin';
+  const files = { modelJson: readFileSync(`${CASE}/model.json`, 'utf8'), binaries: new Map([[name, new Uint8Array(readFileSync(`${CASE}/${name}`))]]), colormaps: new Map<string, string>() };
+
+  const { spec } = await importTfjs(files, ANSWERS, 'model.json');
+
+  expect(spec.architecture).toMatchObject({ dilations: [1, 2, 4, 8, 4, 2, 1], channels: 5, classes: 3, activation: 'relu' });
+});
+
+test.each([['ReLU', { max_value: null, negative_slope: 0, threshold: 0 }, 'relu'], ['ELU', { alpha: 1 }, 'elu']])('a layer %s is an activation', async (kind, config, activation) => {
+  const edit = (layers: KerasLayer[]): void => {
+    for (const layer of [layers[2]!, layers[4]!]) Object.assign(layer, { class_name: kind, config: { name: layer.config.name, ...config } });
+  };
+
+  const { graph } = await read({ edit });
+
+  expect(graph.layers.map((layer) => layer.activation)).toEqual([activation, activation, 'none']);
 });
 
 test('layers named *_gn are followed by an instance norm', async () => {
@@ -137,6 +180,14 @@ describe('what the graph cannot express is refused by name', () => {
     ['a softmax behind the classifier', { edit: change(5, { activation: 'softmax' }) }, /must be 1×1×1 and give plain logits/],
     ['another layer', { edit: (l) => { l[2]!.class_name = 'MaxPooling3D'; } }, /"MaxPooling3D" is not part of a MeshNet/],
     ['a branch', { edit: (l) => { l[3]!.inbound_nodes = [[['a', 0, 0, {}]]]; } }, /layer b takes \[a\], expected \[a_act\]/],
+    ['a branch of Keras 3', { keras3: 'Functional', edit: (l) => { l[3]!.inbound_nodes = [{ args: [kerasTensor('a')], kwargs: {} }]; } }, /layer b takes \[a\], expected \[a_act\]/],
+    ['a second input of Keras 3', { keras3: 'Functional', edit: (l) => { l[3]!.inbound_nodes = [{ args: [[kerasTensor('a_act'), kerasTensor('a')]], kwargs: {} }]; } }, /layer b takes \[a_act, a\], expected \[a_act\]/],
+    ['a second input by name', { keras3: 'Functional', edit: (l) => { l[3]!.inbound_nodes = [{ args: [kerasTensor('a_act')], kwargs: { mask: kerasTensor('a') } }]; } }, /layer b takes \[a_act, a\]/],
+    ['inbound nodes of another form', { keras3: 'Functional', edit: (l) => { l[3]!.inbound_nodes = [{ inputs: 'a_act' }]; } }, /layer b takes \[\{"inputs":"a_act"\}\]/],
+    ['another output of Keras 3', { keras3: 'Functional', outputs: ['b', 0, 0] }, /the outputs are \["b"\], expected the last layer output alone/],
+    ['weights of another Keras 3 model', { keras3: 'Sequential', editModel: (config) => { config.name = 'other'; } }, /weight a\/kernel is missing/],
+    ['an activation of the author', { edit: (l) => { for (const n of [1, 3]) l[n]!.config.activation = { class_name: 'mine' }; l.splice(2, 1); l.splice(3, 1); l[2]!.inbound_nodes = [[['a', 0, 0, {}]]]; l[3]!.inbound_nodes = [[['b', 0, 0, {}]]]; } }, /activation "\{"class_name":"mine"\}" cannot be run/],
+    ['a ReLU with a maximum', { edit: (l) => { Object.assign(l[2]!, { class_name: 'ReLU', config: { name: 'a_act', max_value: 6 } }); } }, /layer a_act: ReLU with max_value 6, expected null/],
     ['another output', { outputs: [['b', 0, 0]] }, /the outputs are \["b"\], expected the last layer output alone/],
     ['a smaller volume', { edit: change(0, { batch_input_shape: [null, 128, 128, 128, 1] }) }, /input shape \[null,128,128,128,1\]/],
     ['several input channels', { edit: change(0, { batch_input_shape: [null, 256, 256, 256, 2] }) }, /takes 2 input channels/],
@@ -161,9 +212,13 @@ describe('what the graph cannot express is refused by name', () => {
     await expect(read({}, null)).rejects.toThrow(/does not say how its input is normalised/);
   });
 
+  test('a model of another format', async () => {
+    await expect(importTfjs({ ...model(), modelJson: '{"format": "other"}' }, ANSWERS, 'model.json')).rejects.toThrow(/format is "other", expected "layers-model"/);
+  });
+
   test('a graph model', async () => {
     const files = { ...model(), modelJson: JSON.stringify({ format: 'graph-model' }) };
 
-    await expect(importTfjs(files, ANSWERS, 'model.json')).rejects.toThrow(/format is "graph-model", expected "layers-model"/);
+    await expect(importTfjs(files, ANSWERS, 'model.json')).rejects.toThrow(/a TF\.js graph model, .* convert the Keras model again as a layers model/);
   });
 });

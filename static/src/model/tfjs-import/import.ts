@@ -43,7 +43,8 @@ export function embeddedSpec(modelJson: string, where: string): ModelSpec | null
 export async function importTfjs(files: TfjsFiles, answers: TfjsAnswers | null, where: string): Promise<LoadedModel> {
   const json = record(parseJson(files.modelJson, where));
   const topology = readTopology(json, where);
-  const { weights, payload } = readWeights(json, files.binaries, where);
+  const { weights: stored, payload } = readWeights(json, files.binaries, where);
+  const weights = withoutModelName(stored, topology.name);
   const embedded = embeddedSpec(files.modelJson, where);
   if (embedded === null && answers === null) {
     throw new TfjsImportError(`${where}: does not say how its input is normalised; choose it before using the model`);
@@ -178,6 +179,13 @@ function readWeights(json: Readonly<Record<string, unknown>>, binaries: TfjsFile
     if (offset !== bytes.byteLength) throw new TfjsImportError(`${where}: ${paths.join(', ')} hold ${bytes.byteLength} bytes, model.json describes ${offset}; they belong to another model`);
   }
   return { weights, payload: concatenate(payloads) };
+}
+
+/** Keras 3 writes the model's name before each weight of a sequential model. */
+function withoutModelName(weights: Map<string, Weight>, model: string): Map<string, Weight> {
+  const prefix = `${model}/`;
+  const names = [...weights.keys()];
+  return names.every((name) => name.startsWith(prefix)) ? new Map(names.map((name) => [name.slice(prefix.length), weights.get(name)!])) : weights;
 }
 
 function take(weights: Map<string, Weight>, name: string, shape: readonly number[], where: string): Float32Array {

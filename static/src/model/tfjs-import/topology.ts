@@ -34,10 +34,10 @@ type Json = Readonly<Record<string, unknown>>;
 
 /** The groups of Keras layers in the `modelTopology` of a TF.js layers model. */
 export function readTopology(model: Json, where: string): Topology {
-  const format = model.format;
-  if (format !== 'layers-model') {
-    throw new TfjsImportError(`${where}: format is ${show(format)}, expected "layers-model"; a TF.js graph model cannot be read, convert the Keras model as a layers model`);
+  if (model.format === 'graph-model' || record(model.modelTopology).node !== undefined) {
+    throw new TfjsImportError(`${where}: a TF.js graph model, that is compiled operations instead of layers; convert the Keras model again as a layers model: tensorflowjs.converters.save_keras_model(model, FOLDER)`);
   }
+  if (model.format !== 'layers-model') throw new TfjsImportError(`${where}: format is ${show(model.format)}, expected "layers-model"`);
   const config = record(record(model.modelTopology).model_config);
   const kind = String(config.class_name);
   if (!['Functional', 'Model', 'Sequential'].includes(kind)) {
@@ -62,20 +62,55 @@ function checkChain(layers: readonly Json[], outputs: unknown, where: string): v
     }
   }
   const last = nameOf(layers.at(-1)!);
-  const names = Array.isArray(outputs) ? outputs.map((output: unknown) => (Array.isArray(output) ? output[0] as unknown : output)) : [];
+  // Keras 3 writes a single output without a list around it.
+  const listed: unknown[] = Array.isArray(outputs) ? (typeof outputs[0] === 'string' ? [outputs] : outputs) : [];
+  const names = listed.map((output) => (Array.isArray(output) ? output[0] as unknown : output));
   if (names.length !== 1 || names[0] !== last) {
     throw new TfjsImportError(`${where}: the outputs are ${show(names)}, expected the last layer ${last} alone`);
   }
 }
 
-/** Keras 2 writes inbound_nodes [[[name, node, tensor, {}]]]. */
+/**
+ * Names of the layers whose outputs a layer takes. Keras 2 writes inbound_nodes [[[name, node, tensor, {}]]], Keras 3
+ * [{args, kwargs}] with tensors {class_name: '__keras_tensor__', config: {keras_history: [name, node, tensor]}} at any depth.
+ */
 function sources(layer: Json): string[] {
   const nodes = Array.isArray(layer.inbound_nodes) ? (layer.inbound_nodes as unknown[]) : [];
-  return nodes.flatMap((node) => (Array.isArray(node) ? node.map((entry: unknown) => (Array.isArray(entry) ? String(entry[0]) : show(entry))) : [show(node)]));
+  return nodes.flatMap((node) => {
+    if (Array.isArray(node)) return node.map((entry: unknown) => (Array.isArray(entry) ? String(entry[0]) : show(entry)));
+    const { args, kwargs } = record(node);
+    return args === undefined ? [show(node)] : kerasTensors([args, kwargs]);
+  });
+}
+
+function kerasTensors(value: unknown): string[] {
+  if (typeof value !== 'object' || value === null) return [];
+  const { class_name: kind, config } = record(value);
+  if (kind === '__keras_tensor__') {
+    const history = record(config).keras_history;
+    return [Array.isArray(history) ? String(history[0]) : show(value)];
+  }
+  return Object.values(value).flatMap(kerasTensors);
+}
+
+/** Keras' name of the activation that an activation layer computes. */
+function activationOf(kind: string, config: Json, at: string): string {
+  if (kind === 'Activation') return nameOfActivation(config.activation);
+  const plain = kind === 'ReLU' ? { max_value: null, negative_slope: 0, threshold: 0 } : { alpha: 1 };
+  for (const [name, expected] of Object.entries(plain)) {
+    const value = config[name] ?? expected;
+    if (value !== expected) throw new TfjsImportError(`${at}: ${kind} with ${name} ${show(value)}, expected ${show(expected)}`);
+  }
+  return kind.toLowerCase();
+}
+
+/** A function of the author's is an object; its text is then shown as unknown. */
+function nameOfActivation(activation: unknown): string {
+  return typeof activation === 'string' ? activation : (activation ?? null) === null ? 'linear' : show(activation);
 }
 
 function chain(name: string, layers: readonly Json[], where: string): Topology {
-  let shape: unknown = record(layers[0]!.config).batch_input_shape;
+  let shape = inputShape(layers[0]!);
   const groups: KerasGroup[] = [];
   const notes = new Set<string>();
   for (const layer of layers) {
@@ -84,10 +119,10 @@ function chain(name: string, layers: readonly Json[], where: string): Topology {
     const last = groups.at(-1);
     switch (layer.class_name) {
       case 'InputLayer':
-        shape = config.batch_input_shape;
+        shape = inputShape(layer);
         break;
       case 'Conv3D':
-        groups.push({ conv: convolution(nameOf(layer), config, at), batchNorm: null, activation: typeof config.activation === 'string' ? config.activation : 'linear' });
+        groups.push({ conv: convolution(nameOf(layer), config, at), batchNorm: null, activation: nameOfActivation(config.activation) });
         break;
       case 'BatchNormalization':
         if (last === undefined || last.batchNorm !== null || last.activation !== 'linear') {
@@ -96,8 +131,10 @@ function chain(name: string, layers: readonly Json[], where: string): Topology {
         groups[groups.length - 1] = { ...last, batchNorm: batchNormalization(nameOf(layer), config, at) };
         break;
       case 'Activation':
+      case 'ReLU':
+      case 'ELU':
         if (last === undefined || last.activation !== 'linear') throw new TfjsImportError(`${at}: an activation must follow a convolution`);
-        groups[groups.length - 1] = { ...last, activation: String(config.activation) };
+        groups[groups.length - 1] = { ...last, activation: activationOf(layer.class_name, config, at) };
         break;
       case 'Dropout':
       case 'SpatialDropout3D':
@@ -105,7 +142,7 @@ function chain(name: string, layers: readonly Json[], where: string): Topology {
         break;
       default:
         throw new TfjsImportError(
-          `${at}: ${show(layer.class_name)} is not part of a MeshNet; supported are Conv3D, BatchNormalization, Activation`,
+          `${at}: ${show(layer.class_name)} is not part of a MeshNet; supported are Conv3D, BatchNormalization, Activation, ReLU, ELU`,
         );
     }
   }
@@ -133,6 +170,12 @@ function batchNormalization(name: string, config: Json, at: string): NonNullable
   const axis: unknown = Array.isArray(config.axis) ? config.axis[0] : (config.axis ?? -1);
   if (axis !== -1 && axis !== 4) throw new TfjsImportError(`${at}: axis ${show(axis)}, expected the channels (4)`);
   return { name, eps: Number(config.epsilon ?? 1e-3), scale: config.scale !== false, center: config.center !== false };
+}
+
+/** Keras 2 writes batch_input_shape, Keras 3 batch_shape. */
+function inputShape(layer: Json): unknown {
+  const config = record(layer.config);
+  return config.batch_input_shape ?? config.batch_shape;
 }
 
 function inputChannels(shape: unknown, where: string): number {
