@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from export.importers.described import TORCH_EPS, read_described
+from export.importers.described import read_described
 from export.importers.labels import read_json
 from export.importers.own import read_bundle, read_onnx
-from export.importers.source import Norm, Source, weights_of
+from export.importers.source import TORCH_EPS, Norm, Source, weights_of
 from export.importers.tfjs import is_tfjs, read_tfjs
 from meshnet.model.checkpoint import Weights, check_weights
 from meshnet.model.spec import (
@@ -82,8 +82,8 @@ class Imported:
 def import_model(path: Path, answers: Answers) -> Imported:
     """Read the model at `path` (folder or file). The format is recognised by content.
 
-    Accepted are brainchop's TF.js folders, brainchop's .pth files with their json, safetensors and PyTorch files of
-    plain chains, and this project's model folders, TF.js and ONNX exports.
+    Accepted are TF.js layers models (brainchop's and others, Keras 2 and 3), brainchop's .pth files with their json,
+    safetensors, PyTorch, TorchScript and ONNX files of plain chains, and this project's model folders and exports.
 
     Raises SpecError, which names the flag, if a fact is neither in the source nor in `answers` or if the two disagree,
     and for everything that a MeshNet can't express.
@@ -125,6 +125,11 @@ def _model_file(folder: Path) -> Path:
         content = read_json(description)
         if is_tfjs(content) or (isinstance(content, dict) and content.get("format") == FORMAT):
             return description
+    if (folder / "saved_model.pb").exists():
+        raise SpecError(
+            f"{folder}: a TensorFlow SavedModel, that is compiled operations instead of layers; "
+            f"convert the Keras model to TF.js: tensorflowjs.converters.save_keras_model(model, FOLDER)"
+        )
     files = sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".pth", ".pt", ".ckpt", ".onnx"))
     if len(files) != 1:
         raise SpecError(

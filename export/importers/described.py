@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from export.importers.labels import read_json
-from export.importers.source import Convolution, Norm, Source, chain_of_tensors
-from export.importers.tensors import read_tensors
+from export.importers.source import TORCH_EPS, Convolution, Norm, Source, chain_of_tensors
+from export.importers.tensors import read_tensors, zip_members
+from export.importers.torchscript import is_torchscript, read_torchscript
 from meshnet.model.spec import Activation, BatchNorm, GroupNorm, NoNorm, SpecError
-
-#: PyTorch's default eps of BatchNorm and GroupNorm, which a file of tensors doesn't contain.
-TORCH_EPS = 1e-5
 
 
 def read_described(path: Path) -> Source:
-    """Read a file of tensors and brainchop's description of it, if there is one beside it."""
+    """Read a file of tensors and brainchop's description of it, if there is one beside it. Or a TorchScript file."""
+    if is_torchscript(zip_members(path)):
+        return read_torchscript(path)
     tensors, kind = read_tensors(path)
     convolutions = chain_of_tensors(str(path), tensors)
     source = Source(where=str(path), kind=kind, convolutions=convolutions, norm=_norm_of_tensors(convolutions))

@@ -19,6 +19,9 @@ from meshnet.model.spec import Activation, BatchNorm, GroupNorm, Label, ModelSpe
 Array = NDArray[np.float32]
 Norm = NoNorm | BatchNorm | GroupNorm
 
+#: PyTorch's default eps of BatchNorm and GroupNorm, which a file of tensors doesn't contain.
+TORCH_EPS = 1e-5
+
 
 @dataclass(frozen=True)
 class Convolution:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 from safetensors import SafetensorError
@@ -28,12 +29,51 @@ def read_tensors(path: Path) -> tuple[dict[str, Array], str]:
         except (SafetensorError, KeyError) as error:
             raise SpecError(f"{path}: damaged safetensors file ({error}); copy it again") from error
         return {name: np.asarray(array, np.float32) for name, array in tensors.items()}, "safetensors"
+    _refuse_other_formats(path, payload)
     if payload[:4] == b"PK\x03\x04" or payload[:1] == b"\x80":
         return _read_pytorch(path), "PyTorch file"
     raise SpecError(
         f"{path}: neither a safetensors nor a PyTorch file (starts with {payload[:8]!r}); "
-        f"expected one of those, a TF.js model.json, a web bundle folder or an ONNX file of meshnet-export"
+        f"expected one of those, a TF.js model.json, a web bundle folder or an ONNX file"
     )
+
+
+def zip_members(path: Path) -> list[str]:
+    """Names of the files in a zip; none if `path` isn't one."""
+    try:
+        with ZipFile(path) as archive:
+            return archive.namelist()
+    except BadZipFile:
+        return []
+
+
+_FROM_KERAS = "convert the model to TF.js first: tensorflowjs.converters.save_keras_model(model, FOLDER)"
+#: Where a file's bytes say another format: offset, bytes, what the file is, what to do.
+_OTHER_FORMATS = (
+    (0, b"\x89HDF\r\n", "an HDF5 file, as Keras 2 writes it", _FROM_KERAS),
+    (4, b"TFL3", "a TensorFlow Lite model, whose layers are compiled", _FROM_KERAS),
+    (0, b"version https://git-lfs", "a Git LFS pointer, not the file itself", "fetch it: git lfs pull"),
+    (0, b"<", "a web page or XML, not a model", "download the file itself"),
+)
+#: Where the members of a zip say another format.
+_OTHER_ARCHIVES = (
+    ("model.weights.h5", "a Keras 3 archive", _FROM_KERAS),
+    (
+        "exported_program.json",
+        "a program of torch.export",
+        "save the tensors of the module that it was made from: torch.save(model.state_dict(), FILE)",
+    ),
+)
+
+
+def _refuse_other_formats(path: Path, payload: bytes) -> None:
+    for offset, magic, what, advice in _OTHER_FORMATS:
+        if payload[offset : offset + len(magic)] == magic:
+            raise SpecError(f"{path}: {what}; {advice}")
+    members = zip_members(path)
+    for end, what, advice in _OTHER_ARCHIVES:
+        if any(name.endswith(end) for name in members):
+            raise SpecError(f"{path}: {what}; {advice}")
 
 
 def _is_safetensors(payload: bytes) -> bool:
@@ -53,8 +93,9 @@ def _read_pytorch(path: Path) -> dict[str, Array]:
             f"{path}: reading this pickle would run code, which is refused; "
             f"save the state_dict alone: torch.save(model.state_dict(), FILE)"
         ) from error
-    except (RuntimeError, EOFError) as error:
-        raise SpecError(f"{path}: damaged PyTorch file ({str(error).splitlines()[0]}); copy it again") from error
+    except (RuntimeError, EOFError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        # PyTorch's own message may advise to load the file without protection; it is not shown.
+        raise SpecError(f"{path}: damaged PyTorch file ({type(error).__name__}); copy it again") from error
     state = content
     if isinstance(content, dict):
         inner = [content[key] for key in _STATE_DICTS if isinstance(content.get(key), dict)]
