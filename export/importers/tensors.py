@@ -48,6 +48,7 @@ def zip_members(path: Path) -> list[str]:
 
 
 _FROM_KERAS = "convert the model to TF.js first: tensorflowjs.converters.save_keras_model(model, FOLDER)"
+_FROM_TORCH = "save the tensors of the module that it was made from: torch.save(model.state_dict(), FILE)"
 #: Where a file's bytes say another format: offset, bytes, what the file is, what to do.
 _OTHER_FORMATS = (
     (0, b"\x89HDF\r\n", "an HDF5 file, as Keras 2 writes it", _FROM_KERAS),
@@ -58,11 +59,8 @@ _OTHER_FORMATS = (
 #: Where the members of a zip say another format.
 _OTHER_ARCHIVES = (
     ("model.weights.h5", "a Keras 3 archive", _FROM_KERAS),
-    (
-        "exported_program.json",
-        "a program of torch.export",
-        "save the tensors of the module that it was made from: torch.save(model.state_dict(), FILE)",
-    ),
+    ("exported_program.json", "a program of torch.export", _FROM_TORCH),
+    ("/models/model.json", "a program of torch.export", _FROM_TORCH),
 )
 
 

@@ -106,6 +106,20 @@ def instance_norm(n: Network) -> object:
     return n.add("InstanceNormalization", *n.per_channel(2), epsilon=1e-4)
 
 
+def reshaped_norm(n: Network, channels: int = 4) -> object:
+    """GroupNorm as PyTorch's exporter writes it."""
+    shape = n.add("Shape")
+    n.x = n.nodes[-1].input[0]
+    n.add("Reshape", n.constant([0, channels, -1], "int64"))
+    n.add("InstanceNormalization", n.constant(np.ones(channels)), n.constant(np.zeros(channels)), epsilon=1e-4)
+    return n.add("Reshape", shape)
+
+
+def affine(n: Network) -> object:
+    factor, offset = (n.constant(n.random.uniform(0.5, 1.5, (4, 1, 1, 1))) for _ in range(2))
+    return n.add("Add", offset, into=n.add("Mul", factor))
+
+
 READ: dict[str, tuple[Step, str, object]] = {
     "relu": (relu, "relu", NoNorm()),
     "elu": (lambda n: n.add("Elu"), "elu", NoNorm()),
@@ -115,6 +129,12 @@ READ: dict[str, tuple[Step, str, object]] = {
     "gelu written with Tanh": (tanh_gelu, "gelu_tanh", NoNorm()),
     "batch norm": (then(batch_norm, relu), "relu", BatchNorm(eps=float(np.float32(1e-3)))),
     "instance norm": (then(instance_norm, relu), "relu", GroupNorm(affine=True, eps=float(np.float32(1e-4)))),
+    "group norm": (then(reshaped_norm, relu), "relu", GroupNorm(affine=True, eps=float(np.float32(1e-4)))),
+    "affine group norm": (
+        then(reshaped_norm, affine, lambda n: n.erf_gelu()),
+        "gelu",
+        GroupNorm(affine=True, eps=float(np.float32(1e-4))),
+    ),
     "dropout": (then(relu, lambda n: n.add("Dropout")), "relu", NoNorm()),
 }
 
@@ -283,6 +303,10 @@ REFUSED: dict[str, tuple[Callable[[], Network], str]] = {
     "norm after the activation": (lambda: network(then(relu, batch_norm)), "does not follow a convolution directly"),
     "grouped norm": (
         lambda: network(then(lambda n: n.add("GroupNormalization", *n.per_channel(2), num_groups=2), relu)),
+        "has 2 groups for 4 channels",
+    ),
+    "grouped norm with reshapes": (
+        lambda: network(then(lambda n: reshaped_norm(n, channels=2), relu)),
         "has 2 groups for 4 channels",
     ),
     "norm in training": (

@@ -154,21 +154,28 @@ def test_a_storage_that_is_too_short_is_refused(tmp_path: Path) -> None:
         import_model(path, INPUT)
 
 
-def keras_archive(path: Path) -> None:
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("config.json", "{}")
-        archive.writestr("model.weights.h5", "")
+def archive(*members: str) -> Callable[[Path], None]:
+    def make(path: Path) -> None:
+        with zipfile.ZipFile(path, "w") as file:
+            for name in members:
+                file.writestr(name, "{}")
 
-
-def exported_program(path: Path) -> None:
-    torch.export.save(torch.export.export(nn.Conv3d(1, 2, 3).eval(), (torch.zeros(1, 1, 6, 6, 6),)), path)
+    return make
 
 
 NAMED: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "HDF5": ("m.h5", lambda p: p.write_bytes(b"\x89HDF\r\n\x1a\n" + b"\0" * 64), "an HDF5 file.*save_keras_model"),
-    "Keras 3": ("m.keras", keras_archive, "a Keras 3 archive; convert the model to TF.js first"),
+    "Keras 3": (
+        "m.keras",
+        archive("config.json", "model.weights.h5"),
+        "a Keras 3 archive; convert the model to TF.js first",
+    ),
     "TFLite": ("m.tflite", lambda p: p.write_bytes(b"\x1c\0\0\0TFL3" + b"\0" * 64), "a TensorFlow Lite model"),
-    "torch.export": ("m.pt2", exported_program, r"a program of torch\.export; save the tensors"),
+    "torch.export": (
+        "m.pt2",
+        archive("m/models/model.json", "m/archive_format"),
+        r"a program of torch\.export; save the tensors",
+    ),
     "LFS": ("m.pth", lambda p: p.write_bytes(b"version https://git-lfs.github.com/spec/v1\n"), "git lfs pull"),
     "web page": ("m.pth", lambda p: p.write_bytes(b"<!DOCTYPE html>"), "a web page"),
 }
