@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         "source",
         type=Path,
         metavar="SOURCE",
-        help="TF.js folder or model.json, .pth/.pt/.safetensors, .onnx, or folder",
+        help="TF.js folder or model.json, .pth/.pt/.safetensors (state_dict or TorchScript), .onnx, or folder",
     )
     add("-o", "--output", type=Path, required=True, metavar="MODEL_DIR", help="model folder to write")
     add("--overwrite", action="store_true", help="replace the model that MODEL_DIR holds")

@@ -19,11 +19,11 @@ _TOLERANCE = 2e-5
 
 
 def _gelu_tanh(x: Values) -> Values:
-    return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+    return np.asarray(0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))))
 
 
 def _gelu(x: Values) -> Values:
-    return 0.5 * x * (1 + _erf(x / math.sqrt(2)))
+    return np.asarray(0.5 * x * (1 + _erf(x / math.sqrt(2))))
 
 
 def _elu(x: Values, alpha: float = 1.0) -> Values:

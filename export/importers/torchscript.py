@@ -7,7 +7,6 @@ The archive is a zip with `data.pkl` (the modules and their attributes), `data/N
 from __future__ import annotations
 
 import io
-import math
 import pickle
 import re
 from collections import OrderedDict
@@ -140,7 +139,7 @@ class _Unpickler(pickle.Unpickler):
 def _tensor(storage: NDArray[Any], offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> Array:
     """The strided view of the storage, as float32. Raises ValueError if it leaves the storage."""
     steps = [(n - 1) * step for n, step in zip(size, stride, strict=True)]
-    if min((offset, *size, *stride)) < 0 or (math.prod(size) and offset + sum(steps) >= len(storage)):
+    if min((offset, *size, *stride)) < 0 or (0 not in size and offset + sum(steps) >= len(storage)):
         raise ValueError("a tensor leaves its storage")
     view = np.lib.stride_tricks.as_strided(storage[offset:], size, [s * storage.itemsize for s in stride])
     return np.array(view, np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ INPUT = Answers(normalization=MinMax(), orientation="LIA", labels=make_labels(["
 class Network:
     """An ONNX graph, written node by node. Weights are random."""
 
-    def __init__(self, shape: tuple[object, ...] = (1, 1, "D", "H", "W")) -> None:
+    def __init__(self, shape: Sequence[str | int | None] = (1, 1, "D", "H", "W")) -> None:
         self.random = np.random.default_rng(0)
         self.nodes: list[onnx.NodeProto] = []
         self.tensors: list[onnx.TensorProto] = []
