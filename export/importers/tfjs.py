@@ -42,7 +42,7 @@ def read_tfjs(path: Path) -> Source:
             f"again as a layers model: tensorflowjs.converters.save_keras_model(model, FOLDER)"
         )
     layers = _read_layers(path, content)
-    tensors = _without_model_name(content, read_weights(path, content))
+    tensors = _numbered_weights(layers, _without_model_name(content, read_weights(path, content)))
     convolutions = tuple(_convolution(path, layer, tensors) for layer in layers)
     if tensors:
         raise SpecError(f"{path}: weights {sorted(tensors)[:4]} belong to no layer; model.json and .bin do not fit")
@@ -180,6 +180,28 @@ def _without_model_name(content: Any, tensors: dict[str, Array]) -> dict[str, Ar
     if not all(tensor.startswith(prefix) for tensor in tensors):
         return tensors
     return {tensor.removeprefix(prefix): array for tensor, array in tensors.items()}
+
+
+def _numbered_weights(layers: list[_Layer], tensors: dict[str, Array]) -> dict[str, Array]:
+    """Tensors by the names of layers, where they have the numbers of a `.keras` archive.
+
+    Such a folder comes from `tensorflowjs_converter --input_format keras_keras`: `layers/conv3d_1/vars/0` is the kernel
+    of the second Conv3D.
+    """
+    if not all(name.startswith("layers/") and "/vars/" in name for name in tensors):
+        return tensors
+    names: dict[str, str] = {}
+
+    def number(kind: str, index: int, name: str, parts: list[str]) -> None:
+        folder = f"layers/{kind}_{index}" if index else f"layers/{kind}"
+        names.update({f"{folder}/vars/{i}": f"{name}/{part}" for i, part in enumerate(parts)})
+
+    for i, layer in enumerate(layers):
+        number("conv3d", i, layer.name, ["kernel", "bias"] if layer.bias else ["kernel"])
+    for i, norm in enumerate(layer.batch_norm for layer in layers if layer.batch_norm is not None):
+        affine = [part for part, key in (("gamma", "scale"), ("beta", "center")) if norm.get(key, True)]
+        number("batch_normalization", i, str(norm["name"]), [*affine, "moving_mean", "moving_variance"])
+    return {names.get(name, name): array for name, array in tensors.items()}
 
 
 def _check_convolution(where: str, config: Mapping[str, Any]) -> int:

@@ -67,6 +67,36 @@ def with_batch_norm(axis: object = -1) -> list[Layer]:
     return layers
 
 
+def numbered(layers: list[Layer], edit: Callable[[Model], object]) -> Callable[[Model], object]:
+    """The edit of a folder whose weights have the numbers of a `.keras` archive."""
+    folders = {
+        entry["config"]["name"]: f"layers/{kind}{f'_{i}' if i else ''}"
+        for class_name, kind in (("Conv3D", "conv3d"), ("BatchNormalization", "batch_normalization"))
+        for i, entry in enumerate(entry for entry in layers if entry["class_name"] == class_name)
+    }
+    parts = ["kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance"]
+
+    def rename(model: Model) -> None:
+        edit(model)
+        for weight in model["weightsManifest"][0]["weights"]:
+            layer_name, part = weight["name"].split("/")
+            number = parts.index(part) - (2 if part in parts[2:] else 0)
+            weight["name"] = f"{folders[layer_name]}/vars/{number}"
+
+    return rename
+
+
+def test_weights_numbered_as_in_a_keras_archive_are_read(tmp_path: Path) -> None:
+    for name in ("two", "three"):
+        (tmp_path / name).mkdir()
+    write(tmp_path / "two", with_batch_norm())
+    layers, edit = keras3(with_batch_norm())
+    write(tmp_path / "three", layers, numbered(layers, edit))
+    expected, imported = (import_model(tmp_path / name, WITH_LABELS).weights for name in ("two", "three"))
+    for name, array in expected.items():
+        assert np.array_equal(imported[name], array)
+
+
 @pytest.mark.parametrize("kind", ["Functional", "Sequential"])
 def test_keras_3_folders_are_read_like_those_of_keras_2(tmp_path: Path, kind: str) -> None:
     for name in ("two", "three"):

@@ -15,6 +15,8 @@ const kerasTensor = (name: unknown): unknown => ({ class_name: '__keras_tensor__
 interface Options {
   /** The form of Keras 3; Sequential: without inbound nodes, the model's name before each weight. */
   keras3?: 'Functional' | 'Sequential';
+  /** Another name for each weight. */
+  rename?: (name: string) => string;
   editModel?: (config: Record<string, unknown>) => void;
   /** Name of each convolution but the last. */
   names?: string[];
@@ -28,7 +30,7 @@ interface Options {
 }
 
 /** A chain of two 3×3×3 convolutions (2 channels, dilations 1 and 4) and a classifier; weights count up from 0. */
-function model({ names = ['a', 'b'], edit = () => undefined, batchNorm = false, outputs, binary = (b) => b, colormap = null, metadata, extraWeight = false, keras3, editModel = () => undefined }: Options = {}): TfjsFiles {
+function model({ names = ['a', 'b'], edit = () => undefined, batchNorm = false, outputs, binary = (b) => b, colormap = null, metadata, extraWeight = false, keras3, rename = (name) => name, editModel = () => undefined }: Options = {}): TfjsFiles {
   const layers: KerasLayer[] = [];
   const weights: { name: string; shape: number[]; dtype: string }[] = [];
   const add = (class_name: string, name: string, config: Record<string, unknown>): void => {
@@ -60,6 +62,7 @@ function model({ names = ['a', 'b'], edit = () => undefined, batchNorm = false, 
     for (const layer of layers) delete layer.inbound_nodes;
     for (const weight of weights) weight.name = `net/${weight.name}`;
   }
+  for (const weight of weights) weight.name = rename(weight.name);
   editModel(config);
   return {
     modelJson: JSON.stringify({
@@ -97,6 +100,19 @@ test.each(['Functional', 'Sequential'] as const)('a %s model of Keras 3 is read 
 
   expect(graph).toEqual(expected.graph);
   expect(spec).toEqual(expected.spec);
+});
+
+test('weights numbered as in a .keras archive are read by their layers', async () => {
+  const folders: Record<string, string> = { a: 'conv3d', b: 'conv3d_1', output: 'conv3d_2', a_bn: 'batch_normalization', b_bn: 'batch_normalization_1' };
+  const numbers: Record<string, number> = { kernel: 0, bias: 1, gamma: 0, beta: 1, moving_mean: 2, moving_variance: 3 };
+  const rename = (name: string): string => {
+    const [layer, part] = name.split('/');
+    return `layers/${folders[layer!]}/vars/${numbers[part!]}`;
+  };
+
+  const { graph } = await read({ batchNorm: true, keras3: 'Functional', rename });
+
+  expect(graph).toEqual((await read({ batchNorm: true })).graph);
 });
 
 const CASE = '../../shared/cases/tfjs_keras3_functional';

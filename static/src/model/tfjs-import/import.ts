@@ -44,7 +44,7 @@ export async function importTfjs(files: TfjsFiles, answers: TfjsAnswers | null, 
   const json = record(parseJson(files.modelJson, where));
   const topology = readTopology(json, where);
   const { weights: stored, payload } = readWeights(json, files.binaries, where);
-  const weights = withoutModelName(stored, topology.name);
+  const weights = numberedWeights(withoutModelName(stored, topology.name), topology.groups);
   const embedded = embeddedSpec(files.modelJson, where);
   if (embedded === null && answers === null) {
     throw new TfjsImportError(`${where}: does not say how its input is normalised; choose it before using the model`);
@@ -186,6 +186,23 @@ function withoutModelName(weights: Map<string, Weight>, model: string): Map<stri
   const prefix = `${model}/`;
   const names = [...weights.keys()];
   return names.every((name) => name.startsWith(prefix)) ? new Map(names.map((name) => [name.slice(prefix.length), weights.get(name)!])) : weights;
+}
+
+/**
+ * `tensorflowjs_converter --input_format keras_keras` writes the numbers of a .keras archive: layers/conv3d_1/vars/0 is the
+ * kernel of the second Conv3D.
+ */
+function numberedWeights(weights: Map<string, Weight>, groups: readonly KerasGroup[]): Map<string, Weight> {
+  if (![...weights.keys()].every((name) => name.startsWith('layers/') && name.includes('/vars/'))) return weights;
+  const names = new Map<string, string>();
+  const number = (kind: string, index: number, name: string, parts: readonly string[]): void => {
+    for (const [n, part] of parts.entries()) names.set(`layers/${kind}${index === 0 ? '' : `_${index}`}/vars/${n}`, `${name}/${part}`);
+  };
+  for (const [index, { conv }] of groups.entries()) number('conv3d', index, conv.name, conv.useBias ? ['kernel', 'bias'] : ['kernel']);
+  for (const [index, norm] of groups.flatMap(({ batchNorm }) => batchNorm ?? []).entries()) {
+    number('batch_normalization', index, norm.name, [...(norm.scale ? ['gamma'] : []), ...(norm.center ? ['beta'] : []), 'moving_mean', 'moving_variance']);
+  }
+  return new Map([...weights].map(([name, weight]) => [names.get(name) ?? name, weight]));
 }
 
 function take(weights: Map<string, Weight>, name: string, shape: readonly number[], where: string): Float32Array {
