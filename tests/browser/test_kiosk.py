@@ -181,7 +181,7 @@ def launched(tmp_path: Path, models: Path, playwright: Playwright) -> Iterator[t
             subprocess.Popen(command, env=environment, stderr=stderr, start_new_session=True) as launcher,
         ):
             try:
-                browser = playwright.chromium.connect_over_cdp(wait_for_page(log, url))
+                browser = playwright.chromium.connect_over_cdp(wait_for_page(log, url), timeout=PATIENCE_MS)
                 # Remote control takes over downloads; the browser shall treat them as it does without.
                 browser.new_browser_cdp_session().send("Browser.setDownloadBehavior", {"behavior": "default"})
                 context = browser.contexts[0]

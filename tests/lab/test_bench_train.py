@@ -27,7 +27,7 @@ def test_it_prints_time_memory_and_rate_with_and_without_activation_checkpointin
 
 def test_a_setup_that_cannot_run_is_named_and_the_exit_code_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert bench_train.main(["--models", "resunet", "--baseline-size", "20", "--device", "cpu"]) == 1
-    assert "not measured: meshnet.train.config.ConfigError: model.kind: resunet: volume" in capsys.readouterr().out
+    assert "not measured: meshnet.train.settings.ConfigError: model.kind: resunet: volume" in capsys.readouterr().out
     assert bench_train.main(["--models", "meshnet7"]) == 2
 
 

@@ -98,7 +98,7 @@ def held_out(prepared: Path, fold: int) -> list[Row]:
 
 
 def test_the_trained_meshnet5_finds_the_lesions_of_held_out_subjects(prepared: Path, report: Path) -> None:
-    with (report / "table1.csv").open(newline="") as file:
+    with (report / "all-metrics.csv").open(newline="") as file:
         table = {row["metric"]: row for row in csv.DictReader(file)}
     subjects = {row.subject for fold in (0, 1) for row in held_out(prepared, fold)}
     assert table["dice_lesion"]["model"] == "MeshNet-5"
