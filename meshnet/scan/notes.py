@@ -47,7 +47,7 @@ def general(value: float) -> str:
 def _outliers(n: int, share: float, outliers: tuple[float, float], rest: tuple[float, float]) -> str:
     of_outliers, of_rest = (f"{general(low)} to {general(high)}" for low, high in (outliers, rest))
     return (
-        f"{n} voxels ({percent(share)}) have values far outside the rest ({of_outliers}, the rest {of_rest}); "
+        f"{percent(share)} of the voxels ({n}) have values far outside the rest ({of_outliers}, the rest {of_rest}); "
         f"the grey scale leaves them out"
     )
 

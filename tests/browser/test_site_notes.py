@@ -138,7 +138,7 @@ def test_series_of_two_visits_are_told_apart_by_their_dates(page: Page, shared_c
 @pytest.mark.parametrize(
     ("case", "sentence"),
     [
-        ("one_voxel_minus_32768.nii.gz", "1 voxels (0.0012 %) have values far outside the rest"),
+        ("one_voxel_minus_32768.nii.gz", "0.0012 % of the voxels (1) have values far outside the rest"),
         ("head_at_top_of_340mm.nii.gz", "the cube is moved by 0.0 / -42.0 / 0.0 mm"),
         ("units_micron.nii.gz", "The header gives micrometres; sizes are converted to mm."),
         ("sform1_mirrors_qform2.nii.gz", "sform and qform disagree about left and right"),

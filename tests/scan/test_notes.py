@@ -202,7 +202,9 @@ def test_outliers_count_as_the_nearest_value_of_the_rest(tmp_path: Path, value: 
     conformed = conform(read_scan(write_head(tmp_path / "b.nii", spoilt)))
     (note,) = conformed.notes
     assert note.code == "outliers-clipped"
-    assert note.text.startswith(f"{count} voxels ({percent(count / data.size)}) have values far outside the rest")
+    assert note.text.startswith(
+        f"{percent(count / data.size)} of the voxels ({count}) have values far outside the rest"
+    )
     assert np.array_equal(conformed.data, conform(read_scan(write_head(tmp_path / "a.nii", clean))).data)
 
 

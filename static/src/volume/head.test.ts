@@ -43,14 +43,14 @@ describe('outliers', () => {
   test.each([[-32768], [1e6], [3e9]])('one voxel of %d is named and leaves the grey levels as they are', (value) => {
     const out = conform(withVoxels(plain, { 999: value }), GRID);
     expect(out.notes.map(({ code }) => code)).toEqual(['outliers-clipped']);
-    expect(out.notes[0]!.text).toMatch(/^1 voxels \(0\.0013 %\) have values far outside the rest \(.* the rest 0\.25 to 119\.2\)/);
+    expect(out.notes[0]!.text).toMatch(/^0\.0013 % of the voxels \(1\) have values far outside the rest \(.* the rest 0\.25 to 119\.2\)/);
     expect(differing(out.data)).toBeLessThan(16);
   });
 
   test('a fifth of a percent of both signs is left out of the grey scale', () => {
     const spikes = Object.fromEntries(Array.from({ length: 150 }, (_, n) => [n * 500 + 7, n % 2 === 0 ? -20_000 : 30_000]));
     const out = conform(withVoxels(plain, spikes), GRID);
-    expect(out.notes[0]!.text).toMatch(/^150 voxels \(0\.2 %\) have values far outside the rest \(-2e\+04 to 3e\+04, /);
+    expect(out.notes[0]!.text).toMatch(/^0\.2 % of the voxels \(150\) have values far outside the rest \(-2e\+04 to 3e\+04, /);
     expect(differing(out.data)).toBeLessThan(150 * 16);
   });
 

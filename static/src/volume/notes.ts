@@ -21,7 +21,7 @@ const TEXTS = {
   'label-like': () => 'the values look like labels (few small integers), not like a scan',
   // While conforming.
   'outliers-clipped': (voxels: number, share: number, low: number, high: number, restLow: number, restHigh: number) =>
-    `${voxels} voxels (${percent(share)}) have values far outside the rest (${general(low)} to ${general(high)}, the rest ${general(restLow)} to ${general(restHigh)}); the grey scale leaves them out`,
+    `${percent(share)} of the voxels (${voxels}) have values far outside the rest (${general(low)} to ${general(high)}, the rest ${general(restLow)} to ${general(restHigh)}); the grey scale leaves them out`,
   'cube-moved': (leftMm: number, inferiorMm: number, anteriorMm: number) =>
     `the field of view is larger than the cube; the cube is moved by ${fixed(leftMm, 1)} / ${fixed(inferiorMm, 1)} / ${fixed(anteriorMm, 1)} mm (left, inferior, anterior) so that it holds the head`,
   'cut-off': (ml: number, sizeMm: number) => `${fixed(ml, 0)} mL of the head lie outside the ${general(sizeMm)} mm cube and are not segmented`,
