@@ -175,6 +175,8 @@ def _prepare_case(job: tuple[Case, Path, Settings]) -> int | str:
         conformed = conform(scan, size=settings.size, voxel_size_mm=settings.voxel_size_mm)
     except (ScanError, OSError) as error:
         return str(error)
+    for note in (*scan.notes, *conformed.notes):
+        print(f"{case.name}: note: {note.text} [{note.code}]", flush=True)
     labels = resample_labels(lesion, scan.affine_vox2ras, conformed.affine_vox2ras, conformed.data.shape)
     voxels = int(np.count_nonzero(labels))
     if voxels == 0:

@@ -169,3 +169,14 @@ def test_preparing_says_how_the_cohort_differs_from_arc(tmp_path: Path, capsys: 
     make_arc(tmp_path / "bids", subjects=6, broken=False)
     assert main([str(tmp_path / "bids"), str(tmp_path / "out"), *SMALL]) == 0
     assert "-111 spc3p2, -105 spc3 compared with the 115 spc3p2 + 108 spc3 = 223 scans" in capsys.readouterr().out
+
+
+def test_notes_on_a_scan_are_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    make_arc(tmp_path / "bids", subjects=6, broken=False)
+    path = sorted((tmp_path / "bids").rglob("*_T2w.nii.gz"))[0]
+    image = nib.load(path)
+    voxels = np.asarray(image.dataobj, np.float32)
+    voxels[0] = np.nan
+    nib.save(nib.Nifti1Image(voxels, image.affine), path)
+    assert main([str(tmp_path / "bids"), str(tmp_path / "out"), *SMALL]) == 0
+    assert "[nan-read-as-zero]" in capfd.readouterr().out
