@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers.locks import shared_machine
 from tests.helpers.order import LONGEST_FIRST
-from tests.helpers.paths import NO_DATA, REPO, SHARED_CASES, SHARED_DATA
+from tests.helpers.paths import NO_CASES, NO_DATA, REPO, SHARED_CASES, SHARED_DATA
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Before PyTorch and NumPy are loaded: workers, and the commands they start, share the cores instead of each
@@ -84,7 +84,7 @@ def shared_data() -> Path:
 def shared_cases() -> Path:
     """Folder of small inputs that go wrong, each one real complaint; skips the test where it is absent."""
     if not SHARED_CASES.is_dir():
-        pytest.skip(NO_DATA.replace("data (real scans and published weights)", "cases (small inputs that go wrong)"))
+        pytest.skip(NO_CASES)
     return SHARED_CASES
 
 
@@ -94,7 +94,8 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """With REQUIRE_DATA=1 (continuous integration), a test skipped for missing data has failed."""
     report = yield
-    if os.environ.get("REQUIRE_DATA") == "1" and report.skipped and NO_DATA in str(report.longrepr):
+    missing = next((reason for reason in (NO_DATA, NO_CASES) if reason in str(report.longrepr)), None)
+    if os.environ.get("REQUIRE_DATA") == "1" and report.skipped and missing:
         report.outcome = "failed"
-        report.longrepr = f"{item.nodeid}: {NO_DATA}; put it there, or set ALLOW_NO_DATA=1 to let such tests be skipped"
+        report.longrepr = f"{item.nodeid}: {missing}; put it there, or set ALLOW_NO_DATA=1 to let such tests be skipped"
     return report

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast, get_args
@@ -20,11 +19,9 @@ from meshnet.synth.draw import Contrast, SynthConfig, Task
 from meshnet.synth.lesion import LesionMasks, load_lesion_masks
 from meshnet.synth.subject import Synthesizer, training_patch
 from meshnet.train.config import ConfigError, DataConfig, Stage, TrainConfig
+from meshnet.train.held_out_masks import held_out_masks
 from meshnet.train.items import Item, Source
 from meshnet.train.synth_heads_source import SynthHeadsSource
-
-#: The folder that holds the package `meshnet`: paths in meshnet/conf are relative to it.
-_PACKAGES = Path(__file__).resolve().parents[2]
 
 
 class SynthSource:
@@ -94,17 +91,7 @@ def _lesion_masks(config: DataConfig, cache: Path) -> LesionMasks:
         raise ConfigError(
             "data.lesions: not set; pass the folder of lesion masks (*.nii.gz in MNI space), as data.lesions=FOLDER"
         )
-    held_out: list[str] = []
-    if config.held_out:
-        path = Path(config.held_out)
-        if not path.is_file():
-            path = _PACKAGES / path
-        if not path.is_file():
-            raise ConfigError(
-                f"data.held_out: {config.held_out}: no such file; pass the JSON file that lists the held-out masks, "
-                f"as data.held_out=FILE"
-            )
-        held_out = json.loads(path.read_text())["lesions"]
+    held_out = held_out_masks(config.held_out)
     return load_lesion_masks(Path(config.lesions), cache, skip=held_out, size_power=config.lesion_size_power)
 
 

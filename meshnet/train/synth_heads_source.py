@@ -6,7 +6,6 @@ split where a folder has no other).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,10 +20,9 @@ from meshnet.synth.lesion import LesionMasks, load_lesion_masks
 from meshnet.synth.shapes import ScanRanges, ShapeRanges
 from meshnet.synth.synth_heads import HeadConfig, HeadGenerator
 from meshnet.train.config import ConfigError, DataConfig, Stage
+from meshnet.train.held_out_masks import held_out_masks
 from meshnet.train.items import Item
 
-#: The folder that holds the package `meshnet`: paths in meshnet/conf are relative to it.
-_PACKAGES = Path(__file__).resolve().parents[2]
 #: First seed of the validation subjects, far from the seeds of training steps.
 _VALIDATION_SEED = 10**9
 
@@ -115,7 +113,7 @@ def lesion_masks(config: DataConfig) -> LesionMasks:
         raise ConfigError(
             "data.lesions: not set; pass folders of lesion masks (*.nii.gz in MNI space), as data.lesions=[A,B]"
         )
-    held_out = _held_out(config.held_out)
+    held_out = held_out_masks(config.held_out)
     pools = []
     for folder in map(Path, folders):
         skip = [name for name in held_out if (folder / name).is_file()]
@@ -123,19 +121,6 @@ def lesion_masks(config: DataConfig) -> LesionMasks:
     masks = tuple(mask for pool in pools for mask in pool.masks)
     weights = np.array([mask.voxels for mask in masks], float) ** config.lesion_size_power
     return LesionMasks(masks, weights / weights.sum())
-
-
-def _held_out(name: str) -> list[str]:
-    if not name:
-        return []
-    path = Path(name) if Path(name).is_file() else _PACKAGES / name
-    if not path.is_file():
-        raise ConfigError(
-            f"data.held_out: {name}: no such file; pass the JSON file that lists the held-out masks, as "
-            f"data.held_out=FILE"
-        )
-    names: list[str] = json.loads(path.read_text())["lesions"]
-    return names
 
 
 def _load_pools(config: DataConfig, drawn: HeadConfig, masks: LesionMasks | None) -> _Pools:

@@ -9,8 +9,9 @@ REPO = Path(__file__).resolve().parents[2]
 SHARED_DATA = REPO.parent / "shared" / "data"
 SHARED_CASES = REPO.parent / "shared" / "cases"
 
-#: The reason of every skip for missing data; `.ci/run` fails on it unless ALLOW_NO_DATA=1.
+#: The reasons of every skip for missing data; `.ci/run` fails on them unless ALLOW_NO_DATA=1.
 NO_DATA = "needs ../shared/data (real scans and published weights), which is not here"
+NO_CASES = "needs ../shared/cases (small inputs that go wrong), which is not here"
 
 
 def script(name: str) -> str:

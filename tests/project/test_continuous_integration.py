@@ -52,6 +52,13 @@ def test_missing_data_fails_the_test_where_data_is_required(project_without_data
     assert "ALLOW_NO_DATA=1" in done.stdout
 
 
+def test_missing_cases_fail_the_test_as_missing_data_does(project_without_data: Path) -> None:
+    (project_without_data / "tests" / "test_scans.py").write_text(USES_DATA.replace("shared_data", "shared_cases"))
+    done = run_pytest(project_without_data, REQUIRE_DATA="1")
+    assert done.returncode == 1
+    assert "needs ../shared/cases" in done.stdout
+
+
 @pytest.mark.parametrize(("allow", "outcome"), [("1", "1 skipped"), ("", "1 error")])
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 def test_the_ci_log_ends_with_pytests_summary_whatever_the_outcome(
