@@ -75,7 +75,8 @@ def build_network(config: TrainConfig, size: tuple[int, int, int] = (256, 256, 2
                 nn.init.zeros_(module.bias)
     if config.model.init_from:
         folder = Path(config.model.init_from)
-        _load_start(network, folder, *read_start(folder, config.model.init_sha256))
+        spec, weights = read_start(folder, config.model.init_sha256)
+        _load_start(network, folder, spec, weights, new_classifier=config.model.new_classifier)
     return _Recomputing(network) if config.trainer.checkpoint_activations else network
 
 
@@ -94,13 +95,15 @@ def read_start(folder: Path, sha256: str = "") -> tuple[ModelSpec, Weights]:
     return spec, weights
 
 
-def _load_start(network: MeshNet, folder: Path, spec: ModelSpec, weights: Weights) -> None:
-    """Copy the weights of a MeshNet of the same width; the classifier only where the number of classes agrees.
+def _load_start(network: MeshNet, folder: Path, spec: ModelSpec, weights: Weights, *, new_classifier: bool) -> None:
+    """Copy the weights of a MeshNet of the same width; the classifier only where the number of classes agrees and
+    `new_classifier` is off.
 
     A coarse network (half the dilations, trained on voxels twice the size) is refined first. A refined network is taken
     back to the coarse network that it was made from, where the dilations ask for that one. Raises ConfigError.
     """
-    theirs, ours = spec.architecture, network.architecture
+    theirs = spec.architecture
+    ours = network.architecture.model_copy(update={"classes": theirs.classes})  # the classifier is copied apart
     try:
         if is_finer(theirs, ours):
             weights = refined_weights(theirs, weights, ours)
@@ -114,7 +117,7 @@ def _load_start(network: MeshNet, folder: Path, spec: ModelSpec, weights: Weight
     if wrong:
         raise ConfigError(f"model.init_from: {folder} has another {wrong[0]}; expected the same channels and norm")
     state.update(body)
-    if theirs.classes == ours.classes:
+    if theirs.classes == network.architecture.classes and not new_classifier:
         state.update({k: torch.from_numpy(v) for k, v in weights.items() if k.startswith("classifier.")})
     network.load_state_dict(state)
 

@@ -17,7 +17,7 @@ class ModelConfig:
     """kind: `meshnet`, or the name of a baseline of the paper's Table 1; the other keys are for MeshNet only.
 
     init_from: model folder to start from, empty for random weights. init_sha256: SHA-256 that its weights file must
-    have, empty for any.
+    have, empty for any. new_classifier: take the layers of `init_from` only, and start with a random classifier.
     """
 
     kind: str = "meshnet"
@@ -27,6 +27,7 @@ class ModelConfig:
     norm: str = "batch"
     init_from: str = ""
     init_sha256: str = ""
+    new_classifier: bool = False
 
 
 @dataclass
