@@ -3,10 +3,11 @@
 // job: { files: [path], out: folder, frame?: number, grid?: conformed grid, labels?: path of raw conformed labels,
 //        spec?: the parts of a model description that concern its input }
 //   or { contrast: [file name, header text, the model's modality] }, { result: [task, labelled mL, head's mL] } for notes
-//      on a run, { names: [file name without extensions] } for which of them say labels and whose tissue they map
+//      on a run, { brainRule: { labels: path of raw labels, dims, spec: task and labels, out: path } }, { names: [file name without extensions] } for which of them say labels and whose tissue they map
 // result: { error, frames } for a refused scan, else what `run` returns; volumes go to files in `out`.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { withoutLesionsOutsideBrain } from '../../../static/src/volume/brain-rule.ts';
 import { mapsTissueOf, namesLabels } from '../../../static/src/volume/label-names.ts';
 import { contrastNotes, resultNotes } from '../../../static/src/volume/run-notes.ts';
 import { ScanError } from '../../../static/src/volume/errors.ts';
@@ -36,7 +37,14 @@ function run({ files, out, frame = null, grid, labels, spec }) {
   return result;
 }
 
+function applyBrainRule({ labels, dims, spec, out }) {
+  const cleaned = withoutLesionsOutsideBrain(new Uint8Array(readFileSync(labels)), dims, spec);
+  writeFileSync(out, cleaned.labels);
+  return { removedVoxels: cleaned.removedVoxels };
+}
+
 function attempt(job) {
+  if (job.brainRule !== undefined) return applyBrainRule(job.brainRule);
   if (job.contrast !== undefined) return contrastNotes(...job.contrast);
   if (job.result !== undefined) return resultNotes(...job.result);
   if (job.names !== undefined) return job.names.map((name) => [namesLabels(name), mapsTissueOf(name)]);
