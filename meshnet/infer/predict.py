@@ -56,7 +56,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Result:
-    """What a run finds in one scan."""
+    """The result of a run on one scan."""
 
     prediction: Prediction
     volumes: list[tuple[Label, int, float]]  #: `(label, voxels, volume_ml)` on the scan's own grid
