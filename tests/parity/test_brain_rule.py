@@ -42,8 +42,8 @@ VOLUMES = {
 def test_both_drop_the_same_voxels(name: str, site: Site, tmp_path: Path) -> None:
     labels, spec = VOLUMES[name], joint_spec()
     (tmp_path / "labels.u8").write_bytes(labels.tobytes(order="F"))
-    paths = {"labels": str(tmp_path / "labels.u8"), "out": str(tmp_path / "kept.u8")}
-    (result,) = site([{"brainRule": {**paths, "dims": SHAPE, "spec": json.loads(dump_spec(spec))}}])
+    paths = {"brainRule": str(tmp_path / "labels.u8"), "out": str(tmp_path / "kept.u8")}
+    (result,) = site([{**paths, "dims": SHAPE, "spec": json.loads(dump_spec(spec))}])
     kept, dropped = without_lesions_outside_brain(labels, spec)
     assert result == {"removedVoxels": dropped}
     assert np.array_equal(np.fromfile(tmp_path / "kept.u8", np.uint8).reshape(SHAPE, order="F"), kept)
