@@ -21,11 +21,14 @@ from tqdm import tqdm
 
 from meshnet.infer.arguments import make_parser
 from meshnet.infer.backends import Network, backend_line
+from meshnet.infer.brain_rule import without_lesions_outside_brain
+from meshnet.infer.brain_volume import volumes_of_file
 from meshnet.infer.open_model import OpenModel, model_and_scans, open_model
 from meshnet.infer.outcome import CSV_COLUMNS, Outcome, Reporter, lasting_streams, say
 from meshnet.infer.outputs import prepare_folders, result_paths, searched_without, too_long, without_results
 from meshnet.infer.run_notes import contrast_notes, result_notes
 from meshnet.infer.sources import Source, expand, find_sources, read_source
+from meshnet.model.label_roles import saved_labels
 from meshnet.model.shipped import DEFAULT_MODEL
 from meshnet.model.spec import Label, ModelSpec, SpecError
 from meshnet.scan.conform import Conformed, conform, conformed_grid
@@ -52,6 +55,7 @@ class Prediction:
     labels_native: NDArray[np.uint8]  #: [i, j, k] on the scan's own grid; volumes are measured here
     labels_conformed: NDArray[np.uint8]  #: [i, j, k] on the conformed grid, LIA
     conformed: Conformed  #: the image that the network saw, before reordering and normalisation
+    outside_brain_ml: float = 0.0  #: lesions that the brain rule dropped, on the conformed grid
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,7 @@ def segment_scan(
     network: Network,
     *,
     remove_below_ml: float | None = None,
+    keep_outside_brain: bool = False,
     strict: bool = False,
     step: Callable[[], object] = lambda: None,
 ) -> Result:
@@ -146,9 +151,18 @@ def segment_scan(
     Raises ScanError as `predict` does, StrictError for notes with `strict`.
     """
     notes = notes_before(spec, scan, strict=strict)
-    prediction = predict(scan, spec, network, remove_below_ml=remove_below_ml, step=step, strict=strict)
+    prediction = predict(
+        scan,
+        spec,
+        network,
+        remove_below_ml=remove_below_ml,
+        keep_outside_brain=keep_outside_brain,
+        step=step,
+        strict=strict,
+    )
     volumes = measure(spec, scan, prediction.labels_native)
-    notes += [*prediction.conformed.notes, *result_notes(spec, volumes, prediction.conformed.head_ml)]
+    grid = prediction.conformed
+    notes += [*grid.notes, *result_notes(spec, volumes, grid.head_ml, prediction.outside_brain_ml)]
     if strict and notes:
         raise StrictError(scan, notes)
     return Result(prediction, volumes, notes)
@@ -168,12 +182,14 @@ def predict(
     network: Network,
     *,
     remove_below_ml: float | None = None,
+    keep_outside_brain: bool = False,
     step: Callable[[], object] = lambda: None,
     strict: bool = False,
 ) -> Prediction:
     """Segment one scan; `step` is called after each step of progress.
 
     remove_below_ml: components of a label that are smaller than this volume on the conformed grid become background.
+    keep_outside_brain: leaves the brain rule out (`meshnet.infer.brain_rule`).
     Raises ScanError if the scan can't be conformed or normalised; with `strict`, also for a note on conforming it.
     """
     conformed = conform(scan, size=spec.input.size[0], voxel_size_mm=spec.input.voxel_size_mm)
@@ -185,12 +201,15 @@ def predict(
     except ValueError as error:
         raise ScanError(f"{scan.where}: {error}") from error
     labels = reorient(network(image, step), start=spec.input.orientation, end=CONFORMED)
+    outside_voxels = 0
+    if not keep_outside_brain:
+        labels, outside_voxels = without_lesions_outside_brain(labels, spec)
     if remove_below_ml is not None:
         smallest_voxels = remove_below_ml / volume_ml(1, conformed.affine_vox2ras)
         labels, _ = remove_small_components(labels, smallest_voxels)
     labels_native = resample_labels(labels, conformed.affine_vox2ras, scan.affine_vox2ras, scan.data.shape)
     step()
-    return Prediction(labels_native, labels, conformed)
+    return Prediction(labels_native, labels, conformed, volume_ml(outside_voxels, conformed.affine_vox2ras))
 
 
 def _predict_all(args: argparse.Namespace, model: OpenModel, jobs: list[tuple[Source, Path]]) -> int:
@@ -244,9 +263,19 @@ def _segment(
     notes = notes_before(spec, scan, strict=args.strict)
     check_replaceable(output, *_grid(scan, spec, args.space))
     if args.skip_done and (labels := _finished(output, scan)) is not None:
-        return Outcome(name, spec.id, output, measure(spec, scan, labels), notes, from_before=True)
-    result = segment_scan(scan, spec, model.network, remove_below_ml=args.remove_below, strict=args.strict, step=step)
-    _save(output, scan, result.prediction, args.space)
+        volumes = volumes_of_file(measure(spec, scan, labels), all_labels=args.all_labels)
+        if volumes is not None:
+            return Outcome(name, spec.id, output, volumes, notes, from_before=True)
+    result = segment_scan(
+        scan,
+        spec,
+        model.network,
+        remove_below_ml=args.remove_below,
+        keep_outside_brain=args.keep_outside_brain,
+        strict=args.strict,
+        step=step,
+    )
+    _save(output, scan, spec, result.prediction, args)
     return Outcome(name, spec.id, output, result.volumes, result.notes)
 
 
@@ -273,13 +302,14 @@ def _grid(scan: Scan, spec: ModelSpec, space: str) -> tuple[NDArray[np.float64],
     return conformed_grid(scan, size=size[0], voxel_size_mm=mm)[0], size
 
 
-def _save(output: Path, scan: Scan, prediction: Prediction, space: str) -> None:
-    if space == "native":
-        save_labels(output, prediction.labels_native, scan.header)
-        return
+def _save(output: Path, scan: Scan, spec: ModelSpec, prediction: Prediction, args: argparse.Namespace) -> None:
     grid = prediction.conformed
-    header = new_header(grid.affine_vox2ras, grid.data.shape, code=space_code(scan.header))
-    save_labels(output, prediction.labels_conformed, header)
+    if args.space == "native":
+        labels, header = prediction.labels_native, scan.header
+    else:
+        header = new_header(grid.affine_vox2ras, grid.data.shape, code=space_code(scan.header))
+        labels = prediction.labels_conformed
+    save_labels(output, saved_labels(labels, spec, all_labels=args.all_labels), header)
 
 
 def measure(spec: ModelSpec, scan: Scan, labels_native: NDArray[np.uint8]) -> list[tuple[Label, int, float]]:

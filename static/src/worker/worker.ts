@@ -33,8 +33,8 @@ const BACKENDS = [webgpu, webgl2, cpu, tfjs];
 /** State between calls. */
 interface Memory {
   prepared: Prepared | null;
-  /** The network's labels on the conformed grid, before any cleaning, the number of classes, and the model's task. */
-  labels: { readonly conformed: Volume<Uint8Array>; readonly classes: number; readonly task: string } | null;
+  /** The network's labels on the conformed grid, before any cleaning, the number of classes, and the model. */
+  labels: { readonly conformed: Volume<Uint8Array>; readonly classes: number; readonly spec: ModelSpec } | null;
   /** The labels that are shown and saved. */
   outcome: { readonly conformed: Volume<Uint8Array>; readonly native: Volume<Uint8Array> } | null;
 }
@@ -93,10 +93,9 @@ const handlers: Handlers<Calls, Stage> = {
     const native = toNative(conformed, prepared.scan);
     memory.outcome = { conformed, native };
     const volumes = labelVolumes(native, labels.classes);
-    const labelledMl = volumes.reduce((sum, { index, volumeMl }) => (index === 0 ? sum : sum + volumeMl), 0);
     return Promise.resolve({
       volumes,
-      notes: resultNotes(labels.task, labelledMl, prepared.conformed.headMl),
+      notes: resultNotes(labels.spec, volumes, prepared.conformed.headMl),
       overlay: { ...native, data: native.data.slice() },
       centres: labelCentres(native.data, native.dims, labels.classes),
       parts: labels.classes === 2 ? partsOf(native) : null,
@@ -136,7 +135,7 @@ async function runModel({ spec, graph }: LoadedModel, options: BackendOptions, {
   }, experienceOf(spec.weights.sha256));
   // The page does not open a scan during a run; if it ever did, these labels must not become the new scan's.
   if (memory.prepared !== prepared) throw new Error('Another scan was opened during the run; press Segment again.');
-  memory.labels = { conformed: fromNetworkLabels(result.labels, conformed, spec), classes: graph.classes, task: spec.task };
+  memory.labels = { conformed: fromNetworkLabels(result.labels, conformed, spec), classes: graph.classes, spec };
   const { backend, device, details, whyNot, milliseconds, timings, peakBytes, largestBufferBytes } = result;
   const notes = [...contrastNotes(prepared.scan.name, headerText(prepared.scan), spec.modality), ...conformed.notes];
   return { spec, report: { backend, device, details, whyNot, milliseconds, timings, peakBytes, largestBufferBytes, notes } };

@@ -2,7 +2,7 @@
 //
 // job: { files: [path], out: folder, frame?: number, grid?: conformed grid, labels?: path of raw conformed labels,
 //        spec?: the parts of a model description that concern its input }
-//   or { contrast: [file name, header text, the model's modality] }, { result: [task, labelled mL, head's mL] } for notes
+//   or { contrast: [file name, header text, the model's modality] }, { result: [spec, volumes, head's mL, dropped mL] } for notes
 //      on a run, { names: [file name without extensions] } for which of them say labels and whose tissue they map,
 //      { clean: path of raw labels, dims, smallestVoxels, out: path } for the labels without small components,
 //      { brainRule: path of raw labels, dims, spec, out: path } for those without lesions outside the brain
