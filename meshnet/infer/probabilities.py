@@ -29,9 +29,10 @@ def quantise(logits: NDArray[np.float32], labels: U8) -> U8:
 def probability_of(probabilities: U8, label: int) -> U8:
     """The volume [...] of one label, 0 to 255."""
     if label > 0:
-        return probabilities[label - 1]
-    rest = 255 - probabilities.sum(axis=0, dtype=np.int16)
-    return np.maximum(rest, 0).astype(np.uint8)
+        volume: U8 = probabilities[label - 1]
+        return volume
+    rest: U8 = np.maximum(255 - probabilities.sum(axis=0, dtype=np.int16), 0).astype(np.uint8)
+    return rest
 
 
 def threshold_labels(labels: U8, probabilities: U8, chosen: int, threshold: float) -> U8:
