@@ -90,11 +90,21 @@ def open_network(spec: ModelSpec, weights: Weights, *, backend: str, threads: in
     return on_onnx, 1
 
 
-def fastest_backend() -> str:
-    """`cpu`, the fastest backend for every model, or `onnx` if this machine has no kernel. Prints which and why."""
+def choose_backend() -> tuple[str, str]:
+    """The fastest backend for every model, and the reason: `cpu`, or `onnx` if this machine has no kernel."""
     try:
-        print(f"backend: cpu, {load_kernel().cpu}")
+        return "cpu", load_kernel().cpu
     except KernelMissingError as error:
-        print(f"backend: onnx; cpu is faster, but {error}")
-        return "onnx"
-    return "cpu"
+        return "onnx", f"cpu is faster, but {error}"
+
+
+def fastest_backend() -> str:
+    """The backend of `choose_backend`; prints it with the reason."""
+    backend, reason = choose_backend()
+    print(backend_line(backend, reason))
+    return backend
+
+
+def backend_line(backend: str, reason: str) -> str:
+    """A line that says which backend runs and why."""
+    return f"backend: {backend}{', ' if backend == 'cpu' else '; '}{reason}"
