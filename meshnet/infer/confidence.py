@@ -42,6 +42,14 @@ class Confidence:
 NO_CONFIDENCE = Confidence()
 
 
+@dataclass(frozen=True)
+class Probability:
+    """Probability of the chosen label on both grids, uint8 [i, j, k], 0 to 255 for 0 to 1, resampled like labels."""
+
+    native: NDArray[np.uint8]
+    conformed: NDArray[np.uint8]
+
+
 def check_confidence(spec: ModelSpec, wanted: Confidence) -> None:
     """Raise SpecError if the model doesn't allow these options."""
     classes = spec.architecture.classes
@@ -49,7 +57,8 @@ def check_confidence(spec: ModelSpec, wanted: Confidence) -> None:
         return
     if classes > MOST_CLASSES:
         raise SpecError(
-            f"{spec.id}: has {classes} labels; --threshold, --flip and --probability take models of up to {MOST_CLASSES}"
+            f"{spec.id}: has {classes} labels; --threshold, --flip and --probability take models with up to "
+            f"{MOST_CLASSES}"
         )
     if (wanted.threshold is not None or wanted.probability) and chosen_label(spec) is None:
         raise SpecError(

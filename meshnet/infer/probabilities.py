@@ -1,8 +1,8 @@
 """8-bit class probabilities of a run, in the form that every engine writes them (docs/engine.md, "Confidence").
 
-uint8 [classes - 1, ...]: the softmax probabilities p of the classes 1, 2, ..., as 0 to 255; class 0 has the rest. A value
-is floor(255 p + 1/2), at most 127 where the label is another class, and of two classes at least 128 where it is this
-one: so 128, the first value of p >= 1/2, never contradicts the label, however p was rounded.
+uint8 [classes - 1, ...]: the softmax probabilities p of the classes 1, 2, ..., as 0 to 255; class 0 has the rest. A
+value is floor(255 p + 1/2), at most 127 where the label is another class, and of two classes at least 128 where it is
+this one: so 128, the first value of p >= 1/2, never contradicts the label, however p was rounded.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def probability_of(probabilities: U8, label: int) -> U8:
 def threshold_labels(labels: U8, probabilities: U8, chosen: int, threshold: float) -> U8:
     """Labels [...] with a threshold on one of them.
 
-    `chosen` where its probability is at least `threshold` (0 to 1); elsewhere the label as it is, or if that is `chosen`,
-    the most probable of the others, the lowest of equal ones.
+    `chosen` where its probability is at least `threshold` (0 to 1); elsewhere the label as it is, or if that is
+    `chosen`, the most probable of the others, the lowest of equal ones.
     """
     passes = probability_of(probabilities, chosen) >= np.ceil(255 * threshold)
     out = np.where(passes, np.uint8(chosen), labels)

@@ -32,9 +32,9 @@ def run_onnx(session: onnxruntime.InferenceSession, image: NDArray[np.float32]) 
 def run_onnx_logits(
     session: onnxruntime.InferenceSession, image: NDArray[np.float32], probabilities: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
-    """Like `run_onnx`, with a session that was opened with `logits`; fills `probabilities` uint8 [classes - 1, D, H, W].
+    """Like `run_onnx`, with a session that was opened with `logits`.
 
-    The logits exist at full size, 64 MiB per class at 256^3.
+    Fills `probabilities` uint8 [classes - 1, D, H, W]. The logits exist at full size, 64 MiB per class at 256^3.
     """
     labels, logits = (output[0] for output in session.run(["labels", "logits"], {"image": image[None, None]}))
     for plane, _ in enumerate(image):

@@ -41,8 +41,8 @@ def run_torch(
 ) -> NDArray[np.uint8]:
     """Labels uint8 [D, H, W] of a normalised image float32 [D, H, W]; the lowest class wins a tie.
 
-    `on_layer` is called after each layer, the classifier included. `probabilities`, if given, uint8 [classes - 1, D, H, W],
-    is filled by the rule of `meshnet.infer.probabilities`.
+    `on_layer` is called after each layer, the classifier included. `probabilities`, if given, uint8
+    [classes - 1, D, H, W], is filled by the rule of `meshnet.infer.probabilities`.
     """
     torch.set_num_threads(threads)
     with torch.inference_mode():

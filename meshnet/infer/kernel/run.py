@@ -32,7 +32,9 @@ def run_cpu(
 
     `on_layer` is called after each layer; the classifier is part of the last. Where given, contiguous:
     `probabilities` uint8 [classes - 1, D, H, W] receives the probabilities of the classes 1, 2, ... by the rule of
-    `meshnet.infer.probabilities`, `logits` float32 [classes, D, H, W] the logits. Raises MemoryError where the volume doesn't fit.
+    `meshnet.infer.probabilities`, `logits` float32 [classes, D, H, W] the logits.
+
+    Raises MemoryError if the volume doesn't fit.
     """
     program = make_program(kernel, graph, image, threads=threads, probabilities=probabilities, logits=logits)
     _run(kernel, program, on_layer)
