@@ -65,7 +65,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Result:
-    """What a run finds in one scan."""
+    """The prediction for one scan, with its volumes and notes."""
 
     prediction: Prediction
     volumes: list[tuple[Label, int, float]]  #: `(label, voxels, volume_ml)` on the scan's own grid
