@@ -65,7 +65,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Result:
-    """The prediction for one scan, with its volumes and notes."""
+    """The result of a run on one scan."""
 
     prediction: Prediction
     volumes: list[tuple[Label, int, float]]  #: `(label, voxels, volume_ml)` on the scan's own grid
