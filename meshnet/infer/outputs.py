@@ -43,7 +43,7 @@ def result_paths(sources: Sequence[Source], model_id: str, args: argparse.Namesp
     """
     outputs = _named_by_out(sources, args.out) if is_file_name(args.out) else _named_by_scan(sources, model_id, args)
     inputs = {location(file) for source in sources for file in (source.name, *source.files)}
-    for output in outputs:
+    for output in [*outputs, *(probability_path(output) for output in outputs if args.probability)]:
         if location(output) in inputs:
             raise ScanError(f"{output}: the result would overwrite this scan; choose another folder with -o")
         if args.sidecar and not is_free_for_sidecar(sidecar_path(output)):
@@ -83,8 +83,14 @@ def prepare_folders(outputs: Iterable[Path]) -> None:
             ) from error
 
 
-def too_long(output: Path) -> str | None:
-    """The reason why the file system can't take this result's name, or None."""
+def probability_path(output: Path) -> Path:
+    """The file of the probability map that belongs to a result; BIDS names such maps `probseg`."""
+    return output.with_name(f"{stem_of(output)}_probseg.nii.gz")
+
+
+def too_long(output: Path, *, probability: bool = False) -> str | None:
+    """The reason why the file system can't take this result's name, or None. probability: with its map's name."""
+    output = probability_path(output) if probability else output
     partial = len(os.fsencode(f".{output.name}.partial"))  # `save_volume` writes under this name first
     try:
         most = os.pathconf(output.parent, "PC_NAME_MAX")
@@ -120,6 +126,8 @@ def _named_by_scan(sources: Sequence[Source], model_id: str, args: argparse.Name
             [sources[index].name for index in indices],
             model_id,
             frame=args.frame,
+            flip=args.flip,
+            threshold=args.threshold,
             remove_below_ml=args.remove_below,
             conformed=args.space == "conformed",
         )

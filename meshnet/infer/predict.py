@@ -22,10 +22,12 @@ from tqdm import tqdm
 
 from meshnet.infer.arguments import make_parser
 from meshnet.infer.backends import Network, backend_line
+from meshnet.infer.confidence import NO_CONFIDENCE, Confidence, Probability, check_confidence, run_network
 from meshnet.infer.open_model import OpenModel, model_and_scans, open_model
 from meshnet.infer.outcome import CSV_COLUMNS, Outcome, Reporter, lasting_streams, say
 from meshnet.infer.outputs import (
     prepare_folders,
+    probability_path,
     result_paths,
     searched_without,
     too_long,
@@ -39,7 +41,7 @@ from meshnet.model.spec import Label, ModelSpec, SpecError
 from meshnet.scan.conform import Conformed, conform, conformed_grid
 from meshnet.scan.label_files import check_replaceable
 from meshnet.scan.label_values import is_mask_like
-from meshnet.scan.nifti import Scan, new_header, save_labels, space_code
+from meshnet.scan.nifti import Scan, new_header, save_labels, save_probability, space_code
 from meshnet.scan.normalize import normalize
 from meshnet.scan.notes import Note
 from meshnet.scan.orientation import CONFORMED, reorient
@@ -60,6 +62,7 @@ class Prediction:
     labels_native: NDArray[np.uint8]  #: [i, j, k] on the scan's own grid; volumes are measured here
     labels_conformed: NDArray[np.uint8]  #: [i, j, k] on the conformed grid, LIA
     conformed: Conformed  #: the image that the network saw, before reordering and normalisation
+    probability: Probability | None = None  #: if it was asked for
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,7 @@ def _prepare(args: argparse.Namespace, scratch: Path) -> tuple[OpenModel, list[t
     given, words = model_and_scans(args.words, args.model, lists=bool(args.lists))
     paths = expand(words, args.lists)
     model = open_model(given, backend=args.backend, threads=args.threads)
+    check_confidence(model.spec, _confidence(args))
     if args.model is None and len(words) == len(args.words):
         print(f"model: {DEFAULT_MODEL}, the default")
     if model.reason is not None:
@@ -148,6 +152,7 @@ def segment_scan(
     network: Network,
     *,
     remove_below_ml: float | None = None,
+    confidence: Confidence = NO_CONFIDENCE,
     strict: bool = False,
     step: Callable[[], object] = lambda: None,
 ) -> Result:
@@ -156,7 +161,9 @@ def segment_scan(
     Raises ScanError as `predict` does, StrictError for notes with `strict`.
     """
     notes = notes_before(spec, scan, strict=strict)
-    prediction = predict(scan, spec, network, remove_below_ml=remove_below_ml, step=step, strict=strict)
+    prediction = predict(
+        scan, spec, network, remove_below_ml=remove_below_ml, confidence=confidence, step=step, strict=strict
+    )
     volumes = measure(spec, scan, prediction.labels_native)
     notes += [*prediction.conformed.notes, *result_notes(spec, volumes, prediction.conformed.head_ml)]
     if strict and notes:
@@ -178,12 +185,14 @@ def predict(
     network: Network,
     *,
     remove_below_ml: float | None = None,
+    confidence: Confidence = NO_CONFIDENCE,
     step: Callable[[], object] = lambda: None,
     strict: bool = False,
 ) -> Prediction:
     """Segment one scan; `step` is called after each step of progress.
 
     remove_below_ml: components of a label that are smaller than this volume on the conformed grid become background.
+    confidence: threshold, mirror image and probability map; they must have passed `check_confidence`.
     Raises ScanError if the scan can't be conformed or normalised; with `strict`, also for a note on conforming it.
     """
     conformed = conform(scan, size=spec.input.size[0], voxel_size_mm=spec.input.voxel_size_mm)
@@ -194,30 +203,38 @@ def predict(
         image = normalize(reorient(conformed.data, end=spec.input.orientation), spec.input.normalization)
     except ValueError as error:
         raise ScanError(f"{scan.where}: {error}") from error
-    labels = reorient(network(image, step), start=spec.input.orientation, end=CONFORMED)
+    labels, probability = run_network(network, spec, image, step, confidence)
+    labels = reorient(labels, start=spec.input.orientation, end=CONFORMED)
     if remove_below_ml is not None:
         smallest_voxels = remove_below_ml / volume_ml(1, conformed.affine_vox2ras)
         labels, _ = remove_small_components(labels, smallest_voxels)
-    labels_native = resample_labels(labels, conformed.affine_vox2ras, scan.affine_vox2ras, scan.data.shape)
+    grids = (conformed.affine_vox2ras, scan.affine_vox2ras, scan.data.shape)
+    labels_native = resample_labels(labels, *grids)
+    if probability is None:
+        step()
+        return Prediction(labels_native, labels, conformed)
+    probability = reorient(probability, start=spec.input.orientation, end=CONFORMED)
+    maps = Probability(resample_labels(probability, *grids), probability)
     step()
-    return Prediction(labels_native, labels, conformed)
+    return Prediction(labels_native, labels, conformed, maps)
 
 
 def _predict_all(args: argparse.Namespace, model: OpenModel, jobs: list[tuple[Source, Path]]) -> int:
     """Segment scan by scan. A failing scan is reported and the next one is taken; Ctrl-C ends the run."""
     model_id = model.spec.id
     done = failed = 0
-    steps_per_scan = model.steps + 3  # conform, the network's steps, resample to the scan's grid, save
+    # Conform, the network's steps, resample to the scan's grid, save.
+    steps_per_scan = model.steps * _confidence(args).runs + 3
     with ExitStack() as stack:
         bar = stack.enter_context(tqdm(total=len(jobs) * steps_per_scan, unit="step", disable=args.quiet))
         reporter = Reporter(stack, bar, table=args.csv, as_json=args.json)
         for source, output in jobs:
-            if reason := too_long(output):
+            if reason := too_long(output, probability=args.probability):
                 reporter.report(Outcome(source.name, model_id, output, error=f"{source.name}: {reason}"))
                 failed += 1
         try:
             for index, (source, output) in enumerate(jobs):
-                if too_long(output):
+                if too_long(output, probability=args.probability):
                     continue
                 bar.set_description(source.name.name)
                 try:
@@ -252,14 +269,31 @@ def _segment(
     if is_mask_like(scan.data) and not source.is_named:
         raise MaskError(f"{name}: left out, its values are those of a mask; name the file to segment it anyway")
     notes = notes_before(spec, scan, strict=args.strict)
-    check_replaceable(output, *_grid(scan, spec, args.space))
-    if args.skip_done and (earlier := earlier_result(output, scan, source, args, model)) is not None:
+    map_path = probability_path(output) if args.probability else None
+    for path in (output, map_path):
+        if path is not None:
+            check_replaceable(path, *_grid(scan, spec, args.space))
+    is_done = args.skip_done and (map_path is None or map_path.exists())
+    if is_done and (earlier := earlier_result(output, scan, source, args, model)) is not None:
         labels, found = earlier
-        return Outcome(name, spec.id, output, measure(spec, scan, labels), found or notes, from_before=True)
-    result = segment_scan(scan, spec, model.network, remove_below_ml=args.remove_below, strict=args.strict, step=step)
-    _save(output, scan, result.prediction, args.space)
+        volumes = measure(spec, scan, labels)
+        return Outcome(name, spec.id, output, volumes, found or notes, from_before=True, probability=map_path)
+    result = segment_scan(
+        scan,
+        spec,
+        model.network,
+        remove_below_ml=args.remove_below,
+        confidence=_confidence(args),
+        strict=args.strict,
+        step=step,
+    )
+    _save(output, map_path, scan, result.prediction, args.space)
     save_sidecar(output, source, args, model, volumes=result.volumes, notes=result.notes)
-    return Outcome(name, spec.id, output, result.volumes, result.notes)
+    return Outcome(name, spec.id, output, result.volumes, result.notes, probability=map_path)
+
+
+def _confidence(args: argparse.Namespace) -> Confidence:
+    return Confidence(threshold=args.threshold, flip=args.flip, probability=args.probability)
 
 
 def _message(path: Path, error: Exception) -> str:
@@ -276,13 +310,14 @@ def _grid(scan: Scan, spec: ModelSpec, space: str) -> tuple[NDArray[np.float64],
     return conformed_grid(scan, size=size[0], voxel_size_mm=mm)[0], size
 
 
-def _save(output: Path, scan: Scan, prediction: Prediction, space: str) -> None:
-    if space == "native":
-        save_labels(output, prediction.labels_native, scan.header)
-        return
+def _save(output: Path, map_path: Path | None, scan: Scan, prediction: Prediction, space: str) -> None:
     grid = prediction.conformed
-    header = new_header(grid.affine_vox2ras, grid.data.shape, code=space_code(scan.header))
-    save_labels(output, prediction.labels_conformed, header)
+    is_native = space == "native"
+    code = space_code(scan.header)
+    header = scan.header if is_native else new_header(grid.affine_vox2ras, grid.data.shape, code=code)
+    save_labels(output, prediction.labels_native if is_native else prediction.labels_conformed, header)
+    if map_path is not None and (maps := prediction.probability) is not None:
+        save_probability(map_path, maps.native if is_native else maps.conformed, header)
 
 
 def measure(spec: ModelSpec, scan: Scan, labels_native: NDArray[np.uint8]) -> list[tuple[Label, int, float]]:
