@@ -137,6 +137,11 @@ def make_parser() -> argparse.ArgumentParser:
         default=cores(),
         help="CPU threads (default: all cores, here %(default)s)",
     )
+    parser.add_argument(
+        "--sidecar",
+        action="store_true",
+        help="also write a JSON file beside each result: model, engine, settings, volumes, notes, the scan's SHA-256",
+    )
     parser.add_argument("--strict", action="store_true", help="a note on a scan is an error: its result is not saved")
     parser.add_argument(
         "--skip-done", action="store_true", help="take the results of an earlier run; segment the other scans only"

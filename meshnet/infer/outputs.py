@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from meshnet.infer.sidecar import is_free_for_sidecar
 from meshnet.infer.sources import Source
 from meshnet.scan.label_files import says_labels
 from meshnet.scan.scan_paths import SCAN_SUFFIXES, location, output_names, stem_of
@@ -45,6 +46,10 @@ def result_paths(sources: Sequence[Source], model_id: str, args: argparse.Namesp
     for output in [*outputs, *(probability_path(output) for output in outputs if args.probability)]:
         if location(output) in inputs:
             raise ScanError(f"{output}: the result would overwrite this scan; choose another folder with -o")
+        if args.sidecar and not is_free_for_sidecar(sidecar_path(output)):
+            raise ScanError(
+                f"{sidecar_path(output)}: is there and is no sidecar of MeshNet; choose another name or folder with -o"
+            )
     table = args.csv
     if table is not None and location(table) in inputs | {location(output) for output in outputs}:
         raise ScanError(f"{table}: the table would overwrite this scan or result; choose another file with --csv")
@@ -58,6 +63,11 @@ def without_results(
     outputs = set() if is_file_name(args.out) else {location(path) for path in _named_by_scan(sources, model_id, args)}
     results = {source.name for source in sources if location(source.name) in outputs and says_labels(source.path)}
     return [source for source in sources if source.name not in results], sorted(results)
+
+
+def sidecar_path(output: Path) -> Path:
+    """The file of a result's sidecar: its name with .json at the end."""
+    return output.with_name(f"{stem_of(output)}.json")
 
 
 def prepare_folders(outputs: Iterable[Path]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -32,12 +33,13 @@ from meshnet.infer.outputs import (
     too_long,
     without_results,
 )
+from meshnet.infer.provenance import earlier_result, save_sidecar
 from meshnet.infer.run_notes import contrast_notes, result_notes
 from meshnet.infer.sources import Source, expand, find_sources, read_source
 from meshnet.model.shipped import DEFAULT_MODEL
 from meshnet.model.spec import Label, ModelSpec, SpecError
 from meshnet.scan.conform import Conformed, conform, conformed_grid
-from meshnet.scan.label_files import check_replaceable, read_labels
+from meshnet.scan.label_files import check_replaceable
 from meshnet.scan.label_values import is_mask_like
 from meshnet.scan.nifti import Scan, new_header, save_labels, save_probability, space_code
 from meshnet.scan.normalize import normalize
@@ -88,7 +90,9 @@ class StrictError(ScanError):
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line. Exit code 0; 1 if a scan failed; 2 if the run could not start; 130 after Ctrl-C."""
     with lasting_streams():
-        return _run(make_parser().parse_intermixed_args(argv))
+        args = make_parser().parse_intermixed_args(argv)
+        args.command = shlex.join(["meshnet-predict", *(sys.argv[1:] if argv is None else argv)])
+        return _run(args)
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -270,9 +274,10 @@ def _segment(
         if path is not None:
             check_replaceable(path, *_grid(scan, spec, args.space))
     is_done = args.skip_done and (map_path is None or map_path.exists())
-    if is_done and (labels := _finished(output, scan)) is not None:
+    if is_done and (earlier := earlier_result(output, scan, source, args, model)) is not None:
+        labels, found = earlier
         volumes = measure(spec, scan, labels)
-        return Outcome(name, spec.id, output, volumes, notes, from_before=True, probability=map_path)
+        return Outcome(name, spec.id, output, volumes, found or notes, from_before=True, probability=map_path)
     result = segment_scan(
         scan,
         spec,
@@ -283,6 +288,7 @@ def _segment(
         step=step,
     )
     _save(output, map_path, scan, result.prediction, args.space)
+    save_sidecar(output, source, args, model, volumes=result.volumes, notes=result.notes)
     return Outcome(name, spec.id, output, result.volumes, result.notes, probability=map_path)
 
 
@@ -294,15 +300,6 @@ def _message(path: Path, error: Exception) -> str:
     if isinstance(error, ScanError | OSError | MemoryError):
         return str(error) or f"{path}: not enough memory"
     return f"{path}: {type(error).__name__}: {error}; please report it"
-
-
-def _finished(output: Path, scan: Scan) -> NDArray[np.uint8] | None:
-    """The labels of an earlier run on the scan's own grid, or None if there is no readable result."""
-    try:
-        labels, affine = read_labels(output)
-    except ScanError:
-        return None
-    return resample_labels(labels.astype(np.uint8), affine, scan.affine_vox2ras, scan.data.shape)
 
 
 def _grid(scan: Scan, spec: ModelSpec, space: str) -> tuple[NDArray[np.float64], tuple[int, ...]]:
