@@ -49,10 +49,10 @@ def make_parser() -> argparse.ArgumentParser:
         usage="meshnet-predict [MODEL] SCAN... [-o OUT] [options]",
         description="Segment brain scans with a MeshNet model. For research, not for diagnosis.",
         epilog="Results are <scan>_<model id>.nii.gz (uint8 labels) in OUT or beside the scan; --frame N adds _frameN "
-        "after the scan's name, --remove-below ML adds _min<ML>mL and --space conformed adds _conformed at the end; "
-        "scans of the same name from different folders are prefixed with the folders' names. Results of an earlier run "
-        "are replaced. Exit code: 0; 1 if a scan failed (the others are still done); 2 if the run could not start; 130 "
-        "if Ctrl-C ended it.",
+        "after the scan's name, and at the end --flip adds _flip, --threshold T _threshold<T>, --remove-below ML "
+        "_min<ML>mL and --space conformed _conformed; scans of the same name from different folders are prefixed with "
+        "the folders' names. Results of an earlier run are replaced. Exit code: 0; 1 if a scan failed (the others are "
+        "still done); 2 if the run could not start; 130 if Ctrl-C ended it.",
     )
     parser.add_argument(
         "words",
@@ -124,11 +124,33 @@ def make_parser() -> argparse.ArgumentParser:
         help="save the tissue around the lesion too (default: the lesion only; its volume is printed in any case)",
     )
     parser.add_argument(
+        "--threshold",
+        metavar="T",
+        type=_share,
+        help="label a voxel lesion if its lesion probability is at least T, 0 to 1 (default: if lesion is the most "
+        "probable label)",
+    )
+    parser.add_argument(
+        "--flip",
+        action="store_true",
+        help="average the probabilities with those of the left-right mirror image; takes twice the time",
+    )
+    parser.add_argument(
+        "--probability",
+        action="store_true",
+        help="also save the lesion's probability map beside each result, under its name with _probseg at the end",
+    )
+    parser.add_argument(
         "--threads",
         metavar="N",
         type=_thread_count,
         default=cores(),
         help="CPU threads (default: all cores, here %(default)s)",
+    )
+    parser.add_argument(
+        "--sidecar",
+        action="store_true",
+        help="also write a JSON file beside each result: model, engine, settings, volumes, notes, the scan's SHA-256",
     )
     parser.add_argument("--strict", action="store_true", help="a note on a scan is an error: its result is not saved")
     parser.add_argument(
@@ -141,6 +163,14 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
     return parser
+
+
+def _share(text: str) -> float:
+    """A probability from 0 to 1."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a probability from 0 to 1, got {text}")
+    return value
 
 
 def _thread_count(text: str) -> int:

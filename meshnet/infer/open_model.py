@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from meshnet.infer.backends import Network, choose_backend, open_network
+from meshnet.infer.kernel.library import load_kernel
 from meshnet.model.checkpoint import load_checkpoint
 from meshnet.model.shipped import DEFAULT_MODEL, find_model, is_model, known_models
 from meshnet.model.spec import ModelSpec, SpecError
@@ -23,6 +25,7 @@ class OpenModel:
     steps: int  #: calls of the network's progress callback in a run
     backend: str  #: one of `BACKENDS`
     reason: str | None  #: why this backend was chosen; None if it was asked for
+    device: str  #: what it runs on
 
 
 def open_model(given: Path, *, backend: str | None, threads: int) -> OpenModel:
@@ -34,7 +37,8 @@ def open_model(given: Path, *, backend: str | None, threads: int) -> OpenModel:
     check_input(spec)
     chosen, reason = (backend, None) if backend is not None else choose_backend()
     network, steps = open_network(spec, weights, backend=chosen, threads=threads)
-    return OpenModel(spec, network, steps, chosen, reason)
+    device = load_kernel().cpu if chosen == "cpu" else f"{platform.machine()} CPU"
+    return OpenModel(spec, network, steps, chosen, reason, device)
 
 
 def check_input(spec: ModelSpec) -> None:

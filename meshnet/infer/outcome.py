@@ -34,6 +34,7 @@ class Outcome:
     notes: Sequence[Note] = ()
     error: str | None = None
     from_before: bool = False  #: an earlier run wrote the result
+    probability: Path | None = None  #: the probability map, if one was saved
 
 
 class Reporter:
@@ -163,6 +164,7 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
         **({"brain": _brain_json(brain)} if brain is not None else {}),
         "notes": [{"code": note.code, "text": note.text} for note in outcome.notes],
         "error": outcome.error,
+        **({"probability": str(outcome.probability)} if outcome.probability is not None else {}),
     }
 
 

@@ -8,9 +8,10 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from meshnet.infer.sidecar import is_free_for_sidecar
 from meshnet.infer.sources import Source
 from meshnet.scan.label_files import says_labels
-from meshnet.scan.scan_paths import SCAN_SUFFIXES, location, output_names
+from meshnet.scan.scan_paths import SCAN_SUFFIXES, location, output_names, stem_of
 from meshnet.scan.scan_stream import ScanError
 
 #: Names that `-o` takes for a file.
@@ -42,9 +43,13 @@ def result_paths(sources: Sequence[Source], model_id: str, args: argparse.Namesp
     """
     outputs = _named_by_out(sources, args.out) if is_file_name(args.out) else _named_by_scan(sources, model_id, args)
     inputs = {location(file) for source in sources for file in (source.name, *source.files)}
-    for output in outputs:
+    for output in [*outputs, *(probability_path(output) for output in outputs if args.probability)]:
         if location(output) in inputs:
             raise ScanError(f"{output}: the result would overwrite this scan; choose another folder with -o")
+        if args.sidecar and not is_free_for_sidecar(sidecar_path(output)):
+            raise ScanError(
+                f"{sidecar_path(output)}: is there and is no sidecar of MeshNet; choose another name or folder with -o"
+            )
     table = args.csv
     if table is not None and location(table) in inputs | {location(output) for output in outputs}:
         raise ScanError(f"{table}: the table would overwrite this scan or result; choose another file with --csv")
@@ -60,6 +65,11 @@ def without_results(
     return [source for source in sources if source.name not in results], sorted(results)
 
 
+def sidecar_path(output: Path) -> Path:
+    """The file of a result's sidecar: its name with .json at the end."""
+    return output.with_name(f"{stem_of(output)}.json")
+
+
 def prepare_folders(outputs: Iterable[Path]) -> None:
     """Make the folders of these results. Raises ScanError if nothing can be written in one of them."""
     for folder in dict.fromkeys(output.parent for output in outputs):
@@ -73,8 +83,14 @@ def prepare_folders(outputs: Iterable[Path]) -> None:
             ) from error
 
 
-def too_long(output: Path) -> str | None:
-    """The reason why the file system can't take this result's name, or None."""
+def probability_path(output: Path) -> Path:
+    """The file of the probability map that belongs to a result; BIDS names such maps `probseg`."""
+    return output.with_name(f"{stem_of(output)}_probseg.nii.gz")
+
+
+def too_long(output: Path, *, probability: bool = False) -> str | None:
+    """The reason why the file system can't take this result's name, or None. probability: with its map's name."""
+    output = probability_path(output) if probability else output
     partial = len(os.fsencode(f".{output.name}.partial"))  # `save_volume` writes under this name first
     try:
         most = os.pathconf(output.parent, "PC_NAME_MAX")
@@ -110,6 +126,8 @@ def _named_by_scan(sources: Sequence[Source], model_id: str, args: argparse.Name
             [sources[index].name for index in indices],
             model_id,
             frame=args.frame,
+            flip=args.flip,
+            threshold=args.threshold,
             remove_below_ml=args.remove_below,
             conformed=args.space == "conformed",
         )

@@ -101,6 +101,14 @@ def save_labels(path: Path, labels: NDArray[np.uint8], header: nib.Nifti1Header)
     save_volume(path, labels, marked)
 
 
+def save_probability(path: Path, values: NDArray[np.uint8], header: nib.Nifti1Header) -> None:
+    """Like `save_volume`; 0 to 255 are read as 0 to 1, by the header's scl_slope."""
+    scaled: nib.Nifti1Header = header.copy()
+    scaled["scl_slope"], scaled["scl_inter"] = 1 / 255, 0
+    scaled["cal_min"], scaled["cal_max"] = 0, 1
+    save_volume(path, values, scaled)
+
+
 def save_volume(path: Path, voxels: NDArray[np.uint8], header: nib.Nifti1Header) -> None:
     """Write uint8 voxels [i, j, k] as a NIfTI file with this header (`Scan.header` or `new_header`).
 

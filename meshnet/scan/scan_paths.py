@@ -45,10 +45,12 @@ def output_names(
     model_id: str,
     *,
     frame: int | None = None,
+    flip: bool = False,
+    threshold: float | None = None,
     remove_below_ml: float | None = None,
     conformed: bool = False,
 ) -> list[str]:
-    """A unique name `<scan>[_frame<N>]_<model_id>[_min<ML>mL][_conformed].nii.gz` for each scan.
+    """A unique name `<scan>[_frame<N>]_<model_id>[_flip][_threshold<T>][_min<ML>mL][_conformed].nii.gz` for each scan.
 
     The site uses the same names.
 
@@ -56,8 +58,9 @@ def output_names(
     of one folder keep their endings. Raises ScanError if two names can't be distinguished.
     """
     of_frame = "" if frame is None else f"_frame{frame}"
+    confidence = f"{'_flip' if flip else ''}{'' if threshold is None else f'_threshold{threshold:.12g}'}"
     cleaned = "" if remove_below_ml is None else f"_min{remove_below_ml:.12g}mL"
-    ending = f"{of_frame}_{model_id}{cleaned}{'_conformed' if conformed else ''}.nii.gz"
+    ending = f"{of_frame}_{model_id}{confidence}{cleaned}{'_conformed' if conformed else ''}.nii.gz"
     absolute = [location(scan) for scan in scans]
     twins = Counter((scan.parent, stem_of(scan).casefold()) for scan in absolute)
     base = [s.name if twins[s.parent, stem_of(s).casefold()] > 1 else stem_of(s) for s in absolute]

@@ -101,6 +101,13 @@ export class Viewer {
     this.redraw();
   }
 
+  /** Removes scan and labels. */
+  clear(): void {
+    this.labels = [];
+    for (const volume of [...this.nv.volumes].reverse()) this.nv.removeVolume(volume);
+    this.nv.drawScene();
+  }
+
   /** Overlays labels in the model's own colours; label 0 is transparent. */
   async showLabels(overlay: DisplayVolume<Uint8Array>, labels: readonly Label[]): Promise<void> {
     const image = await toImage(overlay, 'labels', 'gray', this.opacity);

@@ -8,6 +8,7 @@ import { formatBytes, formatDuration, formatMl, formatVoxelSize, savedName, seco
 import { guessModality } from '../../volume/contrast';
 import { modalityWarning } from './modality';
 import { readOptions } from './options';
+import { pathOf, withPath } from './paths';
 import { tellApart } from './series-names';
 import { volumesCsv } from './table';
 
@@ -70,11 +71,11 @@ describe('dropped files', () => {
     [['orig.mgz'], 'scans'],
     [['scan.hdr', 'scan.img'], 'scans'],
     [['IM0001'], 'unknown'],
-    [['bundle.zip'], 'zip'],
+    [['bundle.zip'], 'zips'],
     [['model.json', 'weights.safetensors'], 'bundle'],
     [['README.md', 'colormap.json', 'model.json', 'group1-shard1of1.bin'], 'tfjs'],
     [['a.nii', 'b.nii'], 'scans'],
-    [['a.zip', 'b.zip'], 'refused'],
+    [['a.zip', 'b.zip'], 'zips'],
     [['model.json'], 'refused'],
     [['group1-shard1of1.bin'], 'refused'],
     [['IM0001', 'IM0002'], 'unknown'],
@@ -90,17 +91,29 @@ describe('dropped files', () => {
     expect(sortFiles([new File([], 'model.json')])).toMatchObject({ reason: 'model.json alone is not a model; drop it together with its .bin or .safetensors weights.' });
   });
 
-  const offered = (...names: string[]): { choices: string[][]; leftOut: readonly string[] } => {
-    const { choices, leftOut } = offerOf(names.map((name) => new File([], name)));
-    return { choices: choices.map(({ files }) => files.map(({ name }) => name)), leftOut };
+  const offered = (...names: string[]): { choices: string[][]; masks: readonly string[] } => {
+    const { choices, masks } = offerOf(names.map((name) => new File([], name)));
+    return { choices: choices.map(({ files }) => files.map(({ name }) => name)), masks };
   };
 
-  test('of several scans one is offered each, a pair together, and masks are left out', () => {
-    expect(offered('a.nii', 'b.hdr', 'b.img', 'c.mgz')).toEqual({ choices: [['a.nii'], ['b.hdr', 'b.img'], ['c.mgz']], leftOut: [] });
+  test('several scans are one each, a pair together, and masks are left out', () => {
+    expect(offered('a.nii', 'b.hdr', 'b.img', 'c.mgz')).toEqual({ choices: [['a.nii'], ['b.hdr', 'b.img'], ['c.mgz']], masks: [] });
     expect(offered('BraTS_t1.nii', 'BraTS-seg.nii.gz', 'sub-1_msk.nii.gz', 'c1x.nii', 'x.nii', 'aseg.mgz', 'sub-1_lesion.nii.gz')).toEqual(
-      { choices: [['BraTS_t1.nii'], ['x.nii']], leftOut: ['BraTS-seg.nii.gz', 'sub-1_msk.nii.gz', 'c1x.nii', 'aseg.mgz', 'sub-1_lesion.nii.gz'] });
+      { choices: [['BraTS_t1.nii'], ['x.nii']], masks: ['BraTS-seg.nii.gz', 'sub-1_msk.nii.gz', 'c1x.nii', 'aseg.mgz', 'sub-1_lesion.nii.gz'] });
     expect(offered('a_mask.nii', 'b_mask.nii').choices).toHaveLength(2);
-    expect(leftOutText(['a', 'b', 'c', 'd'])).toBe('Left out as masks by their names: a, b, c and 1 more.');
+  });
+
+  test('files that are not opened are named or counted', () => {
+    expect(leftOutText({ masks: ['a', 'b', 'c', 'd'], others: 0 })).toBe('Left out as masks by their names: a, b, c and 1 more.');
+    expect(leftOutText({ masks: ['a'], others: 1 })).toBe('Left out as masks by their names: a. Left out one file that is no scan.');
+    expect(leftOutText({ masks: [], others: 12 })).toBe('Left out 12 files that are no scans.');
+    expect(sortFiles(['a.nii', 'a.json', 'participants.tsv', 'README'].map((name) => new File([], name)))).toMatchObject({ kind: 'scans', offer: { others: 2 } });
+  });
+
+  test('the scans of a folder are in the order of their paths, and pairs are found within their own folder', () => {
+    const at = (path: string): File => withPath(new File([], path.split('/').at(-1)!), path);
+    const { choices } = offerOf(['s/sub-10/T1.nii', 's/sub-2/T1.nii', 's/sub-3/x.hdr', 's/sub-4/x.hdr', 's/sub-4/x.img', 's/sub-3/x.img'].map(at));
+    expect(choices.map(({ files }) => files.map(pathOf))).toEqual([['s/sub-2/T1.nii'], ['s/sub-3/x.hdr', 's/sub-3/x.img'], ['s/sub-4/x.hdr', 's/sub-4/x.img'], ['s/sub-10/T1.nii']]);
   });
 
   test('a series that dcm2niix resampled comes before its wrongly spaced original', () => {
