@@ -15,7 +15,7 @@ from meshnet.model.checkpoint import load_checkpoint, save_checkpoint
 from meshnet.model.spec import make_labels
 from tests.helpers.browser.chromium import NO_GPU, WEBGL2, OpenPage
 from tests.helpers.browser.serving import serve
-from tests.helpers.browser.site import at_size, counts, drop, save, segment, wait_for, write_model, write_scan
+from tests.helpers.browser.site import counts, drop, save, segment, wait_for, write_model, write_scan
 from tests.helpers.browser.visits import PATIENCE_MS
 from tests.helpers.paths import REPO
 
@@ -31,7 +31,7 @@ class Case:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A joint model on a coarse grid, the shipped lesion model on a crop, and a model whose labels have sides."""
+    """A joint model, the shipped lesion model and a model whose labels have sides, each on a coarse grid."""
     folder = tmp_path_factory.mktemp("models")
     for model_id, names in (
         ("joint", ("background", "tissue", "lesion")),
@@ -40,13 +40,15 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         spec, weights = load_checkpoint(write_model(folder, model_id, classes=3))
         labels = make_labels(names, [None, "context", "lesion"] if model_id == "joint" else [])
         save_checkpoint(folder / model_id, spec.model_copy(update={"labels": labels}), weights)
-    at_size(REPO / "models" / "t2-lesion", folder, 64)
+    spec, weights = load_checkpoint(REPO / "models" / "t2-lesion")
+    coarse = spec.input.model_copy(update={"size": (96, 96, 96), "voxel_size_mm": 2.5})
+    save_checkpoint(folder / "t2-lesion", spec.model_copy(update={"input": coarse}), weights)
     return folder
 
 
 @pytest.fixture(params=["joint", "t2-lesion"])
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
-    """An oblique, anisotropic scan, and the middle of a real one."""
+    """An oblique, anisotropic scan, and the sample."""
     if request.param == "joint":
         return Case("joint", 2, write_scan(tmp_path / "scan.nii.gz"))
     return Case("t2-lesion", 1, REPO / "static" / "public" / "sample" / "sample_T2w.nii.gz")
