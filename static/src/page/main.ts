@@ -5,6 +5,7 @@ import { clean, goTo, removeResult, removeStudy, showResult, showStudy } from '.
 import { answerAll, answerFrame, answerInput, answerSeries, open, openSample } from './actions/open';
 import { pauseQueue, resumeQueue, segmentAll, skipScan, stopScan } from './actions/queue';
 import { saveLabels, saveTable } from './actions/save';
+import { saveAll, saveSummary, showTable } from './actions/save-all';
 import { cancel, findBackend, segment } from './actions/segment';
 import { startKiosk } from './kiosk/kiosk';
 import { applyUpdate, keepOffline } from './offline/register';
@@ -58,6 +59,9 @@ onClick('sample', () => void openSample(session));
 onClick('save-native', () => void saveLabels(session, 'native'));
 onClick('save-conformed', () => void saveLabels(session, 'conformed'));
 onClick('save-table', () => void saveTable(session));
+onClick('show-summary', () => void showTable(session));
+onClick('save-summary', () => void saveSummary(session));
+onClick('save-all', () => void saveAll(session));
 for (const id of ['clean', 'clean-ml']) byId(id, HTMLInputElement).addEventListener('change', () => void clean(session, readCleaning()));
 session.change({ cleaning: readCleaning() }); // browsers restore fields at a reload
 connectStudyKeys();
