@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { afterScan, dueIds, enqueue, isActive, nextWaiting, queueCounts, queueFraction, queueSecondsLeft, startQueue, withJob } from './queue';
+import { afterScan, dueIds, enqueue, isActive, jobBeside, nextWaiting, queueCounts, queueFraction, queueSecondsLeft, startQueue, withJob } from './queue';
 import type { Queue } from './queue';
 import { hasUnsaved, resultName, shownResult, withMeasured, withResult, withStudies, withoutResult, withoutStudy } from './studies';
 import type { Job, Result, Study } from './studies';
@@ -60,6 +60,13 @@ describe('a queue', () => {
     expect(nextWaiting(stopped)?.source.id).toBe(1);
     const last = { studies: withJob(withJob(studies, 1, { kind: 'done' }), 2, { kind: 'done' }), queue: pausing };
     expect(afterScan(last, 1).state).toBe('finished');
+  });
+
+  test('has nothing left to do for a scan that got a result of its model beside it', () => {
+    const { queue } = startQueue(listOf('a.nii'), MODEL);
+    expect(jobBeside({ kind: 'failed', reason: '' }, queue, 'small')).toEqual({ kind: 'done' });
+    expect(jobBeside({ kind: 'waiting' }, queue, 'other')).toEqual({ kind: 'waiting' });
+    expect(jobBeside({ kind: 'none' }, null, 'small')).toEqual({ kind: 'none' });
   });
 
   test('takes scans that are opened meanwhile at its end and forgets those that are removed', () => {
