@@ -39,7 +39,7 @@ evaluate-models: $(VENV)/.full kernel .models/.stamp system ## our models on hel
 	$(VENV)/bin/python -m meshnet.lab.evaluate_models --data $(DATA) $(ARGS)
 
 train-recipe: $(VENV)/.full system ## a shipped model from nothing, or what is left of it (hours; RECIPE=tissue, ARGS="jobs=2 out=models/tissue")
-	$(VENV)/bin/meshnet-train recipe=$(RECIPE) data.lesions=$(DATA)/lesions/soop $(ARGS)
+	$(VENV)/bin/meshnet-train recipe=$(RECIPE) data.lesions=[$(DATA)/lesions/soop,$(DATA)/lesions/lesymap] data.anatomies=$(DATA)/anatomy/synthseg $(ARGS)
 
 check: $(VENV)/.full static/node_modules/.stamp ## linters, formatters, types, and the units of the site
 	$(MAKE) --no-print-directory --jobs 2 --output-sync=target check-python check-site
