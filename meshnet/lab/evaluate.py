@@ -62,7 +62,8 @@ def evaluate_models(args: argparse.Namespace) -> int:
         sentences = [f"{e.name}: {e.reason}" for e in left_out] + skipped.sentences
         sentences += [f"{f.candidate}, {f.scan}: {f.reason}" for f in failures]
         models = {c.name: _described(c) for c in candidates}
-        about = About(args.data.resolve().name, models, args.reference_model, about_brain, sentences)
+        centre = args.centre_column.replace("_", " ") or "centre"
+        about = About(args.data.resolve().name, models, args.reference_model, about_brain, sentences, centre)
         tables = write_model_report(scores, by_name, args.out, about)
     except (ConfigError, CohortError, SpecError, ScanError, OSError, ValueError) as error:
         print(f"meshnet-evaluate: {error}", file=sys.stderr)

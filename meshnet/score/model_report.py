@@ -23,11 +23,12 @@ from meshnet.score.model_figures import (
 )
 from meshnet.score.model_summary import MEASURES, strata, summarize_lesion_free, summarize_models
 from meshnet.score.model_tables import (
+    difference_table,
+    lesion_free_by_table,
     lesion_free_table,
     overlap_table,
     size_table,
     stratum_table,
-    test_table,
     volume_table,
     write_model_csv,
     write_scan_csv,
@@ -39,14 +40,18 @@ from meshnet.score.tables import Grid, html_table, latex, markdown
 
 @dataclass(frozen=True)
 class About:
-    """Facts that the report states. data: name of the data set; models: a sentence for each model; brain: how the brain
-    is known, empty where it isn't; left_out: sentences about scans that were not scored."""
+    """Facts that the report states.
+
+    data: name of the data set; models: a sentence for each model; brain: how the brain is known, empty where it isn't;
+    left_out: sentences about scans that were not scored; centre: what the table by centre is called.
+    """
 
     data: str
     models: Mapping[str, str]
     reference_model: str
     brain: str
     left_out: Sequence[str]
+    centre: str = "centre"
 
 
 def write_model_report(
@@ -66,20 +71,23 @@ def write_model_report(
         grids["overlap"] = overlap_table(models, about.reference_model)
         grids["volume"] = volume_table(models, about.reference_model)
         if about.reference_model and len(models) > 1:
-            grids["tests"] = test_table(models, about.reference_model)
+            grids["tests"] = difference_table(models, about.reference_model)
         grids["lesion-size"] = size_table(models)
     if free:
         grids["lesion-free"] = lesion_free_table(free)
-    for kind, groups in strata(scores, scans).items():
-        grids[f"by-{kind.replace(' ', '-')}"] = stratum_table(groups, kind, list(models))
+    lesion = [s for s in scores if s.reference_ml > 0]
+    without = [s for s in scores if s.reference_ml == 0]
+    for kind, groups in strata(lesion, scans, centre=about.centre).items():
+        grids[f"by-{_slug(kind)}"] = stratum_table(groups, kind, list(models))
+    for kind, groups in strata(without, scans, centre=about.centre).items():
+        by_group = {name: summarize_lesion_free(group) for name, group in groups.items()}
+        grids[f"by-{_slug(kind)}-lesion-free"] = lesion_free_by_table(by_group, kind)
     for name, grid in grids.items():
         (out / f"{name}.md").write_text(markdown(grid), encoding="utf-8")
         (out / f"{name}.tex").write_text(latex(grid), encoding="utf-8")
     write_scan_csv(out / "scans.csv", scores, scans)
     write_model_csv(out / "models.csv", models)
     looks = styles([*models, *(model for model in free if model not in models)])
-    lesion = [s for s in scores if s.reference_ml > 0]
-    without = [s for s in scores if s.reference_ml == 0]
     drawn: dict[str, tuple[str, Callable[[], Figure]]] = {}
     if models:
         drawn = {
@@ -148,6 +156,15 @@ _TITLES = {
 _ORDER = ("overlap", "dice", "tests", "dice-by-volume", "volume", "bland-altman", "lesion-size", "sensitivity")
 
 
+def _slug(kind: str) -> str:
+    return kind.replace(" ", "-")
+
+
+def _stratum_title(name: str) -> str:
+    kind = name.removeprefix("by-").removesuffix("-lesion-free").replace("-", " ")
+    return f"{'Scans without lesion, by' if name.endswith('-lesion-free') else 'By'} {kind}"
+
+
 def _narrow(table: str) -> str:
     """The table with each interval in small type below its value."""
     return re.sub(r" (\[-?[\d.]+, -?[\d.]+\])", r"<br><small>\1</small>", table)
@@ -158,7 +175,7 @@ def _html(grids: Mapping[str, Grid], images: Mapping[str, tuple[str, str]], fact
     parts = []
     for name in order:
         if name in grids:
-            title = _TITLES.get(name, f"By {name.removeprefix('by-').replace('-', ' ')}")
+            title = _TITLES.get(name) or _stratum_title(name)
             parts.append(f'<h2 id="{name}">{title}</h2><div class="wide">{_narrow(html_table(grids[name]))}</div>')
         if name in images:
             caption, data = images[name]
@@ -176,7 +193,7 @@ def _html(grids: Mapping[str, Grid], images: Mapping[str, tuple[str, str]], fact
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Evaluation on {html.escape(about.data)}</title>
 <style>
-body{{font:15px/1.5 system-ui,sans-serif;max-width:72em;margin:2em auto;padding:0 1em;color:#1b1b1b;background:#fff}}
+body{{font:15px/1.5 system-ui,sans-serif;max-width:86em;margin:2em auto;padding:0 1em;color:#1b1b1b;background:#fff}}
 h2{{margin:2em 0 .5em}} .wide{{overflow-x:auto}} table{{border-collapse:collapse;font-variant-numeric:tabular-nums}}
 td,th{{padding:.35em .7em;border-bottom:1px solid #ddd;text-align:left;white-space:nowrap}}
 thead th{{border-bottom:2px solid #888;white-space:normal;vertical-align:bottom}} tbody tr:hover{{background:#f4f6fa}}

@@ -164,28 +164,30 @@ def quartile_edges_ml(scores: Iterable[ScanScore]) -> tuple[float, float, float]
     return float(low), float(middle), float(high)
 
 
-def strata(scores: Sequence[ScanScore], scans: Mapping[str, ReferenceScan]) -> dict[str, dict[str, list[ScanScore]]]:
-    """The scores with a lesion by kind of stratum (size, acquisition, contrast, centre), then by stratum.
+def strata(
+    scores: Sequence[ScanScore], scans: Mapping[str, ReferenceScan], *, centre: str = "centre"
+) -> dict[str, dict[str, list[ScanScore]]]:
+    """The scores by kind of stratum (size of the lesion, acquisition, contrast, centre), then by stratum.
 
-    A kind with a single stratum that the data set doesn't name is left out.
+    scores: either of scans with a lesion or of scans without. centre: what the kind of the centres is called. A kind
+    with a single stratum that the data set doesn't name is left out.
     """
-    lesion = [s for s in scores if s.reference_ml > 0]
-    if not lesion:
-        return {}
-    edges = quartile_edges_ml(lesion)
-    of: dict[str, Callable[[ScanScore], str]] = {
-        "lesion volume": lambda s: _size_name(s.reference_ml, edges),
+    of: dict[str, Callable[[ScanScore], str]] = {}
+    if any(s.reference_ml > 0 for s in scores):
+        edges = quartile_edges_ml(scores)
+        of["lesion volume"] = lambda s: _size_name(s.reference_ml, edges)
+    of |= {
         "acquisition": lambda s: scans[s.scan].acquisition,
         "contrast": lambda s: scans[s.scan].contrast,
-        "centre": lambda s: scans[s.scan].centre,
+        centre: lambda s: scans[s.scan].centre,
     }
     found: dict[str, dict[str, list[ScanScore]]] = {}
     for kind, name_of in of.items():
         groups: dict[str, list[ScanScore]] = {}
-        for score in sorted(lesion, key=lambda s: s.reference_ml if kind == "lesion volume" else 0):
+        for score in sorted(scores, key=lambda s: s.reference_ml if kind == "lesion volume" else 0):
             groups.setdefault(name_of(score), []).append(score)
         named = {name: group for name, group in groups.items() if name not in ("", UNNAMED)}
-        if named and (len(groups) > 1 or kind == "centre"):
+        if named and (len(groups) > 1 or kind == centre):
             found[kind] = groups
     return found
 

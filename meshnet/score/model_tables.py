@@ -37,7 +37,7 @@ def overlap_table(models: Mapping[str, ModelSummary], reference_model: str = "")
     empty = [f"{model} in {of.empty} of {of.scans}" for model, of in models.items() if of.empty]
     if empty:
         notes.append(
-            f"Nothing was marked by {', '.join(empty)} scans; distances count the diagonal of the image there."
+            f"Nothing was marked by {', '.join(empty)} scans; the distance there is the diagonal of the image."
         )
     if len({(of.scans, of.persons) for of in models.values()}) > 1:
         notes.append("The models were scored on different scans: compare them by the tests, which take common persons.")
@@ -70,7 +70,7 @@ def volume_table(models: Mapping[str, ModelSummary], reference_model: str = "") 
     return Grid(head, lines, [note])
 
 
-def test_table(models: Mapping[str, ModelSummary], reference_model: str) -> Grid:
+def difference_table(models: Mapping[str, ModelSummary], reference_model: str) -> Grid:
     """Differences from the reference model and their p, one line per other model."""
     head = ["Model"]
     for measure in TESTED:
@@ -130,22 +130,41 @@ def size_table(models: Mapping[str, ModelSummary]) -> Grid:
 
 def lesion_free_table(free: Mapping[str, FreeSummary]) -> Grid:
     """The scans without a lesion, one line per model."""
-    head = ["Model", "Scans (persons)", "Marked [mL] ↓", "Largest [mL] ↓", f"Scans with ≤ {FREE_ML:g} mL ↑"]
-    head += ["False lesions ↓", MEASURES["outside_ml"].title(), MEASURES["outside_far_ml"].title()]
+    lines = [[Cell(model), *_free_cells(of)] for model, of in free.items()]
+    return Grid(["Model", *_free_head()], lines, ["Scans whose reference is empty; the other tables don't count them."])
+
+
+def lesion_free_by_table(groups: Mapping[str, Mapping[str, FreeSummary]], kind: str) -> Grid:
+    """The scans without a lesion, one line per stratum and model."""
+    head = [kind[0].upper() + kind[1:], "Model", *_free_head()]
     lines = [
-        [
-            Cell(model),
-            Cell(f"{of.scans} ({of.persons})"),
-            Cell(_estimate(of.marked_ml, 2)),
-            Cell(f"{of.largest_ml:.2f}"),
-            Cell(f"{100 * of.share_right:.0f} % {_interval_text(of.share_interval, 2)}"),
-            Cell(f"{of.false_lesions:.1f}"),
-            Cell(_number(of.outside_ml, 2)),
-            Cell(_number(of.outside_far_ml, 2)),
-        ]
-        for model, of in free.items()
+        [Cell(stratum), Cell(model), *_free_cells(of)] for stratum, free in groups.items() for model, of in free.items()
     ]
-    return Grid(head, lines, ["Scans whose reference is empty; none of them is in the other tables."])
+    return Grid(head, lines, [])
+
+
+def _free_head() -> list[str]:
+    outside = [MEASURES[m].title() for m in ("outside_ml", "outside_far_ml")]
+    return [
+        "Scans (persons)",
+        "Marked [mL] ↓",
+        "Largest [mL] ↓",
+        f"Scans with ≤ {FREE_ML:g} mL ↑",
+        "False lesions ↓",
+        *outside,
+    ]
+
+
+def _free_cells(of: FreeSummary) -> list[Cell]:
+    return [
+        Cell(f"{of.scans} ({of.persons})"),
+        Cell(_estimate(of.marked_ml, 2)),
+        Cell(f"{of.largest_ml:.2f}"),
+        Cell(f"{100 * of.share_right:.0f} % {_interval_text(of.share_interval, 2)}"),
+        Cell(f"{of.false_lesions:.1f}"),
+        Cell(_number(of.outside_ml, 2)),
+        Cell(_number(of.outside_far_ml, 2)),
+    ]
 
 
 def write_scan_csv(path: Path, scores: Sequence[ScanScore], scans: Mapping[str, ReferenceScan]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,21 @@ from meshnet.model.spec import Architecture, InputSpec, ModelSpec, make_labels
 from tests.helpers.specs import a_spec
 
 
-def write_bright_model(folder: Path, *, threshold: float = 0.7, tissue: float | None = None, **changes: Any) -> Path:
+def write_bright_model(
+    folder: Path,
+    *,
+    threshold: float = 0.7,
+    tissue: float | None = None,
+    names: Sequence[str] = (),
+    **changes: Any,
+) -> Path:
     """A model of one channel that calls a voxel lesion where its normalised intensity exceeds `threshold`.
 
     It runs on a grid of 40³ voxels of 5 mm. tissue: intensity above which a voxel that is no lesion gets the label
-    `tissue`, as in a model of joint labels; None: there is no such label. changes: replace fields of the spec.
+    `tissue`, as in a model of joint labels; None: there is no such label. names: of the labels, if not background,
+    (tissue,) lesion. changes: replace fields of the spec.
     """
-    names = ["background", "lesion"] if tissue is None else ["background", "tissue", "lesion"]
+    names = list(names) or ["background", *([] if tissue is None else ["tissue"]), "lesion"]
     architecture = Architecture(channels=1, classes=len(names), dilations=(1,), activation="relu")
     kernel = np.zeros((1, 1, 3, 3, 3), np.float32)
     kernel[0, 0, 1, 1, 1] = 1.0
