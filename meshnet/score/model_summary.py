@@ -119,7 +119,7 @@ def summarize_models(scores: Sequence[ScanScore], reference_model: str = "") -> 
     for measure in MEASURES:
         observations = _observations(lesion, measure)
         values = per_subject(observations)
-        for summary in summarize(observations, reference_model):
+        for summary in summarize(observations, reference_model if measure in TESTED else ""):
             own, other = values[summary.model], values.get(reference_model, {})
             differences = [own[key] - other[key] for key in own if key in other]
             tested = summary.model != reference_model and bool(differences)
