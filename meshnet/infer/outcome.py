@@ -32,6 +32,7 @@ class Outcome:
     notes: Sequence[Note] = ()
     error: str | None = None
     from_before: bool = False  #: an earlier run wrote the result
+    probability: Path | None = None  #: the probability map, if one was saved
 
 
 class Reporter:
@@ -139,6 +140,7 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
         ],
         "notes": [{"code": note.code, "text": note.text} for note in outcome.notes],
         "error": outcome.error,
+        **({"probability": str(outcome.probability)} if outcome.probability is not None else {}),
     }
 
 
