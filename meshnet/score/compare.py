@@ -86,8 +86,8 @@ def compare(result: Path, reference: Path, *, label: str | None = None) -> dict[
     such label.
     """
     number = None if label is None else label_number(label, result)
-    predicted, affine = _mask(result, number)
-    true, affine_of_reference = _mask(reference, number)
+    predicted, affine = read_mask(result, number)
+    true, affine_of_reference = read_mask(reference, number)
     if predicted.shape != true.shape:
         raise ScanError(
             f"{reference}: has {true.shape} voxels, its result {result} {predicted.shape}; expected one grid: "
@@ -127,9 +127,9 @@ def label_number(label: str, result: Path) -> int:
     return numbers[label]
 
 
-def _mask(path: Path, number: int | None) -> tuple[Mask, NDArray[np.float64]]:
-    """Mask of the voxels above 0 (or equal to `number`), and the affine [4, 4]. Raises ScanError if `path` has no
-    labels."""
+def read_mask(path: Path, number: int | None = None) -> tuple[Mask, NDArray[np.float64]]:
+    """Mask [i, j, k] of the voxels above 0 (or equal to `number`), and the affine [4, 4] (voxel to RAS, mm). Raises
+    ScanError if `path` has no labels."""
     voxels, affine = read_labels(path)
     if voxels.ndim != 3 or voxels.dtype.kind not in "buif":
         raise ScanError(f"{path}: expected a 3-D map of labels, got shape {voxels.shape} of {voxels.dtype}")
