@@ -17,8 +17,8 @@ from tqdm import tqdm
 
 from meshnet.cluster.on_ray import start_ray
 from meshnet.cohort.bids import CohortError, Excluded
-from meshnet.infer.arguments import check_input
 from meshnet.infer.backends import BACKENDS, fastest_backend
+from meshnet.infer.open_model import check_input
 from meshnet.lab.model_runs import Brain, Candidate, Failure, Job, run_here, run_on_ray
 from meshnet.model.lesion_label import lesion_index, shows_brain
 from meshnet.model.shipped import find_model, is_model

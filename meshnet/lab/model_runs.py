@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from meshnet import __version__
 from meshnet.cohort.bids import CohortError
-from meshnet.infer.arguments import check_input
 from meshnet.infer.backends import Network, open_network
+from meshnet.infer.open_model import check_input
 from meshnet.infer.predict import predict
 from meshnet.model.checkpoint import load_checkpoint
 from meshnet.model.lesion_label import lesion_index, shows_brain
