@@ -35,6 +35,8 @@ class Kiosk:
     """`folder`: visitors choose where results are saved; `off`: no save buttons."""
     queue: Literal["on", "off"] = "on"
     """`on`: several scans may be open and segmented one after the other; `off`: one scan at a time."""
+    confidence: Literal["on", "off"] = "on"
+    """`on`: probabilities, a threshold on them and the average with the mirror image; `off`: none of these."""
 
 
 def create_app(

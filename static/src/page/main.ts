@@ -1,10 +1,10 @@
 // Wiring only: connects the elements of index.html to the actions, and the session's state to `show`.
 import { EngineClient } from '../worker/engine-client';
 import { missCatalogue, pickModel, useCatalogue } from './actions/models';
-import { clean, goTo, removeResult, removeStudy, showResult, showStudy } from './actions/look';
+import { changeConfidence, clean, goTo, removeResult, removeStudy, showResult, showStudy, threshold } from './actions/look';
 import { answerAll, answerFrame, answerInput, answerSeries, open, openSample } from './actions/open';
 import { pauseQueue, resumeQueue, segmentAll, skipScan, stopScan } from './actions/queue';
-import { saveLabels, saveTable } from './actions/save';
+import { saveLabels, saveProbability, saveTable } from './actions/save';
 import { saveAll, saveSummary, showTable } from './actions/save-all';
 import { cancel, findBackend, segment } from './actions/segment';
 import { startKiosk } from './kiosk/kiosk';
@@ -16,6 +16,7 @@ import type { Actions } from './show';
 import { INITIAL_STATE, isBusy, isEmpty, wouldLose } from './state';
 import { fetchCatalogue } from './ui/catalogue';
 import { readCleaning } from './ui/cleaning';
+import { connectThreshold, readConfidence } from './ui/confidence';
 import { copyText } from './ui/copy';
 import { byId, byTestId } from './ui/dom';
 import { filesOf, folderName } from './ui/files';
@@ -59,11 +60,15 @@ onClick('sample', () => void openSample(session));
 onClick('save-native', () => void saveLabels(session, 'native'));
 onClick('save-conformed', () => void saveLabels(session, 'conformed'));
 onClick('save-table', () => void saveTable(session));
+onClick('save-probability', () => void saveProbability(session));
+onClick('no-threshold', () => void threshold(session, null));
+connectThreshold((value) => void threshold(session, value));
+for (const id of ['mirror', 'probability']) byId(id, HTMLInputElement).addEventListener('change', () => void changeConfidence(session, readConfidence()));
 onClick('show-summary', () => void showTable(session));
 onClick('save-summary', () => void saveSummary(session));
 onClick('save-all', () => void saveAll(session));
 for (const id of ['clean', 'clean-ml']) byId(id, HTMLInputElement).addEventListener('change', () => void clean(session, readCleaning()));
-session.change({ cleaning: readCleaning() }); // browsers restore fields at a reload
+session.change({ cleaning: readCleaning(), confidence: readConfidence() }); // browsers restore fields at a reload
 connectStudyKeys();
 
 const list = byTestId('model', HTMLSelectElement);

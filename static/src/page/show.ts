@@ -5,6 +5,7 @@ import { showOffline } from './offline/status';
 import { isActive } from './queue';
 import { notesOf, shownResult, shownStudy } from './studies';
 import { byId, byTestId } from './ui/dom';
+import { showConfidence } from './ui/confidence';
 import { diagnosticsText } from './ui/diagnostics';
 import { showLayers } from './ui/layers';
 import type { LayerActions } from './ui/layers';
@@ -47,6 +48,7 @@ export function show(state: PageState, before: PageState, actions: Actions): voi
     showNotes(study === null ? [] : notesOf(study));
     showLayers(study, actions);
     showResults(study, actions.goTo, !isActive(queue)); // the list stays in view while a queue runs
+    showConfidence(shownResult(study));
   }
   if (changed('activity')) showActivity(state.activity);
   if (changed('activity', 'shownId', 'models', 'pickedKey', 'queue')) showButtons(state.activity.kind === 'running', canRun(state));

@@ -2,15 +2,16 @@
 // changed in place: a part that is the same object as before has not changed.
 import type { ModelSource } from '../model/source';
 import { guessModality } from '../volume/contrast';
-import type { BackendChoice } from '../worker/protocol';
+import type { BackendChoice, ConfidenceOptions } from '../worker/protocol';
 import type { Progress } from '../engine/types';
 import type { KioskSettings } from './kiosk/kiosk';
 import type { OfflineState } from './offline/register';
 import { dueIds, isActive } from './queue';
 import type { Queue } from './queue';
 import { hasUnsaved, shownResult, shownStudy } from './studies';
-import type { Studies } from './studies';
+import type { Result, Studies } from './studies';
 import type { Cleaning } from './ui/cleaning';
+import type { ConfidenceSettings } from './ui/confidence';
 import type { ListedModel, ModelList } from './ui/models';
 import type { Offer } from './ui/choices';
 import { modalityWarning } from './ui/modality';
@@ -26,6 +27,7 @@ export interface PageState extends Studies {
   /** The scan and the result in the picture. */
   readonly drawn: Drawn;
   readonly cleaning: Cleaning;
+  readonly confidence: ConfidenceSettings;
   /** Null before the first one. */
   readonly queue: Queue | null;
   readonly activity: Activity;
@@ -44,7 +46,12 @@ export interface Drawn {
   readonly studyId: number | null;
   readonly resultId: number | null;
   readonly smallestMl: number | null;
+  readonly threshold: number | null;
+  /** Whether the probability lies over the labels. */
+  readonly probability: boolean;
 }
+
+export const NOTHING_DRAWN: Drawn = { studyId: null, resultId: null, smallestMl: null, threshold: null, probability: false };
 
 export type ActivityKind = 'idle' | 'loading' | 'ready' | 'running' | 'done' | 'error';
 
@@ -89,8 +96,9 @@ export const INITIAL_STATE: PageState = {
   pickedKey: null,
   studies: [],
   shownId: null,
-  drawn: { studyId: null, resultId: null, smallestMl: null },
+  drawn: NOTHING_DRAWN,
   cleaning: { smallestMl: null, problem: null },
+  confidence: { mirror: false, probability: false },
   queue: null,
   activity: { kind: 'idle', text: 'Open a scan to begin.' },
   run: null,
@@ -141,7 +149,20 @@ export function isOutdated(state: PageState): boolean {
   const study = shownStudy(state);
   const result = shownResult(study);
   if (drawn.studyId !== shownId || drawn.resultId !== (result?.id ?? null)) return true;
-  return result !== null && (drawn.smallestMl !== cleaning.smallestMl || result.smallestMl !== cleaning.smallestMl);
+  if (result === null) return false;
+  const isMeasured = drawn.smallestMl === cleaning.smallestMl && result.smallestMl === cleaning.smallestMl && drawn.threshold === result.threshold;
+  return !isMeasured || drawn.probability !== drawsProbability(state, result);
+}
+
+/** Whether the probability of this result is to lie over its labels. */
+export function drawsProbability({ confidence }: PageState, { labels }: Result): boolean {
+  return confidence.probability && labels.confidence !== null;
+}
+
+/** How the next run uses probabilities; a kiosk may switch all of it off. */
+export function confidenceOptions({ confidence, kiosk }: PageState): ConfidenceOptions {
+  const isOn = kiosk?.confidence !== 'off';
+  return { keep: isOn, mirror: isOn && confidence.mirror };
 }
 
 /** The activity to return to after something that does not concern the scan. */

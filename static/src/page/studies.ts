@@ -30,6 +30,10 @@ export interface Result {
   readonly outcome: Outcome;
   /** Components below this volume were removed from the outcome; null where none were. */
   readonly smallestMl: number | null;
+  /** Whether it is the average with the mirror image. */
+  readonly mirror: boolean;
+  /** On the probability of the lesion, 0…1, as the slider has it; null for the most probable label everywhere. */
+  readonly threshold: number | null;
   /** Whether its labels or volumes have been saved as they are. */
   readonly saved: boolean;
 }
@@ -98,6 +102,12 @@ export function withMeasured(study: Study, id: number, outcome: Outcome, smalles
   return { ...study, results };
 }
 
+/** The shown result with another threshold; it is measured and drawn with it at the next refresh. */
+export function withThreshold(study: Study, threshold: number | null): Study {
+  const change = (result: Result): Result => (result.id === study.shownResultId && result.threshold !== threshold ? { ...result, threshold, saved: false } : result);
+  return { ...study, results: study.results.map(change) };
+}
+
 export function shownStudy({ studies, shownId }: Studies): Study | null {
   return studies.find(({ source }) => source.id === shownId) ?? null;
 }
@@ -107,8 +117,8 @@ export function shownResult(study: Study | null): Result | null {
 }
 
 /** What the worker needs to measure or save this result. */
-export function outcomeRequest({ facts }: Study, { labels, smallestMl }: Pick<Result, 'labels' | 'smallestMl'>): OutcomeRequest {
-  return { labels, grid: facts!.grid, smallestMl };
+export function outcomeRequest({ facts }: Study, { labels, smallestMl, threshold }: Pick<Result, 'labels' | 'smallestMl' | 'threshold'>): OutcomeRequest {
+  return { labels, grid: facts!.grid, smallestMl, threshold };
 }
 
 /** The result's model; the second and later results of one model are numbered. */

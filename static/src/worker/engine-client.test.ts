@@ -45,7 +45,7 @@ beforeEach(() => {
 afterEach(() => vi.useRealTimers());
 
 const SCAN = { id: 1, files: [new File(['x'], 'scan.nii')], frame: null };
-const RUN = { scan: SCAN, source: { kind: 'bundle' as const, files: [] }, options: { forced: null, maxBufferBytes: null } };
+const RUN = { scan: SCAN, source: { kind: 'bundle' as const, files: [] }, options: { forced: null, maxBufferBytes: null }, confidence: { keep: true, mirror: false } };
 
 async function start(): Promise<{ error: unknown }> {
   const outcome = { error: null as unknown };

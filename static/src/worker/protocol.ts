@@ -62,8 +62,20 @@ export interface StoredLabels {
   readonly affineVox2ras: Affine;
   /** Background included. */
   readonly classes: number;
-  /** The model's task, as its model.json has it. */
-  readonly task: string;
+  /** Of the model: what it labels. */
+  readonly spec: Pick<ModelSpec, 'task' | 'labels'>;
+  /** Null where it was not kept, or the model has no label that it could be about. */
+  readonly confidence: StoredConfidence | null;
+}
+
+/** The confidence of a run in one of its labels (volume/confidence.ts), each gzip like the labels. */
+export interface StoredConfidence {
+  /** The label that the probability and a threshold are about. */
+  readonly chosen: number;
+  /** Its probability, 0…255. */
+  readonly probability: Uint8Array;
+  /** The labels with the most probable other one in the place of `chosen`. */
+  readonly others: Uint8Array;
 }
 
 /** A result as it is shown and saved: `labels` without components below `smallestMl` (null: with all of them), on `grid`. */
@@ -71,6 +83,16 @@ export interface OutcomeRequest {
   readonly labels: StoredLabels;
   readonly grid: ScanGrid;
   readonly smallestMl: number | null;
+  /** On the probability of the chosen label, 0…1; null for the most probable label everywhere. */
+  readonly threshold: number | null;
+}
+
+/** How a run uses probabilities; without both, no engine computes any. */
+export interface ConfidenceOptions {
+  /** Keep the chosen label's probability, where the model has such a label. */
+  readonly keep: boolean;
+  /** Average with the run on the mirror image. */
+  readonly mirror: boolean;
 }
 
 export interface BackendChoice {
@@ -124,8 +146,10 @@ export interface Calls {
   probe: { request: BackendOptions; reply: BackendChoice };
   load: { request: { scan: ScanSource }; reply: { facts: ScanFacts; display: DisplayVolume } };
   model: { request: { source: ModelSource }; reply: { spec: ModelSpec | null; notes: readonly string[] } };
-  run: { request: { scan: ScanSource; source: ModelSource; options: BackendOptions }; reply: { facts: ScanFacts; spec: ModelSpec; report: RunReport; labels: StoredLabels } };
+  run: { request: { scan: ScanSource; source: ModelSource; options: BackendOptions; confidence: ConfidenceOptions }; reply: { facts: ScanFacts; spec: ModelSpec; report: RunReport; labels: StoredLabels } };
   outcome: { request: OutcomeRequest; reply: { outcome: Outcome; overlay: DisplayVolume<Uint8Array> } };
+  /** The probability of the chosen label on the scan's own grid, resampled like labels. */
+  probability: { request: Pick<OutcomeRequest, 'labels' | 'grid'>; reply: { overlay: DisplayVolume<Uint8Array>; bytes: Uint8Array } };
   save: { request: OutcomeRequest & { space: 'native' | 'conformed' }; reply: { bytes: Uint8Array } };
 }
 

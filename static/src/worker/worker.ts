@@ -7,7 +7,9 @@ import type { Prepared } from '../volume/prepare';
 import { voxelVolumeMl } from '../volume/native';
 import type { Scan } from '../volume/nifti';
 import { contrastNotes, resultNotes } from '../volume/run-notes';
-import type { Volume, VoxelArray } from '../volume/volume';
+import { chosenLabel, othersOf, probabilityOf, thresholded } from '../volume/confidence';
+import { encodeNativeProbability } from '../volume/nifti-write';
+import type { Dims, Volume, VoxelArray } from '../volume/volume';
 import type { ModelSpec } from '../generated/model-spec';
 import type { LoadedModel } from '../model/bundle';
 import { labelCentres } from '../volume/centres';
@@ -19,10 +21,11 @@ import { separateParts } from '../volume/parts';
 import { gunzip, gzip } from '../volume/gzip';
 import { answerCalls } from './calls';
 import type { CallContext, Handlers } from './calls';
-import type { BackendChoice, BackendOptions, CallName, Calls, DisplayArray, Outcome, ScanFacts, ScanSource, Stage, StoredLabels } from './protocol';
-import { noExperience, probeAll, rankBackends, segment, type Experience } from '../engine/choose';
+import { runNetwork } from './confident-run';
+import type { BackendOptions, CallName, Calls, ConfidenceOptions, DisplayArray, Outcome, ScanFacts, ScanSource, Stage, StoredConfidence, StoredLabels } from './protocol';
+import { noExperience, probeAll, rankBackends, type Experience } from '../engine/choose';
 import { tfjs } from '../engine/tfjs/index';
-import type { RunOptions } from '../engine/types';
+import type { RunOptions, RunResult } from '../engine/types';
 import { webgl2 } from '../engine/webgl2/index';
 import { webgpu } from '../engine/webgpu/index';
 
@@ -54,21 +57,20 @@ const handlers: Handlers<Calls, Stage> = {
     return { spec, notes };
   },
 
-  run: async ({ scan, source, options }, context) => {
+  run: async ({ scan, source, options, confidence }, context) => {
     context.tell({ stage: 'preparing' });
     const prepared = await preparedOf(scan);
-    const ran = await runModel(prepared, await loadModel(source, context.signal), options, context);
+    const ran = await runModel(prepared, await loadModel(source, context.signal), options, confidence, context);
     return { facts: factsOf(prepared, scan.frame), ...ran };
   },
 
-  outcome: ({ labels, grid, smallestMl }) => {
-    const { conformed, removedVoxels } = cleaned(labels, smallestMl);
+  outcome: ({ labels, grid, smallestMl, threshold }) => {
+    const { conformed, removedVoxels } = cleaned(labels, smallestMl, threshold);
     const native = toNative(conformed, grid);
     const volumes = labelVolumes(native, labels.classes);
-    const labelledMl = volumes.reduce((sum, { index, volumeMl }) => (index === 0 ? sum : sum + volumeMl), 0);
     const outcome: Outcome = {
       volumes,
-      notes: resultNotes(labels.task, labelledMl, grid.headMl),
+      notes: resultNotes(labels.spec, volumes, grid.headMl),
       centres: labelCentres(native.data, native.dims, labels.classes),
       parts: labels.classes === 2 ? partsOf(native) : null,
       removedMl: removedVoxels * voxelVolumeMl(conformed.affineVox2ras),
@@ -76,8 +78,14 @@ const handlers: Handlers<Calls, Stage> = {
     return Promise.resolve({ outcome, overlay: native });
   },
 
-  save: ({ labels, grid, smallestMl, space }) => {
-    const { conformed } = cleaned(labels, smallestMl);
+  probability: ({ labels, grid }) => {
+    if (labels.confidence === null) throw new Error('This result has no probabilities; press Segment again.');
+    const native = toNative({ ...labels, data: unpacked(labels.confidence.probability, labels.dims) }, grid);
+    return Promise.resolve({ overlay: native, bytes: encodeNativeProbability(native.data, grid.dims, grid.header) });
+  },
+
+  save: ({ labels, grid, smallestMl, threshold, space }) => {
+    const { conformed } = cleaned(labels, smallestMl, threshold);
     const bytes = space === 'native' ? encodeNative(toNative(conformed, grid), grid) : encodeConformed(conformed, grid);
     return Promise.resolve({ bytes });
   },
@@ -100,12 +108,19 @@ function factsOf({ scan, conformed }: Prepared, frame: number | null): ScanFacts
   };
 }
 
-/** The labels on the network's grid without components below `smallestMl`. */
-function cleaned({ gzipped, dims, affineVox2ras }: StoredLabels, smallestMl: number | null): { conformed: Volume<Uint8Array>; removedVoxels: number } {
-  const data = gunzip(gzipped, 'labels', dims[0] * dims[1] * dims[2]);
+/** The labels on the network's grid, by the threshold if there is one, without components below `smallestMl`. */
+function cleaned(stored: StoredLabels, smallestMl: number | null, threshold: number | null): { conformed: Volume<Uint8Array>; removedVoxels: number } {
+  const { gzipped, dims, affineVox2ras, confidence } = stored;
+  const data = threshold === null || confidence === null
+    ? unpacked(gzipped, dims)
+    : thresholded(unpacked(confidence.others, dims), unpacked(confidence.probability, dims), confidence.chosen, threshold);
   if (smallestMl === null) return { conformed: { data, dims, affineVox2ras }, removedVoxels: 0 };
   const { labels, removedVoxels } = removeSmallComponents(data, dims, smallestMl / voxelVolumeMl(affineVox2ras));
   return { conformed: { data: labels, dims, affineVox2ras }, removedVoxels };
+}
+
+function unpacked(gzipped: Uint8Array, dims: Dims): Uint8Array {
+  return gunzip(gzipped, 'labels', dims[0] * dims[1] * dims[2]);
 }
 
 function partsOf({ data, dims, affineVox2ras }: Volume<Uint8Array>): Outcome['parts'] {
@@ -114,7 +129,7 @@ function partsOf({ data, dims, affineVox2ras }: Volume<Uint8Array>): Outcome['pa
   return { count, largest: largest.map(({ voxels, centre }) => ({ volumeMl: voxels * voxelMl, centre, positionMm: apply(affineVox2ras, centre) })) };
 }
 
-async function runModel(prepared: Prepared, { spec, graph }: LoadedModel, options: BackendOptions, { signal, tell }: CallContext<Stage>): Promise<Omit<Calls['run']['reply'], 'facts'>> {
+async function runModel(prepared: Prepared, { spec, graph }: LoadedModel, options: BackendOptions, confidence: ConfidenceOptions, { signal, tell }: CallContext<Stage>): Promise<Omit<Calls['run']['reply'], 'facts'>> {
   const conformed = conformedFor(prepared, spec);
   const input = { data: toNetworkInput(conformed, spec), dims: spec.input.size };
   const choice = rankBackends(await probeAll(BACKENDS), options.forced);
@@ -125,14 +140,21 @@ async function runModel(prepared: Prepared, { spec, graph }: LoadedModel, option
     },
     ...(options.maxBufferBytes === null ? {} : { maxBufferBytes: options.maxBufferBytes }),
   };
-  const result = await segment(graph, input, choice, runOptions, (chosen: BackendChoice) => {
-    tell({ stage: 'backend', ...chosen });
-  }, experienceOf(spec.weights.sha256));
+  const network = { spec, graph, choice, experience: experienceOf(spec.weights.sha256) };
+  const result = await runNetwork(network, input, runOptions, confidence, (chosen) => { tell({ stage: 'backend', ...chosen }); });
   const { data, dims, affineVox2ras } = fromNetworkLabels(result.labels, conformed, spec);
-  const labels: StoredLabels = { gzipped: gzip(data), dims, affineVox2ras, classes: graph.classes, task: spec.task };
+  const labels: StoredLabels = { gzipped: gzip(data), dims, affineVox2ras, classes: graph.classes, spec: { task: spec.task, labels: spec.labels }, confidence: confidence.keep ? storedConfidence(result, conformed, spec) : null };
   const { backend, device, details, whyNot, milliseconds, timings, peakBytes, largestBufferBytes } = result;
   const notes = [...contrastNotes(prepared.scan.name, headerText(prepared.scan), spec.modality), ...conformed.notes];
   return { spec, report: { backend, device, details, whyNot, milliseconds, timings, peakBytes, largestBufferBytes, notes }, labels };
+}
+
+/** Null where the run has no probabilities, or the model no label that they could be about. */
+function storedConfidence({ labels, probabilities }: RunResult, conformed: Conformed, spec: ModelSpec): StoredConfidence | null {
+  const chosen = chosenLabel(spec);
+  if (probabilities === null || chosen === null) return null;
+  const packed = (data: Uint8Array): Uint8Array => gzip(fromNetworkLabels(data, conformed, spec).data);
+  return { chosen, probability: packed(probabilityOf(probabilities, labels.length, chosen)), others: packed(othersOf(labels, probabilities, chosen)) };
 }
 
 /** Per model, by the weights' SHA-256: a backend without memory for one model may run a smaller one, and ids may repeat. */

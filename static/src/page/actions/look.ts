@@ -2,11 +2,12 @@
 // brings the picture and the table to it.
 import { CallError } from '../../worker/client';
 import type { Session } from '../session';
-import { isBusy, isOutdated, restingKind } from '../state';
+import { drawsProbability, isBusy, isOutdated, NOTHING_DRAWN, restingKind } from '../state';
 import type { PageState } from '../state';
-import { hasUnsaved, outcomeRequest, shownResult, shownStudy, withMeasured, withStudy, withoutResult, withoutStudy } from '../studies';
+import { hasUnsaved, outcomeRequest, shownResult, shownStudy, withMeasured, withStudy, withThreshold, withoutResult, withoutStudy } from '../studies';
 import type { Result, Study } from '../studies';
 import type { Cleaning } from '../ui/cleaning';
+import type { ConfidenceSettings } from '../ui/confidence';
 import { formatDuration } from '../ui/format';
 
 export type Voxel = readonly [number, number, number];
@@ -101,7 +102,7 @@ async function drawNext(session: Session): Promise<void> {
 }
 
 async function drawNothing(session: Session): Promise<void> {
-  session.change({ drawn: { studyId: null, resultId: null, smallestMl: null } });
+  session.change({ drawn: NOTHING_DRAWN });
   await session.draw((viewer) => { viewer.clear(); });
   session.enter(restingKind(session.state), restingText(session.state));
 }
@@ -111,7 +112,7 @@ async function drawScan(session: Session, study: Study): Promise<void> {
   session.enter('loading', `Opening ${study.name}…`);
   try {
     const { facts, display } = await session.idleClient.call('load', { scan: study.source });
-    session.change({ studies: withStudy(session.state.studies, id, (now) => ({ ...now, facts })), drawn: { studyId: id, resultId: null, smallestMl: null } });
+    session.change({ studies: withStudy(session.state.studies, id, (now) => ({ ...now, facts })), drawn: { ...NOTHING_DRAWN, studyId: id } });
     await session.draw((viewer) => viewer.showScan(display));
   } catch (error) {
     await drawNothing(session); // not the picture of another scan
@@ -123,19 +124,45 @@ async function drawScan(session: Session, study: Study): Promise<void> {
 async function drawResult(session: Session, study: Study, result: Result | null): Promise<void> {
   const { id } = study.source;
   if (result === null) {
-    session.change({ drawn: { studyId: id, resultId: null, smallestMl: null } });
+    session.change({ drawn: { ...NOTHING_DRAWN, studyId: id } });
     await session.draw((viewer) => { viewer.clearLabels(); });
     session.enter(restingKind(session.state), restingText(session.state));
     return;
   }
-  session.enter('loading', 'Updating the result…');
   const { smallestMl } = session.state.cleaning;
-  const { outcome, overlay } = await session.idleClient.call('outcome', outcomeRequest(study, { ...result, smallestMl }));
-  session.change({
-    studies: withStudy(session.state.studies, id, (now) => withMeasured(now, result.id, outcome, smallestMl)),
-    drawn: { studyId: id, resultId: result.id, smallestMl },
-  });
-  await session.draw((viewer) => viewer.showLabels(overlay, result.spec.labels));
+  const { threshold } = result;
+  const { drawn } = session.state;
+  const isMeasured = drawn.resultId === result.id && drawn.smallestMl === smallestMl && result.smallestMl === smallestMl && drawn.threshold === threshold;
+  session.enter('loading', 'Updating the result…');
+  if (!isMeasured) {
+    const { outcome, overlay } = await session.idleClient.call('outcome', outcomeRequest(study, { ...result, smallestMl }));
+    session.change({
+      studies: withStudy(session.state.studies, id, (now) => withMeasured(now, result.id, outcome, smallestMl)),
+      drawn: { studyId: id, resultId: result.id, smallestMl, threshold, probability: drawn.probability && drawn.resultId === result.id },
+    });
+    await session.draw((viewer) => viewer.showLabels(overlay, result.spec.labels));
+  }
+  await drawProbability(session, study, result);
+}
+
+/** Lays the probability over the labels, or takes it away. */
+async function drawProbability(session: Session, study: Study, result: Result): Promise<void> {
+  const probability = drawsProbability(session.state, result);
+  if (session.state.drawn.probability === probability) return;
+  const overlay = probability ? (await session.idleClient.call('probability', outcomeRequest(study, result))).overlay : null;
+  session.change({ drawn: { ...session.state.drawn, probability } });
+  await session.draw((viewer) => viewer.showProbability(overlay));
+}
+
+/** Thresholds the shown result again; null for the most probable label everywhere. */
+export async function threshold(session: Session, value: number | null): Promise<void> {
+  changeShown(session, (study) => withThreshold(study, value));
+  await refresh(session);
+}
+
+export async function changeConfidence(session: Session, confidence: ConfidenceSettings): Promise<void> {
+  session.change({ confidence });
+  await refresh(session);
 }
 
 function changeShown(session: Session, change: (study: Study) => Study): void {

@@ -5,7 +5,7 @@ import type { ModelSource } from '../../model/source';
 import { messageOf } from '../../engine/message';
 import type { Session } from '../session';
 import { enqueue, isActive } from '../queue';
-import { allowsQueue, isBusy, pickedModel, restingKind } from '../state';
+import { allowsQueue, isBusy, pickedModel, restingKind, NOTHING_DRAWN } from '../state';
 import type { Question } from '../state';
 import { withStudies, withStudy } from '../studies';
 import type { NewStudy } from '../studies';
@@ -174,7 +174,7 @@ async function loadScan(session: Session, files: readonly File[], frame: number 
   try {
     const { facts, display } = await session.idleClient.call('load', { scan: { id, files, frame } });
     list(session, [{ files, frame, facts }], [id]);
-    session.change({ drawn: { studyId: id, resultId: null, smallestMl: null } });
+    session.change({ drawn: { ...NOTHING_DRAWN, studyId: id } });
     session.say({ lastError: null });
     await session.draw((viewer) => viewer.showScan(display));
     session.enter('ready', restingText(session.state));

@@ -2,7 +2,7 @@
 // goes on. The shown scan can be changed meanwhile, because a second worker reads it.
 import { messageOf } from '../../engine/message';
 import type { Session } from '../session';
-import { allowsQueue, isBusy, pickedModel } from '../state';
+import { allowsQueue, confidenceOptions, isBusy, pickedModel } from '../state';
 import { afterScan, isActive, nextWaiting, runningStudy, startQueue, withJob } from '../queue';
 import type { Queue } from '../queue';
 import type { Run } from '../state';
@@ -76,13 +76,14 @@ async function runScan(session: Session, { source }: Study): Promise<void> {
   const { client, options } = session.services;
   const { model } = session.state.queue!;
   const { id } = source;
+  const confidence = confidenceOptions(session.state);
   const setJob = (job: Job): void => { session.change({ studies: withJob(session.state.studies, id, job) }); };
   const job = (): Job => session.state.studies.find((study) => study.source.id === id)?.job ?? { kind: 'none' };
   const runNow = (): Run | null => { const now = job(); return now.kind === 'running' ? now.run : null; };
   setJob({ kind: 'running', run: NEW_RUN });
   try {
-    const ran = await client.call('run', { scan: source, source: model.source, options }, stageListener(session, runNow, (run) => { setJob({ kind: 'running', run }); }));
-    const { result } = await measured(session, model.key, ran);
+    const ran = await client.call('run', { scan: source, source: model.source, options, confidence }, stageListener(session, runNow, (run) => { setJob({ kind: 'running', run }); }));
+    const { result } = await measured(session, model.key, ran, confidence.mirror);
     session.change({ studies: withStudy(session.state.studies, id, (study) => ({ ...withResult({ ...study, facts: ran.facts }, result), job: { kind: 'done' } })) });
   } catch (error) {
     // A scan that was skipped or stopped has its job already.

@@ -3,7 +3,7 @@ import { messageOf } from '../../engine/message';
 import type { Session } from '../session';
 import { isBusy, restingKind } from '../state';
 import { notesOf, outcomeRequest, shownResult, shownStudy } from '../studies';
-import { savedName, tableName } from '../ui/format';
+import { probabilityName, savedName, tableName } from '../ui/format';
 import { saveAsDownload, saveInFolder } from '../ui/saving';
 import { volumesCsv } from '../ui/table';
 
@@ -15,6 +15,15 @@ export async function saveLabels(session: Session, space: 'native' | 'conformed'
   const request = { ...outcomeRequest(study, result), space };
   const saved = await write(session, savedName(study.facts.summary, result, space), grid, async () => (await session.idleClient.call('save', request)).bytes);
   if (saved) markSaved(session, [result.id]);
+}
+
+/** The probability of the lesion on the scan's own grid. */
+export async function saveProbability(session: Session): Promise<void> {
+  const study = shownStudy(session.state);
+  const result = shownResult(study);
+  if (study?.facts == null || result === null) return;
+  const request = outcomeRequest(study, result);
+  await write(session, probabilityName(study.facts.summary, result), 'probability, 0 to 1', async () => (await session.idleClient.call('probability', request)).bytes);
 }
 
 export async function saveTable(session: Session): Promise<void> {

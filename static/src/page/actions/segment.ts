@@ -3,7 +3,7 @@ import { CallError } from '../../worker/client';
 import type { Calls, Stage } from '../../worker/protocol';
 import type { Session } from '../session';
 import { jobBeside } from '../queue';
-import { canRun, pickedModel, restingKind } from '../state';
+import { canRun, confidenceOptions, NOTHING_DRAWN, pickedModel, restingKind } from '../state';
 import type { Run } from '../state';
 import { shownStudy, withResult, withStudy } from '../studies';
 import type { Result, Study } from '../studies';
@@ -29,15 +29,16 @@ export async function segment(session: Session): Promise<void> {
   const study = shownStudy(session.state);
   const model = pickedModel(session.state);
   if (study === null || model === null || !canRun(session.state)) return;
+  const confidence = confidenceOptions(session.state);
   session.say({ remark: null });
   session.enter('running', `Segmenting with ${model.name}…`, { run: NEW_RUN, question: null });
   const awake = await keepAwake();
   try {
     const onStage = stageListener(session, () => session.state.run, (run) => { session.change({ run }); });
-    const ran = await client.call('run', { scan: study.source, source: model.source, options }, onStage);
+    const ran = await client.call('run', { scan: study.source, source: model.source, options, confidence }, onStage);
     session.enter('loading', 'Measuring…');
     session.say({ lastError: null });
-    await addResult(session, study.source.id, model.key, ran);
+    await addResult(session, study.source.id, model.key, ran, confidence.mirror);
   } catch (error) {
     if (error instanceof CallError && error.cancelled) session.enter(restingKind(session.state), cancelledText(study.results.length));
     else session.fail(error);
@@ -71,18 +72,18 @@ type Ran = Calls['run']['reply'];
 type Overlay = Calls['outcome']['reply']['overlay'];
 
 /** A new result of a run, measured with the cleaning that is set. */
-export async function measured(session: Session, modelKey: string, { facts, spec, report, labels }: Ran): Promise<{ result: Result; overlay: Overlay }> {
+export async function measured(session: Session, modelKey: string, { facts, spec, report, labels }: Ran, mirror: boolean): Promise<{ result: Result; overlay: Overlay }> {
   const { smallestMl } = session.state.cleaning;
-  const { outcome, overlay } = await session.services.client.call('outcome', { labels, grid: facts.grid, smallestMl });
-  return { result: { id: session.newId(), modelKey, spec, report, labels, outcome, smallestMl, saved: false }, overlay };
+  const { outcome, overlay } = await session.services.client.call('outcome', { labels, grid: facts.grid, smallestMl, threshold: null });
+  return { result: { id: session.newId(), modelKey, spec, report, labels, outcome, smallestMl, mirror, threshold: null, saved: false }, overlay };
 }
 
 /** Adds the result of a run to the shown scan and moves the crosshair to what was found. */
-async function addResult(session: Session, id: number, modelKey: string, ran: Ran): Promise<void> {
-  const { result, overlay } = await measured(session, modelKey, ran);
+async function addResult(session: Session, id: number, modelKey: string, ran: Ran, mirror: boolean): Promise<void> {
+  const { result, overlay } = await measured(session, modelKey, ran, mirror);
   const { studies, queue } = session.state;
   const add = (study: Study): Study => ({ ...withResult({ ...study, facts: ran.facts }, result), job: jobBeside(study.job, queue, modelKey) });
-  session.change({ studies: withStudy(studies, id, add), drawn: { studyId: id, resultId: result.id, smallestMl: result.smallestMl } });
+  session.change({ studies: withStudy(studies, id, add), drawn: { ...NOTHING_DRAWN, studyId: id, resultId: result.id, smallestMl: result.smallestMl } });
   await session.draw((viewer) => viewer.showLabels(overlay, result.spec.labels));
   const { outcome, spec } = result;
   const found = spec.labels.find(({ index }) => index !== 0 && outcome.centres[index] != null);

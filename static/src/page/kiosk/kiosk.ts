@@ -9,6 +9,8 @@ export interface KioskSettings {
   readonly saving: 'folder' | 'off';
   /** `off`: one scan at a time. */
   readonly queue: 'on' | 'off';
+  /** `off`: no probabilities, threshold or mirror image. */
+  readonly confidence: 'on' | 'off';
 }
 
 /** Events that count as input. */
@@ -21,6 +23,7 @@ const INPUTS = ['pointerdown', 'pointermove', 'keydown', 'wheel', 'touchstart', 
 export function startKiosk(settings: KioskSettings, toolbar: HTMLElement, isBusy: () => boolean): void {
   document.documentElement.dataset['kiosk'] = settings.saving;
   document.documentElement.dataset['queue'] = settings.queue;
+  document.documentElement.dataset['confidence'] = settings.confidence;
   let touched = false;
   let lastInput = performance.now();
   for (const type of INPUTS) {

@@ -4,7 +4,7 @@ import { leftOutText, offerOf, offerSeries } from './choices';
 import { findDicom } from './dicom';
 import { isDicom, unreadableSyntax, withPreamble } from './dicom-bytes';
 import { sortByContent, sortFiles } from './files';
-import { formatBytes, formatDuration, formatMl, formatVoxelSize, savedName, secondsLeft, tableName } from './format';
+import { formatBytes, formatDuration, formatMl, formatVoxelSize, probabilityName, savedName, secondsLeft, tableName } from './format';
 import { guessModality } from '../../volume/contrast';
 import { modalityWarning } from './modality';
 import { readOptions } from './options';
@@ -34,9 +34,15 @@ test.each([
   ['bold.nii', 3, null, 'native', 'bold_frame3_t2-lesion.nii.gz'],
   ['bold.nii', 0, 0.5, 'conformed', 'bold_frame0_t2-lesion_min0.5mL_conformed.nii.gz'],
 ] as const)('%s, frame %s, components below %s mL removed, is saved (%s) as %s', (name, frame, smallestMl, space, saved) => {
-  const result = { spec: { id: 't2-lesion' }, smallestMl };
+  const result = { spec: { id: 't2-lesion' }, smallestMl, mirror: false, threshold: null };
   expect(savedName({ name, frame }, result, space)).toBe(saved);
   expect(tableName({ name, frame }, result)).toBe(saved.replace(/(_conformed)?\.nii\.gz$/, '_volumes.csv'));
+});
+
+test('a result of a threshold or of the mirror image says so in its name, and its probability map follows it', () => {
+  const result = { spec: { id: 't2-lesion' }, smallestMl: 0.5, mirror: true, threshold: 0.3 };
+  expect(savedName({ name: 'x.nii', frame: null }, result, 'native')).toBe('x_t2-lesion_flip_threshold0.3_min0.5mL.nii.gz');
+  expect(probabilityName({ name: 'x.nii', frame: null }, result)).toBe('x_t2-lesion_flip_threshold0.3_min0.5mL_probseg.nii.gz');
 });
 
 describe('the contrast of a scan', () => {
@@ -209,6 +215,6 @@ test('the table of volumes has the columns of meshnet-predict, quoted where a na
   const volumes = [{ index: 0, voxels: 9, volumeMl: 0.009 }, { index: 1, voxels: 34917, volumeMl: 34.917 }];
 
   expect(volumesCsv('a.nii', 't2', { volumes }, labels, 'a_t2.nii.gz', [{ code: 'no-forms', text: '' }, { code: 'nothing-found', text: '' }])).toBe(
-    'scan,model,label,name,voxels,volume_ml,output,notes\r\na.nii,t2,0,background,9,0.0090,a_t2.nii.gz,no-forms;nothing-found\r\na.nii,t2,1,"lesion, ""old""",34917,34.9170,a_t2.nii.gz,no-forms;nothing-found\r\n',
+    'scan,model,label,name,voxels,volume_ml,output,notes,percent_of_brain\r\na.nii,t2,0,background,9,0.0090,a_t2.nii.gz,no-forms;nothing-found,\r\na.nii,t2,1,"lesion, ""old""",34917,34.9170,a_t2.nii.gz,no-forms;nothing-found,\r\n',
   );
 });
