@@ -49,7 +49,7 @@ export function show(state: PageState, before: PageState, actions: Actions): voi
     showScanFacts(study);
     showNotes(study === null ? [] : notesOf(study));
     showLayers(study, actions);
-    showResults(study, actions);
+    showResults(study, actions, !isActive(queue)); // the list stays in view while a queue runs
     showConfidence(shownResult(study));
   }
   if (changed('activity')) showActivity(state.activity);

@@ -20,8 +20,8 @@ export interface ResultActions {
   readonly showLabel: (index: number, isVisible: boolean) => void;
 }
 
-/** Hides the results where there is none. */
-export function showResults(study: Study | null, actions: ResultActions): void {
+/** Hides the results where there is none. `scroll`: results that appear come into view. */
+export function showResults(study: Study | null, actions: ResultActions, scroll: boolean): void {
   const result = shownResult(study);
   const section = byId('results', HTMLElement);
   const wasHidden = section.hidden;
@@ -45,7 +45,7 @@ export function showResults(study: Study | null, actions: ResultActions): void {
   note.textContent = notes.join(' ').trim();
   note.hidden = note.textContent === '';
   showParts(outcome.parts, actions.goTo);
-  if (wasHidden) section.scrollIntoView({ block: 'nearest' });
+  if (wasHidden && scroll) section.scrollIntoView({ block: 'nearest' });
 }
 
 /** Labels of the shown result, then those that only other results have. A label that a model does not know is no 0 mL. */
