@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from meshnet.infer.backends import Network
 from meshnet.infer.probabilities import MOST_CLASSES, average, probability_of, threshold_labels
+from meshnet.model.label_roles import lesion_indices
 from meshnet.model.spec import ModelSpec, SpecError
 
 #: Words in a label's name that say a side: Left-Thalamus, ctx-lh-cuneus.
@@ -62,7 +63,7 @@ def check_confidence(spec: ModelSpec, wanted: Confidence) -> None:
         )
     if (wanted.threshold is not None or wanted.probability) and chosen_label(spec) is None:
         raise SpecError(
-            f"{spec.id}: has {classes} labels and none of them is a lesion; --threshold and --probability need one"
+            f"{spec.id}: has {classes} labels and not one of them is a lesion; --threshold and --probability need one"
         )
     if wanted.flip and (sided := sided_label(spec)) is not None:
         raise SpecError(
@@ -73,11 +74,12 @@ def check_confidence(spec: ModelSpec, wanted: Confidence) -> None:
 def chosen_label(spec: ModelSpec) -> int | None:
     """Index of the label that a threshold and a probability map are about; None if there is none.
 
-    The second label of a model with two, else the one whose name is `lesion`.
+    The lesion of a model with one lesion label, else the second label of a model with two.
     """
-    if spec.architecture.classes == 2:
-        return 1
-    return next((label.index for label in spec.labels if label.name.lower() == "lesion"), None)
+    lesions = lesion_indices(spec)
+    if len(lesions) == 1:
+        return lesions[0]
+    return 1 if spec.architecture.classes == 2 else None
 
 
 def sided_label(spec: ModelSpec) -> str | None:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects, label
 
+from meshnet.model.label_roles import lesion_indices
 from meshnet.model.spec import ModelSpec
 from meshnet.scan.scan_grid import volume_ml
 
@@ -23,10 +24,9 @@ class Lesion:
 
 
 def lesion_labels(spec: ModelSpec) -> list[int]:
-    """Indices of the labels that are lesions: those with the word in their name, else label 1 of a lesion model."""
+    """Indices of the labels that are lesions, by role or task, else those with the word in their name."""
     named = [one.index for one in spec.labels if one.index > 0 and "lesion" in one.name.lower()]
-    is_mask = spec.architecture.classes == 2 and "lesion" in spec.task.lower()
-    return named or ([1] if is_mask else [])
+    return list(lesion_indices(spec)) or named
 
 
 def find_lesions(

@@ -30,6 +30,7 @@ from meshnet.infer.sidecar import (
     write_sidecar,
 )
 from meshnet.infer.sources import Source, Word, find_sources, read_source
+from meshnet.model.label_roles import context_indices
 from meshnet.model.shipped import DEFAULT_MODEL
 from meshnet.model.spec import ModelSpec
 from meshnet.scan.nifti import Scan, read_scan, save_labels
@@ -112,6 +113,7 @@ def segment(
     flip: bool = False,
     probability: bool = False,
     remove_below_ml: float | None = None,
+    keep_outside_brain: bool = False,
     strict: bool = False,
     backend: str | None = None,
     threads: int | None = None,
@@ -122,7 +124,8 @@ def segment(
     array [i, j, k] with `affine` [4, 4] (voxel to RAS, mm). model: a known id, a model folder or a model.json.
     frame: of a 4-D scan, counted from 0. threshold: on the lesion's probability, 0 to 1; None: the most probable label.
     flip: average with the left-right mirror image. probability: keep the lesion's probabilities. remove_below_ml:
-    components below this volume become background. strict: raise ScanError for notes. backend: "cpu", "onnx" or
+    components below this volume become background. keep_outside_brain: of a model that labels lesion and tissue, keep
+    lesions outside the brain. strict: raise ScanError for notes. backend: "cpu", "onnx" or
     "torch"; None: the fastest. threads: None: all cores.
 
     Raises ScanError for a scan that can't be used, SpecError for a model that can't (both are ValueErrors), OSError for
@@ -134,10 +137,22 @@ def segment(
     with tempfile.TemporaryDirectory(prefix="meshnet-") as folder:
         name, files, read = _read(scan, affine, frame, Path(folder), opened.spec.id)
         result = segment_scan(
-            read, opened.spec, opened.network, remove_below_ml=remove_below_ml, confidence=confidence, strict=strict
+            read,
+            opened.spec,
+            opened.network,
+            remove_below_ml=remove_below_ml,
+            keep_outside_brain=keep_outside_brain,
+            confidence=confidence,
+            strict=strict,
         )
         source = source_file(name, files, frame=frame)
-    settings = Settings(threshold=threshold, flip=flip, remove_below_ml=remove_below_ml)
+    settings = Settings(
+        threshold=threshold,
+        flip=flip,
+        remove_below_ml=remove_below_ml,
+        keep_outside_brain=keep_outside_brain,
+        all_labels=bool(context_indices(opened.spec)),
+    )
     sidecar = make_sidecar(
         opened.spec,
         interface="Python",

@@ -38,7 +38,11 @@ def a_model(names: tuple[str, ...] = ("background", "lesion"), **changes: Any) -
         name: rng.standard_normal(shape).astype(np.float32) for name, shape in expected_shapes(architecture).items()
     }
     weights["classifier.weight"] *= 0.3
-    return a_spec(architecture=architecture, labels=make_labels(names), **changes), weights
+    return a_spec(
+        architecture=architecture,
+        labels=make_labels(names, ["lesion" if name == "lesion" else None for name in names]),
+        **changes,
+    ), weights
 
 
 def an_image(shape: tuple[int, int, int] = SHAPE) -> NDArray[np.float32]:
@@ -167,7 +171,7 @@ def test_models_without_a_lesion_with_sides_or_with_many_labels_are_refused_with
     tissue, _ = a_model(("background", "csf", "grey", "white"))
     deep, _ = a_model(("background", "Left-Thalamus", "Right-Thalamus"))
     many, _ = a_model(("background", *(f"label {i}" for i in range(8))))
-    with pytest.raises(SpecError, match="has 4 labels and none of them is a lesion"):
+    with pytest.raises(SpecError, match="has 4 labels and not one of them is a lesion"):
         check_confidence(tissue, Confidence(threshold=0.3))
     check_confidence(tissue, Confidence(flip=True))
     with pytest.raises(SpecError, match=r"sides \(Left-Thalamus\).*run it without --flip"):

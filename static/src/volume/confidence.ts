@@ -2,7 +2,42 @@
 // image. docs/engine.md, "Confidence", has the rules; the twin is meshnet/infer/confidence.py.
 //
 // Probabilities are [class − 1][voxel], 0…255 for 0…1, of the classes 1, 2, …; class 0 has the rest.
+import type { ModelSpec } from '../generated/model-spec';
+import { lesionIndices } from './label-roles';
 import type { Dims } from './volume';
+
+/** Models with more classes have no probabilities kept: 256³ voxels take 16 MiB per class. */
+export const MOST_CLASSES = 8;
+
+/** Words in a label's name that say a side: Left-Thalamus, ctx-lh-cuneus. */
+const SIDES = new Set(['left', 'right', 'lh', 'rh', 'l', 'r']);
+
+type Described = Pick<ModelSpec, 'task' | 'labels'>;
+
+/** The label that a threshold and a probability map are about: the lesion, or the second label of two; null if there is none. */
+export function chosenLabel(spec: Described): number | null {
+  const lesions = lesionIndices(spec);
+  if (lesions.length === 1) return lesions[0]!;
+  return spec.labels.length === 2 ? 1 : null;
+}
+
+/** Whether the confidence of this model's results can be kept. */
+export function hasConfidence(spec: Described): boolean {
+  return spec.labels.length <= MOST_CLASSES && chosenLabel(spec) !== null;
+}
+
+/** Throws an Error with a sentence where the model cannot be averaged with the mirror image. */
+export function checkMirror(spec: Described & Pick<ModelSpec, 'name'>): void {
+  const untick = 'untick Average with the mirror image';
+  if (spec.labels.length > MOST_CLASSES) throw new Error(`${spec.name} has ${spec.labels.length} labels, averaging takes models of up to ${MOST_CLASSES}; ${untick}`);
+  const sided = spec.labels.find(({ name }) => name.toLowerCase().split(/[^a-z]+/).some((word) => SIDES.has(word)));
+  if (sided !== undefined) throw new Error(`The labels of ${spec.name} have sides (${sided.name}), and the mirror image exchanges them; ${untick}`);
+}
+
+/** The axis of an orientation such as LIA that runs from side to side. */
+export function mirrorAxis(orientation: string): number {
+  return Array.from(orientation).findIndex((letter) => 'LR'.includes(letter));
+}
 
 /** The probability of `label` at a voxel, 0…255. */
 export function probabilityAt(probabilities: Uint8Array, voxels: number, voxel: number, label: number): number {
@@ -23,20 +58,21 @@ export function leastOf(threshold: number): number {
   return Math.ceil(255 * threshold);
 }
 
-/**
- * Labels with a threshold on one of them: `chosen` where its probability is at least `threshold`; elsewhere the label as it
- * is, or where that is `chosen`, the most probable of the others (the lowest of equal ones).
- */
-export function thresholded(labels: Uint8Array, probabilities: Uint8Array, chosen: number, threshold: number): Uint8Array {
+/** The labels with the most probable of the others (the lowest of equal ones) in the place of `chosen`. */
+export function othersOf(labels: Uint8Array, probabilities: Uint8Array, chosen: number): Uint8Array {
   const voxels = labels.length;
   const classes = 1 + probabilities.length / voxels;
-  const least = leastOf(threshold);
   const out = labels.slice();
   for (let voxel = 0; voxel < voxels; voxel++) {
-    if (probabilityAt(probabilities, voxels, voxel, chosen) >= least) out[voxel] = chosen;
-    else if (out[voxel] === chosen) out[voxel] = bestOther(probabilities, voxels, voxel, chosen, classes);
+    if (out[voxel] === chosen) out[voxel] = bestOther(probabilities, voxels, voxel, chosen, classes);
   }
   return out;
+}
+
+/** Labels with a threshold on one of them: `chosen` where its probability is at least `threshold`, `others` elsewhere. */
+export function thresholded(others: Uint8Array, probability: Uint8Array, chosen: number, threshold: number): Uint8Array {
+  const least = leastOf(threshold);
+  return others.map((other, voxel) => (probability[voxel]! >= least ? chosen : other));
 }
 
 function bestOther(probabilities: Uint8Array, voxels: number, voxel: number, chosen: number, classes: number): number {

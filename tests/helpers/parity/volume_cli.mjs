@@ -2,14 +2,16 @@
 //
 // job: { files: [path], out: folder, frame?: number, grid?: conformed grid, labels?: path of raw conformed labels,
 //        spec?: the parts of a model description that concern its input }
-//   or { contrast: [file name, header text, the model's modality] }, { result: [task, labelled mL, head's mL] } for notes
+//   or { contrast: [file name, header text, the model's modality] }, { result: [spec, volumes, head's mL, dropped mL] } for notes
 //      on a run, { names: [file name without extensions] } for which of them say labels and whose tissue they map,
 //      { parts: path of a raw mask, dims } for its separate parts,
 //      { sidecar: what `sidecarOf` takes, created: ISO date, files: [path] of the scan } for the JSON beside a result,
-//      { clean: path of raw labels, dims, smallestVoxels, out: path } for the labels without small components
+//      { clean: path of raw labels, dims, smallestVoxels, out: path } for the labels without small components,
+//      { brainRule: path of raw labels, dims, spec, out: path } for those without lesions outside the brain
 // result: { error, frames } for a refused scan, else what `run` returns; volumes go to files in `out`.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { withoutLesionsOutsideBrain } from '../../../static/src/volume/brain-rule.ts';
 import { removeSmallComponents } from '../../../static/src/volume/clean.ts';
 import { mapsTissueOf, namesLabels } from '../../../static/src/volume/label-names.ts';
 import { contrastNotes, resultNotes } from '../../../static/src/volume/run-notes.ts';
@@ -50,6 +52,11 @@ async function attempt(job) {
   if (job.contrast !== undefined) return contrastNotes(...job.contrast);
   if (job.result !== undefined) return resultNotes(...job.result);
   if (job.names !== undefined) return job.names.map((name) => [namesLabels(name), mapsTissueOf(name)]);
+  if (job.brainRule !== undefined) {
+    const { labels, removedVoxels } = withoutLesionsOutsideBrain(new Uint8Array(readFileSync(job.brainRule)), job.dims, job.spec);
+    writeFileSync(job.out, labels);
+    return { removedVoxels };
+  }
   if (job.parts !== undefined) return separateParts(new Uint8Array(readFileSync(job.parts)), job.dims, 254);
   if (job.clean !== undefined) {
     const { labels, removedVoxels } = removeSmallComponents(new Uint8Array(readFileSync(job.clean)), job.dims, job.smallestVoxels);
