@@ -58,7 +58,7 @@ def test_further_scans_of_a_queue_add_no_decoded_scan_to_the_memory(
 @pytest.mark.long
 @pytest.mark.alone
 def test_forty_scans_of_256_voxels_need_the_memory_of_five(open_page: OpenPage, tmp_path: Path) -> None:
-    """At full size on the CPU: about ten seconds a scan on two cores."""
+    """At full size on the CPU: a quarter of an hour on two busy cores."""
     models = write_models(tmp_path / "models", "small")
     with serve("--models", str(models)) as url:
         page = open_page("/?backend=cpu", flags=NO_GPU, url=url)
@@ -71,5 +71,5 @@ def test_forty_scans_of_256_voxels_need_the_memory_of_five(open_page: OpenPage, 
         growth = (held_bytes(page) - held) / 35
         print(f"held after 5 scans {held / MB:.0f} MB, then {growth / MB:.2f} MB a scan")
         print(f"resident {resident / MB:.0f} MB after 5 scans, {resident_bytes(page) / MB:.0f} MB after 40")
-        assert growth < 2 * MB  # the compressed labels; a decoded scan has 34 MB
+        assert growth < MB  # the compressed labels; a decoded scan has 34 MB
         assert resident_bytes(page) - resident < 500 * MB
