@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from export.to_tfjs import brainchop_entry, write_tfjs
-from meshnet.model.spec import MinMax, ModelSpec, Quantile, SpecError
+from meshnet.model.spec import MinMax, ModelSpec, Quantile, SpecError, make_labels
 from tests.helpers.export_models import small_model
 from tests.helpers.exports import export_all
 
@@ -46,8 +46,11 @@ def test_without_the_converter_the_extra_is_named(tmp_path: Path, monkeypatch: p
 
 def test_a_tfjs_folder_has_what_brainchop_reads(tmp_path: Path) -> None:
     spec, weights = small_model(activation="gelu", norm={"kind": "group"}, conv_bias=False, classifier_bias=False)
+    labels = make_labels(["class 0", "class 1", "class 2"], (None, "context", "lesion"))
+    spec = spec.model_copy(update={"labels": labels})
     out = export_all(tmp_path, spec, weights, format="tfjs")
     model = json.loads((out / "model.json").read_text())
+    assert [label.get("role") for label in model["userDefinedMetadata"]["labels"]] == [None, "context", "lesion"]
     layers = model["modelTopology"]["model_config"]["config"]["layers"]
     assert [layer["class_name"] for layer in layers] == ["InputLayer", *["Conv3D", "Activation"] * 3, "Conv3D"]
     assert [layer["config"]["name"] for layer in layers if layer["class_name"] == "Conv3D"] == [

@@ -13,7 +13,7 @@ import pytest
 from export.verify import TOLERANCE, difference, reference_logits, verification_inputs
 from meshnet.model.graph import build_graph, check_same_graph, stored_model
 from meshnet.model.onnx import CLASSES_PER_CHUNK, METADATA_KEY, to_onnx
-from meshnet.model.spec import SpecError, parse_spec
+from meshnet.model.spec import SpecError, make_labels, parse_spec
 from tests.helpers.export_models import KINDS, small_model
 
 
@@ -107,6 +107,8 @@ def test_weights_beyond_half_precision_are_refused() -> None:
 
 def test_the_metadata_carry_the_folded_description() -> None:
     spec, weights = small_model(norm={"kind": "batch"})
+    roles = make_labels(["background", "tissue", "lesion"], (None, "context", "lesion"))
+    spec = spec.model_copy(update={"labels": roles})
     model = to_onnx(spec, weights)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     carried = parse_spec(metadata[METADATA_KEY], where="metadata")

@@ -251,12 +251,17 @@ function isSoftware(gl: WebGL2RenderingContext): boolean {
   return info !== null && SOFTWARE_RENDERER.test(String(gl.getParameter(info.UNMASKED_RENDERER_WEBGL)));
 }
 
-/** NiiVue's colour table; labels that are not visible are transparent. */
+/**
+ * NiiVue's colour table; labels that are not visible are transparent. At an edge NiiVue mixes the colours of both sides, so
+ * that hidden tissue takes the colour of a visible label.
+ */
 function colours(labels: readonly Label[], visible: readonly number[]): Parameters<NVImage['setColormapLabel']>[0] {
+  const drawn = labels.find(({ index }) => visible.includes(index));
+  const of = labels.map((label) => (label.index === 0 || drawn === undefined || visible.includes(label.index) ? label.color : drawn.color));
   return {
-    R: labels.map(({ color }) => color[0]),
-    G: labels.map(({ color }) => color[1]),
-    B: labels.map(({ color }) => color[2]),
+    R: of.map(([r]) => r),
+    G: of.map(([, g]) => g),
+    B: of.map(([, , b]) => b),
     A: labels.map(({ index }) => (visible.includes(index) ? 255 : 0)),
     I: labels.map(({ index }) => index),
     labels: labels.map(({ name }) => name),

@@ -59,7 +59,7 @@ async function zipOf(session: Session, studies: readonly Study[], all: readonly 
   const text = (content: string): Uint8Array => new TextEncoder().encode(content);
   zip.add('volumes.csv', text([VOLUME_COLUMNS, ...rows].map(csvLine).join('')));
   zip.add('table.csv', text(summaryCsv(summaryOf(studies))));
-  zip.add('results.json', text(resultsJson(studies, files, version, new Date())));
+  zip.add('results.json', text(resultsJson(studies, files, { version, allLabels: session.state.cleaning.allLabels }, new Date())));
   session.enter(restingKind(session.state), restingText(session.state));
   return zip.finish();
 }
