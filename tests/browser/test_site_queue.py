@@ -309,7 +309,8 @@ def test_one_cleaning_holds_for_everything_that_is_saved(page: Page, tmp_path: P
             "b_tissue_min700mL.nii.gz",
         }
     volumes = [scan["results"][0]["volumes"] for scan in content["scans"]]
-    settings = {"threshold": None, "flip": False, "remove_below_ml": 700}
+    kept = {"keep_outside_brain": False, "all_labels": False}
+    settings = {"threshold": None, "flip": False, "remove_below_ml": 700, **kept}
     assert [scan["results"][0]["settings"] for scan in content["scans"]] == [settings] * 2
     assert volumes[0] == volumes[1]
 
