@@ -35,6 +35,13 @@ export function connectStudyKeys(): void {
   });
 }
 
+/** Scrolls the list and not the page. */
+function keepInView(row: HTMLTableRowElement): void {
+  const box = byId('study-list', HTMLDivElement);
+  if (row.offsetTop < box.scrollTop) box.scrollTop = row.offsetTop;
+  else box.scrollTop = Math.max(box.scrollTop, row.offsetTop + row.offsetHeight - box.clientHeight);
+}
+
 function focusRow(row: HTMLTableRowElement | null | undefined): void {
   row?.querySelector<HTMLButtonElement>('.pick')?.focus();
 }
@@ -63,10 +70,12 @@ function fillRow(row: HTMLTableRowElement, study: Study, isShown: boolean): void
   const pick = row.querySelector<HTMLButtonElement>('.pick')!;
   const remove = row.querySelector<HTMLButtonElement>('.remove')!;
   const { kind, text } = stateOf(study);
+  if (kind === 'running' && row.dataset.state !== kind) keepInView(row);
   row.dataset.state = kind;
   pick.ariaCurrent = isShown ? 'true' : null;
   remove.disabled = study.job.kind === 'running';
-  setText(pick.querySelector('bdi')!, study.name);
+  // The ending of nearly every name; the title has all of it.
+  setText(pick.querySelector('bdi')!, study.name.replace(/\.nii(\.gz)?$/i, ''));
   pick.title = study.name;
   remove.ariaLabel = `Remove ${study.name}`;
   remove.title = 'Remove from this list';
