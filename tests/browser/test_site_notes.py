@@ -41,6 +41,7 @@ def test_a_note_is_shown_beside_the_scan_and_saved_with_the_table(page: Page, tm
     expect(notes).to_be_hidden()
 
     drop(page, write_without_forms(tmp_path / "formless.nii.gz"))
+    expect(page.locator("#scan-summary")).to_contain_text("formless.nii.gz", timeout=PATIENCE_MS)
     wait_for(page, "ready")
     expect(notes.get_by_role("listitem")).to_have_count(2)
     expect(notes).to_contain_text("The header has neither sform nor qform; left and right are a guess.")
