@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Dialog, Locator, Page, expect
 
+from meshnet.infer.sidecar import Settings, sha256_of_files
 from tests.helpers.browser.chromium import NO_GPU, WEBGL2, OpenPage
 from tests.helpers.browser.site import (
     assert_same_labels,
@@ -123,6 +124,9 @@ def assert_tables_hold(folder: Path, labels: dict[str, np.ndarray], cohort: list
         (scan,) = [scan for scan in content["scans"] if scan["name"] == name]
         assert scan["shape"] == list(found.shape)
         (result,) = scan["results"]
+        digest = sha256_of_files([path for path in cohort if path.name == name])
+        assert result["source"] == {"name": name, "sha256": digest, "frame": None}
+        assert result["settings"] == Settings().model_dump()
         assert result["file"] == name.replace(".nii.gz", "_tissue.nii.gz")
         for label in (1, 2):
             voxels = int((found == label).sum())
@@ -309,7 +313,7 @@ def test_one_cleaning_holds_for_everything_that_is_saved(page: Page, tmp_path: P
             "b_tissue_min700mL.nii.gz",
         }
     volumes = [scan["results"][0]["volumes"] for scan in content["scans"]]
-    assert [scan["results"][0]["settings"] for scan in content["scans"]] == [{"remove_below_ml": 700}] * 2
+    assert [scan["results"][0]["settings"]["remove_below_ml"] for scan in content["scans"]] == [700] * 2
     assert volumes[0] == volumes[1]
 
 

@@ -1,9 +1,11 @@
-// results.json of the zip: how every result was made, and its volumes; keys as in the files of meshnet-predict.
+// results.json of the zip: how every result was made, and its volumes; each result has the keys of a sidecar.
+import type { Sidecar } from '../../generated/sidecar';
+import { sidecarOf } from '../../volume/sidecar';
 import { notesOfResult } from '../studies';
 import type { Result, Study } from '../studies';
 
-/** `files`: the result's mask in the zip, by the result's id. */
-export function resultsJson(studies: readonly Study[], files: ReadonlyMap<number, string>, version: string, created: Date): string {
+/** `files`: the result's mask in the zip, by the result's id. `digests`: SHA-256 of a scan's files, by the scan's id. */
+export function resultsJson(studies: readonly Study[], files: ReadonlyMap<number, string>, digests: ReadonlyMap<number, string | null>, version: string, created: Date): string {
   const content = {
     format: 'meshnet-results',
     version: 1,
@@ -16,24 +18,31 @@ export function resultsJson(studies: readonly Study[], files: ReadonlyMap<number
       voxel_size_mm: study.facts?.summary.voxelSizeMm ?? null,
       state: study.job.kind === 'none' || study.job.kind === 'done' ? (study.results.length > 0 ? 'done' : 'not segmented') : study.job.kind,
       reason: study.job.kind === 'failed' ? study.job.reason : null,
-      results: study.results.map((result) => resultOf(study, result, files.get(result.id) ?? null)),
+      results: study.results.map((result) => resultOf(result, files.get(result.id) ?? null, sidecarOfResult(study, result, version, created, digests.get(study.source.id) ?? null))),
     })),
   };
   return `${JSON.stringify(content, null, 2)}\n`;
 }
 
-function resultOf(study: Study, result: Result, file: string | null): object {
-  const { spec, report, outcome, smallestMl } = result;
-  return {
-    file,
-    model: { id: spec.id, name: spec.name, sha256: spec.weights.sha256 },
+/** How a result was made: the JSON beside a mask of meshnet-predict has these keys (docs/sidecar.md). `sha256` of the scan's
+ * files is null where it is not known. */
+export function sidecarOfResult(study: Study, result: Result, version: string, created: Date, sha256: string | null): Sidecar {
+  const { spec, report, outcome, threshold, mirror, smallestMl } = result;
+  return sidecarOf({
+    version,
+    spec,
     engine: { backend: report.backend, device: report.device },
-    seconds: Number((report.milliseconds / 1000).toFixed(3)),
-    settings: { remove_below_ml: smallestMl },
-    volumes: spec.labels.map(({ index, name }) => {
-      const { voxels, volumeMl } = outcome.volumes[index] ?? { voxels: 0, volumeMl: 0 };
-      return { index, name, voxels, volume_ml: Number(volumeMl.toFixed(4)) };
-    }),
-    notes: notesOfResult(study, result).map(({ code, text }) => ({ code, text })),
-  };
+    source: { name: study.source.files[0]!.name, sha256, frame: study.source.frame },
+    space: 'native',
+    settings: { threshold, flip: mirror, remove_below_ml: smallestMl, keep_outside_brain: false, all_labels: spec.labels.some(({ role }) => role === 'context') },
+    edits: [],
+    volumes: outcome.volumes,
+    notes: notesOfResult(study, result),
+    created,
+  });
+}
+
+function resultOf(result: Result, file: string | null, sidecar: Sidecar): object {
+  const { model, engine, source, settings, edits, volumes, notes } = sidecar;
+  return { file, model, engine, source, settings, edits, volumes, notes, seconds: Number((result.report.milliseconds / 1000).toFixed(3)) };
 }
