@@ -2,7 +2,7 @@
 
 Each run's network segments the cases of the outer fold that it was not trained on. The run's folder keeps the masks and
 scores of each case (`predictions-last/`, `scores-last.csv`), so that a later call scores new runs only. The tables,
-figures and the HTML report cover all runs. docs/training.md defines every number.
+figures and the HTML report cover all runs. docs/evaluation.md defines every number.
 """
 
 from __future__ import annotations

@@ -22,9 +22,10 @@ PYTHON: dict[str, set[str]] = {
     "meshnet.synth": {"meshnet.model.spec"},
     "meshnet.train": {"meshnet.model", "meshnet.scan", "meshnet.cohort", "meshnet.synth"},
     "meshnet.cluster": {"meshnet.train", "meshnet.cohort"},
-    "meshnet.score": {"meshnet.model", "meshnet.scan", "meshnet.cohort", "meshnet.train"},
+    "meshnet.score": {"meshnet.__version__", "meshnet.model", "meshnet.scan", "meshnet.cohort", "meshnet.train"},
     "meshnet.lab": {
-        f"meshnet.{room}" for room in ("model", "scan", "infer", "cohort", "synth", "train", "cluster", "score")
+        f"meshnet.{room}"
+        for room in ("__version__", "model", "scan", "infer", "cohort", "synth", "train", "cluster", "score")
     },
     "webapp": {"meshnet"},
     "export": {"meshnet", "webapp"},

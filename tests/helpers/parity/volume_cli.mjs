@@ -7,11 +7,13 @@
 //      { parts: path of a raw mask, dims } for its separate parts,
 //      { sidecar: what `sidecarOf` takes, created: ISO date, files: [path] of the scan } for the JSON beside a result,
 //      { clean: path of raw labels, dims, smallestVoxels, out: path } for the labels without small components,
-//      { brainRule: path of raw labels, dims, spec, out: path } for those without lesions outside the brain
+//      { brainRule: path of raw labels, dims, spec, out: path } for those without lesions outside the brain,
+//      { compare: two of { path of raw labels, dims, affine } } for the comparison of a result with a reference
 // result: { error, frames } for a refused scan, else what `run` returns; volumes go to files in `out`.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { withoutLesionsOutsideBrain } from '../../../static/src/volume/brain-rule.ts';
+import { compareMasks } from '../../../static/src/volume/compare.ts';
 import { removeSmallComponents } from '../../../static/src/volume/clean.ts';
 import { mapsTissueOf, namesLabels } from '../../../static/src/volume/label-names.ts';
 import { contrastNotes, resultNotes } from '../../../static/src/volume/run-notes.ts';
@@ -58,6 +60,10 @@ async function attempt(job) {
     return { removedVoxels };
   }
   if (job.parts !== undefined) return separateParts(new Uint8Array(readFileSync(job.parts)), job.dims, 254);
+  if (job.compare !== undefined) {
+    const [result, reference] = job.compare.map(({ path, dims, affine }) => ({ data: new Uint8Array(readFileSync(path)), dims, affineVox2ras: affine }));
+    return compareMasks(result, reference);
+  }
   if (job.clean !== undefined) {
     const { labels, removedVoxels } = removeSmallComponents(new Uint8Array(readFileSync(job.clean)), job.dims, job.smallestVoxels);
     writeFileSync(job.out, labels);
