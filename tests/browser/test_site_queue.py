@@ -83,7 +83,7 @@ def test_a_queue_goes_on_after_a_scan_that_fails_and_everything_is_saved_in_one_
 ) -> None:
     cohort = write_cohort(tmp_path)
     drop(page, *cohort)
-    expect(rows(page).locator(".pick")).to_have_text([path.name for path in cohort], timeout=PATIENCE_MS)
+    expect(rows(page).locator(".pick")).to_have_text([path.name[:6] for path in cohort], timeout=PATIENCE_MS)
     wait_for(page, "ready")
     expect(page.get_by_test_id("run-all")).to_have_text("Segment all (3)")
 
@@ -91,7 +91,7 @@ def test_a_queue_goes_on_after_a_scan_that_fails_and_everything_is_saved_in_one_
 
     assert wait_for_queue(page, "finished") == "Queue finished: 2 of 3 done, 1 failed."
     expect(rows(page).nth(1)).to_have_attribute("data-state", "failed")
-    expect(rows(page).nth(1)).to_contain_text("sub-02.nii.gz: the gzip stream ends early")
+    expect(rows(page).nth(1)).to_contain_text("the gzip stream ends early")
     expect(page.get_by_test_id("run-all")).to_have_text("Segment all (1)")
     wait_for(page, "done")
 
@@ -104,7 +104,7 @@ def test_a_queue_goes_on_after_a_scan_that_fails_and_everything_is_saved_in_one_
         mask = tmp_path / "zip" / scan.name.replace(".nii.gz", "_tissue.nii.gz")
         labels[scan.name] = assert_same_labels(mask, predicted(models / "tissue", scan, tmp_path / scan.name[:6]))
     assert_tables_hold(tmp_path / "zip", labels, cohort)
-    pick(page, "sub-03.nii.gz")
+    pick(page, "sub-03")
     wait_for(page, "done")
     assert counts(page) == {label: int((labels["sub-03.nii.gz"] == label).sum()) for label in (1, 2)}
 
@@ -177,7 +177,7 @@ def test_a_queue_is_paused_resumed_and_a_scan_skipped_while_another_is_looked_at
     expect(rows(page).nth(1)).to_contain_text("waiting")
     expect(page.get_by_test_id("run")).to_be_disabled()
 
-    pick(page, "c.nii.gz")  # read by the second worker
+    pick(page, "c")  # read by the second worker
     expect(page.locator("#scan-summary")).to_contain_text("c.nii.gz: 41 × 37 × 31", timeout=PATIENCE_MS)
     page.get_by_test_id("skip").click()
     expect(rows(page).nth(0)).to_have_attribute("data-state", "skipped", timeout=PATIENCE_MS)
@@ -260,9 +260,7 @@ def test_a_folder_is_a_list_of_its_scans_named_by_their_subfolders(page: Page, t
     (folder / "participants.tsv").write_text("participant_id\n")
     page.get_by_test_id("folder").set_input_files(folder)
 
-    expect(rows(page).locator(".pick")).to_have_text(
-        ["cohort/sub-2/T1w.nii.gz", "cohort/sub-10/T1w.nii.gz"], timeout=PATIENCE_MS
-    )
+    expect(rows(page).locator(".pick")).to_have_text(["cohort/sub-2/T1w", "cohort/sub-10/T1w"], timeout=PATIENCE_MS)
     expect(page.locator("#warnings")).to_contain_text("Left out 3 files that are no scans.", timeout=PATIENCE_MS)
     page.get_by_test_id("run-all").click()
     wait_for_queue(page, "finished")
@@ -326,10 +324,10 @@ def test_the_picture_follows_the_list(open_page: OpenPage, url: str, tmp_path: P
     segment(page, "tissue")
     labelled = page.locator("#canvas").screenshot()
     assert labelled != plain
-    pick(page, "b.nii.gz")
+    pick(page, "b")
     expect(page.locator("#readout")).to_contain_text("voxel 16, 19, 15", timeout=PATIENCE_MS)
     wait_for(page, "ready")
-    pick(page, "a.nii.gz")
+    pick(page, "a")
     wait_for(page, "done")
     expect(page.locator("#readout")).to_contain_text("class", timeout=PATIENCE_MS)
     assert "error" not in (status(page).get_attribute("data-state") or "")

@@ -9,7 +9,7 @@ import { allowsQueue, isBusy, pickedModel, restingKind, NOTHING_DRAWN } from '..
 import type { Question } from '../state';
 import { withStudies, withStudy } from '../studies';
 import type { NewStudy } from '../studies';
-import { leftOutText } from '../ui/choices';
+import { allOf, leftOutText } from '../ui/choices';
 import type { Choice, Offer } from '../ui/choices';
 import { unzipped } from '../ui/archive';
 import { seriesOf } from '../ui/dicom';
@@ -129,8 +129,9 @@ async function openOffer(session: Session, offer: Offer, ask: boolean): Promise<
 
 /** Lists every scan and shows the first of them; the others are read when they are shown or segmented. */
 async function listAll(session: Session, offer: Offer): Promise<void> {
-  list(session, offer.choices.map(({ files }) => ({ files, frame: null, facts: null })), offer.choices.map(() => session.newId()));
-  session.enter(restingKind(session.state), `${offer.choices.length} scans opened.`);
+  const choices = allOf(offer);
+  list(session, choices.map(({ files }) => ({ files, frame: null, facts: null })), choices.map(() => session.newId()));
+  session.enter(restingKind(session.state), `${choices.length} scans opened.`);
   await refresh(session);
   sayLeftOut(session, null, offer);
 }

@@ -8,6 +8,8 @@ export interface Choice {
   readonly files: readonly File[];
   /** Why to take it, or not; null where nothing is to say. */
   readonly hint: string | null;
+  /** Whether an image that dcm2niix made of it takes its place, because its own shape is wrong. */
+  readonly replaced: boolean;
 }
 
 export interface Offer {
@@ -34,10 +36,15 @@ export function offerOf(files: readonly File[], others = 0): Offer {
   const kept = scans.length > 0 ? scans : groups;
   const sorted = [...kept].sort(([a], [b]) => pathOf(a!).localeCompare(pathOf(b!), 'en', { numeric: true }));
   return {
-    choices: sorted.map((group) => ({ files: group, hint: null })),
+    choices: sorted.map((group) => ({ files: group, hint: null, replaced: false })),
     others,
     masks: groups.filter((group) => !kept.includes(group)).map(([first]) => first!.name),
   };
+}
+
+/** The choices that are listed when all are opened. */
+export function allOf({ choices }: Offer): readonly Choice[] {
+  return choices.filter(({ replaced }) => !replaced);
 }
 
 /** Sentences on the files that are not opened; empty where all are. */
@@ -69,7 +76,7 @@ export function offerSeries(volumes: readonly File[]): Choice[] {
     const own = RESAMPLED.exec(stem)?.[1];
     const other = resampledOf.get(stem);
     const hint = own !== undefined ? HINTS[own]![0] : other !== undefined ? HINTS[other]![1] : null;
-    return { choice: { files: [file], hint }, last: own === undefined && other !== undefined, size: file.size };
+    return { files: [file], hint, replaced: own === undefined && other !== undefined };
   });
-  return rated.sort((a, b) => Number(a.last) - Number(b.last) || b.size - a.size).map(({ choice }) => choice);
+  return rated.sort((a, b) => Number(a.replaced) - Number(b.replaced) || b.files[0]!.size - a.files[0]!.size);
 }

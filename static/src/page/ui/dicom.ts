@@ -17,9 +17,9 @@ export async function seriesOf(files: readonly File[], from: string | null, onCo
     const series = await convertDicom(dicom);
     return offerSeries(from === null ? series : series.map((file) => new File([file], `${from}_${file.name}`)));
   }
-  if (files.length === 1) return [{ files, hint: null }];
+  if (files.length === 1) return [{ files, hint: null, replaced: false }];
   const scans = await filter(files, mayBeScan);
-  if (scans.length > 0) return scans.map((file) => ({ files: [file], hint: null }));
+  if (scans.length > 0) return scans.map((file) => ({ files: [file], hint: null, replaced: false }));
   throw new Error(`Got ${files.length} files that are neither NIfTI nor DICOM (${files[0]!.name} …); give one .nii, .nii.gz or .mgz, or the folder of a DICOM series.`);
 }
 

@@ -1,7 +1,7 @@
 // Questions to the visitor: one frame of a 4-D scan, one of several scans, or how the input of a TF.js model is prepared.
 import type { TfjsAnswers } from '../../model/tfjs-import/import';
 import type { Question } from '../state';
-import { leftOutText } from './choices';
+import { allOf, leftOutText } from './choices';
 import type { Choice, Offer } from './choices';
 import { byId, element } from './dom';
 import { formatBytes } from './format';
@@ -64,8 +64,9 @@ function seriesQuestion(offer: Offer, onAnswer: (choice: Choice) => void, onAll:
   });
   const single = element('div', '', 'choices');
   single.append(...buttons);
-  const text = `These files hold ${choices.length} images; ${onAll === null ? 'choose the head scan to segment' : 'open all of them, or choose one'}. ${leftOutText(offer)}`;
-  const all = onAll === null ? [] : [answerButton(`Open all ${choices.length}`, 'open-all', onAll)];
+  const count = allOf(offer).length;
+  const all = onAll === null || count < 2 ? [] : [answerButton(`Open all ${count}`, 'open-all', onAll)];
+  const text = `These files hold ${choices.length} images; ${all.length === 0 ? 'choose the head scan to segment' : 'open all of them, or choose one'}. ${leftOutText(offer)}`;
   return [element('p', text.trim()), ...all, single];
 }
 

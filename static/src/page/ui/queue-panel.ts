@@ -18,12 +18,16 @@ export function showQueue(studies: readonly Study[], queue: Queue | null): void 
   const panel = byTestId('queue', HTMLElement);
   panel.hidden = queue === null || queue.ids.length === 0;
   if (queue === null) return;
+  // The button that starts the queue is far below the list that shows it.
+  if (queue.state === 'running' && panel.dataset.state !== 'running' && panel.dataset.state !== 'pausing') byId('study-list', HTMLDivElement).scrollIntoView({ block: 'nearest' });
   panel.dataset.state = queue.state;
   byTestId('queue-progress', HTMLProgressElement).value = 100 * queueFraction({ studies, queue });
   const line = byId('queue-text', HTMLParagraphElement);
   const text = queueText(studies, queue);
   if (line.textContent !== text) line.textContent = text;
-  byId('queue-left', HTMLSpanElement).textContent = leftText(studies, queue);
+  const left = byId('queue-left', HTMLParagraphElement);
+  left.textContent = leftText(studies, queue);
+  left.hidden = left.textContent === '';
   const running = runningStudy(studies) !== null;
   showButton('pause', queue.state === 'running', true);
   showButton('resume', queue.state === 'paused' || queue.state === 'pausing', true);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { diagnosticsText, type DiagnosticFacts } from './diagnostics';
-import { leftOutText, offerOf, offerSeries } from './choices';
+import { allOf, leftOutText, offerOf, offerSeries } from './choices';
 import { findDicom } from './dicom';
 import { isDicom, unreadableSyntax, withPreamble } from './dicom-bytes';
 import { sortByContent, sortFiles } from './files';
@@ -132,6 +132,7 @@ describe('dropped files', () => {
       ['4_T1.nii', 'the gantry was tilted: its shape is wrong'],
       ['3_T1.nii', 'slices are missing or unevenly spaced: its shape is wrong'],
     ]);
+    expect(allOf({ choices, masks: [], others: 0 }).map(({ files }) => files[0]!.name)).toEqual(['3_T1_Eq_1.nii', '4_T1_Tilt_1.nii', '2_scout.nii']);
   });
 
   test('series of two studies are told apart by the date, or the study where the dates are equal', () => {
