@@ -12,9 +12,9 @@ from meshnet.bids.layout import Job, dseg_table
 from meshnet.bids.mosaic import write_mosaic
 from meshnet.infer.confidence import Confidence
 from meshnet.infer.lesions import lesion_labels
+from meshnet.infer.one_scan import segment_scan
 from meshnet.infer.open_model import OpenModel, open_model
 from meshnet.infer.outputs import sidecar_path
-from meshnet.infer.predict import segment_scan
 from meshnet.infer.sidecar import Engine, Settings, Sidecar, make_sidecar, read_sidecar, source_file, write_sidecar
 from meshnet.model.spec import ModelSpec
 from meshnet.scan.nifti import read_scan, save_labels

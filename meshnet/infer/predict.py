@@ -1,7 +1,6 @@
 """`meshnet-predict`: segments scans and writes one label file per scan.
 
-Steps per scan (docs/conform.md): read, conform, reorder the axes, normalise, run the network with argmax, resample the
-labels to the scan's own grid, save, measure.
+Each scan is read, goes through the steps of `one_scan.py`, and is saved.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +19,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from meshnet.infer.arguments import make_parser
-from meshnet.infer.backends import Network, backend_line
-from meshnet.infer.brain_rule import without_lesions_outside_brain
+from meshnet.infer.backends import backend_line
 from meshnet.infer.brain_volume import volumes_of_file
-from meshnet.infer.confidence import NO_CONFIDENCE, Confidence, Probability, check_confidence, run_network
+from meshnet.infer.confidence import Confidence, check_confidence
+from meshnet.infer.one_scan import Prediction, StrictError, measure, notes_before, segment_scan
 from meshnet.infer.open_model import OpenModel, model_and_scans, open_model
 from meshnet.infer.outcome import CSV_COLUMNS, Outcome, Reporter, lasting_streams, say
 from meshnet.infer.outputs import (
@@ -36,59 +34,24 @@ from meshnet.infer.outputs import (
     without_results,
 )
 from meshnet.infer.provenance import earlier_result, save_sidecar
-from meshnet.infer.run_notes import contrast_notes, result_notes
 from meshnet.infer.sources import Source, expand, find_sources, read_source
 from meshnet.model.label_roles import saved_labels
 from meshnet.model.shipped import DEFAULT_MODEL
-from meshnet.model.spec import Label, ModelSpec, SpecError
-from meshnet.scan.conform import Conformed, conform, conformed_grid
+from meshnet.model.spec import ModelSpec, SpecError
+from meshnet.scan.conform import conformed_grid
 from meshnet.scan.label_files import check_replaceable
 from meshnet.scan.label_values import is_mask_like
 from meshnet.scan.nifti import Scan, new_header, save_labels, save_probability, space_code
-from meshnet.scan.normalize import normalize
-from meshnet.scan.notes import Note
-from meshnet.scan.orientation import CONFORMED, reorient
-from meshnet.scan.scan_grid import label_counts, resample_labels, volume_ml
 from meshnet.scan.scan_stream import ScanError
-from meshnet.scan.small_components import remove_small_components
 
-__all__ = ["CSV_COLUMNS", "Prediction", "Result", "main", "measure", "predict", "segment_scan"]
+__all__ = ["CSV_COLUMNS", "main"]
 
 #: Exit code after Ctrl-C: 128 + SIGINT, as in shells.
 INTERRUPTED = 130
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """Labels of one scan on both grids."""
-
-    labels_native: NDArray[np.uint8]  #: [i, j, k] on the scan's own grid; volumes are measured here
-    labels_conformed: NDArray[np.uint8]  #: [i, j, k] on the conformed grid, LIA
-    conformed: Conformed  #: the image that the network saw, before reordering and normalisation
-    probability: Probability | None = None  #: if it was asked for
-    outside_brain_ml: float = 0.0  #: lesions that the brain rule dropped, on the conformed grid
-
-
-@dataclass(frozen=True)
-class Result:
-    """The result of a run on one scan."""
-
-    prediction: Prediction
-    volumes: list[tuple[Label, int, float]]  #: `(label, voxels, volume_ml)` on the scan's own grid
-    notes: list[Note]  #: of the scan, of conforming it and of the result
-
-
 class MaskError(ScanError):
     """A file of a folder turned out to hold labels, not a scan."""
-
-
-class StrictError(ScanError):
-    """A scan has notes, which --strict refuses."""
-
-    def __init__(self, scan: Scan, notes: Sequence[Note]) -> None:
-        self.notes = notes
-        texts = "; ".join(f"{note.text} [{note.code}]" for note in notes)
-        super().__init__(f"{scan.where}: {texts}; --strict takes no scan with notes")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -148,93 +111,6 @@ def _said_at_the_start(as_json: bool) -> Iterator[None]:
             sys.stderr.write(said.getvalue())
         elif said.getvalue():
             say(said.getvalue().rstrip())
-
-
-def segment_scan(
-    scan: Scan,
-    spec: ModelSpec,
-    network: Network,
-    *,
-    remove_below_ml: float | None = None,
-    keep_outside_brain: bool = False,
-    confidence: Confidence = NO_CONFIDENCE,
-    strict: bool = False,
-    step: Callable[[], object] = lambda: None,
-) -> Result:
-    """Segment and measure one scan; every command and the Python interface run scans through this function.
-
-    Raises ScanError as `predict` does, StrictError for notes with `strict`.
-    """
-    notes = notes_before(spec, scan, strict=strict)
-    prediction = predict(
-        scan,
-        spec,
-        network,
-        remove_below_ml=remove_below_ml,
-        keep_outside_brain=keep_outside_brain,
-        confidence=confidence,
-        step=step,
-        strict=strict,
-    )
-    volumes = measure(spec, scan, prediction.labels_native)
-    grid = prediction.conformed
-    notes += [*grid.notes, *result_notes(spec, volumes, grid.head_ml, prediction.outside_brain_ml)]
-    if strict and notes:
-        raise StrictError(scan, notes)
-    return Result(prediction, volumes, notes)
-
-
-def notes_before(spec: ModelSpec, scan: Scan, *, strict: bool) -> list[Note]:
-    """Notes on the scan itself. Raises StrictError if there are any and `strict` is set."""
-    notes = [*scan.notes, *contrast_notes(spec, scan)]
-    if strict and notes:
-        raise StrictError(scan, notes)
-    return notes
-
-
-def predict(
-    scan: Scan,
-    spec: ModelSpec,
-    network: Network,
-    *,
-    remove_below_ml: float | None = None,
-    keep_outside_brain: bool = False,
-    confidence: Confidence = NO_CONFIDENCE,
-    step: Callable[[], object] = lambda: None,
-    strict: bool = False,
-) -> Prediction:
-    """Segment one scan; `step` is called after each step of progress.
-
-    remove_below_ml: components of a label that are smaller than this volume on the conformed grid become background.
-    keep_outside_brain: leaves the brain rule out (`meshnet.infer.brain_rule`).
-    confidence: threshold, mirror image and probability map; they must have passed `check_confidence`.
-    Raises ScanError if the scan can't be conformed or normalised; with `strict`, also for a note on conforming it.
-    """
-    conformed = conform(scan, size=spec.input.size[0], voxel_size_mm=spec.input.voxel_size_mm)
-    if strict and conformed.notes:
-        raise StrictError(scan, conformed.notes)
-    step()
-    try:
-        image = normalize(reorient(conformed.data, end=spec.input.orientation), spec.input.normalization)
-    except ValueError as error:
-        raise ScanError(f"{scan.where}: {error}") from error
-    labels, probability = run_network(network, spec, image, step, confidence)
-    labels = reorient(labels, start=spec.input.orientation, end=CONFORMED)
-    outside_voxels = 0
-    if not keep_outside_brain:
-        labels, outside_voxels = without_lesions_outside_brain(labels, spec)
-    if remove_below_ml is not None:
-        smallest_voxels = remove_below_ml / volume_ml(1, conformed.affine_vox2ras)
-        labels, _ = remove_small_components(labels, smallest_voxels)
-    grids = (conformed.affine_vox2ras, scan.affine_vox2ras, scan.data.shape)
-    labels_native = resample_labels(labels, *grids)
-    maps = None
-    if probability is not None:
-        probability = reorient(probability, start=spec.input.orientation, end=CONFORMED)
-        maps = Probability(resample_labels(probability, *grids), probability)
-    outside_ml = volume_ml(outside_voxels, conformed.affine_vox2ras)
-    step()
-    return Prediction(labels_native, labels, conformed, maps, outside_ml)
 
 
 def _predict_all(args: argparse.Namespace, model: OpenModel, jobs: list[tuple[Source, Path]]) -> int:
@@ -339,9 +215,3 @@ def _save(output: Path, scan: Scan, spec: ModelSpec, prediction: Prediction, arg
     save_labels(output, saved_labels(labels, spec, all_labels=args.all_labels), header)
     if (maps := prediction.probability) is not None:
         save_probability(probability_path(output), maps.native if is_native else maps.conformed, header)
-
-
-def measure(spec: ModelSpec, scan: Scan, labels_native: NDArray[np.uint8]) -> list[tuple[Label, int, float]]:
-    """`(label, voxels, volume_ml)` of each label, counted on the scan's own grid."""
-    counts = label_counts(labels_native, spec.architecture.classes)
-    return [(label, n, volume_ml(n, scan.affine_vox2ras)) for label, n in zip(spec.labels, counts, strict=True)]

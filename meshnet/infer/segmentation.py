@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from meshnet.infer.arguments import cores
 from meshnet.infer.confidence import Confidence, check_confidence
 from meshnet.infer.lesions import Lesion, find_lesions
+from meshnet.infer.one_scan import Result, segment_scan
 from meshnet.infer.open_model import OpenModel, open_model
 from meshnet.infer.outputs import RESULT_SUFFIXES, sidecar_path
-from meshnet.infer.predict import Result, segment_scan
 from meshnet.infer.sidecar import (
     Engine,
     Settings,

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from meshnet import __version__
 from meshnet.cohort.bids import CohortError
 from meshnet.infer.backends import Network, open_network
+from meshnet.infer.one_scan import predict
 from meshnet.infer.open_model import check_input
-from meshnet.infer.predict import predict
 from meshnet.model.checkpoint import load_checkpoint
 from meshnet.model.label_roles import lesion_indices, shows_brain
 from meshnet.model.spec import ModelSpec, read_spec

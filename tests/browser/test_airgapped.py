@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 
+from tests.helpers.dicom_series import write_series
+from tests.helpers.heads import HEAD_AFFINE, bright_model, head
 from tests.helpers.paths import REPO
 
 
@@ -53,3 +58,55 @@ def test_without_any_route_wheels_install_serve_and_segment(wheels: Path, tmp_pa
     rows = json.loads(done.stdout)
     assert rows, "no label was measured"
     assert all("mL" in row for row in rows)
+
+
+def commands_of_the_readme() -> list[str]:
+    """The table "Ten things to type"."""
+    _, table, *_ = (REPO / "README.md").read_text().split("### Ten things to type")[1].split("\n\n")
+    return re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)
+
+
+def write_data(folder: Path) -> None:
+    """The files and folders that these commands name."""
+
+    def save(name: str, data: np.ndarray) -> None:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        nib.save(nib.Nifti1Image(data, HEAD_AFFINE), folder / name)
+
+    for name in ("scan", "scans/a", "bids/sub-01/anat/sub-01_T2w"):
+        save(f"{name}.nii.gz", head())
+    save("masks/a_mask.nii.gz", (head() > 600).astype(np.uint8))
+    slices = write_series(folder / "dicom-folder")
+    with zipfile.ZipFile(folder / "study.zip", "w") as archive:
+        for path in slices:
+            archive.write(path, path.name)
+
+
+def test_the_ten_commands_of_the_readme_run_from_the_wheel(wheels: Path, tmp_path: Path) -> None:
+    """With a quick model under the ids of those that ship; the wheel's dependencies are this environment's."""
+    (own,) = wheels.glob("meshnet-*.whl")
+    site, work = tmp_path / "installed", tmp_path / "work"
+    install = ["install", "--quiet", "--no-index", "--no-deps", "--target", site, own]
+    subprocess.run([sys.executable, "-m", "pip", *install], check=True)
+    for model_id in ("t2-lesion", "tissue"):
+        bright_model(site / "webapp" / "models" / model_id, model_id=model_id, modality=("T2w",), task="stroke lesion")
+    work.mkdir()
+    write_data(work)
+    environment = os.environ | {"PYTHONPATH": str(site), "PATH": f"{site / 'bin'}:{os.environ['PATH']}"}
+    commands = commands_of_the_readme()
+    assert len(commands) == 10
+    for command in commands:
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=work, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+        assert "Traceback" not in done.stderr, command
+    expected = [
+        *("scan_t2-lesion.nii.gz", "tissue.nii.gz", "volumes.csv", "results/a_t2-lesion.nii.gz", "scores.csv"),
+        *("picked/sub-01_T2w_t2-lesion.nii.gz", "from-dicom/dicom-folder_3_T2_test_t2-lesion.nii.gz"),
+        *("from-dicom/study_3_T2_test_t2-lesion.nii.gz", "results/a_t2-lesion.nii.gz"),
+        *("scan_t2-lesion_flip_threshold0.3.nii.gz", "scan_t2-lesion_flip_threshold0.3_probseg.nii.gz"),
+        *("bids/derivatives/meshnet/sub-01/anat/sub-01_label-lesion_mask.nii.gz",),
+    ]
+    assert [name for name in expected if not (work / name).is_file()] == []
+    assert "lesion" in done.stdout

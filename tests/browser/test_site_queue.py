@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Dialog, Locator, Page, expect
 
+from meshnet.infer.sidecar import Settings, sha256_of_files
 from tests.helpers.browser.chromium import NO_GPU, WEBGL2, OpenPage
 from tests.helpers.browser.site import (
     assert_same_labels,
@@ -123,6 +124,9 @@ def assert_tables_hold(folder: Path, labels: dict[str, np.ndarray], cohort: list
         (scan,) = [scan for scan in content["scans"] if scan["name"] == name]
         assert scan["shape"] == list(found.shape)
         (result,) = scan["results"]
+        digest = sha256_of_files([path for path in cohort if path.name == name])
+        assert result["source"] == {"name": name, "sha256": digest, "frame": None}
+        assert result["settings"] == Settings().model_dump()
         assert result["file"] == name.replace(".nii.gz", "_tissue.nii.gz")
         for label in (1, 2):
             voxels = int((found == label).sum())

@@ -14,7 +14,8 @@ import torch
 
 from meshnet.infer.backends import open_network
 from meshnet.infer.kernel.library import Kernel, KernelMissingError
-from meshnet.infer.predict import CSV_COLUMNS, Prediction, main, predict
+from meshnet.infer.one_scan import Prediction, predict
+from meshnet.infer.predict import CSV_COLUMNS, main
 from meshnet.infer.run_torch import run_torch
 from meshnet.model.checkpoint import Weights, expected_shapes, save_checkpoint
 from meshnet.model.graph import build_graph
@@ -233,7 +234,7 @@ def test_a_result_of_another_scan_is_never_replaced(
         segmented.append(scan.where)
         return predict(scan, *rest, **named)
 
-    monkeypatch.setattr("meshnet.infer.predict.predict", noted)
+    monkeypatch.setattr("meshnet.infer.one_scan.predict", noted)
     assert main([str(tmp_path / "model"), str(other), str(after), *common]) == 1
     assert segmented == [str(after)], "the network ran for a result that could not be kept"
     assert result.read_bytes() == before

@@ -149,13 +149,13 @@ def test_finished_scans_are_skipped_but_stay_in_the_table(
         before = rows(tmp_path / "t.csv")
         segmented: list[str] = []
         with monkeypatch.context() as patch:
-            from meshnet.infer.predict import predict
+            from meshnet.infer.one_scan import predict
 
             def counted(scan: Scan, *rest: Any, **named: Any) -> Any:
                 segmented.append(Path(scan.where).name)  # noqa: B023 (called in this turn of the loop)
                 return predict(scan, *rest, **named)
 
-            patch.setattr("meshnet.infer.predict.predict", counted)
+            patch.setattr("meshnet.infer.one_scan.predict", counted)
             assert run(model, first, second, *common, "--skip-done") == 0
         assert segmented == ["b.nii"]
         assert rows(tmp_path / "t.csv")[:2] == before
@@ -181,7 +181,7 @@ def test_results_that_cannot_be_written_are_found_before_the_first_network(
 ) -> None:
     scan = write_head(tmp_path / "a.nii")
     long = write_head(tmp_path / f"{'x' * 240}.nii")
-    monkeypatch.setattr("meshnet.infer.predict.predict", lambda *_, **__: pytest.fail("the network ran"))
+    monkeypatch.setattr("meshnet.infer.one_scan.predict", lambda *_, **__: pytest.fail("the network ran"))
     assert run(model, scan, "-o", scan / "below") == 2
     assert "no results can be written there" in capsys.readouterr().err
     assert run(model, long, "-o", tmp_path / "out") == 1

@@ -14,7 +14,8 @@ from scipy.ndimage import label as connected_components
 
 from export.published import import_published
 from meshnet.infer.backends import open_network
-from meshnet.infer.predict import main, measure, predict
+from meshnet.infer.one_scan import measure, predict
+from meshnet.infer.predict import main
 from meshnet.model.checkpoint import load_checkpoint
 from meshnet.scan.nifti import read_scan
 from meshnet.scan.scan_grid import label_counts

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from meshnet.infer.backends import fastest_backend, open_network
-from meshnet.infer.predict import Prediction, predict
+from meshnet.infer.one_scan import Prediction, predict
 from meshnet.model.checkpoint import load_checkpoint
 from meshnet.scan.nifti import read_scan
 from meshnet.score.metrics import dice

@@ -135,7 +135,7 @@ export function shownResult(study: Study | null): Result | null {
   return study?.results.find(({ id }) => id === study.shownResultId) ?? null;
 }
 
-/** What the worker needs to measure or save this result. */
+/** The request to measure or save this result. */
 export function outcomeRequest({ facts }: Study, { labels, smallestMl, keepOutsideBrain, threshold }: Pick<Result, 'labels' | 'smallestMl' | 'keepOutsideBrain' | 'threshold'>): OutcomeRequest {
   return { labels, grid: facts!.grid, smallestMl, keepOutsideBrain, threshold };
 }

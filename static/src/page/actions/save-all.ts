@@ -4,6 +4,7 @@ import { isBusy, restingKind } from '../state';
 import { notesOfResult, outcomeRequest, removesAlike, withMeasured, withStudy } from '../studies';
 import type { Result, Study } from '../studies';
 import { savedName } from '../ui/format';
+import { sha256OfFiles } from '../../volume/sidecar';
 import { resultsJson } from '../ui/results-json';
 import { summaryCsv, summaryOf } from '../ui/summary';
 import { openSummary } from '../ui/summary-dialog';
@@ -46,6 +47,7 @@ export async function saveAll(session: Session): Promise<void> {
 async function zipOf(session: Session, studies: readonly Study[], all: readonly (readonly [Study, Result])[], version: string): Promise<Blob> {
   const zip = new ZipWriter();
   const files = new Map<number, string>();
+  const digests = new Map<number, string | null>();
   const rows: (readonly (string | number)[])[] = [];
   for (const [n, [study, result]] of all.entries()) {
     session.enter('loading', `Saving ${n + 1} of ${all.length} masks…`);
@@ -54,12 +56,13 @@ async function zipOf(session: Session, studies: readonly Study[], all: readonly 
     const name = zip.freeName(folderOf(study) + savedName(summary, result, 'native'));
     zip.add(name, bytes);
     files.set(result.id, name);
+    if (!digests.has(study.source.id)) digests.set(study.source.id, await sha256OfFiles(study.source.files));
     rows.push(...volumeRows(study.name, result.spec.id, result.outcome, result.spec.labels, name, notesOfResult(study, result)));
   }
   const text = (content: string): Uint8Array => new TextEncoder().encode(content);
   zip.add('volumes.csv', text([VOLUME_COLUMNS, ...rows].map(csvLine).join('')));
   zip.add('table.csv', text(summaryCsv(summaryOf(studies))));
-  zip.add('results.json', text(resultsJson(studies, files, { version, allLabels: session.state.cleaning.allLabels }, new Date())));
+  zip.add('results.json', text(resultsJson(studies, files, digests, { version, allLabels: session.state.cleaning.allLabels }, new Date())));
   session.enter(restingKind(session.state), restingText(session.state));
   return zip.finish();
 }

@@ -1,14 +1,21 @@
-// results.json of the zip: how every result was made, and its volumes; keys as in the sidecars of meshnet-predict
-// (docs/sidecar.md).
+// results.json of the zip: how every result was made, and its volumes; each result has the keys of a sidecar.
+import type { Sidecar } from '../../generated/sidecar';
+import { sidecarOf } from '../../volume/sidecar';
 import { notesOfResult } from '../studies';
 import type { Result, Study } from '../studies';
 
-/** `files`: the result's mask in the zip, by the result's id. `allLabels`: the masks have the tissue around a lesion too. */
-export function resultsJson(studies: readonly Study[], files: ReadonlyMap<number, string>, { version, allLabels }: { readonly version: string; readonly allLabels: boolean }, created: Date): string {
+/** Of every result in the file. `allLabels`: the masks have the tissue around a lesion too. */
+export interface Written {
+  readonly version: string;
+  readonly allLabels: boolean;
+}
+
+/** `files`: the result's mask in the zip, by the result's id. `digests`: SHA-256 of a scan's files, by the scan's id. */
+export function resultsJson(studies: readonly Study[], files: ReadonlyMap<number, string>, digests: ReadonlyMap<number, string | null>, written: Written, created: Date): string {
   const content = {
     format: 'meshnet-results',
     version: 1,
-    software: { name: 'MeshNet', version, interface: 'page' },
+    software: { name: 'MeshNet', version: written.version, interface: 'page' },
     created: created.toISOString().replace(/\.\d+Z$/, 'Z'),
     scans: studies.map((study) => ({
       name: study.name,
@@ -17,24 +24,31 @@ export function resultsJson(studies: readonly Study[], files: ReadonlyMap<number
       voxel_size_mm: study.facts?.summary.voxelSizeMm ?? null,
       state: study.job.kind === 'none' || study.job.kind === 'done' ? (study.results.length > 0 ? 'done' : 'not segmented') : study.job.kind,
       reason: study.job.kind === 'failed' ? study.job.reason : null,
-      results: study.results.map((result) => resultOf(study, result, files.get(result.id) ?? null, allLabels)),
+      results: study.results.map((result) => resultOf(result, files.get(result.id) ?? null, sidecarOfResult(study, result, written, created, digests.get(study.source.id) ?? null))),
     })),
   };
   return `${JSON.stringify(content, null, 2)}\n`;
 }
 
-function resultOf(study: Study, result: Result, file: string | null, allLabels: boolean): object {
-  const { spec, report, outcome, smallestMl, keepOutsideBrain, mirror, threshold } = result;
-  return {
-    file,
-    model: { id: spec.id, name: spec.name, sha256: spec.weights.sha256 },
+/** How a result was made: the JSON beside a mask of meshnet-predict has these keys (docs/sidecar.md). `sha256` of the scan's
+ * files is null where it is not known. */
+export function sidecarOfResult(study: Study, result: Result, { version, allLabels }: Written, created: Date, sha256: string | null): Sidecar {
+  const { spec, report, outcome, threshold, mirror, smallestMl, keepOutsideBrain } = result;
+  return sidecarOf({
+    version,
+    spec,
     engine: { backend: report.backend, device: report.device },
-    seconds: Number((report.milliseconds / 1000).toFixed(3)),
+    source: { name: study.source.files[0]!.name, sha256, frame: study.source.frame },
+    space: 'native',
     settings: { threshold, flip: mirror, remove_below_ml: smallestMl, keep_outside_brain: keepOutsideBrain, all_labels: allLabels },
-    volumes: spec.labels.map(({ index, name }) => {
-      const { voxels, volumeMl } = outcome.volumes[index] ?? { voxels: 0, volumeMl: 0 };
-      return { index, name, voxels, volume_ml: Number(volumeMl.toFixed(4)) };
-    }),
-    notes: notesOfResult(study, result).map(({ code, text }) => ({ code, text })),
-  };
+    edits: [],
+    volumes: outcome.volumes,
+    notes: notesOfResult(study, result),
+    created,
+  });
+}
+
+function resultOf(result: Result, file: string | null, sidecar: Sidecar): object {
+  const { model, engine, source, settings, edits, volumes, notes } = sidecar;
+  return { file, model, engine, source, settings, edits, volumes, notes, seconds: Number((result.report.milliseconds / 1000).toFixed(3)) };
 }
