@@ -5,6 +5,7 @@ import { changeConfidence, clean, goTo, removeResult, removeStudy, showResult, s
 import { answerAll, answerFrame, answerInput, answerSeries, open, openSample } from './actions/open';
 import { pauseQueue, resumeQueue, segmentAll, skipScan, stopScan } from './actions/queue';
 import { saveLabels, saveProbability, saveTable } from './actions/save';
+import { saveAll, saveSummary, showTable } from './actions/save-all';
 import { cancel, findBackend, segment } from './actions/segment';
 import { startKiosk } from './kiosk/kiosk';
 import { applyUpdate, keepOffline } from './offline/register';
@@ -63,6 +64,9 @@ onClick('save-probability', () => void saveProbability(session));
 onClick('no-threshold', () => void threshold(session, null));
 connectThreshold((value) => void threshold(session, value));
 for (const id of ['mirror', 'probability']) byId(id, HTMLInputElement).addEventListener('change', () => void changeConfidence(session, readConfidence()));
+onClick('show-summary', () => void showTable(session));
+onClick('save-summary', () => void saveSummary(session));
+onClick('save-all', () => void saveAll(session));
 for (const id of ['clean', 'clean-ml']) byId(id, HTMLInputElement).addEventListener('change', () => void clean(session, readCleaning()));
 session.change({ cleaning: readCleaning(), confidence: readConfidence() }); // browsers restore fields at a reload
 connectStudyKeys();

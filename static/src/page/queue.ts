@@ -56,6 +56,11 @@ export function nextWaiting({ studies, queue }: Queued): Study | null {
   return waiting[0] ?? null;
 }
 
+/** A scan's job once it has a result that was made beside the queue: with the queue's own model nothing is left to do. */
+export function jobBeside(job: Job, queue: Queue | null, modelKey: string): Job {
+  return job.kind !== 'none' && queue?.model.key === modelKey ? { kind: 'done' } : job;
+}
+
 export function runningStudy(studies: readonly Study[]): Study | null {
   return studies.find(({ job }) => job.kind === 'running') ?? null;
 }

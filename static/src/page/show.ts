@@ -17,6 +17,7 @@ import { showResults } from './ui/results';
 import { showActivity, showBackend, showButtons, showNotes, showProgress, showScanFacts, showWarnings } from './ui/status';
 import { showStudies } from './ui/study-list';
 import type { StudyActions } from './ui/study-list';
+import { showSummary, showSummaryButtons } from './ui/summary-dialog';
 
 /** Actions of buttons that come and go with the state; those of index.html are connected in main.ts. */
 export interface Actions extends Answers, StudyActions, LayerActions {
@@ -38,6 +39,10 @@ export function show(state: PageState, before: PageState, actions: Actions): voi
   if (changed('models')) showModelList(state.models);
   if (changed('models', 'pickedKey')) showPickedModel(pickedModel(state));
   if (changed('studies', 'shownId')) showStudies(studies, state.shownId, actions);
+  if (changed('studies')) {
+    showSummaryButtons(studies);
+    showSummary(studies);
+  }
   if (studyChanged) {
     showScanFacts(study);
     showNotes(study === null ? [] : notesOf(study));

@@ -131,15 +131,16 @@ async function drawResult(session: Session, study: Study, result: Result | null)
   const { smallestMl } = session.state.cleaning;
   const { threshold } = result;
   const { drawn } = session.state;
-  const isMeasured = drawn.resultId === result.id && drawn.smallestMl === smallestMl && result.smallestMl === smallestMl && drawn.threshold === threshold;
+  const isSame = drawn.resultId === result.id;
+  const isMeasured = isSame && drawn.smallestMl === smallestMl && result.smallestMl === smallestMl && drawn.threshold === threshold;
   session.enter('loading', 'Updating the result…');
   if (!isMeasured) {
     const { outcome, overlay } = await session.idleClient.call('outcome', outcomeRequest(study, { ...result, smallestMl }));
     session.change({
       studies: withStudy(session.state.studies, id, (now) => withMeasured(now, result.id, outcome, smallestMl)),
-      drawn: { studyId: id, resultId: result.id, smallestMl, threshold, probability: drawn.probability && drawn.resultId === result.id },
+      drawn: { studyId: id, resultId: result.id, smallestMl, threshold, probability: drawn.probability && isSame },
     });
-    await session.draw((viewer) => viewer.showLabels(overlay, result.spec.labels));
+    await session.draw((viewer) => viewer.showLabels(overlay, result.spec.labels, isSame));
   }
   await drawProbability(session, study, result);
 }

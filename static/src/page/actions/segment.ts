@@ -2,10 +2,11 @@
 import { CallError } from '../../worker/client';
 import type { Calls, Stage } from '../../worker/protocol';
 import type { Session } from '../session';
+import { jobBeside } from '../queue';
 import { canRun, confidenceOptions, NOTHING_DRAWN, pickedModel, restingKind } from '../state';
 import type { Run } from '../state';
 import { shownStudy, withResult, withStudy } from '../studies';
-import type { Result } from '../studies';
+import type { Result, Study } from '../studies';
 import { keepAwake } from '../ui/awake';
 import { doneText, goTo, refresh } from './look';
 
@@ -80,8 +81,9 @@ export async function measured(session: Session, modelKey: string, { facts, spec
 /** Adds the result of a run to the shown scan and moves the crosshair to what was found. */
 async function addResult(session: Session, id: number, modelKey: string, ran: Ran, mirror: boolean): Promise<void> {
   const { result, overlay } = await measured(session, modelKey, ran, mirror);
-  const studies = withStudy(session.state.studies, id, (study) => ({ ...withResult({ ...study, facts: ran.facts }, result), job: { kind: 'none' } }));
-  session.change({ studies, drawn: { ...NOTHING_DRAWN, studyId: id, resultId: result.id, smallestMl: result.smallestMl } });
+  const { studies, queue } = session.state;
+  const add = (study: Study): Study => ({ ...withResult({ ...study, facts: ran.facts }, result), job: jobBeside(study.job, queue, modelKey) });
+  session.change({ studies: withStudy(studies, id, add), drawn: { ...NOTHING_DRAWN, studyId: id, resultId: result.id, smallestMl: result.smallestMl } });
   await session.draw((viewer) => viewer.showLabels(overlay, result.spec.labels));
   const { outcome, spec } = result;
   const found = spec.labels.find(({ index }) => index !== 0 && outcome.centres[index] != null);

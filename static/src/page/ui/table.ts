@@ -3,17 +3,29 @@ import type { Outcome } from '../../worker/protocol';
 import type { Label } from '../../generated/model-spec';
 import type { Note } from '../../volume/notes';
 
-/** One row per label, background too; RFC 4180. */
-export function volumesCsv(scanName: string, modelId: string, { volumes }: Pick<Outcome, 'volumes'>, labels: readonly Label[], savedAs: string, notes: readonly Note[]): string {
+export const VOLUME_COLUMNS = ['scan', 'model', 'label', 'name', 'voxels', 'volume_ml', 'output', 'notes'];
+
+type Cell = string | number;
+
+/** The table of one result; RFC 4180. */
+export function volumesCsv(...parts: Parameters<typeof volumeRows>): string {
+  return [VOLUME_COLUMNS, ...volumeRows(...parts)].map(csvLine).join('');
+}
+
+/** One row per label, background too. */
+export function volumeRows(scanName: string, modelId: string, { volumes }: Pick<Outcome, 'volumes'>, labels: readonly Label[], savedAs: string, notes: readonly Note[]): Cell[][] {
   const codes = notes.map(({ code }) => code).join(';');
-  const rows = labels.map(({ index, name }) => {
+  return labels.map(({ index, name }) => {
     const { voxels, volumeMl } = volumes[index] ?? { voxels: 0, volumeMl: 0 };
     return [scanName, modelId, index, name, voxels, volumeMl.toFixed(4), savedAs, codes];
   });
-  return [['scan', 'model', 'label', 'name', 'voxels', 'volume_ml', 'output', 'notes'], ...rows].map((row) => `${row.map(cell).join(',')}\r\n`).join('');
 }
 
-function cell(value: string | number): string {
+export function csvLine(row: readonly Cell[]): string {
+  return `${row.map(cell).join(',')}\r\n`;
+}
+
+function cell(value: Cell): string {
   const text = String(value);
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
