@@ -114,6 +114,16 @@ def make_parser() -> argparse.ArgumentParser:
         "all)",
     )
     parser.add_argument(
+        "--keep-outside-brain",
+        action="store_true",
+        help="keep lesions outside the brain (default: a model that labels lesion and tissue drops them)",
+    )
+    parser.add_argument(
+        "--all-labels",
+        action="store_true",
+        help="save the tissue around the lesion too (default: the lesion only; its volume is printed in any case)",
+    )
+    parser.add_argument(
         "--threshold",
         metavar="T",
         type=_share,

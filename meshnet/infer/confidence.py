@@ -23,7 +23,7 @@ _SIDES = {"left", "right", "lh", "rh", "l", "r"}
 
 @dataclass(frozen=True)
 class Confidence:
-    """How a run uses its probabilities; by default not at all, and the network computes none."""
+    """Options of a run that need its probabilities; by default the network computes none."""
 
     threshold: float | None = None  #: 0 to 1, on the lesion's probability; None: the most probable label wins
     flip: bool = False  #: average with the run on the left-right mirror image

@@ -22,6 +22,8 @@ from tqdm import tqdm
 
 from meshnet.infer.arguments import make_parser
 from meshnet.infer.backends import Network, backend_line
+from meshnet.infer.brain_rule import without_lesions_outside_brain
+from meshnet.infer.brain_volume import volumes_of_file
 from meshnet.infer.confidence import NO_CONFIDENCE, Confidence, Probability, check_confidence, run_network
 from meshnet.infer.open_model import OpenModel, model_and_scans, open_model
 from meshnet.infer.outcome import CSV_COLUMNS, Outcome, Reporter, lasting_streams, say
@@ -36,6 +38,7 @@ from meshnet.infer.outputs import (
 from meshnet.infer.provenance import earlier_result, save_sidecar
 from meshnet.infer.run_notes import contrast_notes, result_notes
 from meshnet.infer.sources import Source, expand, find_sources, read_source
+from meshnet.model.label_roles import saved_labels
 from meshnet.model.shipped import DEFAULT_MODEL
 from meshnet.model.spec import Label, ModelSpec, SpecError
 from meshnet.scan.conform import Conformed, conform, conformed_grid
@@ -63,6 +66,7 @@ class Prediction:
     labels_conformed: NDArray[np.uint8]  #: [i, j, k] on the conformed grid, LIA
     conformed: Conformed  #: the image that the network saw, before reordering and normalisation
     probability: Probability | None = None  #: if it was asked for
+    outside_brain_ml: float = 0.0  #: lesions that the brain rule dropped, on the conformed grid
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,7 @@ def segment_scan(
     network: Network,
     *,
     remove_below_ml: float | None = None,
+    keep_outside_brain: bool = False,
     confidence: Confidence = NO_CONFIDENCE,
     strict: bool = False,
     step: Callable[[], object] = lambda: None,
@@ -162,10 +167,18 @@ def segment_scan(
     """
     notes = notes_before(spec, scan, strict=strict)
     prediction = predict(
-        scan, spec, network, remove_below_ml=remove_below_ml, confidence=confidence, step=step, strict=strict
+        scan,
+        spec,
+        network,
+        remove_below_ml=remove_below_ml,
+        keep_outside_brain=keep_outside_brain,
+        confidence=confidence,
+        step=step,
+        strict=strict,
     )
     volumes = measure(spec, scan, prediction.labels_native)
-    notes += [*prediction.conformed.notes, *result_notes(spec, volumes, prediction.conformed.head_ml)]
+    grid = prediction.conformed
+    notes += [*grid.notes, *result_notes(spec, volumes, grid.head_ml, prediction.outside_brain_ml)]
     if strict and notes:
         raise StrictError(scan, notes)
     return Result(prediction, volumes, notes)
@@ -185,6 +198,7 @@ def predict(
     network: Network,
     *,
     remove_below_ml: float | None = None,
+    keep_outside_brain: bool = False,
     confidence: Confidence = NO_CONFIDENCE,
     step: Callable[[], object] = lambda: None,
     strict: bool = False,
@@ -192,6 +206,7 @@ def predict(
     """Segment one scan; `step` is called after each step of progress.
 
     remove_below_ml: components of a label that are smaller than this volume on the conformed grid become background.
+    keep_outside_brain: leaves the brain rule out (`meshnet.infer.brain_rule`).
     confidence: threshold, mirror image and probability map; they must have passed `check_confidence`.
     Raises ScanError if the scan can't be conformed or normalised; with `strict`, also for a note on conforming it.
     """
@@ -205,18 +220,21 @@ def predict(
         raise ScanError(f"{scan.where}: {error}") from error
     labels, probability = run_network(network, spec, image, step, confidence)
     labels = reorient(labels, start=spec.input.orientation, end=CONFORMED)
+    outside_voxels = 0
+    if not keep_outside_brain:
+        labels, outside_voxels = without_lesions_outside_brain(labels, spec)
     if remove_below_ml is not None:
         smallest_voxels = remove_below_ml / volume_ml(1, conformed.affine_vox2ras)
         labels, _ = remove_small_components(labels, smallest_voxels)
     grids = (conformed.affine_vox2ras, scan.affine_vox2ras, scan.data.shape)
     labels_native = resample_labels(labels, *grids)
-    if probability is None:
-        step()
-        return Prediction(labels_native, labels, conformed)
-    probability = reorient(probability, start=spec.input.orientation, end=CONFORMED)
-    maps = Probability(resample_labels(probability, *grids), probability)
+    maps = None
+    if probability is not None:
+        probability = reorient(probability, start=spec.input.orientation, end=CONFORMED)
+        maps = Probability(resample_labels(probability, *grids), probability)
+    outside_ml = volume_ml(outside_voxels, conformed.affine_vox2ras)
     step()
-    return Prediction(labels_native, labels, conformed, maps)
+    return Prediction(labels_native, labels, conformed, maps, outside_ml)
 
 
 def _predict_all(args: argparse.Namespace, model: OpenModel, jobs: list[tuple[Source, Path]]) -> int:
@@ -276,18 +294,20 @@ def _segment(
     is_done = args.skip_done and (map_path is None or map_path.exists())
     if is_done and (earlier := earlier_result(output, scan, source, args, model)) is not None:
         labels, found = earlier
-        volumes = measure(spec, scan, labels)
-        return Outcome(name, spec.id, output, volumes, found or notes, from_before=True, probability=map_path)
+        volumes = volumes_of_file(measure(spec, scan, labels), all_labels=args.all_labels)
+        if volumes is not None:
+            return Outcome(name, spec.id, output, volumes, found or notes, from_before=True, probability=map_path)
     result = segment_scan(
         scan,
         spec,
         model.network,
         remove_below_ml=args.remove_below,
+        keep_outside_brain=args.keep_outside_brain,
         confidence=_confidence(args),
         strict=args.strict,
         step=step,
     )
-    _save(output, map_path, scan, result.prediction, args.space)
+    _save(output, scan, spec, result.prediction, args)
     save_sidecar(output, source, args, model, volumes=result.volumes, notes=result.notes)
     return Outcome(name, spec.id, output, result.volumes, result.notes, probability=map_path)
 
@@ -310,14 +330,15 @@ def _grid(scan: Scan, spec: ModelSpec, space: str) -> tuple[NDArray[np.float64],
     return conformed_grid(scan, size=size[0], voxel_size_mm=mm)[0], size
 
 
-def _save(output: Path, map_path: Path | None, scan: Scan, prediction: Prediction, space: str) -> None:
+def _save(output: Path, scan: Scan, spec: ModelSpec, prediction: Prediction, args: argparse.Namespace) -> None:
     grid = prediction.conformed
-    is_native = space == "native"
+    is_native = args.space == "native"
     code = space_code(scan.header)
     header = scan.header if is_native else new_header(grid.affine_vox2ras, grid.data.shape, code=code)
-    save_labels(output, prediction.labels_native if is_native else prediction.labels_conformed, header)
-    if map_path is not None and (maps := prediction.probability) is not None:
-        save_probability(map_path, maps.native if is_native else maps.conformed, header)
+    labels = prediction.labels_native if is_native else prediction.labels_conformed
+    save_labels(output, saved_labels(labels, spec, all_labels=args.all_labels), header)
+    if (maps := prediction.probability) is not None:
+        save_probability(probability_path(output), maps.native if is_native else maps.conformed, header)
 
 
 def measure(spec: ModelSpec, scan: Scan, labels_native: NDArray[np.uint8]) -> list[tuple[Label, int, float]]:

@@ -23,7 +23,13 @@ from meshnet.scan.scan_stream import ScanError
 
 def settings_of(args: argparse.Namespace) -> Settings:
     """The options of a command line that change the labels."""
-    return Settings(threshold=args.threshold, flip=args.flip, remove_below_ml=args.remove_below)
+    return Settings(
+        threshold=args.threshold,
+        flip=args.flip,
+        remove_below_ml=args.remove_below,
+        keep_outside_brain=args.keep_outside_brain,
+        all_labels=args.all_labels,
+    )
 
 
 def save_sidecar(

@@ -69,6 +69,10 @@ class Settings(_Part):
     remove_below_ml: float | None = Field(
         default=None, gt=0, description="components below this volume became background; null: none did"
     )
+    keep_outside_brain: bool = Field(
+        default=False, description="lesions outside the brain were kept; concerns models with lesion and tissue labels"
+    )
+    all_labels: bool = Field(default=False, description="the file has the tissue around the lesion too")
 
 
 class VolumeOfLabel(_Part):

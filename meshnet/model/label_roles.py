@@ -47,3 +47,8 @@ def only(labels: NDArray[np.uint8], indices: Sequence[int]) -> NDArray[np.uint8]
     kept = np.zeros(256, np.uint8)
     kept[list(indices)] = list(indices)
     return kept[labels]
+
+
+def saved_labels(labels: NDArray[np.uint8], spec: ModelSpec, *, all_labels: bool) -> NDArray[np.uint8]:
+    """The labels that are written to a file: without the context, unless `all_labels` is set."""
+    return labels if all_labels or not context_indices(spec) else only(labels, shown_indices(spec))

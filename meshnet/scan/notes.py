@@ -88,8 +88,12 @@ TEXTS: dict[str, Callable[..., str]] = {
     "contrast-unlike": lambda guess, modality: (
         f"the scan's name says {guess}, the model is made for {' or '.join(modality)}"
     ),
-    "nothing-found": lambda: "no voxel was labelled; a scan of another contrast or orientation gives this too",
-    "third-of-head": lambda ml, share: (
-        f"{fixed(ml, 0)} mL were labelled, {percent(share)} of the head; check the contrast and the picture"
+    "nothing-found": lambda: "no lesion was labelled; a scan of another contrast or orientation gives this too",
+    "third-of-head": lambda ml, share, is_lesion: (
+        f"{fixed(ml, 0)} mL {'of lesion ' if is_lesion else ''}were labelled, {percent(share)} of the head; "
+        f"check the contrast and the picture"
+    ),
+    "lesion-outside-brain": lambda ml: (
+        f"{general(ml)} mL of lesion lay mostly outside the brain that the model labelled and were dropped"
     ),
 }

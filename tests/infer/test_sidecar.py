@@ -46,7 +46,8 @@ def test_a_sidecar_says_model_engine_scan_settings_volumes_notes_and_command(
     assert sidecar["engine"]["device"]
     digest = hashlib.sha256(scan.read_bytes()).hexdigest()
     assert sidecar["source"] == {"name": "a_T1w.nii", "sha256": digest, "frame": None}
-    assert sidecar["settings"] == {"threshold": None, "flip": False, "remove_below_ml": 0.5}
+    kept = {"keep_outside_brain": False, "all_labels": False}
+    assert sidecar["settings"] == {"threshold": None, "flip": False, "remove_below_ml": 0.5, **kept}
     assert (sidecar["space"], sidecar["edits"]) == ("native", [])
     assert sidecar["volumes"] == printed["volumes"]
     assert sidecar["notes"] == printed["notes"] != []

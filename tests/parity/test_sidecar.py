@@ -28,7 +28,7 @@ def test_both_write_the_same_json(files: int, site: Site, tmp_path: Path) -> Non
         engine=Engine(backend="cpu", device="2 threads"),
         source=source_file("a.hdr", paths, frame=3),
         space="conformed",
-        settings=Settings(threshold=0.3, flip=True, remove_below_ml=0.5),
+        settings=Settings(threshold=0.3, flip=True, remove_below_ml=0.5, keep_outside_brain=True),
         volumes=volumes,
         notes=notes,
     )
@@ -38,7 +38,13 @@ def test_both_write_the_same_json(files: int, site: Site, tmp_path: Path) -> Non
         "engine": {"backend": "cpu", "device": "2 threads"},
         "source": {"name": "a.hdr", "frame": 3},
         "space": "conformed",
-        "settings": {"threshold": 0.3, "flip": True, "remove_below_ml": 0.5},
+        "settings": {
+            "threshold": 0.3,
+            "flip": True,
+            "remove_below_ml": 0.5,
+            "keep_outside_brain": True,
+            "all_labels": False,
+        },
         "edits": [],
         "volumes": [{"index": label.index, "voxels": voxels, "volumeMl": ml} for label, voxels, ml in volumes],
         "notes": [{"code": note.code, "text": note.text} for note in notes],

@@ -96,6 +96,14 @@ export interface Settings {
    * components below this volume became background; null: none did
    */
   remove_below_ml: number | null;
+  /**
+   * lesions outside the brain were kept; concerns models with lesion and tissue labels
+   */
+  keep_outside_brain: boolean;
+  /**
+   * the file has the tissue around the lesion too
+   */
+  all_labels: boolean;
 }
 /**
  * Counted on the scan's own grid, whatever grid the labels are saved on.

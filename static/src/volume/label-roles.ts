@@ -30,3 +30,8 @@ export function only(labels: Uint8Array, indices: readonly number[]): Uint8Array
   for (const index of indices) kept[index] = index;
   return labels.map((label) => kept[label]!);
 }
+
+/** The labels that are written to a file: without the context, unless `allLabels` is set. */
+export function savedLabels(labels: Uint8Array, spec: Pick<Described, 'labels'>, allLabels: boolean): Uint8Array {
+  return allLabels || contextIndices(spec).length === 0 ? labels : only(labels, shownIndices(spec));
+}

@@ -15,7 +15,7 @@ test('a label without voxels is in the sidecar, with 0', () => {
     engine: { backend: 'webgpu', device: 'Adapter' },
     source: { name: 'a.nii', sha256: null, frame: null },
     space: 'native',
-    settings: { threshold: null, flip: false, remove_below_ml: 0.5 },
+    settings: { threshold: null, flip: false, remove_below_ml: 0.5, keep_outside_brain: false, all_labels: false },
     edits: [],
     volumes: [{ index: 0, voxels: 7, volumeMl: 0.123456 }],
     notes: [{ code: 'nothing-found', text: 'no voxel was labelled' }],

@@ -31,7 +31,13 @@ export function sidecarOf({ version, spec, engine, source, space, settings, edit
     engine: { backend: engine.backend, device: engine.device },
     source: { name: source.name, sha256: source.sha256, frame: source.frame },
     space,
-    settings: { threshold: settings.threshold, flip: settings.flip, remove_below_ml: settings.remove_below_ml },
+    settings: {
+      threshold: settings.threshold,
+      flip: settings.flip,
+      remove_below_ml: settings.remove_below_ml,
+      keep_outside_brain: settings.keep_outside_brain,
+      all_labels: settings.all_labels,
+    },
     edits: [...edits],
     volumes: spec.labels.map(({ index, name }) => {
       const { voxels, volumeMl } = byIndex.get(index) ?? { voxels: 0, volumeMl: 0 };

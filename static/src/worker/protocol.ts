@@ -62,8 +62,8 @@ export interface StoredLabels {
   readonly affineVox2ras: Affine;
   /** Background included. */
   readonly classes: number;
-  /** The model's task, as its model.json has it. */
-  readonly task: string;
+  /** Of the model: what it labels. */
+  readonly spec: Pick<ModelSpec, 'task' | 'labels'>;
   /** Null where it was not kept, or the model has no label that it could be about. */
   readonly confidence: StoredConfidence | null;
 }

@@ -68,10 +68,9 @@ const handlers: Handlers<Calls, Stage> = {
     const { conformed, removedVoxels } = cleaned(labels, smallestMl, threshold);
     const native = toNative(conformed, grid);
     const volumes = labelVolumes(native, labels.classes);
-    const labelledMl = volumes.reduce((sum, { index, volumeMl }) => (index === 0 ? sum : sum + volumeMl), 0);
     const outcome: Outcome = {
       volumes,
-      notes: resultNotes(labels.task, labelledMl, grid.headMl),
+      notes: resultNotes(labels.spec, volumes, grid.headMl),
       centres: labelCentres(native.data, native.dims, labels.classes),
       parts: labels.classes === 2 ? partsOf(native) : null,
       removedMl: removedVoxels * voxelVolumeMl(conformed.affineVox2ras),
@@ -144,7 +143,7 @@ async function runModel(prepared: Prepared, { spec, graph }: LoadedModel, option
   const network = { spec, graph, choice, experience: experienceOf(spec.weights.sha256) };
   const result = await runNetwork(network, input, runOptions, confidence, (chosen) => { tell({ stage: 'backend', ...chosen }); });
   const { data, dims, affineVox2ras } = fromNetworkLabels(result.labels, conformed, spec);
-  const labels: StoredLabels = { gzipped: gzip(data), dims, affineVox2ras, classes: graph.classes, task: spec.task, confidence: confidence.keep ? storedConfidence(result, conformed, spec) : null };
+  const labels: StoredLabels = { gzipped: gzip(data), dims, affineVox2ras, classes: graph.classes, spec: { task: spec.task, labels: spec.labels }, confidence: confidence.keep ? storedConfidence(result, conformed, spec) : null };
   const { backend, device, details, whyNot, milliseconds, timings, peakBytes, largestBufferBytes } = result;
   const notes = [...contrastNotes(prepared.scan.name, headerText(prepared.scan), spec.modality), ...conformed.notes];
   return { spec, report: { backend, device, details, whyNot, milliseconds, timings, peakBytes, largestBufferBytes, notes }, labels };

@@ -215,6 +215,6 @@ test('the table of volumes has the columns of meshnet-predict, quoted where a na
   const volumes = [{ index: 0, voxels: 9, volumeMl: 0.009 }, { index: 1, voxels: 34917, volumeMl: 34.917 }];
 
   expect(volumesCsv('a.nii', 't2', { volumes }, labels, 'a_t2.nii.gz', [{ code: 'no-forms', text: '' }, { code: 'nothing-found', text: '' }])).toBe(
-    'scan,model,label,name,voxels,volume_ml,output,notes\r\na.nii,t2,0,background,9,0.0090,a_t2.nii.gz,no-forms;nothing-found\r\na.nii,t2,1,"lesion, ""old""",34917,34.9170,a_t2.nii.gz,no-forms;nothing-found\r\n',
+    'scan,model,label,name,voxels,volume_ml,output,notes,percent_of_brain\r\na.nii,t2,0,background,9,0.0090,a_t2.nii.gz,no-forms;nothing-found,\r\na.nii,t2,1,"lesion, ""old""",34917,34.9170,a_t2.nii.gz,no-forms;nothing-found,\r\n',
   );
 });
