@@ -97,7 +97,7 @@ $(VENV)/.base: pyproject.toml constraints.txt hatch_build.py | $(VENV)/bin/pytho
 # Without build isolation, this setuptools builds packages that come as source only (Hydra's antlr4); an older one can't.
 $(VENV)/.full: $(VENV)/.base
 	$(PIP) setuptools
-	$(PIP) --no-build-isolation -e '.[train,export,tfjs,dicom,formats,notebook,test]'
+	$(PIP) --no-build-isolation -e '.[train,export,tfjs,dicom,formats,bids,notebook,test]'
 	touch $@
 
 static/node_modules/.stamp: static/package-lock.json $(VENV)/.base
