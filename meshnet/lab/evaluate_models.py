@@ -63,11 +63,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--groups", nargs="+", default=[], help="groups of cases to run (default: all)")
     parser.add_argument("--data", type=Path, required=True, help="folder of real scans and lesion masks")
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="where prepared templates are kept")
+    parser.add_argument(
+        "--brain-model",
+        type=Path,
+        default=Path(".models/brainchop-mindgrab"),
+        help="model folder whose labels are the brain of the real heads without a stroke",
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("-o", "--out", type=Path, default=Path("runs/evaluate-models"))
     args = parser.parse_args(arguments)
     models = open_models(args.models, args.only, args.threads)
-    cases = all_cases(read_held_out(HELD_OUT), cached_anatomies(args.cache), args.data, args.cache)
+    anatomies = cached_anatomies(args.cache)
+    cases = all_cases(read_held_out(HELD_OUT), anatomies, args.data, args.cache, brain_model=args.brain_model)
     chosen = [c for c in cases if not args.groups or c.group in args.groups]
     rows = evaluate(models, chosen, args.out)
     text = table(rows)
@@ -93,7 +100,7 @@ def evaluate(models: Sequence[Opened], cases: Sequence[Case], out: Path) -> list
     known = {(r.sha256, r.case): r for r in read_rows(path)}
     rows: list[Row] = []
     for case in tqdm(cases, unit="case", disable=None):
-        fitting = [m for m in models if KIND_OF_TASK[m.spec.task] == case.kind]
+        fitting = [m for m in models if KIND_OF_TASK[m.spec.task] == case.kind and _made_for(m.spec, case.contrast)]
         if all((m.spec.weights.sha256, case.name) in known for m in fitting):
             rows.extend(known[m.spec.weights.sha256, case.name] for m in fitting)
             continue
@@ -109,6 +116,10 @@ def evaluate(models: Sequence[Opened], cases: Sequence[Case], out: Path) -> list
                 ours = foreground(model.spec, case.kind, predicted)
                 _picture(out / "slices" / f"{model.spec.id}-{case.name}.png", volumes, ours, row)
     return rows
+
+
+def _made_for(spec: ModelSpec, contrast: str) -> bool:
+    return not contrast or contrast in spec.modality or "any" in spec.modality
 
 
 def run(model: Opened, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -137,7 +148,8 @@ def score(
     if case.kind == "lesion":
         ours, true = foreground(spec, "lesion", predicted), volumes.labels > 0
         share = nan if consensus is None else float((ours & consensus).sum() / max(1, consensus.sum()))
-        return Row(*about, dice(ours, true), nan, nan, _ml(ours), _ml(true), share)
+        outside = nan if volumes.near_brain is None else _ml(ours & ~volumes.near_brain)
+        return Row(*about, dice(ours, true), nan, nan, _ml(ours), _ml(true), share, outside)
     grey, white = (named(spec, predicted, word) for word in ("grey", "white"))
     true_grey, true_white, true_brain = (volumes.labels == t for t in (Tissue.GREY, Tissue.WHITE, Tissue.BRAIN))
     if true_brain.any():

@@ -47,7 +47,7 @@ export function show(state: PageState, before: PageState, actions: Actions): voi
     showScanFacts(study);
     showNotes(study === null ? [] : notesOf(study));
     showLayers(study, actions);
-    showResults(study, actions.goTo);
+    showResults(study, actions.goTo, !isActive(queue)); // the list stays in view while a queue runs
     showConfidence(shownResult(study));
   }
   if (changed('activity')) showActivity(state.activity);

@@ -41,7 +41,7 @@ export interface PageState extends Studies {
   readonly offline: OfflineState | null;
 }
 
-/** What the picture shows; ids are null where nothing is drawn. */
+/** The scan and layers in the picture; ids are null where nothing is drawn. */
 export interface Drawn {
   readonly studyId: number | null;
   readonly resultId: number | null;

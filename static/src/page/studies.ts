@@ -116,7 +116,7 @@ export function shownResult(study: Study | null): Result | null {
   return study?.results.find(({ id }) => id === study.shownResultId) ?? null;
 }
 
-/** What the worker needs to measure or save this result. */
+/** The request with which the worker measures or saves this result. */
 export function outcomeRequest({ facts }: Study, { labels, smallestMl, threshold }: Pick<Result, 'labels' | 'smallestMl' | 'threshold'>): OutcomeRequest {
   return { labels, grid: facts!.grid, smallestMl, threshold };
 }

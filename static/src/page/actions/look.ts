@@ -71,10 +71,11 @@ export async function refresh(session: Session): Promise<void> {
       await drawNext(session);
     } catch (error) {
       session.fail(error);
-      return;
+      break;
     }
     if (isBusy(session.state)) session.enter(restingKind(session.state), restingText(session.state));
   }
+  session.endReader();
 }
 
 /** The sentence for a result that has been made or picked. */

@@ -12,8 +12,9 @@ const LONG_TABLE = 12;
 
 type Voxel = readonly [number, number, number];
 
-/** Hides the results where there is none; `goTo` moves the crosshair to a voxel of the scan. */
-export function showResults(study: Study | null, goTo: (voxel: Voxel) => void): void {
+/** Hides the results where there is none; `goTo` moves the crosshair to a voxel of the scan. `scroll`: results that appear
+ * come into view. */
+export function showResults(study: Study | null, goTo: (voxel: Voxel) => void, scroll: boolean): void {
   const result = shownResult(study);
   const section = byId('results', HTMLElement);
   const wasHidden = section.hidden;
@@ -35,7 +36,7 @@ export function showResults(study: Study | null, goTo: (voxel: Voxel) => void): 
   note.textContent = notes.join(' ').trim();
   note.hidden = note.textContent === '';
   showParts(outcome.parts, goTo);
-  if (wasHidden) section.scrollIntoView({ block: 'nearest' });
+  if (wasHidden && scroll) section.scrollIntoView({ block: 'nearest' });
 }
 
 /** Labels of the shown result, then those that only other results have. A label that a model does not know is no 0 mL. */
