@@ -102,7 +102,7 @@ async function drawNext(session: Session): Promise<void> {
 }
 
 async function drawNothing(session: Session): Promise<void> {
-  session.change({ drawn: NOTHING_DRAWN });
+  session.change({ drawn: NOTHING_DRAWN, comparison: null });
   await session.draw((viewer) => { viewer.clear(); });
   session.enter(restingKind(session.state), restingText(session.state));
 }
@@ -112,7 +112,7 @@ async function drawScan(session: Session, study: Study): Promise<void> {
   session.enter('loading', `Opening ${study.name}…`);
   try {
     const { facts, display } = await session.idleClient.call('load', { scan: study.source });
-    session.change({ studies: withStudy(session.state.studies, id, (now) => ({ ...now, facts })), drawn: { ...NOTHING_DRAWN, studyId: id } });
+    session.change({ studies: withStudy(session.state.studies, id, (now) => ({ ...now, facts })), drawn: { ...NOTHING_DRAWN, studyId: id }, comparison: null });
     await session.draw((viewer) => viewer.showScan(display));
   } catch (error) {
     await drawNothing(session); // not the picture of another scan
@@ -124,11 +124,12 @@ async function drawScan(session: Session, study: Study): Promise<void> {
 async function drawResult(session: Session, study: Study, result: Result | null): Promise<void> {
   const { id } = study.source;
   if (result === null) {
-    session.change({ drawn: { ...NOTHING_DRAWN, studyId: id } });
+    session.change({ drawn: { ...NOTHING_DRAWN, studyId: id }, comparison: null });
     await session.draw((viewer) => { viewer.clearLabels(); });
     session.enter(restingKind(session.state), restingText(session.state));
     return;
   }
+  session.change({ comparison: null });
   const { smallestMl } = session.state.cleaning;
   const { threshold } = result;
   const { drawn } = session.state;
