@@ -1,8 +1,11 @@
 """`meshnet-select`: scores states of a run, or thresholds, to select one of them.
 
     meshnet-select --lesions FOLDER runs/A/last runs/B/last models/t2-lesion [--thresholds 0.5 0.73]
+    meshnet-select --lesions FOLDER --anatomies FOLDER [--contrast FLAIR] [--split test] runs/A/last models/t2-lesion
     meshnet-select --task tissue runs/C/last models/tissue
 
+With `--anatomies`, the heads are those of label maps: of the split `choose`, or with `--split test` the frozen test
+subjects, which are for the selected state only.
 The synthetic heads scored here are neither held out nor used in training, so that the held-out subjects still measure
 the selected state. They have seeds that no other step uses; their lesions come from masks that training may draw.
 A threshold is added to the one that `meshnet-finish` may have put into the biases. Lesion networks run on voxels of
@@ -14,15 +17,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from tqdm import tqdm
 
 from meshnet.infer.backends import fastest_backend, open_network
-from meshnet.lab.cases import HEAD, Tissue, Volumes, rendered, unseen_contrasts
+from meshnet.lab.cases import HEAD, Tissue, Volumes, rendered, rendered_head, unseen_contrasts
 from meshnet.lab.evaluate_models import HELD_OUT, KIND_OF_TASK, Opened, foreground, named, run
 from meshnet.lab.held_out import lesion_subjects, masks_of_all_sizes, read_held_out
 from meshnet.model.checkpoint import Weights, load_checkpoint
@@ -33,10 +37,16 @@ from meshnet.model.spec import ModelSpec, SpecError
 from meshnet.score.metrics import dice
 from meshnet.synth.anatomy import Anatomy, cached_anatomies
 from meshnet.synth.draw import SynthConfig, Task
+from meshnet.synth.frozen_subjects import FrozenSeeds, frozen_subjects, read_frozen_seeds
 from meshnet.synth.grid import Grid
+from meshnet.synth.label_maps import Split, load_heads
 from meshnet.synth.lesion import LesionMasks, load_lesion_masks
 from meshnet.synth.render import Subject
 from meshnet.synth.subject import Synthesizer
+from meshnet.synth.synth_heads import HeadConfig, HeadGenerator
+from meshnet.synth.torch_render import DrawnHead
+
+Drawn = TypeVar("Drawn", Subject, DrawnHead)
 
 #: Between the seeds of validation subjects (10⁹) and of held-out ones (2 · 10⁹); each kind of head has 1000 seeds.
 _FIRST_SEED = 1_700_000_000
@@ -66,6 +76,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--thresholds", type=float, nargs="+", default=[0.5], help="as of meshnet-finish (default: 0.5)"
     )
     parser.add_argument("--lesions", type=Path, help="folder of lesion masks in MNI space; needed for --task lesion")
+    parser.add_argument(
+        "--anatomies", type=Path, help="folder of label maps: heads of these in place of the templates'"
+    )
+    parser.add_argument("--contrast", choices=("T2w", "T1w", "FLAIR"), default="T2w", help="of those heads")
+    parser.add_argument("--split", choices=("choose", "test"), default="choose", help="of those heads; default: choose")
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="where prepared templates are kept")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args(arguments)
@@ -73,14 +88,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--task lesion needs --lesions FOLDER, the lesion masks that training draws from")
     try:
         states = open_states(args.models, args.thresholds, task=args.task, threads=args.threads)
-        anatomies = cached_anatomies(args.cache)
         if args.task == "tissue":
-            text = tissue_table(outcomes(states, tissue_heads(anatomies), HEAD))
+            text = tissue_table(outcomes(states, tissue_heads(cached_anatomies(args.cache)), HEAD, rendered))
         elif args.lesions is None:
             raise ValueError("--lesions: required for --task lesion; pass the folder of lesion masks in MNI space")
+        elif args.anatomies is not None:
+            drawn = label_map_heads(args.anatomies, args.lesions, args.cache, args.contrast, args.split)
+            text = lesion_table(outcomes(states, drawn, _COARSE, rendered_head))
         else:
-            heads = lesion_heads(anatomies, not_held_out(args.lesions, args.cache))
-            text = lesion_table(outcomes(states, heads, _COARSE))
+            heads = lesion_heads(cached_anatomies(args.cache), not_held_out(args.lesions, args.cache))
+            text = lesion_table(outcomes(states, heads, _COARSE, rendered))
     except (ValueError, SpecError, OSError) as error:
         print(f"meshnet-select: {error}", file=sys.stderr)
         return 2
@@ -140,6 +157,26 @@ def lesion_heads(anatomies: Sequence[Anatomy], masks: LesionMasks) -> Iterator[t
         yield "unseen contrast", subject
 
 
+def label_map_heads(
+    anatomies: Path, lesions: Path, cache: Path, contrast: str, split: Split
+) -> Iterator[tuple[str, DrawnHead]]:
+    """`(kind, subject)` of one contrast: 60 with a lesion, then 60 without.
+
+    `choose`: lesions from masks that training draws; `test`: the frozen subjects, with the held-out masks. Raises
+    LabelMapError for a folder without heads of that split.
+    """
+    if split == "test":
+        names: Sequence[str] = read_held_out(HELD_OUT).lesions
+        masks, seeds = load_lesion_masks(lesions, cache, only=names), read_frozen_seeds()
+    else:
+        masks = not_held_out(lesions, cache)
+        names = masks_of_all_sizes(masks, _PER_QUARTILE, _DRAW_SEED)
+        seeds = FrozenSeeds(_FIRST_SEED + 5000, _FIRST_SEED + 6000, _HEALTHY)
+    generator = HeadGenerator(load_heads(anatomies, cache, (split,)), HeadConfig(target="lesion"))
+    for _, subject in frozen_subjects(generator, masks, names, contrast, seeds):
+        yield "healthy" if subject.lesion is None else "lesion", subject
+
+
 def tissue_heads(anatomies: Sequence[Anatomy]) -> Iterator[tuple[str, Subject]]:
     """`(kind, subject)`: six T1w heads with sulci as wide as in real scans, and six of any other contrast."""
     config = SynthConfig(task="tissue", contrasts={"T1w": 1.0}, sulci=4.0, sulci_probability=0.85)
@@ -152,12 +189,15 @@ def tissue_heads(anatomies: Sequence[Anatomy]) -> Iterator[tuple[str, Subject]]:
 
 
 def outcomes(
-    states: Mapping[str, Opened], heads: Iterator[tuple[str, Subject]], grid: Grid
+    states: Mapping[str, Opened],
+    heads: Iterator[tuple[str, Drawn]],
+    grid: Grid,
+    render: Callable[[Drawn, Grid], Volumes],
 ) -> list[tuple[str, list[Outcome]]]:
-    """`(name, outcomes)` of every state. Each head is rendered once."""
+    """`(name, outcomes)` of every state. Each head is rendered once, by `render`."""
     found: list[tuple[str, list[Outcome]]] = [(name, []) for name in states]
     for kind, subject in tqdm(heads, unit="head", disable=None):
-        volumes = rendered(subject, grid)
+        volumes = render(subject, grid)
         for name, own in found:
             own.append(_outcome(states[name], kind, volumes, grid.voxel_size_mm**3 / 1000))
     return found
@@ -193,9 +233,16 @@ def lesion_table(found: Sequence[tuple[str, Sequence[Outcome]]]) -> str:
             f"| {name} | {values.mean():.3f} | {np.median(values):.3f} "
             f"| {values[small].mean() if small.any() else float('nan'):.2f} | {r:.2f} "
             f"| {np.mean([o.marked_ml <= 1 for o in healthy]):.0%} | {max(o.marked_ml for o in healthy):.0f} mL "
-            f"| {sum(o.marked_ml <= 1 for o in beyond)} of {len(beyond)}; {sum(o.marked_ml for o in beyond):.0f} |"
+            f"| {_few_and_total(beyond)} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _few_and_total(beyond: Sequence[Outcome]) -> str:
+    """`10 of 12; 21`: heads with at most 1 mL marked, and mL marked in all of them."""
+    if not beyond:
+        return "-"
+    return f"{sum(o.marked_ml <= 1 for o in beyond)} of {len(beyond)}; {sum(o.marked_ml for o in beyond):.0f}"
 
 
 def tissue_table(found: Sequence[tuple[str, Sequence[Outcome]]]) -> str:

@@ -9,19 +9,22 @@ import numpy as np
 import pytest
 import torch
 
+from meshnet.lab import selection
 from meshnet.lab.evaluate_models import HELD_OUT
 from meshnet.lab.held_out import read_held_out
-from meshnet.lab.selection import Outcome, lesion_heads, main, not_held_out, tissue_heads, tissue_table
+from meshnet.lab.selection import Outcome, label_map_heads, lesion_heads, main, not_held_out, tissue_heads, tissue_table
 from meshnet.model.checkpoint import save_checkpoint
 from meshnet.model.network import MeshNet, weights_of
 from meshnet.model.refine import refine_model
 from meshnet.model.spec import Architecture, BatchNorm, make_labels
 from meshnet.synth.anatomy import Anatomy
 from meshnet.synth.grid import Grid
+from meshnet.synth.label_maps import HeadLabels, head_classes
 from meshnet.synth.label_table import TARGET_LABELS
 from meshnet.train.networks import LABEL_ROLES, SPEC_TASKS
 from tests.helpers.ball_head import ball_head
 from tests.helpers.export_models import small_model
+from tests.helpers.label_map_heads import ellipsoid_labels
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -166,3 +169,31 @@ def test_lesion_models_need_the_folder_of_masks(tmp_path: Path, capsys: pytest.C
     with pytest.raises(SystemExit, match="2"):
         main([str(_save(tmp_path / "state", "background", "lesion"))])
     assert "--task lesion needs --lesions FOLDER" in capsys.readouterr().err
+
+
+def test_label_map_heads_are_of_their_split_and_the_lesions_not_held_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    classes, affine = head_classes(ellipsoid_labels(), "ball")
+    asked: list[tuple[str, ...]] = []
+
+    def heads(_folder: Path, _cache: Path, splits: tuple[str, ...]) -> list[HeadLabels]:
+        asked.append(splits)
+        return [HeadLabels("ball", "00", splits[0], classes, affine)]  # type: ignore[arg-type]
+
+    monkeypatch.setattr(selection, "load_heads", heads)
+    mask = np.zeros((40, 40, 40), np.uint8)
+    mask[5:35, 5:35, 5:35] = 1
+    held_out = read_held_out(HELD_OUT).lesions
+    for name in ("mine.nii.gz", *held_out):
+        nib.save(nib.Nifti1Image(mask, np.diag([1.0, 1, 1, 1])), tmp_path / name)
+    drawn = list(label_map_heads(Path("maps"), tmp_path, tmp_path / "cache", "FLAIR", "choose"))
+    names = {subject.lesion.mask.name for _, subject in drawn if subject.lesion is not None}
+    assert names == {"mine.nii.gz"}
+    frozen = list(label_map_heads(Path("maps"), tmp_path, tmp_path / "cache", "T2w", "test"))
+    assert [s.lesion.mask.name for _, s in frozen if s.lesion is not None] == list(held_out)
+    assert {s.contrast.kind for _, s in drawn} == {"FLAIR"}
+    assert {s.contrast.kind for _, s in frozen} == {"T2w"}
+    assert asked == [("choose",), ("test",)]
+    kinds = [kind for kind, _ in frozen]
+    assert (kinds.count("lesion"), kinds.count("healthy")) == (len(held_out), 60)
