@@ -37,6 +37,8 @@ class Kiosk:
     """`on`: several scans may be open and segmented one after the other; `off`: one scan at a time."""
     confidence: Literal["on", "off"] = "on"
     """`on`: probabilities, a threshold on them and the average with the mirror image; `off`: none of these."""
+    compare: Literal["on", "off"] = "on"
+    """`on`: results can be compared with masks and with each other."""
 
 
 def create_app(

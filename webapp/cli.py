@@ -62,6 +62,11 @@ def parser() -> argparse.ArgumentParser:
         help="on: visitors may look at probabilities, move the threshold and average with the mirror image; off: they "
         "may not (default: on)",
     )
+    kiosk.add_argument(
+        "--compare",
+        choices=["on", "off"],
+        help="on: visitors may compare a result with a mask or another result; off: they may not (default: on)",
+    )
     return p
 
 
@@ -75,8 +80,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Command line. Exit code 0 after Ctrl-C; 2 if the server can't start."""
     p = parser()
     args = p.parse_args(argv)
-    if not args.kiosk and any(setting is not None for setting in (args.idle, args.saving, args.queue, args.confidence)):
-        p.error("--idle, --saving, --queue and --confidence are settings of a kiosk; add --kiosk")
+    if not args.kiosk and any(
+        setting is not None for setting in (args.idle, args.saving, args.queue, args.confidence, args.compare)
+    ):
+        p.error("--idle, --saving, --queue, --confidence and --compare are settings of a kiosk; add --kiosk")
     if args.idle is not None and args.idle < SHORTEST_IDLE_SECONDS:
         p.error(f"--idle {args.idle}: a visitor needs at least {SHORTEST_IDLE_SECONDS} seconds to read the page")
     kiosk = None
@@ -86,6 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.saving or Kiosk.saving,
             args.queue or Kiosk.queue,
             args.confidence or Kiosk.confidence,
+            args.compare or Kiosk.compare,
         )
     try:
         app = create_app(args.models, kiosk=kiosk)

@@ -38,7 +38,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("sides", ("background", "Left-Thalamus", "Right-Thalamus")),
     ):
         spec, weights = load_checkpoint(write_model(folder, model_id, classes=3))
-        labels = make_labels(names, [None, "context", "lesion"] if model_id == "joint" else [])
+        labels = make_labels(names, ["lesion" if name == "lesion" else None for name in names])
         save_checkpoint(folder / model_id, spec.model_copy(update={"labels": labels}), weights)
     spec, weights = load_checkpoint(REPO / "models" / "t2-lesion")
     coarse = spec.input.model_copy(update={"size": (96, 96, 96), "voxel_size_mm": 2.5})

@@ -49,6 +49,8 @@ def run(engine: Path, tmp_path: Path) -> Run:
         assert report["error"] is None, report["error"]
         shape = built.dims[::-1]
         report["labels"] = np.fromfile(tmp_path / "labels.u8", np.uint8).reshape(shape)
+        if options.get("probabilities"):
+            report["probabilities"] = np.fromfile(tmp_path / "probabilities.u8", np.uint8).reshape(-1, *shape)
         report["outputs"] = [
             np.fromfile(tmp_path / f"output-{i}.f32", "<f4").reshape(-1, *shape)
             for i in range(len(built.outputs) if options.get("inspect") else 0)

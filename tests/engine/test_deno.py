@@ -93,10 +93,13 @@ def test_the_kernel_of_hardware_adapters_gives_pytorchs_layers(run: Run) -> None
 
     layers = run(built, open={"tunables": hardware}, inspect=True)
     fused = run(built, open={"tunables": hardware, "timestamps": True})
+    with_probabilities = run(built, open={"tunables": hardware}, probabilities=True)
 
     assert_outputs_equal(layers["outputs"], built.outputs, relative=2e-5)
     decided = built.margin > 1e-4
     assert agreement(fused["labels"][decided], built.labels[decided]) == 1
+    np.testing.assert_array_equal(with_probabilities["labels"], fused["labels"])
+    assert np.abs(with_probabilities["probabilities"] - 255 * built.probabilities).max() <= 1
     assert fused["details"] == {"storage": "float32"}
     # lavapipe has a clock
     assert len(fused["timings"]) > 1

@@ -9,7 +9,7 @@ import type { Dims } from '../volume/volume';
  * in it on both sides, and 18 · 256 · 34 voxels are more than 2¹⁷, from where on some devices use another kernel variant.
  */
 const [COLUMNS, PLANES] = [18, 34];
-/** A difference of probabilities (0…255) up to this may be rounding; float16 storage differs by about 3. */
+/** A difference of probabilities (0…255) up to this may be rounding of float16 storage: half of what the margin p₁ − p₂ was allowed. */
 const ROUNDING = 13;
 /** Share of voxels that may differ by more: the few where two classes are nearly equal. */
 const TOLERATED = 0.002;

@@ -1,5 +1,6 @@
 // Wiring only: connects the elements of index.html to the actions, and the session's state to `show`.
 import { EngineClient } from '../worker/engine-client';
+import { compareWithFile, compareWithResult, endComparison, isReference } from './actions/compare';
 import { missCatalogue, pickModel, useCatalogue } from './actions/models';
 import { changeConfidence, clean, goTo, removeResult, removeStudy, showLabel, showResult, showStudy, threshold } from './actions/look';
 import { answerAll, answerFrame, answerInput, answerSeries, open, openSample } from './actions/open';
@@ -62,6 +63,14 @@ onClick('save-native', () => void saveLabels(session, 'native'));
 onClick('save-conformed', () => void saveLabels(session, 'conformed'));
 onClick('save-table', () => void saveTable(session));
 onClick('save-probability', () => void saveProbability(session));
+onClick('end-comparison', () => void endComparison(session));
+byId('compare-with', HTMLSelectElement).addEventListener('change', (event) => { void compareWithResult(session, Number((event.target as HTMLSelectElement).value)); });
+const reference = byTestId('reference', HTMLInputElement);
+reference.addEventListener('change', () => {
+  const file = reference.files?.[0];
+  reference.value = '';
+  if (file !== undefined) void compareWithFile(session, file);
+});
 onClick('no-threshold', () => void threshold(session, null));
 connectThreshold((value) => void threshold(session, value));
 for (const id of ['mirror', 'probability']) byId(id, HTMLInputElement).addEventListener('change', () => void changeConfidence(session, readConfidence()));
@@ -137,7 +146,7 @@ function connectDrop(): void {
     event.preventDefault();
     veil.hidden = true;
     const { dataTransfer } = event;
-    if (dataTransfer !== null) void filesOf(dataTransfer).then(({ files, folder }) => open(session, files, folder), (error: unknown) => { session.fail(error); });
+    if (dataTransfer !== null) void filesOf(dataTransfer).then(({ files, folder }) => (isReference(session.state, files) ? compareWithFile(session, files[0]!) : open(session, files, folder)), (error: unknown) => { session.fail(error); });
   });
 }
 

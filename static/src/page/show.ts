@@ -5,6 +5,7 @@ import { showOffline } from './offline/status';
 import { isActive } from './queue';
 import { notesOf, shownResult, shownStudy } from './studies';
 import { byId, byTestId } from './ui/dom';
+import { showComparison } from './ui/comparison';
 import { showConfidence } from './ui/confidence';
 import { diagnosticsText } from './ui/diagnostics';
 import { showLayers } from './ui/layers';
@@ -51,6 +52,9 @@ export function show(state: PageState, before: PageState, actions: Actions): voi
     showLayers(study, actions);
     showResults(study, actions, !isActive(queue)); // the list stays in view while a queue runs
     showConfidence(shownResult(study));
+  }
+  if (studyChanged || changed('comparison')) {
+    showComparison(study, state.comparison);
   }
   if (changed('activity')) showActivity(state.activity);
   if (changed('activity', 'shownId', 'models', 'pickedKey', 'queue')) showButtons(state.activity.kind === 'running', canRun(state));

@@ -11,6 +11,7 @@ import type { Queue } from './queue';
 import { hasUnsaved, removesAlike, shownResult, shownStudy } from './studies';
 import type { Result, Studies } from './studies';
 import type { Cleaning } from './ui/cleaning';
+import type { Compared } from './ui/comparison';
 import type { ConfidenceSettings } from './ui/confidence';
 import type { ListedModel, ModelList } from './ui/models';
 import type { Offer } from './ui/choices';
@@ -28,6 +29,8 @@ export interface PageState extends Studies {
   readonly drawn: Drawn;
   readonly cleaning: Cleaning;
   readonly confidence: ConfidenceSettings;
+  /** The comparison in the picture, in the place of the shown result's labels; null where there is none. */
+  readonly comparison: Compared | null;
   /** Null before the first one. */
   readonly queue: Queue | null;
   readonly activity: Activity;
@@ -41,7 +44,7 @@ export interface PageState extends Studies {
   readonly offline: OfflineState | null;
 }
 
-/** The scan and result in the picture; ids are null where nothing is drawn. */
+/** The scan and layers in the picture; ids are null where nothing is drawn. */
 export interface Drawn {
   readonly studyId: number | null;
   readonly resultId: number | null;
@@ -100,6 +103,7 @@ export const INITIAL_STATE: PageState = {
   drawn: NOTHING_DRAWN,
   cleaning: { smallestMl: null, keepOutsideBrain: false, allLabels: false, problem: null },
   confidence: { mirror: false, probability: false },
+  comparison: null,
   queue: null,
   activity: { kind: 'idle', text: 'Open a scan to begin.' },
   run: null,

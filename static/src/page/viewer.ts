@@ -111,10 +111,10 @@ export class Viewer {
     this.nv.drawScene();
   }
 
-  /** Overlays labels in the model's own colours; label 0 is transparent. A probability over the labels before stays. */
-  async showLabels(overlay: DisplayVolume<Uint8Array>, labels: readonly Label[], visible: readonly number[]): Promise<void> {
+  /** Overlays labels in the model's own colours; label 0 is transparent. A probability over the labels before goes, unless it is that of the same result. */
+  async showLabels(overlay: DisplayVolume<Uint8Array>, labels: readonly Label[], visible: readonly number[], isSameResult = false): Promise<void> {
     const image = await toImage(overlay, 'labels', 'gray', this.opacity);
-    const probability = this.nv.volumes[2];
+    const probability = isSameResult ? this.nv.volumes[2] : undefined;
     this.clearLabels();
     this.labels = labels;
     image.setColormapLabel(colours(labels, visible));

@@ -49,7 +49,8 @@ export function compareMasks(result: Volume<Uint8Array>, reference: Volume<Uint8
   };
 }
 
-function onGridOf(mask: Volume<Uint8Array>, { dims, affineVox2ras }: Volume<Uint8Array>): Uint8Array {
+/** The mask on the grid of another one. */
+export function onGridOf(mask: Volume<Uint8Array>, { dims, affineVox2ras }: Volume<Uint8Array>): Uint8Array {
   const isSame = mask.dims.every((n, axis) => n === dims[axis]) && mask.affineVox2ras.every((value, n) => Math.abs(value - affineVox2ras[n]!) <= AFFINE_TOLERANCE_MM);
   return isSame ? mask.data : labelsToNative(mask, dims, affineVox2ras);
 }

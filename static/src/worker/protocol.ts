@@ -1,5 +1,6 @@
 // The calls of the page to its worker, with the data that they exchange.
 import type { Dims, Affine } from '../volume/volume';
+import type { Comparison } from '../volume/compare';
 import type { Note } from '../volume/notes';
 import type { NiftiHeader } from '../volume/nifti-header';
 import type { LabelVolume } from '../volume/prepare';
@@ -152,6 +153,11 @@ export interface Calls {
   outcome: { request: OutcomeRequest; reply: { outcome: Outcome; overlay: DisplayVolume<Uint8Array> } };
   /** The probability of the chosen label on the scan's own grid, resampled like labels. */
   probability: { request: Pick<OutcomeRequest, 'labels' | 'grid'>; reply: { overlay: DisplayVolume<Uint8Array>; bytes: Uint8Array } };
+  /** Masks of the lesion, or of all labels where the model has none, on the scan's own grid. Overlay: 1 both, 2 the result, 3 the other. */
+  compare: {
+    request: { result: OutcomeRequest; other: { readonly kind: 'file'; readonly file: File; readonly namedMask: boolean } | { readonly kind: 'result'; readonly result: OutcomeRequest } };
+    reply: { comparison: Comparison; overlay: DisplayVolume<Uint8Array> };
+  };
   save: { request: OutcomeRequest & { space: 'native' | 'conformed'; allLabels: boolean }; reply: { bytes: Uint8Array } };
 }
 

@@ -8,6 +8,9 @@ import { voxelVolumeMl } from '../volume/native';
 import type { Scan } from '../volume/nifti';
 import { contrastNotes, resultNotes } from '../volume/run-notes';
 import { chosenLabel, othersOf, probabilityOf, thresholded } from '../volume/confidence';
+import { compareMasks, onGridOf } from '../volume/compare';
+import { lesionIndices } from '../volume/label-roles';
+import { readMask } from '../volume/read-mask';
 import { encodeNativeProbability } from '../volume/nifti-write';
 import type { Dims, Volume, VoxelArray } from '../volume/volume';
 import type { ModelSpec } from '../generated/model-spec';
@@ -24,7 +27,7 @@ import { gunzip, gzip } from '../volume/gzip';
 import { answerCalls } from './calls';
 import type { CallContext, Handlers } from './calls';
 import { runNetwork } from './confident-run';
-import type { BackendOptions, CallName, Calls, ConfidenceOptions, DisplayArray, Outcome, ScanFacts, ScanSource, Stage, StoredConfidence, StoredLabels, OutcomeRequest } from './protocol';
+import type { BackendOptions, CallName, Calls, ConfidenceOptions, DisplayArray, Outcome, OutcomeRequest, ScanFacts, ScanSource, Stage, StoredConfidence, StoredLabels } from './protocol';
 import { noExperience, probeAll, rankBackends, type Experience } from '../engine/choose';
 import { tfjs } from '../engine/tfjs/index';
 import type { RunOptions, RunResult } from '../engine/types';
@@ -87,6 +90,16 @@ const handlers: Handlers<Calls, Stage> = {
     return Promise.resolve({ overlay: native, bytes: encodeNativeProbability(native.data, grid.dims, grid.header) });
   },
 
+  compare: async ({ result, other }) => {
+    const mask = maskOf(result);
+    const reference = other.kind === 'result'
+      ? maskOf(other.result)
+      : readMask({ name: other.file.name, bytes: new Uint8Array(await other.file.arrayBuffer()) }, other.namedMask);
+    const onGrid = onGridOf(reference, mask);
+    const overlay = mask.data.map((value, n) => (value !== 0 ? (onGrid[n] !== 0 ? 1 : 2) : onGrid[n] !== 0 ? 3 : 0));
+    return { comparison: compareMasks(mask, reference), overlay: { ...mask, data: overlay } };
+  },
+
   save: ({ labels, grid, space, allLabels, ...settings }) => {
     const { conformed } = cleaned(labels, settings);
     const saved = { ...conformed, data: savedLabels(conformed.data, labels.spec, allLabels) };
@@ -129,6 +142,13 @@ function cleaned(stored: StoredLabels, { smallestMl, threshold, keepOutsideBrain
   const inBrain = keepOutsideBrain ? { labels: data, removedVoxels: 0 } : withoutLesionsOutsideBrain(data, dims, stored.spec);
   const large = smallestMl === null ? { labels: inBrain.labels, removedVoxels: 0 } : removeSmallComponents(inBrain.labels, dims, smallestMl / voxelVolumeMl(affineVox2ras));
   return { conformed: { data: large.labels, dims, affineVox2ras }, removedVoxels: large.removedVoxels, outsideVoxels: inBrain.removedVoxels };
+}
+
+/** The lesion of a result on the scan's own grid, or all of its labels where the model has no lesion. */
+function maskOf({ labels, grid, ...settings }: OutcomeRequest): Volume<Uint8Array> {
+  const native = toNative(cleaned(labels, settings).conformed, grid);
+  const lesions = lesionIndices(labels.spec);
+  return { ...native, data: native.data.map((label) => Number(lesions.length > 0 ? lesions.includes(label) : label > 0)) };
 }
 
 function unpacked(gzipped: Uint8Array, dims: Dims): Uint8Array {

@@ -59,11 +59,11 @@ async function attempt(job) {
     writeFileSync(job.out, labels);
     return { removedVoxels };
   }
-  if (job.parts !== undefined) return separateParts(new Uint8Array(readFileSync(job.parts)), job.dims, 254);
   if (job.compare !== undefined) {
     const [result, reference] = job.compare.map(({ path, dims, affine }) => ({ data: new Uint8Array(readFileSync(path)), dims, affineVox2ras: affine }));
     return compareMasks(result, reference);
   }
+  if (job.parts !== undefined) return separateParts(new Uint8Array(readFileSync(job.parts)), job.dims, 254);
   if (job.clean !== undefined) {
     const { labels, removedVoxels } = removeSmallComponents(new Uint8Array(readFileSync(job.clean)), job.dims, job.smallestVoxels);
     writeFileSync(job.out, labels);

@@ -111,7 +111,7 @@ async function drawNext(session: Session): Promise<void> {
 }
 
 async function drawNothing(session: Session): Promise<void> {
-  session.change({ drawn: NOTHING_DRAWN });
+  session.change({ drawn: NOTHING_DRAWN, comparison: null });
   await session.draw((viewer) => { viewer.clear(); });
   session.enter(restingKind(session.state), restingText(session.state));
 }
@@ -121,7 +121,7 @@ async function drawScan(session: Session, study: Study): Promise<void> {
   session.enter('loading', `Opening ${study.name}…`);
   try {
     const { facts, display } = await session.idleClient.call('load', { scan: study.source });
-    session.change({ studies: withStudy(session.state.studies, id, (now) => ({ ...now, facts })), drawn: { ...NOTHING_DRAWN, studyId: id } });
+    session.change({ studies: withStudy(session.state.studies, id, (now) => ({ ...now, facts })), drawn: { ...NOTHING_DRAWN, studyId: id }, comparison: null });
     await session.draw((viewer) => viewer.showScan(display));
   } catch (error) {
     await drawNothing(session); // not the picture of another scan
@@ -133,23 +133,25 @@ async function drawScan(session: Session, study: Study): Promise<void> {
 async function drawResult(session: Session, study: Study, result: Result | null): Promise<void> {
   const { id } = study.source;
   if (result === null) {
-    session.change({ drawn: { ...NOTHING_DRAWN, studyId: id } });
+    session.change({ drawn: { ...NOTHING_DRAWN, studyId: id }, comparison: null });
     await session.draw((viewer) => { viewer.clearLabels(); });
     session.enter(restingKind(session.state), restingText(session.state));
     return;
   }
+  session.change({ comparison: null });
   const { drawn, cleaning } = session.state;
   const { smallestMl, keepOutsideBrain } = cleaning;
   const { threshold } = result;
-  const isMeasured = drawn.resultId === result.id && removesAlike(drawn, cleaning) && removesAlike(result, cleaning) && drawn.threshold === threshold;
+  const isSame = drawn.resultId === result.id;
+  const isMeasured = isSame && removesAlike(drawn, cleaning) && removesAlike(result, cleaning) && drawn.threshold === threshold;
   session.enter('loading', 'Updating the result…');
   if (!isMeasured) {
     const { outcome, overlay } = await session.idleClient.call('outcome', outcomeRequest(study, { ...result, smallestMl, keepOutsideBrain }));
     session.change({
       studies: withStudy(session.state.studies, id, (now) => withMeasured(now, result.id, outcome, cleaning)),
-      drawn: { studyId: id, resultId: result.id, smallestMl, keepOutsideBrain, threshold, probability: drawn.probability && drawn.resultId === result.id },
+      drawn: { studyId: id, resultId: result.id, smallestMl, keepOutsideBrain, threshold, probability: drawn.probability && isSame },
     });
-    await session.draw((viewer) => viewer.showLabels(overlay, result.spec.labels, result.visible));
+    await session.draw((viewer) => viewer.showLabels(overlay, result.spec.labels, result.visible, isSame));
   }
   await drawProbability(session, study, result);
 }

@@ -84,7 +84,7 @@ async function addResult(session: Session, id: number, modelKey: string, ran: Ra
   const { result, overlay } = await measured(session, modelKey, ran, mirror);
   const { studies, queue } = session.state;
   const add = (study: Study): Study => ({ ...withResult({ ...study, facts: ran.facts }, result), job: jobBeside(study.job, queue, modelKey) });
-  session.change({ studies: withStudy(studies, id, add), drawn: { ...NOTHING_DRAWN, studyId: id, resultId: result.id, smallestMl: result.smallestMl, keepOutsideBrain: result.keepOutsideBrain } });
+  session.change({ studies: withStudy(studies, id, add), drawn: { ...NOTHING_DRAWN, studyId: id, resultId: result.id, smallestMl: result.smallestMl, keepOutsideBrain: result.keepOutsideBrain }, comparison: null });
   await session.draw((viewer) => viewer.showLabels(overlay, result.spec.labels, result.visible));
   const { outcome, spec } = result;
   const found = shownIndices(spec).find((index) => outcome.centres[index] != null);

@@ -11,6 +11,8 @@ export interface KioskSettings {
   readonly queue: 'on' | 'off';
   /** `off`: no probabilities, threshold or mirror image. */
   readonly confidence: 'on' | 'off';
+  /** `off`: no comparison with masks or other results. */
+  readonly compare: 'on' | 'off';
 }
 
 /** Events that count as input. */
@@ -24,6 +26,7 @@ export function startKiosk(settings: KioskSettings, toolbar: HTMLElement, isBusy
   document.documentElement.dataset['kiosk'] = settings.saving;
   document.documentElement.dataset['queue'] = settings.queue;
   document.documentElement.dataset['confidence'] = settings.confidence;
+  document.documentElement.dataset['compare'] = settings.compare;
   let touched = false;
   let lastInput = performance.now();
   for (const type of INPUTS) {

@@ -1,0 +1,51 @@
+// Comparing the shown result with a mask or with another result of the scan.
+import type { Calls } from '../../worker/protocol';
+import { namesLabels } from '../../volume/label-names';
+import type { Session } from '../session';
+import { isBusy, NOTHING_DRAWN, restingKind } from '../state';
+import type { PageState } from '../state';
+import { outcomeRequest, resultName, shownResult, shownStudy } from '../studies';
+import { COMPARISON_LABELS } from '../ui/comparison';
+import { stemOf } from '../ui/format';
+import { refresh, restingText } from './look';
+
+type Other = Calls['compare']['request']['other'];
+
+/** Whether these dropped files are a mask to compare the shown result with. */
+export function isReference(state: PageState, files: readonly File[]): boolean {
+  return files.length === 1 && state.kiosk?.compare !== 'off' && shownResult(shownStudy(state)) !== null && namesLabels(stemOf(files[0]!.name));
+}
+
+export async function compareWithFile(session: Session, file: File): Promise<void> {
+  session.keepPrivate([file]);
+  await compare(session, file.name, { kind: 'file', file, namedMask: namesLabels(stemOf(file.name)) });
+}
+
+export async function compareWithResult(session: Session, resultId: number): Promise<void> {
+  const study = shownStudy(session.state);
+  const result = study?.results.find(({ id }) => id === resultId);
+  if (study == null || result === undefined) return;
+  await compare(session, resultName(study, result), { kind: 'result', result: outcomeRequest(study, result) });
+}
+
+/** Shows the labels again. */
+export async function endComparison(session: Session): Promise<void> {
+  session.change({ comparison: null, drawn: { ...NOTHING_DRAWN, studyId: session.state.drawn.studyId } });
+  await refresh(session);
+}
+
+async function compare(session: Session, name: string, other: Other): Promise<void> {
+  const study = shownStudy(session.state);
+  const result = shownResult(study);
+  if (study?.facts == null || result === null || isBusy(session.state)) return;
+  session.enter('loading', `Comparing with ${name}…`);
+  try {
+    const { comparison, overlay } = await session.idleClient.call('compare', { result: outcomeRequest(study, result), other });
+    session.change({ comparison: { name, comparison } });
+    await session.draw((viewer) => viewer.showLabels(overlay, COMPARISON_LABELS, COMPARISON_LABELS.map(({ index }) => index)));
+    session.change({ drawn: { ...session.state.drawn, probability: false } });
+    session.enter(restingKind(session.state), restingText(session.state));
+  } catch (error) {
+    session.fail(error);
+  }
+}
