@@ -28,7 +28,7 @@ def validate(fabric: Fabric, model: nn.Module, source: Source) -> float | None:
 
 
 def _foreground_dice(predicted: Tensor, labels: Tensor) -> Iterator[float]:
-    """Dice of every foreground class that `labels` contains; both int64 [D, H, W]."""
+    """Dice of every foreground class that `labels` contains; integers [D, H, W]."""
     for index in range(1, int(max(labels.max(), predicted.max())) + 1):
         p, t = predicted == index, labels == index
         if t.any():
