@@ -42,7 +42,7 @@ evaluate-report: $(VENV)/.full kernel .models/.stamp system ## lesion models on 
 	$(VENV)/bin/python -m meshnet.lab.reference_report --data $(DATA) --page docs/lab/shipped-models.md $(ARGS)
 
 train-recipe: $(VENV)/.full system ## a shipped model from nothing, or what is left of it (hours; RECIPE=tissue, ARGS="jobs=2 out=models/tissue")
-	$(VENV)/bin/meshnet-train recipe=$(RECIPE) data.lesions=$(DATA)/lesions/soop $(ARGS)
+	$(VENV)/bin/meshnet-train recipe=$(RECIPE) data.lesions=[$(DATA)/lesions/soop,$(DATA)/lesions/lesymap] data.anatomies=$(DATA)/anatomy/synthseg $(ARGS)
 
 check: $(VENV)/.full static/node_modules/.stamp ## linters, formatters, types, and the units of the site
 	$(MAKE) --no-print-directory --jobs 2 --output-sync=target check-python check-site
@@ -97,7 +97,7 @@ $(VENV)/.base: pyproject.toml constraints.txt hatch_build.py | $(VENV)/bin/pytho
 # Without build isolation, this setuptools builds packages that come as source only (Hydra's antlr4); an older one can't.
 $(VENV)/.full: $(VENV)/.base
 	$(PIP) setuptools
-	$(PIP) --no-build-isolation -e '.[train,export,tfjs,test]'
+	$(PIP) --no-build-isolation -e '.[train,export,tfjs,dicom,formats,bids,notebook,test]'
 	touch $@
 
 static/node_modules/.stamp: static/package-lock.json $(VENV)/.base

@@ -27,7 +27,7 @@ from meshnet.scan.scan_grid import volume_ml
 from meshnet.scan.scan_paths import is_label_file, location, stem_of
 from meshnet.scan.scan_stream import ScanError
 from meshnet.score.label_pairs import find_labels, pair_up
-from meshnet.score.metrics import Mask, lesion_scores
+from meshnet.score.metrics import Mask, lesion_scores, match_lesions, mean_surface_distance_mm, precision, recall
 
 #: The values of a pair -> (heading, decimals).
 COLUMNS = {
@@ -40,6 +40,12 @@ COLUMNS = {
     "volume_error_ml": ("error mL", 2),
     "result_ml": ("result mL", 2),
     "reference_ml": ("reference mL", 2),
+    "precision": ("precision", 3),
+    "recall": ("recall", 3),
+    "msd_mm": ("MSD mm", 2),
+    "lesions_found": ("found", 0),
+    "lesions_missed": ("missed", 0),
+    "lesions_false": ("false", 0),
 }
 
 #: Largest distance of a label from a whole number; a scaled file may store 0.99999.
@@ -100,10 +106,17 @@ def compare(result: Path, reference: Path, *, label: str | None = None) -> dict[
             f"grid: draw or resample (nearest neighbour) the reference on the scan that was segmented"
         )
     i_mm, j_mm, k_mm = (float(size) for size in np.sqrt((affine[:3, :3] ** 2).sum(axis=0)))
+    lesions = match_lesions(predicted, true)
     return {
         **lesion_scores(predicted, true, (i_mm, j_mm, k_mm)),
         "result_ml": volume_ml(int(np.count_nonzero(predicted)), affine),
         "reference_ml": volume_ml(int(np.count_nonzero(true)), affine),
+        "precision": precision(predicted, true),
+        "recall": recall(predicted, true),
+        "msd_mm": mean_surface_distance_mm(predicted, true, (i_mm, j_mm, k_mm)),
+        "lesions_found": sum(lesions.found),
+        "lesions_missed": len(lesions.found) - sum(lesions.found),
+        "lesions_false": lesions.false,
     }
 
 

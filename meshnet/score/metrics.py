@@ -52,6 +52,18 @@ def dice_macro(predicted: Mask, true: Mask) -> float:
     return (dice(predicted, true) + dice(~predicted, ~true)) / 2
 
 
+def precision(predicted: Mask, true: Mask) -> float:
+    """Share of `predicted` that lies in `true`, 0 to 1; 0 if `predicted` alone is empty, 1 if both masks are."""
+    c = confusion(predicted, true)
+    found = c.true_positive + c.false_positive
+    return c.true_positive / found if found else float(c.false_negative == 0)
+
+
+def recall(predicted: Mask, true: Mask) -> float:
+    """Share of `true` that lies in `predicted`, 0 to 1; 0 if `true` alone is empty, 1 if both masks are."""
+    return precision(true, predicted)
+
+
 def avd(predicted: Mask, true: Mask) -> float:
     """Absolute volume difference |V_pred - V_true| / V_true, a fraction of at least 0; NaN if `true` is empty."""
     c = confusion(predicted, true)

@@ -17,6 +17,7 @@ PYTHON: dict[str, set[str]] = {
     "meshnet.model": {"meshnet"},
     "meshnet.scan": {"meshnet.model"},
     "meshnet.infer": {"meshnet.__version__", "meshnet.model", "meshnet.scan"},
+    "meshnet.bids": {"meshnet.__version__", "meshnet.model", "meshnet.scan", "meshnet.infer", "meshnet.cluster"},
     "meshnet.cohort": {"meshnet.model", "meshnet.scan"},
     "meshnet.synth": {"meshnet.model.spec"},
     "meshnet.train": {"meshnet.model", "meshnet.scan", "meshnet.cohort", "meshnet.synth"},

@@ -212,7 +212,11 @@ def test_the_command_line_overrides_all_phases_or_one(recipe: Path) -> None:
         ("{second: 0.25, third", "{fourth: 0.25, third", "expected shares of third and earlier phases (first, second)"),
         ("threshold: 0.6", "threshold: 1.6", "phases.second.threshold: Input should be less than 1, got '1.6'"),
         ("{trainer: cpu}", "{training: cpu}", "groups: expected some of model, data, optimizer, schedule, trainer"),
-        ("{trainer: cpu}", "{trainer: cpus}", "trainer=cpus: expected trainer= one of cpu, cuda, default; did you mean cpu?"),
+        (
+            "{trainer: cpu}",
+            "{trainer: cpus}",
+            "trainer=cpus: expected trainer= one of cpu, cuda, default; did",
+        ),
         ("{lr: 0.002}", "{rate: 0.002}", "phases.third: Key 'rate' not in 'OptimizerConfig'"),
         ("{lr: 0.002}", "{lr: fast}", "phases.third: Value 'fast' of type 'str' could not be converted to Float"),
         ("channels: 3, ", "channels: 3, init_from: models/tiny, ", "model.init_from: the recipe sets this itself"),
@@ -295,7 +299,7 @@ def test_a_recipe_does_not_start_from_its_own_result(
 
 def test_a_folder_that_every_phase_needs_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recipe=t2-lesion", f"run={tmp_path}", "trainer.threads=0"]) == 2
-    assert "data.lesions: not set; pass the folder of lesion masks" in capsys.readouterr().err
+    assert "data.lesions: not set; pass folders of lesion masks" in capsys.readouterr().err
     assert main(["trainer=cpu"]) == 2
     assert "data.folder: not set; pass a folder written by meshnet-prepare" in capsys.readouterr().err
 
@@ -313,7 +317,7 @@ def test_the_shipped_models_have_recipes_that_start_from_nothing() -> None:
 @pytest.mark.parametrize(
     ("name", "steps"),
     [
-        ("t2-lesion", [7000, 3000, 1500, 2400, 3000, 3000, 4500]),
+        ("t2-lesion", [7000, 3000, 1500, 2400, 3000, 3000, 4500, 4000]),
         ("tissue", [2050, 1250, 620, 850, 1100, 750, 1000, 850]),
     ],
 )

@@ -7,7 +7,9 @@ import type { Prepared } from '../volume/prepare';
 import { voxelVolumeMl } from '../volume/native';
 import type { Scan } from '../volume/nifti';
 import { contrastNotes, resultNotes } from '../volume/run-notes';
-import type { Volume, VoxelArray } from '../volume/volume';
+import { chosenLabel, othersOf, probabilityOf, thresholded } from '../volume/confidence';
+import { encodeNativeProbability } from '../volume/nifti-write';
+import type { Dims, Volume, VoxelArray } from '../volume/volume';
 import type { ModelSpec } from '../generated/model-spec';
 import type { LoadedModel } from '../model/bundle';
 import { labelCentres } from '../volume/centres';
@@ -16,12 +18,14 @@ import { cpu } from '../engine/cpu/index';
 import { messageOf } from '../engine/message';
 import { loadModel, needsAnswers } from '../model/source';
 import { separateParts } from '../volume/parts';
+import { gunzip, gzip } from '../volume/gzip';
 import { answerCalls } from './calls';
 import type { CallContext, Handlers } from './calls';
-import type { BackendChoice, BackendOptions, CallName, Calls, DisplayArray, Outcome, Stage } from './protocol';
-import { noExperience, probeAll, rankBackends, segment, type Experience } from '../engine/choose';
+import { runNetwork } from './confident-run';
+import type { BackendOptions, CallName, Calls, ConfidenceOptions, DisplayArray, Outcome, ScanFacts, ScanSource, Stage, StoredConfidence, StoredLabels } from './protocol';
+import { noExperience, probeAll, rankBackends, type Experience } from '../engine/choose';
 import { tfjs } from '../engine/tfjs/index';
-import type { RunOptions } from '../engine/types';
+import type { RunOptions, RunResult } from '../engine/types';
 import { webgl2 } from '../engine/webgl2/index';
 import { webgpu } from '../engine/webgpu/index';
 
@@ -30,16 +34,8 @@ const LISTED_PARTS = 8;
 
 const BACKENDS = [webgpu, webgl2, cpu, tfjs];
 
-/** State between calls. */
-interface Memory {
-  prepared: Prepared | null;
-  /** The network's labels on the conformed grid, before any cleaning, the number of classes, and the model's task. */
-  labels: { readonly conformed: Volume<Uint8Array>; readonly classes: number; readonly task: string } | null;
-  /** The labels that are shown and saved. */
-  outcome: { readonly conformed: Volume<Uint8Array>; readonly native: Volume<Uint8Array> } | null;
-}
-
-const memory: Memory = { prepared: null, labels: null, outcome: null };
+/** The scan that was read last; the only one that is held decoded. */
+let held: { readonly id: number; readonly prepared: Prepared } | null = null;
 
 const handlers: Handlers<Calls, Stage> = {
   probe: async (options) => {
@@ -49,26 +45,10 @@ const handlers: Handlers<Calls, Stage> = {
     return { backend: module.id, device: probe.device, details: probe.details, whyNot: passedOver };
   },
 
-  load: async ({ files, frame }) => {
-    const contents = await Promise.all(files.map(async (file) => ({ name: file.name, bytes: new Uint8Array(await file.arrayBuffer()) })));
-    // Only a scan that could be read replaces the one before it.
-    const prepared = prepare(contents, frame);
-    memory.prepared = prepared;
-    memory.labels = null;
-    memory.outcome = null;
-    const { scan } = prepared;
-    return {
-      summary: {
-        name: scan.name,
-        frame,
-        dims: scan.dims,
-        voxelSizeMm: voxelSizeMm(scan.affineVox2ras),
-        dtype: scan.dtype,
-        description: headerText(scan),
-        notes: [...scan.notes, ...prepared.conformed.notes],
-      },
-      display: { data: displayArray(scan.data), dims: scan.dims, affineVox2ras: scan.affineVox2ras },
-    };
+  load: async ({ scan }) => {
+    const prepared = await preparedOf(scan);
+    const { data, dims, affineVox2ras } = prepared.scan;
+    return { facts: factsOf(prepared, scan.frame), display: { data: displayArray(data), dims, affineVox2ras } };
   },
 
   model: async ({ source }, { signal }) => {
@@ -77,40 +57,71 @@ const handlers: Handlers<Calls, Stage> = {
     return { spec, notes };
   },
 
-  run: async ({ source, options }, context) => {
-    memory.labels = null;
-    memory.outcome = null;
+  run: async ({ scan, source, options, confidence }, context) => {
     context.tell({ stage: 'preparing' });
-    return runModel(await loadModel(source, context.signal), options, context);
+    const prepared = await preparedOf(scan);
+    const ran = await runModel(prepared, await loadModel(source, context.signal), options, confidence, context);
+    return { facts: factsOf(prepared, scan.frame), ...ran };
   },
 
-  outcome: ({ smallestMl }) => {
-    const { prepared, labels } = memory;
-    if (prepared === null || labels === null) throw new Error('There is no segmentation yet; press Segment first.');
-    const smallestVoxels = smallestMl === null ? 0 : smallestMl / voxelVolumeMl(labels.conformed.affineVox2ras);
-    const cleaned = smallestMl === null ? null : removeSmallComponents(labels.conformed.data, labels.conformed.dims, smallestVoxels);
-    const conformed = cleaned === null ? labels.conformed : { ...labels.conformed, data: cleaned.labels };
-    const native = toNative(conformed, prepared.scan);
-    memory.outcome = { conformed, native };
+  outcome: ({ labels, grid, smallestMl, threshold }) => {
+    const { conformed, removedVoxels } = cleaned(labels, smallestMl, threshold);
+    const native = toNative(conformed, grid);
     const volumes = labelVolumes(native, labels.classes);
-    const labelledMl = volumes.reduce((sum, { index, volumeMl }) => (index === 0 ? sum : sum + volumeMl), 0);
-    return Promise.resolve({
+    const outcome: Outcome = {
       volumes,
-      notes: resultNotes(labels.task, labelledMl, prepared.conformed.headMl),
-      overlay: { ...native, data: native.data.slice() },
+      notes: resultNotes(labels.spec, volumes, grid.headMl),
       centres: labelCentres(native.data, native.dims, labels.classes),
       parts: labels.classes === 2 ? partsOf(native) : null,
-      removedMl: (cleaned?.removedVoxels ?? 0) * voxelVolumeMl(labels.conformed.affineVox2ras),
-    });
+      removedMl: removedVoxels * voxelVolumeMl(conformed.affineVox2ras),
+    };
+    return Promise.resolve({ outcome, overlay: native });
   },
 
-  save: ({ space }) => {
-    const { prepared, outcome } = memory;
-    if (prepared === null || outcome === null) throw new Error('There is nothing to save yet; press Segment first.');
-    const bytes = space === 'native' ? encodeNative(outcome.native, prepared.scan) : encodeConformed(outcome.conformed, prepared.scan);
+  probability: ({ labels, grid }) => {
+    if (labels.confidence === null) throw new Error('This result has no probabilities; press Segment again.');
+    const native = toNative({ ...labels, data: unpacked(labels.confidence.probability, labels.dims) }, grid);
+    return Promise.resolve({ overlay: native, bytes: encodeNativeProbability(native.data, grid.dims, grid.header) });
+  },
+
+  save: ({ labels, grid, smallestMl, threshold, space }) => {
+    const { conformed } = cleaned(labels, smallestMl, threshold);
+    const bytes = space === 'native' ? encodeNative(toNative(conformed, grid), grid) : encodeConformed(conformed, grid);
     return Promise.resolve({ bytes });
   },
 };
+
+async function preparedOf({ id, files, frame }: ScanSource): Promise<Prepared> {
+  if (held?.id === id) return held.prepared;
+  held = null; // before the next is read, so that two scans never need memory at once
+  const contents = await Promise.all(files.map(async (file) => ({ name: file.name, bytes: new Uint8Array(await file.arrayBuffer()) })));
+  const prepared = prepare(contents, frame);
+  held = { id, prepared };
+  return prepared;
+}
+
+function factsOf({ scan, conformed }: Prepared, frame: number | null): ScanFacts {
+  const { name, dims, affineVox2ras, dtype, header } = scan;
+  return {
+    summary: { name, frame, dims, voxelSizeMm: voxelSizeMm(affineVox2ras), dtype, description: headerText(scan), notes: [...scan.notes, ...conformed.notes] },
+    grid: { dims, affineVox2ras, header, headMl: conformed.headMl },
+  };
+}
+
+/** The labels on the network's grid, by the threshold if there is one, without components below `smallestMl`. */
+function cleaned(stored: StoredLabels, smallestMl: number | null, threshold: number | null): { conformed: Volume<Uint8Array>; removedVoxels: number } {
+  const { gzipped, dims, affineVox2ras, confidence } = stored;
+  const data = threshold === null || confidence === null
+    ? unpacked(gzipped, dims)
+    : thresholded(unpacked(confidence.others, dims), unpacked(confidence.probability, dims), confidence.chosen, threshold);
+  if (smallestMl === null) return { conformed: { data, dims, affineVox2ras }, removedVoxels: 0 };
+  const { labels, removedVoxels } = removeSmallComponents(data, dims, smallestMl / voxelVolumeMl(affineVox2ras));
+  return { conformed: { data: labels, dims, affineVox2ras }, removedVoxels };
+}
+
+function unpacked(gzipped: Uint8Array, dims: Dims): Uint8Array {
+  return gunzip(gzipped, 'labels', dims[0] * dims[1] * dims[2]);
+}
 
 function partsOf({ data, dims, affineVox2ras }: Volume<Uint8Array>): Outcome['parts'] {
   const { count, largest } = separateParts(data, dims, LISTED_PARTS);
@@ -118,9 +129,7 @@ function partsOf({ data, dims, affineVox2ras }: Volume<Uint8Array>): Outcome['pa
   return { count, largest: largest.map(({ voxels, centre }) => ({ volumeMl: voxels * voxelMl, centre, positionMm: apply(affineVox2ras, centre) })) };
 }
 
-async function runModel({ spec, graph }: LoadedModel, options: BackendOptions, { signal, tell }: CallContext<Stage>): Promise<Calls['run']['reply']> {
-  const { prepared } = memory;
-  if (prepared === null) throw new Error('There is no scan yet; open one or try the sample.');
+async function runModel(prepared: Prepared, { spec, graph }: LoadedModel, options: BackendOptions, confidence: ConfidenceOptions, { signal, tell }: CallContext<Stage>): Promise<Omit<Calls['run']['reply'], 'facts'>> {
   const conformed = conformedFor(prepared, spec);
   const input = { data: toNetworkInput(conformed, spec), dims: spec.input.size };
   const choice = rankBackends(await probeAll(BACKENDS), options.forced);
@@ -131,15 +140,21 @@ async function runModel({ spec, graph }: LoadedModel, options: BackendOptions, {
     },
     ...(options.maxBufferBytes === null ? {} : { maxBufferBytes: options.maxBufferBytes }),
   };
-  const result = await segment(graph, input, choice, runOptions, (chosen: BackendChoice) => {
-    tell({ stage: 'backend', ...chosen });
-  }, experienceOf(spec.weights.sha256));
-  // The page does not open a scan during a run; if it ever did, these labels must not become the new scan's.
-  if (memory.prepared !== prepared) throw new Error('Another scan was opened during the run; press Segment again.');
-  memory.labels = { conformed: fromNetworkLabels(result.labels, conformed, spec), classes: graph.classes, task: spec.task };
+  const network = { spec, graph, choice, experience: experienceOf(spec.weights.sha256) };
+  const result = await runNetwork(network, input, runOptions, confidence, (chosen) => { tell({ stage: 'backend', ...chosen }); });
+  const { data, dims, affineVox2ras } = fromNetworkLabels(result.labels, conformed, spec);
+  const labels: StoredLabels = { gzipped: gzip(data), dims, affineVox2ras, classes: graph.classes, spec: { task: spec.task, labels: spec.labels }, confidence: confidence.keep ? storedConfidence(result, conformed, spec) : null };
   const { backend, device, details, whyNot, milliseconds, timings, peakBytes, largestBufferBytes } = result;
   const notes = [...contrastNotes(prepared.scan.name, headerText(prepared.scan), spec.modality), ...conformed.notes];
-  return { spec, report: { backend, device, details, whyNot, milliseconds, timings, peakBytes, largestBufferBytes, notes } };
+  return { spec, report: { backend, device, details, whyNot, milliseconds, timings, peakBytes, largestBufferBytes, notes }, labels };
+}
+
+/** Null where the run has no probabilities, or the model no label that they could be about. */
+function storedConfidence({ labels, probabilities }: RunResult, conformed: Conformed, spec: ModelSpec): StoredConfidence | null {
+  const chosen = chosenLabel(spec);
+  if (probabilities === null || chosen === null) return null;
+  const packed = (data: Uint8Array): Uint8Array => gzip(fromNetworkLabels(data, conformed, spec).data);
+  return { chosen, probability: packed(probabilityOf(probabilities, labels.length, chosen)), others: packed(othersOf(labels, probabilities, chosen)) };
 }
 
 /** Per model, by the weights' SHA-256: a backend without memory for one model may run a smaller one, and ids may repeat. */
