@@ -20,7 +20,7 @@ from meshnet.cohort.bids import CohortError, Excluded
 from meshnet.infer.backends import BACKENDS, fastest_backend
 from meshnet.infer.open_model import check_input
 from meshnet.lab.model_runs import Brain, Candidate, Failure, Job, run_here, run_on_ray
-from meshnet.model.label_roles import lesion_indices, shows_brain
+from meshnet.model.label_roles import context_indices, lesion_indices
 from meshnet.model.shipped import find_model, is_model
 from meshnet.model.spec import ModelSpec, SpecError, read_spec, slug
 from meshnet.scan.scan_stream import ScanError
@@ -171,7 +171,7 @@ def _brain(
         if set(lesion_indices(spec)) == {label.index for label in spec.labels if label.index}:
             raise SpecError(f"--brain-model {args.brain_model}: has lesion labels only; expected labels of the brain")
         return Brain(model=folder), f"The brain is every label above 0 of the model {spec.id}, with the reference."
-    own = [c.name for c in candidates if c.model is not None and shows_brain(read_spec(c.model / "model.json"))]
+    own = [c.name for c in candidates if c.model is not None and context_indices(read_spec(c.model / "model.json"))]
     if not own:
         return Brain(), ""
     return Brain(), f"The brain is the largest connected part of the model's own labels, for {', '.join(own)} only."

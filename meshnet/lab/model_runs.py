@@ -23,7 +23,7 @@ from meshnet.infer.backends import Network, open_network
 from meshnet.infer.one_scan import predict
 from meshnet.infer.open_model import check_input
 from meshnet.model.checkpoint import load_checkpoint
-from meshnet.model.label_roles import lesion_indices, shows_brain
+from meshnet.model.label_roles import context_indices, lesion_indices, mask_of
 from meshnet.model.spec import ModelSpec, read_spec
 from meshnet.scan.label_files import read_labels
 from meshnet.scan.nifti import read_scan, save_labels
@@ -129,8 +129,8 @@ def _score(job: Job) -> ScanScore:
     if candidate.model is not None:
         spec = read_spec(candidate.model / "model.json")
         labels, labels_affine = _model_labels(job, candidate)
-        predicted = np.isin(labels, lesion_indices(spec))
-        if shows_brain(spec) and not job.brain.masks and job.brain.model is None:
+        predicted = mask_of(labels, lesion_indices(spec))
+        if context_indices(spec) and not job.brain.masks and job.brain.model is None:
             brain = own_brain(labels)
         where = scan.image
     else:

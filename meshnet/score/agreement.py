@@ -17,6 +17,9 @@ _AT_ONCE = 4_000_000
 _SEED = 20_240_517
 _CONFIDENCE = (2.5, 97.5)
 
+#: Two scans always lie on a line: their ICC says nothing.
+_FEWEST_SCANS = 3
+
 #: 97.5 % point of the normal distribution: limits that hold 95 % of the differences.
 _LIMITS = 1.959964
 
@@ -56,7 +59,7 @@ def agreement(result_ml: Sequence[float], reference_ml: Sequence[float], persons
 
 def icc(result: Sequence[float], reference: Sequence[float]) -> float:
     """ICC(2,1): two-way random effects, absolute agreement, single measurement (Shrout and Fleiss 1979,
-    doi:10.1037/0033-2909.86.2.420); NaN for fewer than two scans or without any variation."""
+    doi:10.1037/0033-2909.86.2.420); NaN for fewer than three scans or without any variation."""
     x, y = np.asarray(result, float), np.asarray(reference, float)
     sums = np.array([[len(x), x.sum(), y.sum(), (x * x).sum(), (y * y).sum(), (x * y).sum()]])
     return float(_icc_of_sums(sums)[0])
@@ -84,7 +87,7 @@ def wilson(found: int, of: int) -> Interval:
     z2, share = _LIMITS**2, found / of
     middle = (share + z2 / (2 * of)) / (1 + z2 / of)
     half = _LIMITS / (1 + z2 / of) * float(np.sqrt(share * (1 - share) / of + z2 / (4 * of * of)))
-    return (middle - half, middle + half)
+    return (max(0.0, middle - half), min(1.0, middle + half))
 
 
 def _icc_of_sums(sums: Array) -> Array:
@@ -99,7 +102,7 @@ def _icc_of_sums(sums: Array) -> Array:
         between_scans = rows / (n - 1)
         error = (total - rows - columns) / (n - 1)
         value: Array = (between_scans - error) / (between_scans + error + 2 * (columns - error) / n)
-    return np.where(np.isfinite(value), value, np.nan)
+    return np.where(np.isfinite(value) & (n >= _FEWEST_SCANS), value, np.nan)
 
 
 def _drawn_counts(persons: int) -> Array:

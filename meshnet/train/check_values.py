@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from meshnet.cohort.splits import INNER_FOLDS
-from meshnet.train.settings import ConfigError, TrainConfig
+from meshnet.train.settings import ConfigError, DataConfig, TrainConfig
 
 
 def check_values(config: TrainConfig) -> None:
@@ -31,6 +31,8 @@ def check_values(config: TrainConfig) -> None:
             raise ConfigError(f"{key}={value}: expected 1 or more")
     if trainer.stop_at_step < 0:
         raise ConfigError(f"trainer.stop_at_step: expected a step, or 0 for all, got {trainer.stop_at_step}")
+    if trainer.stop_after_s < 0:
+        raise ConfigError(f"trainer.stop_after_s={trainer.stop_after_s:g}: expected seconds, or 0 for no limit")
     if not 0 <= trainer.ema_decay < 1:
         raise ConfigError(
             f"trainer.ema_decay: expected a decay below 1 such as 0.999, or 0 for none, got {trainer.ema_decay}"
@@ -54,7 +56,20 @@ def check_values(config: TrainConfig) -> None:
             f"loss.class_weights={loss.class_weights}: expected {len(data.labels)} weights of 0 or more, one for each "
             f"of the labels {', '.join(data.labels)}"
         )
+    _check_workers(data)
     _check_accelerator(trainer.accelerator)
+
+
+def _check_workers(data: DataConfig) -> None:
+    if data.prefetch < 1:
+        raise ConfigError(f"data.prefetch={data.prefetch}: expected 1 or more items")
+    if data.workers is not None and data.workers < 0:
+        raise ConfigError(f"data.workers={data.workers}: expected 0 or more processes, or null for the default")
+    if data.workers and data.source == "synth_heads" and data.device != "cpu":
+        raise ConfigError(
+            f"data.workers={data.workers}: heads rendered with data.device={data.device} need no worker, and a worker "
+            f"can't use the GPU; leave data.workers out, or set data.device=cpu"
+        )
 
 
 def _check_accelerator(name: str) -> None:

@@ -115,9 +115,11 @@ def as_yaml(config: TrainConfig) -> str:
 #: Settings that a resumed run may change: they say where and how to compute, and don't change the result.
 _MAY_CHANGE = {
     *("name", "description", "license", "run"),
-    *("data.folder", "data.cache", "data.templates", "data.lesions", "data.workers", "data.anatomies", "data.device"),
+    *("data.folder", "data.cache", "data.templates", "data.lesions", "data.workers", "data.prefetch"),
+    *("data.anatomies", "data.device"),
     *("trainer.accelerator", "trainer.strategy", "trainer.threads"),
     *("trainer.checkpoint_activations", "trainer.channels_last", "trainer.compile"),
+    *("trainer.tf32", "trainer.cudnn_benchmark"),
     *("trainer.save_every_s", "trainer.validate_every", "trainer.log_every"),
 }
 

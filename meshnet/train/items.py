@@ -53,7 +53,7 @@ class Source(Protocol):
 
 
 class Steps(Dataset[tuple[Tensor, Tensor]]):
-    """Training steps `start..stop` of a source as (image [1, D, H, W], labels int64 [D, H, W])."""
+    """Training steps `start..stop` of a source, as `as_tensors` gives them."""
 
     def __init__(self, source: Source, start: int, stop: int) -> None:
         self._source, self._start, self._stop = source, start, stop
@@ -66,5 +66,5 @@ class Steps(Dataset[tuple[Tensor, Tensor]]):
 
 
 def as_tensors(item: Item) -> tuple[Tensor, Tensor]:
-    """(image float32 [1, D, H, W], labels int64 [D, H, W])."""
-    return torch.from_numpy(item.image)[None], torch.from_numpy(item.labels.astype(np.int64))
+    """(image float32 [1, D, H, W], labels uint8 [D, H, W]): on the way to a GPU, uint8 is an eighth of int64."""
+    return torch.from_numpy(item.image)[None], torch.from_numpy(item.labels)

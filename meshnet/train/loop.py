@@ -19,19 +19,21 @@ from lightning.fabric import Fabric, seed_everything
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from meshnet.train.collapse import collapse_reason
 from meshnet.train.config import ConfigError, TrainConfig, as_yaml
-from meshnet.train.items import Source, Steps
+from meshnet.train.fabric import make_fabric
+from meshnet.train.items import Source
+from meshnet.train.loader import make_loader
 from meshnet.train.losses import segmentation_loss
 from meshnet.train.memory import check_memory, recomputes
 from meshnet.train.networks import Trained, bare, build_network, freeze_norm, save_network
 from meshnet.train.optimizer import build_optimizer, build_schedule
 from meshnet.train.run_folder import check_same_run, keep_cases, mark_finished
-from meshnet.train.run_log import LogFile, keep_log_until
+from meshnet.train.run_log import LogFile, UnreadLosses, keep_log_until
 from meshnet.train.sources import open_source
+from meshnet.train.time_budget import TimeBudget, step_schedule
 from meshnet.train.validate import validate
 
 
@@ -55,7 +57,7 @@ class Run:
 
     network: the plain module. model: the same, wrapped by Fabric. average: the exponential moving average of its
     weights, None without `trainer.ema_decay`. steps: optimiser steps of the schedule, each over one volume per device.
-    stop: the step after which the run is finished.
+    stop: the step after which the run is finished. budget: seconds after which it is, whichever comes first.
     """
 
     fabric: Fabric
@@ -70,6 +72,7 @@ class Run:
     progress: Progress
     steps: int
     stop: int
+    budget: TimeBudget
     average: AveragedModel | None = None
 
     def state(self) -> dict[str, Any]:
@@ -82,6 +85,7 @@ class Run:
             "schedule": self.schedule,
             "step": self.progress.step,
             "best": self.progress.best,
+            "spent_s": self.budget.spent_s(),
         }
 
     def result(self) -> nn.Module:
@@ -102,7 +106,7 @@ def train(config: TrainConfig, *, command: str, until_epoch: int | None = None) 
         check_same_run(folder, config)
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
-    fabric = _fabric(config)
+    fabric = make_fabric(config.trainer)
     fabric.launch()
     try:
         return _train(config, fabric, command, until_epoch)
@@ -160,7 +164,20 @@ def _start(fabric: Fabric, config: TrainConfig, command: str) -> Run:
     steps, folder, average = _steps(fabric, source.steps), Path(config.run), _average(config, network)
     stop = min(steps, config.trainer.stop_at_step or steps)
     return Run(
-        fabric, config, source, network, model, wrapped, schedule, folder, command, Progress(), steps, stop, average
+        fabric=fabric,
+        config=config,
+        source=source,
+        network=network,
+        model=model,
+        optimizer=wrapped,
+        schedule=schedule,
+        folder=folder,
+        command=command,
+        progress=Progress(),
+        steps=steps,
+        stop=stop,
+        budget=TimeBudget(fabric, config.trainer.stop_after_s),
+        average=average,
     )
 
 
@@ -178,30 +195,18 @@ def _average(config: TrainConfig, network: nn.Module) -> AveragedModel | None:
 
 def _resume(run: Run) -> None:
     state = run.state()
+    if not run.config.trainer.stop_after_s:
+        del state["spent_s"]  # absent from the state of earlier versions
     run.fabric.load(run.folder / "state.pt", state)
     if "precision" in state:
         run.fabric.strategy.precision.load_state_dict(state["precision"])
     run.progress = Progress(int(state["step"]), float(state["best"]))
+    run.budget.begin(float(state.get("spent_s", 0.0)))
+    if run.budget.share() >= 1:
+        run.stop = run.progress.step
     if run.fabric.is_global_zero:
         keep_log_until(run.folder / "log.csv", run.progress.step)
     run.fabric.print(f"{run.folder}: resumed at step {run.progress.step} of {run.stop}")
-
-
-def _fabric(config: TrainConfig) -> Fabric:
-    t = config.trainer
-    accelerator = t.accelerator
-    if accelerator == "auto":
-        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
-    precision = t.precision
-    if precision == "auto":
-        precision = "16-mixed" if accelerator == "cuda" else "32-true"
-    return Fabric(
-        accelerator=accelerator,
-        devices=t.devices,
-        num_nodes=t.nodes,
-        strategy=t.strategy,
-        precision=precision,  # type: ignore[arg-type]
-    )
 
 
 def _loop(run: Run, stop: int) -> None:
@@ -209,24 +214,26 @@ def _loop(run: Run, stop: int) -> None:
     t, progress, devices = run.config.trainer, run.progress, run.fabric.world_size
     every = t.validate_every or max(1, min(_steps(run.fabric, run.source.steps_per_epoch), run.steps // 20))
     # Fabric gives the volumes to the devices in turn
-    loader = DataLoader(
-        Steps(run.source, progress.step * devices, max(stop, progress.step) * devices),
-        batch_size=1,
-        num_workers=run.config.data.workers,
-        pin_memory=run.fabric.device.type == "cuda",
-    )
+    first, last = progress.step * devices, max(stop, progress.step) * devices
+    loader = make_loader(run.source, run.config.data, run.fabric.device, first, last)
     batches = run.fabric.setup_dataloaders(loader)
     bar = tqdm(batches, initial=progress.step, total=stop, desc=run.folder.name, mininterval=5, disable=None)
     saved = time.monotonic()
+    losses, loss = UnreadLosses(), math.nan
     with LogFile(run.folder, write=run.fabric.is_global_zero) as log:
         for image, labels in bar:
-            value = _step(run, image, labels)
+            losses.add(_step(run, image, labels))
             if run.average:
                 run.average.update_parameters(bare(run.network))
             progress.step += 1
+            if run.budget.share() >= 1:
+                stop = run.stop = progress.step
             done = progress.step == stop
+            due = time.monotonic() - saved > t.save_every_s
             score = progress.score = None
-            row = {"step": progress.step, "loss": value, "lr": float(run.optimizer.param_groups[0]["lr"])}
+            if done or due or progress.step % every == 0 or progress.step % t.log_every == 0:
+                loss = losses.read(run.folder, progress.step)
+            row = {"step": progress.step, "loss": loss, "lr": float(run.optimizer.param_groups[0]["lr"])}
             if done or progress.step % every == 0:
                 score = progress.score = _validate(run)
                 log.row(row if score is None else row | {"dice": score})
@@ -234,33 +241,34 @@ def _loop(run: Run, stop: int) -> None:
                     progress.best = progress.best if score is None else score
                     _save_network(run, "best", score)
             elif progress.step % t.log_every == 0:
-                bar.set_postfix(loss=f"{value:.3f}", best=f"{progress.best:.3f}")
+                bar.set_postfix(loss=f"{loss:.3f}", best=f"{progress.best:.3f}")
                 log.row(row)
-            if done or time.monotonic() - saved > t.save_every_s:
+            if done or due:
                 _save(run, score)
                 saved = time.monotonic()
+            if done:
+                bar.close()
+                break
 
 
-def _step(run: Run, image: Tensor, labels: Tensor) -> float:
-    """One optimiser step; returns the loss. Raises FloatingPointError where the loss is not finite."""
+def _step(run: Run, image: Tensor, labels: Tensor) -> Tensor:
+    """One optimiser step; returns the loss, a scalar on the device."""
     t = run.config.trainer
     # dropout masks depend on the step's number only, so that a resumed run draws the same ones
     torch.manual_seed((run.config.seed + 1000 * run.config.restart) * 10_000_019 + run.progress.step)
     run.model.train()
-    if run.progress.step >= t.freeze_norm_after * run.steps:
+    share = run.budget.share()
+    if max(run.progress.step, share * run.steps) >= t.freeze_norm_after * run.steps:
         freeze_norm(run.network)
     batch = image.to(memory_format=torch.channels_last_3d) if t.channels_last else image
-    loss = segmentation_loss(run.model(batch), labels, run.config.loss)
-    value = float(loss.detach())
-    if not math.isfinite(value):
-        raise FloatingPointError(f"{run.folder}: loss is {value} at step {run.progress.step}; lower optimizer.lr")
+    loss = segmentation_loss(run.model(batch), labels.long(), run.config.loss)
     run.fabric.backward(loss)
     if t.gradient_clip:
         run.fabric.clip_gradients(run.model, run.optimizer, max_norm=t.gradient_clip)
     run.optimizer.step()
     run.optimizer.zero_grad(set_to_none=True)
-    run.schedule.step()
-    return value
+    step_schedule(run.schedule, run.progress.step + 1, run.steps, share)
+    return loss.detach()
 
 
 def _validate(run: Run) -> float | None:
@@ -279,8 +287,15 @@ def _save(run: Run, score: float | None) -> None:
 def _save_network(run: Run, name: str, score: float | None) -> None:
     if run.fabric.is_global_zero:
         source = run.source
-        about = Trained(source.description, source.size, source.voxel_size_mm, run.command, _commit(), score)
+        about = Trained(_description(run), source.size, source.voxel_size_mm, run.command, _commit(), score)
         save_network(run.folder / name, run.result(), run.config, about)
+
+
+def _description(run: Run) -> str:
+    """Of the data, for the provenance."""
+    if not run.budget.seconds:
+        return run.source.description
+    return f"{run.source.description}; {run.progress.step} of {run.steps} steps, ended by trainer.stop_after_s"
 
 
 def _commit() -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import math
 from pathlib import Path
 
+import torch
 from tensorboardX import SummaryWriter
+from torch import Tensor
 
 
 class LogFile:
@@ -46,6 +49,27 @@ class LogFile:
         for name, value in values.items():
             if name != "step":
                 self._board.add_scalar(name, value, int(values["step"]))
+
+
+class UnreadLosses:
+    """The losses of the last steps, on the device. Reading one waits for the GPU, so they are read together."""
+
+    def __init__(self) -> None:
+        self._losses: list[Tensor] = []
+
+    def add(self, loss: Tensor) -> None:
+        """Keep the loss of a step, a scalar."""
+        self._losses.append(loss)
+
+    def read(self, folder: Path, step: int) -> float:
+        """The loss of `step`, the last one added. Raises FloatingPointError for the first one since the last reading
+        that is not finite; folder: of the run, for the message."""
+        values: list[float] = torch.stack(self._losses).tolist()
+        self._losses.clear()
+        for number, value in enumerate(values, start=step - len(values) + 1):
+            if not math.isfinite(value):
+                raise FloatingPointError(f"{folder}: loss is {value} at step {number}; lower optimizer.lr")
+        return values[-1]
 
 
 def keep_log_until(path: Path, step: int) -> None:

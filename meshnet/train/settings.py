@@ -50,7 +50,8 @@ class DataConfig:
         labels: names of the labels in order, the background first. modality: contrasts that the model is made for.
             Both go into `model.json`.
         orientation: of the arrays that the network sees, also written into `model.json`.
-        workers: processes that load or render items beside the training process (0: none).
+        workers: processes that load or render items beside the training process (0: none; None: the cores less one
+            where a GPU trains, none on a CPU). prefetch: items that each of them loads ahead.
 
     For `prepared`:
         folder: of meshnet-prepare. inner_fold: the inner fold to validate on (None: no validation). synthetic_share:
@@ -106,7 +107,8 @@ class DataConfig:
     device: str = "cpu"
     margin_mm: float = 8.0
     validation_subjects: int = 8
-    workers: int = 0
+    workers: int | None = None
+    prefetch: int = 4
 
 
 @dataclass
@@ -159,6 +161,10 @@ class TrainerConfig:
     threads: of PyTorch on the CPU (0: its default).
     save_every_s: seconds between two saved states. log_every: steps between two lines of the log.
     validate_every: steps between two validations (0: an epoch, or a twentieth of the run where that is shorter).
+    tf32: TensorFloat-32 for float32 products on CUDA. cudnn_benchmark: cuDNN tries its convolutions and keeps the
+        fastest.
+    stop_after_s: the run is finished after these seconds of training, over all calls that resume it, and the learning
+        rate's schedule ends with it (0: no limit). Such a run can't be repeated bit by bit.
     stop_at_step: the run is finished after this step, on the schedule of the full length (0: full length).
     ema_decay: decay per step of an exponential moving average of the weights, which is then validated and saved in
         place of the last weights (0: none).
@@ -178,6 +184,9 @@ class TrainerConfig:
     threads: int = 0
     save_every_s: float = 300.0
     validate_every: int = 0
+    tf32: bool = False
+    cudnn_benchmark: bool = False
+    stop_after_s: float = 0.0
     stop_at_step: int = 0
     ema_decay: float = 0.0
     log_every: int = 10

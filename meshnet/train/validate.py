@@ -28,7 +28,7 @@ def validate(fabric: Fabric, model: nn.Module, source: Source) -> float | None:
 
 
 def _foreground_dice(predicted: Tensor, labels: Tensor, classes: int) -> Iterator[float]:
-    """Dice of every foreground class that `labels` contains; both int64 [D, H, W]. Of a volume with `NOT_LESION`
+    """Dice of every foreground class that `labels` contains; integers [D, H, W]. Of a volume with `NOT_LESION`
     voxels, Dice of the lesion, the last class."""
     first = classes - 1 if (labels == NOT_LESION).any() else 1
     for index in range(first, classes):

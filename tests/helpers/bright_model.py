@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from meshnet.model.checkpoint import Weights, save_checkpoint
-from meshnet.model.spec import Architecture, InputSpec, ModelSpec, make_labels
+from meshnet.model.spec import Architecture, InputSpec, LabelRole, ModelSpec, make_labels
 from tests.helpers.specs import a_spec
+
+_ROLES: dict[str, LabelRole] = {"tissue": "context", "lesion": "lesion"}
 
 
 def write_bright_model(
@@ -46,7 +48,7 @@ def write_bright_model(
     fields: dict[str, Any] = {"task": "stroke lesion", "modality": ("T2w",)}
     spec: ModelSpec = a_spec(
         architecture=architecture,
-        labels=make_labels(names, () if tissue is None else (None, "context", "lesion")),
+        labels=make_labels(names, [_ROLES.get(name) if "tissue" in names else None for name in names]),
         input=InputSpec(size=(40, 40, 40), voxel_size_mm=5.0),
         **(fields | changes),
     )

@@ -25,7 +25,7 @@ def test_a_constant_shift_lowers_the_icc_though_the_correlation_is_one() -> None
 
 
 def test_too_few_scans_have_no_icc() -> None:
-    assert math.isnan(icc([1.0], [1.0]))
+    assert math.isnan(icc([1.0, 2.0], [1.0, 3.0]))
     assert math.isnan(icc([2.0, 2.0], [2.0, 2.0]))
 
 
