@@ -16,7 +16,7 @@ NPM_CI := npm ci --no-audit --no-fund --loglevel=error
 SITE_SOURCES := $(shell find static/src static/scripts static/public -type f 2>/dev/null) \
 	$(wildcard static/*.html static/*.json static/vite.config.ts)
 
-.PHONY: help serve test test-long evaluate-models train-recipe check check-python check-site kernel bench bench-full bench-train screenshot build wheels clean system
+.PHONY: help serve test test-long evaluate-models train-recipe check check-python check-site kernel bench bench-full bench-train screenshot build wheels package clean system
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-16s %s\n", $$1, $$2 }'
@@ -78,8 +78,12 @@ wheels: $(VENV)/.base ## wheels in dist/wheels/ for installing on a machine with
 	rm -rf dist/wheels
 	$(VENV)/bin/python -m pip --disable-pip-version-check wheel --quiet --no-build-isolation -c constraints.txt -w dist/wheels .
 
+package: static/node_modules/.stamp ## the npm package in dist/ (docs/javascript.md)
+	mkdir -p dist
+	cd static && PYTHON="$(CURDIR)/$(VENV)/bin/python" npm run --silent package && cd dist-package && npm pack --silent --pack-destination ../../dist
+
 clean: ## remove everything built and installed, imported models too
-	rm -rf $(VENV) meshnet/infer/kernel/_kernel.* .bench-venv static/dist-engine static/node_modules static/dist bench/node_modules dist build .models .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) meshnet/infer/kernel/_kernel.* .bench-venv static/dist-engine static/dist-package static/dist-models static/node_modules static/dist bench/node_modules dist build .models .mypy_cache .ruff_cache .pytest_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
