@@ -16,7 +16,7 @@ NPM_CI := npm ci --no-audit --no-fund --loglevel=error
 SITE_SOURCES := $(shell find static/src static/scripts static/public -type f 2>/dev/null) \
 	$(wildcard static/*.html static/*.json static/vite.config.ts)
 
-.PHONY: help serve test test-long evaluate-models train-recipe check check-python check-site kernel bench bench-full bench-train screenshot build wheels package release docs clean system
+.PHONY: help serve test test-long evaluate-models evaluate-report train-recipe check check-python check-site kernel bench bench-full bench-train screenshot build wheels package release docs clean system
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-16s %s\n", $$1, $$2 }'
@@ -38,8 +38,11 @@ test-long: $(VENV)/.full kernel static/dist/index.html .models/.stamp bench/node
 evaluate-models: $(VENV)/.full kernel .models/.stamp system ## our models on held-out cases, the table of the README (an hour or more; ARGS="--only tissue")
 	$(VENV)/bin/python -m meshnet.lab.evaluate_models --data $(DATA) $(ARGS)
 
+evaluate-report: $(VENV)/.full kernel .models/.stamp system ## lesion models on all scans with a reference, docs/lab/shipped-models.md (hours; ARGS="--groups M2265 oms")
+	$(VENV)/bin/python -m meshnet.lab.reference_report --data $(DATA) --page docs/lab/shipped-models.md $(ARGS)
+
 train-recipe: $(VENV)/.full system ## a shipped model from nothing, or what is left of it (hours; RECIPE=tissue, ARGS="jobs=2 out=models/tissue")
-	$(VENV)/bin/meshnet-train recipe=$(RECIPE) data.lesions=$(DATA)/lesions/soop $(ARGS)
+	$(VENV)/bin/meshnet-train recipe=$(RECIPE) data.lesions=[$(DATA)/lesions/soop,$(DATA)/lesions/lesymap] data.anatomies=$(DATA)/anatomy/synthseg $(ARGS)
 
 check: $(VENV)/.full static/node_modules/.stamp ## linters, formatters, types, and the units of the site
 	$(MAKE) --no-print-directory --jobs 2 --output-sync=target check-python check-site
@@ -110,7 +113,7 @@ $(VENV)/.base: pyproject.toml constraints.txt hatch_build.py | $(VENV)/bin/pytho
 # Without build isolation, this setuptools builds packages that come as source only (Hydra's antlr4); an older one can't.
 $(VENV)/.full: $(VENV)/.base
 	$(PIP) setuptools
-	$(PIP) --no-build-isolation -e '.[train,export,tfjs,test,docs]'
+	$(PIP) --no-build-isolation -e '.[train,export,tfjs,dicom,formats,bids,notebook,test,docs]'
 	touch $@
 
 static/node_modules/.stamp: static/package-lock.json $(VENV)/.base

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -33,6 +33,10 @@ class Kiosk:
     """Seconds without input after which the page warns, then deletes scan and results."""
     saving: Literal["folder", "off"] = "off"
     """`folder`: visitors choose where results are saved; `off`: no save buttons."""
+    queue: Literal["on", "off"] = "on"
+    """`on`: several scans may be open and segmented one after the other; `off`: one scan at a time."""
+    confidence: Literal["on", "off"] = "on"
+    """`on`: probabilities, a threshold on them and the average with the mirror image; `off`: none of these."""
 
 
 def create_app(
@@ -75,7 +79,7 @@ def published_files(models: Sequence[Model], *, site: Path, kiosk: Kiosk | None 
             f"{site}: the site is not built (index.html is missing); run `make serve`, "
             f"or `npm ci && npm run build` in static/, and start again"
         )
-    settings = None if kiosk is None else {"idle_seconds": kiosk.idle_seconds, "saving": kiosk.saving}
+    settings = None if kiosk is None else asdict(kiosk)
     return with_precache(
         {**read_site(site), **catalogue_files(models, extra={"version": __version__, "kiosk": settings})}
     )

@@ -51,6 +51,17 @@ def parser() -> argparse.ArgumentParser:
         choices=["folder", "off"],
         help="folder: visitors choose where results are saved; off: no save buttons (default: off)",
     )
+    kiosk.add_argument(
+        "--queue",
+        choices=["on", "off"],
+        help="on: visitors may open several scans and segment all of them; off: one scan at a time (default: on)",
+    )
+    kiosk.add_argument(
+        "--confidence",
+        choices=["on", "off"],
+        help="on: visitors may look at probabilities, move the threshold and average with the mirror image; off: they "
+        "may not (default: on)",
+    )
     return p
 
 
@@ -64,11 +75,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Command line. Exit code 0 after Ctrl-C; 2 if the server can't start."""
     p = parser()
     args = p.parse_args(argv)
-    if not args.kiosk and (args.idle is not None or args.saving is not None):
-        p.error("--idle and --saving are settings of a kiosk; add --kiosk")
+    if not args.kiosk and any(setting is not None for setting in (args.idle, args.saving, args.queue, args.confidence)):
+        p.error("--idle, --saving, --queue and --confidence are settings of a kiosk; add --kiosk")
     if args.idle is not None and args.idle < SHORTEST_IDLE_SECONDS:
         p.error(f"--idle {args.idle}: a visitor needs at least {SHORTEST_IDLE_SECONDS} seconds to read the page")
-    kiosk = Kiosk(args.idle or Kiosk.idle_seconds, args.saving or Kiosk.saving) if args.kiosk else None
+    kiosk = None
+    if args.kiosk:
+        kiosk = Kiosk(
+            args.idle or Kiosk.idle_seconds,
+            args.saving or Kiosk.saving,
+            args.queue or Kiosk.queue,
+            args.confidence or Kiosk.confidence,
+        )
     try:
         app = create_app(args.models, kiosk=kiosk)
         listener = listen(args.host, args.port)

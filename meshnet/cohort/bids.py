@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,15 +42,19 @@ class Excluded:
     reason: str
 
 
-def find_bids(root: Path, acquisitions: Collection[str]) -> tuple[list[Case], list[Excluded]]:
-    """T2w scans of a BIDS data set with masks under `derivatives/lesion_masks`.
+def find_bids(
+    root: Path, acquisitions: Collection[str], *, contrasts: Sequence[str] = ("T2w",)
+) -> tuple[list[Case], list[Excluded]]:
+    """Scans of a BIDS data set with masks under `derivatives/lesion_masks`.
 
-    Every T2w scan is in one of the two lists. acquisitions: the `acq` labels to use; empty: all. Raises CohortError if
-    the data set has no T2w scan.
+    Every scan of these contrasts (BIDS suffixes) is in one of the two lists. acquisitions: the `acq` labels to use;
+    empty: all. Raises CohortError if the data set has no such scan.
     """
-    images = [p for p in sorted(root.glob("sub-*/**/anat/*_T2w.nii*")) if p.name.endswith(_SUFFIXES)]
+    found = [p for contrast in contrasts for p in root.glob(f"sub-*/**/anat/*_{contrast}.nii*")]
+    images = [p for p in sorted(found) if p.name.endswith(_SUFFIXES)]
     if not images:
-        raise CohortError(f"{root}: no sub-*/[ses-*/]anat/*_T2w.nii.gz; expected a BIDS data set (or --format pairs)")
+        wanted = " or ".join(f"sub-*/[ses-*/]anat/*_{contrast}.nii.gz" for contrast in contrasts)
+        raise CohortError(f"{root}: no {wanted}; expected a BIDS data set (or --format pairs)")
     masks_root = root / "derivatives" / "lesion_masks"
     cases, excluded = [], []
     for image in images:
@@ -70,7 +74,7 @@ def find_bids(root: Path, acquisitions: Collection[str]) -> tuple[list[Case], li
     for mask in sorted(masks_root.glob("sub-*/**/anat/*_desc-lesion_mask.nii*")):
         stem = _stem(mask).removesuffix("_desc-lesion_mask")
         if mask not in used and stem not in named:
-            excluded.append(Excluded(stem, "a lesion mask without a T2w scan of that name"))
+            excluded.append(Excluded(stem, f"a lesion mask without a {' or '.join(contrasts)} scan of that name"))
     return cases, excluded
 
 

@@ -1,87 +1,17 @@
-"""The command line of `meshnet-predict`, and the checks of it that need no scan to be read."""
+"""The command line of `meshnet-predict`."""
 
 from __future__ import annotations
 
 import argparse
 import os
-import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from meshnet import __version__
 from meshnet.infer.backends import BACKENDS
 from meshnet.infer.outcome import CSV_COLUMNS
-from meshnet.model.shipped import is_model, known_models
-from meshnet.model.spec import ModelSpec, SpecError, read_spec
-from meshnet.scan.scan_paths import SCAN_SUFFIXES, location, output_names
-from meshnet.scan.scan_stream import ScanError
-
-
-def check_order(model: Path, scans: Sequence[Path]) -> None:
-    """Raise SpecError if a scan stands where the model belongs, or a model among the scans."""
-    if is_model(model):
-        for scan in scans:
-            if is_model(scan):
-                raise SpecError(f"{scan}: is a model, not a scan; give one model, then the scans")
-        return
-    other = next((scan for scan in scans if is_model(scan)), None)
-    if other is not None:
-        raise SpecError(
-            f"{model}: is not a model; {other} is one; the model comes first: meshnet-predict {other} {model}"
-        )
-    if model.is_file() and model.name.lower().endswith(SCAN_SUFFIXES):
-        raise SpecError(f"{model}: is a scan, not a model; the model comes first: meshnet-predict MODEL {model}")
-
-
-def check_input(spec: ModelSpec) -> None:
-    """Raise SpecError for a model that can't run on one conformed scan."""
-    if spec.architecture.in_channels != 1:
-        raise SpecError(
-            f"{spec.id}: expects {spec.architecture.in_channels} input channels; meshnet-predict gives it one scan"
-        )
-    if len(set(spec.input.size)) != 1:
-        raise SpecError(f"{spec.id}: input size {spec.input.size} is not a cube; conform only makes cubes")
-
-
-def result_paths(scans: Sequence[Path], model_id: str, args: argparse.Namespace) -> list[Path]:
-    """The result's path of each scan. Raises ScanError if one would overwrite a scan, or the table one of them."""
-    out, table = args.out, args.csv
-    if out.exists() and not out.is_dir():
-        raise ScanError(f"{out}: -o names a file that exists; expected a folder for the results")
-    names = output_names(scans, model_id, frame=args.frame, conformed=args.space == "conformed")
-    outputs: list[Path] = [out / name for name in names]
-    inputs = {location(scan) for scan in scans}
-    for output in outputs:
-        if location(output) in inputs:
-            raise ScanError(f"{output}: the result would overwrite this scan; choose another folder with -o")
-    if table is not None and location(table) in inputs | {location(output) for output in outputs}:
-        raise ScanError(f"{table}: the table would overwrite this scan or result; choose another file with --csv")
-    return outputs
-
-
-def prepare_folder(out: Path) -> None:
-    """Make the folder for the results. Raises ScanError if nothing can be written there."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
-    except OSError as error:
-        raise ScanError(
-            f"{out}: no results can be written there ({error.strerror}); choose another folder with -o"
-        ) from error
-
-
-def too_long(output: Path) -> str | None:
-    """The reason why the file system can't take this result's name, or None."""
-    partial = len(os.fsencode(f".{output.name}.partial"))  # `save_volume` writes under this name first
-    try:
-        most = os.pathconf(output.parent, "PC_NAME_MAX")
-    except (OSError, ValueError, AttributeError):  # AttributeError: not on Windows
-        most = 255
-    if partial <= most:
-        return None
-    return f"the result's name {output.name} would be {partial - most} bytes too long; rename the scan"
+from meshnet.model.shipped import known_models
+from meshnet.model.spec import SpecError, read_spec
 
 
 class _ListModels(argparse.Action):
@@ -97,26 +27,59 @@ class _ListModels(argparse.Action):
         parser.exit()
 
 
+EXAMPLES = """\
+examples:
+  meshnet-predict scan.nii.gz                          with t2-lesion, the default model; result beside the scan
+  meshnet-predict tissue scan.nii.gz -o tissue.nii.gz  another model, and a name for the result
+  meshnet-predict scans/ -o results --csv volumes.csv  all scans of a folder, and a table of volumes
+
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose help begins with the examples."""
+
+    def format_help(self) -> str:
+        return EXAMPLES + super().format_help()
+
+
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="meshnet-predict",
+        usage="meshnet-predict [MODEL] SCAN... [-o OUT] [options]",
         description="Segment brain scans with a MeshNet model. For research, not for diagnosis.",
-        epilog="Results are OUT/<scan>_<model id>.nii.gz (uint8 labels); --frame N adds _frameN after the scan's name, "
-        "--space conformed adds _conformed at the end; scans of the same name from different folders are prefixed with "
-        "the folders' names. Results of an earlier run are replaced. Exit code: 0; 1 if a scan failed (the others "
-        "are still done); 2 if the run could not start; 130 if Ctrl-C ended it.",
+        epilog="Results are <scan>_<model id>.nii.gz (uint8 labels) in OUT or beside the scan; --frame N adds _frameN "
+        "after the scan's name, and at the end --flip adds _flip, --threshold T _threshold<T>, --remove-below ML "
+        "_min<ML>mL and --space conformed _conformed; scans of the same name from different folders are prefixed with "
+        "the folders' names. Results of an earlier run are replaced. Exit code: 0; 1 if a scan failed (the others are "
+        "still done); 2 if the run could not start; 130 if Ctrl-C ended it.",
     )
     parser.add_argument(
-        "model", metavar="MODEL_DIR", type=Path, help="folder of model.json and weights, or a known id like t2-lesion"
+        "words",
+        metavar="[MODEL] SCAN...",
+        nargs="*",
+        help="MODEL: a known id like t2-lesion (the default), a folder of model.json and weights, or a model.json. "
+        "SCAN: NIfTI (.nii, .nii.gz, .hdr/.img), MGH/MGZ, NRRD, MetaImage or DICOM file, a zip, a folder to search for "
+        "them (not for labels), a quoted pattern like 'sub-*/*.nii.gz', @FILE for a list, or - for a list on standard "
+        "input",
     )
     parser.add_argument(
-        "scans",
-        metavar="SCAN",
+        "-o",
+        "--out",
+        metavar="OUT",
         type=Path,
-        nargs="+",
-        help="NIfTI (.nii, .nii.gz, .hdr/.img) or MGH/MGZ file, or a folder to search for them (not for labels)",
+        help="folder for the results, or the file of one result if the name ends in .nii.gz or .nii (default: beside "
+        "the scan)",
     )
-    parser.add_argument("-o", "--out", metavar="OUT", type=Path, required=True, help="folder for the results")
+    parser.add_argument("--model", metavar="MODEL", help="the model, instead of the first word")
+    parser.add_argument(
+        "--list",
+        metavar="FILE",
+        dest="lists",
+        action="append",
+        default=[],
+        help="also take the scans of this text file, one path per line; - is standard input",
+    )
     parser.add_argument(
         "--space",
         choices=("native", "conformed"),
@@ -144,11 +107,50 @@ def make_parser() -> argparse.ArgumentParser:
         help="volume of a 4-D scan to segment, counted from 0 (default: 4-D is refused)",
     )
     parser.add_argument(
+        "--remove-below",
+        metavar="ML",
+        type=_volume,
+        help="set connected components of a label that are smaller than this volume in mL to background (default: keep "
+        "all)",
+    )
+    parser.add_argument(
+        "--keep-outside-brain",
+        action="store_true",
+        help="keep lesions outside the brain (default: a model that labels lesion and tissue drops them)",
+    )
+    parser.add_argument(
+        "--all-labels",
+        action="store_true",
+        help="save the tissue around the lesion too (default: the lesion only; its volume is printed in any case)",
+    )
+    parser.add_argument(
+        "--threshold",
+        metavar="T",
+        type=_share,
+        help="label a voxel lesion if its lesion probability is at least T, 0 to 1 (default: if lesion is the most "
+        "probable label)",
+    )
+    parser.add_argument(
+        "--flip",
+        action="store_true",
+        help="average the probabilities with those of the left-right mirror image; takes twice the time",
+    )
+    parser.add_argument(
+        "--probability",
+        action="store_true",
+        help="also save the lesion's probability map beside each result, under its name with _probseg at the end",
+    )
+    parser.add_argument(
         "--threads",
         metavar="N",
         type=_thread_count,
-        default=_cores(),
+        default=cores(),
         help="CPU threads (default: all cores, here %(default)s)",
+    )
+    parser.add_argument(
+        "--sidecar",
+        action="store_true",
+        help="also write a JSON file beside each result: model, engine, settings, volumes, notes, the scan's SHA-256",
     )
     parser.add_argument("--strict", action="store_true", help="a note on a scan is an error: its result is not saved")
     parser.add_argument(
@@ -163,13 +165,29 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _thread_count(text: str) -> int:
-    """A thread count from 1 to twice the cores (at least 64). More threads would only wait for each other."""
-    value, most = int(text), max(64, 2 * _cores())
-    if not 1 <= value <= most:
-        raise argparse.ArgumentTypeError(f"expected 1 to {most} threads ({_cores()} cores), got {value}")
+def _share(text: str) -> float:
+    """A probability from 0 to 1."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a probability from 0 to 1, got {text}")
     return value
 
 
-def _cores() -> int:
+def _thread_count(text: str) -> int:
+    """A thread count from 1 to twice the cores (at least 64). More threads would only wait for each other."""
+    value, most = int(text), max(64, 2 * cores())
+    if not 1 <= value <= most:
+        raise argparse.ArgumentTypeError(f"expected 1 to {most} threads ({cores()} cores), got {value}")
+    return value
+
+
+def _volume(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 1000:  # the page takes 0.001 to 1,000
+        raise argparse.ArgumentTypeError(f"expected a volume above 0 and up to 1000 mL, got {text}")
+    return value
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -15,10 +15,12 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from meshnet.infer.brain_volume import BrainVolume, brain_volume, percent_of
 from meshnet.model.spec import Label
 from meshnet.scan.notes import Note
 
-CSV_COLUMNS = ("scan", "model", "label", "name", "voxels", "volume_ml", "output", "notes")
+#: percent_of_brain is empty for a model without a lesion and context.
+CSV_COLUMNS = ("scan", "model", "label", "name", "voxels", "volume_ml", "output", "notes", "percent_of_brain")
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Outcome:
     notes: Sequence[Note] = ()
     error: str | None = None
     from_before: bool = False  #: an earlier run wrote the result
+    probability: Path | None = None  #: the probability map, if one was saved
 
 
 class Reporter:
@@ -52,12 +55,8 @@ class Reporter:
         elif outcome.error is None:
             say("\n".join(_lines(outcome)))
         if self._table is not None and outcome.error is None:
-            codes = ";".join(note.code for note in outcome.notes)
             # in one call, so that an interrupted scan has all its rows or none
-            self._table.writerows(
-                (outcome.scan, outcome.model, label.index, label.name, voxels, f"{ml:.4f}", outcome.output, codes)
-                for label, voxels, ml in outcome.volumes
-            )
+            self._table.writerows(_rows(outcome))
 
 
 def say(text: str) -> None:
@@ -125,10 +124,35 @@ def _lines(outcome: Outcome) -> list[str]:
         f"{outcome.scan} -> {outcome.output}{before}",
         *(f"  note: {note.text} [{note.code}]" for note in outcome.notes),
         *(f"  {x.index:3d}  {x.name:<32s} {ml:10.2f} mL  {voxels:10d} voxels" for x, voxels, ml in outcome.volumes),
+        *([] if (brain := brain_volume(outcome.volumes)) is None else [_brain_line(brain)]),
     ]
 
 
+def _brain_line(brain: BrainVolume) -> str:
+    return (
+        f"       {'brain (tissue, fluid and lesion)':<32s} {brain.brain_ml:10.2f} mL  {brain.brain_voxels:10d} voxels; "
+        f"the lesion is {brain.lesion_percent:.2f} % of it"
+    )
+
+
+def _rows(outcome: Outcome) -> list[tuple[object, ...]]:
+    """One row per label; for a lesion with context one more, the brain's, which has no label number."""
+    codes = ";".join(note.code for note in outcome.notes)
+    brain = brain_volume(outcome.volumes)
+    found: list[tuple[object, str, int, float, bool]] = [
+        (label.index, label.name, voxels, ml, label.role is not None) for label, voxels, ml in outcome.volumes
+    ]
+    if brain is not None:
+        found.append(("", "brain", brain.brain_voxels, brain.brain_ml, True))
+    rows: list[tuple[object, ...]] = []
+    for index, name, voxels, ml, in_brain in found:
+        percent = f"{percent_of(ml, brain):.4f}" if brain is not None and in_brain else ""
+        rows.append((outcome.scan, outcome.model, index, name, voxels, f"{ml:.4f}", outcome.output, codes, percent))
+    return rows
+
+
 def _as_json(outcome: Outcome) -> dict[str, Any]:
+    brain = brain_volume(outcome.volumes)
     return {
         "scan": str(outcome.scan),
         "model": outcome.model,
@@ -137,8 +161,18 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
             {"index": label.index, "name": label.name, "voxels": voxels, "volume_ml": round(ml, 4)}
             for label, voxels, ml in outcome.volumes
         ],
+        **({"brain": _brain_json(brain)} if brain is not None else {}),
         "notes": [{"code": note.code, "text": note.text} for note in outcome.notes],
         "error": outcome.error,
+        **({"probability": str(outcome.probability)} if outcome.probability is not None else {}),
+    }
+
+
+def _brain_json(brain: BrainVolume) -> dict[str, float]:
+    return {
+        "lesion_ml": round(brain.lesion_ml, 4),
+        "brain_ml": round(brain.brain_ml, 4),
+        "lesion_percent": round(brain.lesion_percent, 4),
     }
 
 

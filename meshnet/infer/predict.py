@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import io
+import shlex
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -18,25 +20,39 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from meshnet.infer.arguments import check_input, check_order, make_parser, prepare_folder, result_paths, too_long
-from meshnet.infer.backends import Network, fastest_backend, open_network
+from meshnet.infer.arguments import make_parser
+from meshnet.infer.backends import Network, backend_line
+from meshnet.infer.brain_rule import without_lesions_outside_brain
+from meshnet.infer.brain_volume import volumes_of_file
+from meshnet.infer.confidence import NO_CONFIDENCE, Confidence, Probability, check_confidence, run_network
+from meshnet.infer.open_model import OpenModel, model_and_scans, open_model
 from meshnet.infer.outcome import CSV_COLUMNS, Outcome, Reporter, lasting_streams, say
+from meshnet.infer.outputs import (
+    prepare_folders,
+    probability_path,
+    result_paths,
+    searched_without,
+    too_long,
+    without_results,
+)
+from meshnet.infer.provenance import earlier_result, save_sidecar
 from meshnet.infer.run_notes import contrast_notes, result_notes
-from meshnet.model.checkpoint import load_checkpoint
-from meshnet.model.shipped import find_model
+from meshnet.infer.sources import Source, expand, find_sources, read_source
+from meshnet.model.label_roles import saved_labels
+from meshnet.model.shipped import DEFAULT_MODEL
 from meshnet.model.spec import Label, ModelSpec, SpecError
 from meshnet.scan.conform import Conformed, conform, conformed_grid
-from meshnet.scan.label_files import check_replaceable, read_labels
+from meshnet.scan.label_files import check_replaceable
 from meshnet.scan.label_values import is_mask_like
-from meshnet.scan.nifti import Scan, new_header, read_scan, save_labels, space_code
+from meshnet.scan.nifti import Scan, new_header, save_labels, save_probability, space_code
 from meshnet.scan.normalize import normalize
 from meshnet.scan.notes import Note
 from meshnet.scan.orientation import CONFORMED, reorient
 from meshnet.scan.scan_grid import label_counts, resample_labels, volume_ml
-from meshnet.scan.scan_paths import find_scans, location
 from meshnet.scan.scan_stream import ScanError
+from meshnet.scan.small_components import remove_small_components
 
-__all__ = ["CSV_COLUMNS", "Prediction", "main", "measure", "predict"]
+__all__ = ["CSV_COLUMNS", "Prediction", "Result", "main", "measure", "predict", "segment_scan"]
 
 #: Exit code after Ctrl-C: 128 + SIGINT, as in shells.
 INTERRUPTED = 130
@@ -49,6 +65,17 @@ class Prediction:
     labels_native: NDArray[np.uint8]  #: [i, j, k] on the scan's own grid; volumes are measured here
     labels_conformed: NDArray[np.uint8]  #: [i, j, k] on the conformed grid, LIA
     conformed: Conformed  #: the image that the network saw, before reordering and normalisation
+    probability: Probability | None = None  #: if it was asked for
+    outside_brain_ml: float = 0.0  #: lesions that the brain rule dropped, on the conformed grid
+
+
+@dataclass(frozen=True)
+class Result:
+    """The result of a run on one scan."""
+
+    prediction: Prediction
+    volumes: list[tuple[Label, int, float]]  #: `(label, voxels, volume_ml)` on the scan's own grid
+    notes: list[Note]  #: of the scan, of conforming it and of the result
 
 
 class MaskError(ScanError):
@@ -67,27 +94,46 @@ class StrictError(ScanError):
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line. Exit code 0; 1 if a scan failed; 2 if the run could not start; 130 after Ctrl-C."""
     with lasting_streams():
-        return _run(make_parser().parse_args(argv))
+        args = make_parser().parse_intermixed_args(argv)
+        args.command = shlex.join(["meshnet-predict", *(sys.argv[1:] if argv is None else argv)])
+        return _run(args)
 
 
 def _run(args: argparse.Namespace) -> int:
-    try:
-        with _said_at_the_start(args.json):
-            check_order(args.model, args.scans)
-            spec, weights = load_checkpoint(find_model(args.model))
-            check_input(spec)
-            scans, labels = find_scans(args.scans, out=args.out, model_id=spec.id)
-            outputs = result_paths(scans, spec.id, args)
-            backend = args.backend or fastest_backend()
-            network, steps = open_network(spec, weights, backend=backend, threads=args.threads)
-            prepare_folder(args.out)
-            if labels:
-                files = "label file" if len(labels) == 1 else "label files"
-                print(f"{len(labels)} {files} left out, the first is {labels[0]}; name a file to segment it anyway")
-        return _predict_all(args, spec, list(zip(scans, outputs, strict=True)), network, steps)
-    except (SpecError, ScanError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    with tempfile.TemporaryDirectory(prefix="meshnet-") as scratch:
+        try:
+            with _said_at_the_start(args.json):
+                model, jobs = _prepare(args, Path(scratch))
+            return _predict_all(args, model, jobs)
+        except (SpecError, ScanError, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+
+
+def _prepare(args: argparse.Namespace, scratch: Path) -> tuple[OpenModel, list[tuple[Source, Path]]]:
+    """The opened model, and each scan with the path of its result. Prints what was chosen and left out.
+
+    Raises SpecError, ScanError or OSError if the run can't start.
+    """
+    given, words = model_and_scans(args.words, args.model, lists=bool(args.lists))
+    paths = expand(words, args.lists)
+    model = open_model(given, backend=args.backend, threads=args.threads)
+    check_confidence(model.spec, _confidence(args))
+    if args.model is None and len(words) == len(args.words):
+        print(f"model: {DEFAULT_MODEL}, the default")
+    if model.reason is not None:
+        print(backend_line(model.backend, model.reason))
+    model_id = model.spec.id
+    found, labels = find_sources(paths, out=searched_without(args.out), model_id=model_id, scratch=scratch)
+    sources, results = without_results(found, model_id, args)
+    outputs = result_paths(sources, model_id, args)
+    prepare_folders(outputs)
+    if labels := [*labels, *results]:
+        files = "label file" if len(labels) == 1 else "label files"
+        print(f"{len(labels)} {files} left out, the first is {labels[0]}; name a file to segment it anyway")
+    if not sources:
+        raise ScanError(f"{labels[0]}: no scan among these files, label files only; name one to segment it anyway")
+    return model, list(zip(sources, outputs, strict=True))
 
 
 @contextmanager
@@ -104,16 +150,64 @@ def _said_at_the_start(as_json: bool) -> Iterator[None]:
             say(said.getvalue().rstrip())
 
 
+def segment_scan(
+    scan: Scan,
+    spec: ModelSpec,
+    network: Network,
+    *,
+    remove_below_ml: float | None = None,
+    keep_outside_brain: bool = False,
+    confidence: Confidence = NO_CONFIDENCE,
+    strict: bool = False,
+    step: Callable[[], object] = lambda: None,
+) -> Result:
+    """Segment and measure one scan; every command and the Python interface run scans through this function.
+
+    Raises ScanError as `predict` does, StrictError for notes with `strict`.
+    """
+    notes = notes_before(spec, scan, strict=strict)
+    prediction = predict(
+        scan,
+        spec,
+        network,
+        remove_below_ml=remove_below_ml,
+        keep_outside_brain=keep_outside_brain,
+        confidence=confidence,
+        step=step,
+        strict=strict,
+    )
+    volumes = measure(spec, scan, prediction.labels_native)
+    grid = prediction.conformed
+    notes += [*grid.notes, *result_notes(spec, volumes, grid.head_ml, prediction.outside_brain_ml)]
+    if strict and notes:
+        raise StrictError(scan, notes)
+    return Result(prediction, volumes, notes)
+
+
+def notes_before(spec: ModelSpec, scan: Scan, *, strict: bool) -> list[Note]:
+    """Notes on the scan itself. Raises StrictError if there are any and `strict` is set."""
+    notes = [*scan.notes, *contrast_notes(spec, scan)]
+    if strict and notes:
+        raise StrictError(scan, notes)
+    return notes
+
+
 def predict(
     scan: Scan,
     spec: ModelSpec,
     network: Network,
     *,
+    remove_below_ml: float | None = None,
+    keep_outside_brain: bool = False,
+    confidence: Confidence = NO_CONFIDENCE,
     step: Callable[[], object] = lambda: None,
     strict: bool = False,
 ) -> Prediction:
     """Segment one scan; `step` is called after each step of progress.
 
+    remove_below_ml: components of a label that are smaller than this volume on the conformed grid become background.
+    keep_outside_brain: leaves the brain rule out (`meshnet.infer.brain_rule`).
+    confidence: threshold, mirror image and probability map; they must have passed `check_confidence`.
     Raises ScanError if the scan can't be conformed or normalised; with `strict`, also for a note on conforming it.
     """
     conformed = conform(scan, size=spec.input.size[0], voxel_size_mm=spec.input.voxel_size_mm)
@@ -124,38 +218,52 @@ def predict(
         image = normalize(reorient(conformed.data, end=spec.input.orientation), spec.input.normalization)
     except ValueError as error:
         raise ScanError(f"{scan.where}: {error}") from error
-    labels = reorient(network(image, step), start=spec.input.orientation, end=CONFORMED)
-    labels_native = resample_labels(labels, conformed.affine_vox2ras, scan.affine_vox2ras, scan.data.shape)
+    labels, probability = run_network(network, spec, image, step, confidence)
+    labels = reorient(labels, start=spec.input.orientation, end=CONFORMED)
+    outside_voxels = 0
+    if not keep_outside_brain:
+        labels, outside_voxels = without_lesions_outside_brain(labels, spec)
+    if remove_below_ml is not None:
+        smallest_voxels = remove_below_ml / volume_ml(1, conformed.affine_vox2ras)
+        labels, _ = remove_small_components(labels, smallest_voxels)
+    grids = (conformed.affine_vox2ras, scan.affine_vox2ras, scan.data.shape)
+    labels_native = resample_labels(labels, *grids)
+    maps = None
+    if probability is not None:
+        probability = reorient(probability, start=spec.input.orientation, end=CONFORMED)
+        maps = Probability(resample_labels(probability, *grids), probability)
+    outside_ml = volume_ml(outside_voxels, conformed.affine_vox2ras)
     step()
-    return Prediction(labels_native, labels, conformed)
+    return Prediction(labels_native, labels, conformed, maps, outside_ml)
 
 
-def _predict_all(
-    args: argparse.Namespace, spec: ModelSpec, jobs: list[tuple[Path, Path]], network: Network, steps: int
-) -> int:
+def _predict_all(args: argparse.Namespace, model: OpenModel, jobs: list[tuple[Source, Path]]) -> int:
     """Segment scan by scan. A failing scan is reported and the next one is taken; Ctrl-C ends the run."""
+    model_id = model.spec.id
     done = failed = 0
-    steps_per_scan = steps + 3  # conform, the network's steps, resample to the scan's grid, save
+    # Conform, the network's steps, resample to the scan's grid, save.
+    steps_per_scan = model.steps * _confidence(args).runs + 3
     with ExitStack() as stack:
         bar = stack.enter_context(tqdm(total=len(jobs) * steps_per_scan, unit="step", disable=args.quiet))
         reporter = Reporter(stack, bar, table=args.csv, as_json=args.json)
-        for path, output in jobs:
-            if reason := too_long(output):
-                reporter.report(Outcome(path, spec.id, output, error=f"{path}: {reason}"))
+        for source, output in jobs:
+            if reason := too_long(output, probability=args.probability):
+                reporter.report(Outcome(source.name, model_id, output, error=f"{source.name}: {reason}"))
                 failed += 1
         try:
-            for index, (path, output) in enumerate(jobs):
-                if too_long(output):
+            for index, (source, output) in enumerate(jobs):
+                if too_long(output, probability=args.probability):
                     continue
-                bar.set_description(path.name)
+                bar.set_description(source.name.name)
                 try:
-                    reporter.report(_segment((path, output), args, spec, network, bar.update))
+                    reporter.report(_segment(source, output, args, model, bar.update))
                 except MaskError as error:
                     bar.write(str(error), file=sys.stderr)
                 except Exception as error:  # an error in one scan must not stop the others
                     failed += 1
                     notes = error.notes if isinstance(error, StrictError) else ()
-                    reporter.report(Outcome(path, spec.id, output, notes=notes, error=_message(path, error)))
+                    message = _message(source.name, error)
+                    reporter.report(Outcome(source.name, model_id, output, notes=notes, error=message))
                 else:
                     done += 1
                 bar.update((index + 1) * steps_per_scan - bar.n)
@@ -168,45 +276,50 @@ def _predict_all(
 
 
 def _segment(
-    job: tuple[Path, Path], args: argparse.Namespace, spec: ModelSpec, network: Network, step: Callable[[], object]
+    source: Source, output: Path, args: argparse.Namespace, model: OpenModel, step: Callable[[], object]
 ) -> Outcome:
-    """Read, segment, save and measure one scan (job: its path and its result's), or measure an earlier result.
+    """Read, segment, save and measure one scan, or measure an earlier result.
 
     Raises ScanError, MaskError or OSError if that can't be done.
     """
-    path, output = job
-    scan = read_scan(path, frame=args.frame)
-    if is_mask_like(scan.data) and location(path) not in {location(source) for source in args.scans}:
-        raise MaskError(f"{path}: left out, its values are those of a mask; name the file to segment it anyway")
-    notes = [*scan.notes, *contrast_notes(spec, scan)]
-    if args.strict and notes:
-        raise StrictError(scan, notes)
-    check_replaceable(output, *_grid(scan, spec, args.space))
-    if args.skip_done and (labels := _finished(output, scan)) is not None:
-        volumes = measure(spec, scan, labels)
-        return Outcome(path, spec.id, output, volumes, notes, from_before=True)
-    prediction = predict(scan, spec, network, step=step, strict=args.strict)
-    volumes = measure(spec, scan, prediction.labels_native)
-    notes += [*prediction.conformed.notes, *result_notes(spec, volumes, prediction.conformed.head_ml)]
-    if args.strict and notes:
-        raise StrictError(scan, notes)
-    _save(output, scan, prediction, args.space)
-    return Outcome(path, spec.id, output, volumes, notes)
+    spec, name = model.spec, source.name
+    scan = read_source(source, frame=args.frame)
+    if is_mask_like(scan.data) and not source.is_named:
+        raise MaskError(f"{name}: left out, its values are those of a mask; name the file to segment it anyway")
+    notes = notes_before(spec, scan, strict=args.strict)
+    map_path = probability_path(output) if args.probability else None
+    for path in (output, map_path):
+        if path is not None:
+            check_replaceable(path, *_grid(scan, spec, args.space))
+    is_done = args.skip_done and (map_path is None or map_path.exists())
+    if is_done and (earlier := earlier_result(output, scan, source, args, model)) is not None:
+        labels, found = earlier
+        volumes = volumes_of_file(measure(spec, scan, labels), all_labels=args.all_labels)
+        if volumes is not None:
+            return Outcome(name, spec.id, output, volumes, found or notes, from_before=True, probability=map_path)
+    result = segment_scan(
+        scan,
+        spec,
+        model.network,
+        remove_below_ml=args.remove_below,
+        keep_outside_brain=args.keep_outside_brain,
+        confidence=_confidence(args),
+        strict=args.strict,
+        step=step,
+    )
+    _save(output, scan, spec, result.prediction, args)
+    save_sidecar(output, source, args, model, volumes=result.volumes, notes=result.notes)
+    return Outcome(name, spec.id, output, result.volumes, result.notes, probability=map_path)
+
+
+def _confidence(args: argparse.Namespace) -> Confidence:
+    return Confidence(threshold=args.threshold, flip=args.flip, probability=args.probability)
 
 
 def _message(path: Path, error: Exception) -> str:
     if isinstance(error, ScanError | OSError | MemoryError):
         return str(error) or f"{path}: not enough memory"
     return f"{path}: {type(error).__name__}: {error}; please report it"
-
-
-def _finished(output: Path, scan: Scan) -> NDArray[np.uint8] | None:
-    """The labels of an earlier run on the scan's own grid, or None if there is no readable result."""
-    try:
-        labels, affine = read_labels(output)
-    except ScanError:
-        return None
-    return resample_labels(labels.astype(np.uint8), affine, scan.affine_vox2ras, scan.data.shape)
 
 
 def _grid(scan: Scan, spec: ModelSpec, space: str) -> tuple[NDArray[np.float64], tuple[int, ...]]:
@@ -217,13 +330,15 @@ def _grid(scan: Scan, spec: ModelSpec, space: str) -> tuple[NDArray[np.float64],
     return conformed_grid(scan, size=size[0], voxel_size_mm=mm)[0], size
 
 
-def _save(output: Path, scan: Scan, prediction: Prediction, space: str) -> None:
-    if space == "native":
-        save_labels(output, prediction.labels_native, scan.header)
-        return
+def _save(output: Path, scan: Scan, spec: ModelSpec, prediction: Prediction, args: argparse.Namespace) -> None:
     grid = prediction.conformed
-    header = new_header(grid.affine_vox2ras, grid.data.shape, code=space_code(scan.header))
-    save_labels(output, prediction.labels_conformed, header)
+    is_native = args.space == "native"
+    code = space_code(scan.header)
+    header = scan.header if is_native else new_header(grid.affine_vox2ras, grid.data.shape, code=code)
+    labels = prediction.labels_native if is_native else prediction.labels_conformed
+    save_labels(output, saved_labels(labels, spec, all_labels=args.all_labels), header)
+    if (maps := prediction.probability) is not None:
+        save_probability(probability_path(output), maps.native if is_native else maps.conformed, header)
 
 
 def measure(spec: ModelSpec, scan: Scan, labels_native: NDArray[np.uint8]) -> list[tuple[Label, int, float]]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from meshnet.model.label_roles import lesion_indices
 from meshnet.model.spec import Label, ModelSpec
 from meshnet.scan.nifti import Scan
 from meshnet.scan.notes import Note, make_note
@@ -42,16 +43,24 @@ def contrast_notes(spec: ModelSpec, scan: Scan) -> list[Note]:
     return [make_note("contrast-unlike", guess, spec.modality)]
 
 
-def result_notes(spec: ModelSpec, volumes: Sequence[tuple[Label, int, float]], head_ml: float) -> list[Note]:
-    """Notes if a lesion model found nothing, or if more was labelled than the head can hold.
+def result_notes(
+    spec: ModelSpec, volumes: Sequence[tuple[Label, int, float]], head_ml: float, outside_ml: float = 0.0
+) -> list[Note]:
+    """Notes if a lesion model found no lesion, if more was labelled than the head can hold, or if lesions were dropped.
 
-    volumes: `(label, voxels, volume_ml)` of each label; head_ml: volume of tissue in the scan.
+    volumes: `(label, voxels, volume_ml)` of each label; head_ml: volume of tissue in the scan; outside_ml: lesions that
+    the brain rule dropped.
     """
-    is_lesion = "lesion" in spec.task.lower()
-    labelled = [(voxels, ml) for label, voxels, ml in volumes if label.index > 0]
-    if is_lesion and not any(voxels for voxels, _ in labelled):
-        return [make_note("nothing-found")]
-    ml = sum(ml for _, ml in labelled)
-    if head_ml > 0 and ml > head_ml * (LARGEST_LESION if is_lesion else 1):
-        return [make_note("third-of-head", ml, ml / head_ml)]
-    return []
+    lesions = lesion_indices(spec)
+    lesion_ml = sum(ml for label, _, ml in volumes if label.index in lesions)
+    labelled_ml = sum(ml for label, _, ml in volumes if label.index > 0)
+    notes = []
+    if lesions and not any(voxels for label, voxels, _ in volumes if label.index in lesions):
+        notes.append(make_note("nothing-found"))
+    elif lesions and 0 < head_ml * LARGEST_LESION < lesion_ml:
+        notes.append(make_note("third-of-head", lesion_ml, lesion_ml / head_ml, True))
+    elif 0 < head_ml < labelled_ml:
+        notes.append(make_note("third-of-head", labelled_ml, labelled_ml / head_ml, False))
+    if outside_ml > 0:
+        notes.append(make_note("lesion-outside-brain", outside_ml))
+    return notes

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from meshnet.infer.probabilities import quantise
 from meshnet.model.graph import Graph, InstanceNorm, Layer
 
 #: Planes (along D) of a slab.
@@ -31,11 +32,17 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def run_torch(
-    graph: Graph, image: NDArray[np.float32], *, threads: int, on_layer: Callable[[], object] = lambda: None
+    graph: Graph,
+    image: NDArray[np.float32],
+    *,
+    threads: int,
+    on_layer: Callable[[], object] = lambda: None,
+    probabilities: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.uint8]:
     """Labels uint8 [D, H, W] of a normalised image float32 [D, H, W]; the lowest class wins a tie.
 
-    `on_layer` is called after each layer, the classifier included.
+    `on_layer` is called after each layer, the classifier included. `probabilities`, if given, uint8
+    [classes - 1, D, H, W], is filled by the rule of `meshnet.infer.probabilities`.
     """
     torch.set_num_threads(threads)
     with torch.inference_mode():
@@ -49,7 +56,7 @@ def run_torch(
                     slab.sub_(offset[0]).mul_(scale).add_(offset[1])
                 slab.copy_(activation(slab))
             on_layer()
-        labels = _classify(graph.layers[-1], x)
+        labels = _classify(graph.layers[-1], x, probabilities)
         on_layer()
     return labels.numpy()
 
@@ -86,10 +93,13 @@ def _norm_scale_offset(norm: InstanceNorm, x: Tensor) -> tuple[Tensor, Tensor]:
     return scale.float(), torch.stack((mean, after)).float()
 
 
-def _classify(layer: Layer, x: Tensor) -> Tensor:
-    """Classifier (1x1x1) and argmax, plane by plane, so that logits never exist at full size."""
+def _classify(layer: Layer, x: Tensor, probabilities: NDArray[np.uint8] | None) -> Tensor:
+    """Classifier (1x1x1) and argmax, plane by plane, so that logits never exist at full size. Fills `probabilities`."""
     weight, bias = torch.from_numpy(layer.weight[:, :, 0, 0, 0]), torch.from_numpy(layer.bias)
     labels = torch.empty(tuple(x.shape[:3]), dtype=torch.uint8)
     for plane in range(x.shape[0]):
-        labels[plane] = (x[plane] @ weight.T + bias).argmax(dim=-1)
+        logits = x[plane] @ weight.T + bias
+        labels[plane] = logits.argmax(dim=-1)
+        if probabilities is not None:
+            probabilities[:, plane] = quantise(logits.movedim(-1, 0).numpy(), labels[plane].numpy())
     return labels

@@ -6,9 +6,11 @@ because rendering a whole head takes seconds.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -16,15 +18,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshnet.lab.held_out import HeldOut, held_out_subjects
+from meshnet.lab.real_heads import brain_mask, conformed_image, lesion_free_heads, near_brain
 from meshnet.scan.conform import conform
 from meshnet.scan.nifti import read_scan
 from meshnet.synth.anatomy import CSF, EYE, GREY, MRICRON_TEMPLATES, WHITE, Anatomy
 from meshnet.synth.draw import SynthConfig
+from meshnet.synth.frozen_subjects import frozen_subjects, read_frozen_seeds
 from meshnet.synth.grid import Grid
+from meshnet.synth.label_maps import load_heads
+from meshnet.synth.lesion import load_lesion_masks
 from meshnet.synth.render import Subject
 from meshnet.synth.subject import Synthesizer
+from meshnet.synth.synth_heads import HeadConfig, HeadGenerator
+from meshnet.synth.torch_render import DrawnHead, render
 
-Group = Literal["synthetic lesion", "synthetic lesion-free", "Colin27, unseen contrast", "M2265", "t1_crop", "Colin27"]
+Group = Literal[
+    "label-map heads, lesion",
+    "label-map heads, lesion-free",
+    "real heads without a stroke",
+    "synthetic lesion",
+    "synthetic lesion-free",
+    "Colin27, unseen contrast",
+    "M2265",
+    "t1_crop",
+    "Colin27",
+]
 Kind = Literal["lesion", "tissue"]
 
 #: [i, j, k] of the LIA grid, 1 mm: a whole head. More air around it changes no result.
@@ -49,30 +67,47 @@ _FROM_BRAINCHOP = np.array([Tissue.OUTSIDE, Tissue.WHITE, Tissue.GREY], np.uint8
 @dataclass(frozen=True)
 class Volumes:
     """image: uint8 [i, j, k] as conform returns it. labels: uint8 [i, j, k], the reference; lesion cases: 1 in the
-    lesion, else 0; tissue cases: `Tissue`."""
+    lesion, else 0; tissue cases: `Tissue`. near_brain: bool [i, j, k], None where no case asks for it."""
 
     image: NDArray[np.uint8]
     labels: NDArray[np.uint8]
+    near_brain: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
 class Case:
-    """One scan with its reference. name: unique. kind: the kind of model that is scored on it."""
+    """One scan with its reference. name: unique. kind: the kind of model that is scored on it. contrast: only models
+    made for it are scored; empty for all."""
 
     group: Group
     name: str
     kind: Kind
     load: Callable[[], Volumes]
+    contrast: str = ""
 
 
 def all_cases(
-    held_out: HeldOut, anatomies: Sequence[Anatomy], data: Path, cache: Path, templates: Path = MRICRON_TEMPLATES
+    held_out: HeldOut,
+    anatomies: Sequence[Anatomy],
+    data: Path,
+    cache: Path,
+    *,
+    brain_model: Path,
+    templates: Path = MRICRON_TEMPLATES,
 ) -> Iterator[Case]:
-    """Real scans first, then the synthetic ones. Cases whose files are missing from `data` are left out."""
+    """Real scans first, then the synthetic ones. Cases whose files are missing from `data` are left out.
+
+    brain_model: model folder whose labels are the brain of the real heads without a stroke, which are left out where
+    it is missing.
+    """
     yield from real_lesion_cases(data)
+    if (brain_model / "model.json").is_file():
+        yield from lesion_free_cases(data, brain_model, cache)
     yield from tissue_cases(data, templates)
     lesions = data / "lesions" / "soop"
     if lesions.is_dir():
+        if (data / "anatomy" / "synthseg").is_dir():
+            yield from label_map_cases(held_out, data, cache)
         for name, subject in held_out_subjects(held_out, anatomies, lesions, cache):
             group: Group = "synthetic lesion" if subject.lesion is not None else "synthetic lesion-free"
             yield Case(group, name, "lesion", lambda s=subject: rendered(s, HEAD))  # type: ignore[misc]
@@ -89,6 +124,32 @@ def real_lesion_cases(data: Path) -> Iterator[Case]:
         paths = data / "scans" / f"{scan}.nii.gz", data / "expected" / f"{expected}.nii.gz"
         if all(path.is_file() for path in paths):
             yield Case("M2265", scan, "lesion", lambda p=paths: _real(*p))  # type: ignore[misc]
+
+
+def lesion_free_cases(data: Path, brain_model: Path, cache: Path) -> Iterator[Case]:
+    """Real heads without a stroke; the reference is empty."""
+
+    def load(path: Path) -> Volumes:
+        image = conformed_image(path)
+        brain = brain_mask(image, brain_model, cache, os.cpu_count() or 1)
+        return Volumes(image, np.zeros_like(image), near_brain(brain))
+
+    for head in lesion_free_heads(data):
+        yield Case("real heads without a stroke", head.name, "lesion", partial(load, head.path), head.contrast)
+
+
+def label_map_cases(
+    held_out: HeldOut, data: Path, cache: Path, contrasts: Sequence[str] = ("T2w", "T1w", "FLAIR")
+) -> Iterator[Case]:
+    """The frozen subjects: label maps of the test split, lesions from masks that training never draws."""
+    heads = load_heads(data / "anatomy" / "synthseg", cache, ("test",))
+    masks = load_lesion_masks(data / "lesions" / "soop", cache, only=held_out.lesions)
+    generator = HeadGenerator(heads, HeadConfig(target="lesion"))
+    seeds = read_frozen_seeds()
+    for contrast in contrasts:
+        for name, subject in frozen_subjects(generator, masks, held_out.lesions, contrast, seeds):
+            group: Group = "label-map heads, lesion" if subject.lesion else "label-map heads, lesion-free"
+            yield Case(group, name, "lesion", partial(rendered_head, subject, HEAD), contrast)
 
 
 def tissue_cases(data: Path, templates: Path) -> Iterator[Case]:
@@ -120,6 +181,12 @@ def rendered(subject: Subject, grid: Grid) -> Volumes:
     """A synthetic subject's image and labels on `grid`."""
     scan = subject.render(grid)
     return Volumes(np.rint(scan.image * 255).astype(np.uint8), scan.labels)
+
+
+def rendered_head(subject: DrawnHead, grid: Grid) -> Volumes:
+    """A label-map head's image and labels on `grid`."""
+    scan = render(subject, grid)
+    return Volumes(np.rint(scan.image.cpu().numpy() * 255).astype(np.uint8), scan.labels.cpu().numpy())
 
 
 def _real(scan: Path, labels: Path, *, codes: NDArray[np.uint8] | None = None) -> Volumes:

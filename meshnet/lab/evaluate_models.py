@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from meshnet.infer.backends import Network, fastest_backend, open_network
+from meshnet.infer.brain_rule import without_lesions_outside_brain
 from meshnet.lab.cases import Case, Kind, Tissue, Volumes, all_cases
 from meshnet.lab.held_out import read_held_out
 from meshnet.lab.table import OWN, Row, table
 from meshnet.model.checkpoint import load_checkpoint
+from meshnet.model.label_roles import lesion_indices, mask_of
 from meshnet.model.spec import ModelSpec
 from meshnet.scan.normalize import normalize
 from meshnet.scan.orientation import CONFORMED, reorient
@@ -43,7 +45,12 @@ class Opened:
 
 
 #: The kind of case for each task of a ModelSpec.
-KIND_OF_TASK: dict[str, Kind] = {"stroke lesion": "lesion", "tissue": "tissue", "brain tissue": "tissue"}
+KIND_OF_TASK: dict[str, Kind] = {
+    "stroke lesion": "lesion",
+    "brain tissue and stroke lesion": "lesion",
+    "tissue": "tissue",
+    "brain tissue": "tissue",
+}
 #: Published models; the voxels that both mark are the consensus on M2265.
 _PUBLISHED_LESION = ("brainchop-t2-lesion", "arc-meshnet26")
 
@@ -56,11 +63,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--groups", nargs="+", default=[], help="groups of cases to run (default: all)")
     parser.add_argument("--data", type=Path, required=True, help="folder of real scans and lesion masks")
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="where prepared templates are kept")
+    parser.add_argument(
+        "--brain-model",
+        type=Path,
+        default=Path(".models/brainchop-mindgrab"),
+        help="model folder whose labels are the brain of the real heads without a stroke",
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("-o", "--out", type=Path, default=Path("runs/evaluate-models"))
     args = parser.parse_args(arguments)
     models = open_models(args.models, args.only, args.threads)
-    cases = all_cases(read_held_out(HELD_OUT), cached_anatomies(args.cache), args.data, args.cache)
+    anatomies = cached_anatomies(args.cache)
+    cases = all_cases(read_held_out(HELD_OUT), anatomies, args.data, args.cache, brain_model=args.brain_model)
     chosen = [c for c in cases if not args.groups or c.group in args.groups]
     rows = evaluate(models, chosen, args.out)
     text = table(rows)
@@ -86,7 +100,7 @@ def evaluate(models: Sequence[Opened], cases: Sequence[Case], out: Path) -> list
     known = {(r.sha256, r.case): r for r in read_rows(path)}
     rows: list[Row] = []
     for case in tqdm(cases, unit="case", disable=None):
-        fitting = [m for m in models if KIND_OF_TASK[m.spec.task] == case.kind]
+        fitting = [m for m in models if KIND_OF_TASK[m.spec.task] == case.kind and _made_for(m.spec, case.contrast)]
         if all((m.spec.weights.sha256, case.name) in known for m in fitting):
             rows.extend(known[m.spec.weights.sha256, case.name] for m in fitting)
             continue
@@ -99,15 +113,25 @@ def evaluate(models: Sequence[Opened], cases: Sequence[Case], out: Path) -> list
             if (row.sha256, row.case) not in known:
                 _append(path, row)
             if model.spec.id in OWN:
-                _picture(out / "slices" / f"{model.spec.id}-{case.name}.png", volumes, predicted, row)
+                ours = foreground(model.spec, case.kind, predicted)
+                _picture(out / "slices" / f"{model.spec.id}-{case.name}.png", volumes, ours, row)
     return rows
 
 
+def _made_for(spec: ModelSpec, contrast: str) -> bool:
+    return not contrast or contrast in spec.modality or "any" in spec.modality
+
+
 def run(model: Opened, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Labels uint8 [i, j, k] of a conformed image uint8 [i, j, k]."""
+    """Labels uint8 [i, j, k] of a conformed image uint8 [i, j, k]; the brain rule applied, as in meshnet-predict."""
     orientation = model.spec.input.orientation
     labels = model.network(normalize(reorient(image, end=orientation), model.spec.input.normalization), lambda: None)
-    return reorient(labels, start=orientation, end=CONFORMED)
+    return without_lesions_outside_brain(reorient(labels, start=orientation, end=CONFORMED), model.spec)[0]
+
+
+def foreground(spec: ModelSpec, kind: Kind, predicted: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Mask of what is scored on a case of this kind: the lesion, or every label above 0."""
+    return mask_of(predicted, lesion_indices(spec)) if kind == "lesion" else predicted > 0
 
 
 def score(
@@ -122,9 +146,10 @@ def score(
     nan = float("nan")
     about = (spec.id, spec.weights.sha256, case.group, case.name)
     if case.kind == "lesion":
-        ours, true = predicted > 0, volumes.labels > 0
+        ours, true = foreground(spec, "lesion", predicted), volumes.labels > 0
         share = nan if consensus is None else float((ours & consensus).sum() / max(1, consensus.sum()))
-        return Row(*about, dice(ours, true), nan, nan, _ml(ours), _ml(true), share)
+        outside = nan if volumes.near_brain is None else _ml(ours & ~volumes.near_brain)
+        return Row(*about, dice(ours, true), nan, nan, _ml(ours), _ml(true), share, outside)
     grey, white = (named(spec, predicted, word) for word in ("grey", "white"))
     true_grey, true_white, true_brain = (volumes.labels == t for t in (Tissue.GREY, Tissue.WHITE, Tissue.BRAIN))
     if true_brain.any():
@@ -148,7 +173,7 @@ def _consensus(case: Case, predictions: dict[str, NDArray[np.uint8]]) -> NDArray
     """The voxels that both published models mark; None if the case is not M2265 or one of them was not run."""
     if case.group != "M2265" or not all(name in predictions for name in _PUBLISHED_LESION):
         return None
-    first, second = (predictions[name] > 0 for name in _PUBLISHED_LESION)
+    first, second = (predictions[name] > 0 for name in _PUBLISHED_LESION)  # both have two classes
     return first & second
 
 
@@ -170,9 +195,9 @@ def _append(path: Path, row: Row) -> None:
         writer.writerow(asdict(row))
 
 
-def _picture(path: Path, volumes: Volumes, predicted: NDArray[np.uint8], row: Row) -> None:
+def _picture(path: Path, volumes: Volumes, ours: NDArray[np.bool_], row: Row) -> None:
     """Save three axial slices through the lesion or brain: the reference outlined green, the prediction red."""
-    true, ours = volumes.labels > 0, predicted > 0
+    true = volumes.labels > 0
     per_slice = (true | ours).sum(axis=(0, 2)) + 2 * (true ^ ours).sum(axis=(0, 2))
     middle = int(np.argmax(per_slice)) if per_slice.any() else true.shape[1] // 2
     figure = Figure(figsize=(7.5, 2.9), layout="constrained")

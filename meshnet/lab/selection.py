@@ -23,10 +23,11 @@ from tqdm import tqdm
 
 from meshnet.infer.backends import fastest_backend, open_network
 from meshnet.lab.cases import HEAD, Tissue, Volumes, rendered, unseen_contrasts
-from meshnet.lab.evaluate_models import HELD_OUT, KIND_OF_TASK, Opened, named, run
+from meshnet.lab.evaluate_models import HELD_OUT, KIND_OF_TASK, Opened, foreground, named, run
 from meshnet.lab.held_out import lesion_subjects, masks_of_all_sizes, read_held_out
 from meshnet.model.checkpoint import Weights, load_checkpoint
 from meshnet.model.finish import with_threshold
+from meshnet.model.label_roles import lesion_indices
 from meshnet.model.refine import coarsened_weights
 from meshnet.model.spec import ModelSpec, SpecError
 from meshnet.score.metrics import dice
@@ -100,7 +101,8 @@ def open_states(folders: Sequence[Path], thresholds: Sequence[float], *, task: T
         if task == "lesion":
             spec, weights = _coarse(folder, spec, weights)
         for threshold in thresholds:
-            network, _ = open_network(spec, with_threshold(weights, threshold), backend=backend, threads=threads)
+            careful = with_threshold(weights, threshold, lesion_indices(spec))
+            network, _ = open_network(spec, careful, backend=backend, threads=threads)
             states[f"{folder}, {threshold:g}"] = Opened(spec, network)
     return states
 
@@ -164,7 +166,7 @@ def outcomes(
 def _outcome(state: Opened, kind: str, volumes: Volumes, ml_per_voxel: float) -> Outcome:
     marked, labels = run(state, volumes.image), volumes.labels
     if KIND_OF_TASK[state.spec.task] == "lesion":
-        pairs = [(marked > 0, labels > 0)]
+        pairs = [(foreground(state.spec, "lesion", marked), labels > 0)]
     else:
         grey, white = (named(state.spec, marked, word) for word in ("grey", "white"))
         true_grey, true_white = labels == Tissue.GREY, labels == Tissue.WHITE

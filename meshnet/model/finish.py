@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshnet.model.checkpoint import Weights, load_checkpoint, save_checkpoint
+from meshnet.model.label_roles import lesion_indices
 from meshnet.model.spec import ModelSpec, SpecError
 
 
@@ -34,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         type=float,
         default=0.5,
         help="a voxel gets a class where the class is at least threshold / (1 - threshold) times as probable as "
-        "background (default: 0.5, the plain argmax)",
+        "background; the lesion of a model with tissue labels: as probable as every other class (default: 0.5, the "
+        "plain argmax)",
     )
     parser.add_argument("--id", required=True, help="id of the model that is written")
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder to write it to")
@@ -79,7 +81,7 @@ def finish_model(shares: Mapping[Path, float], out: Path, model_id: str, *, thre
     states = " ".join(f"{folder}={share}" for folder, share in shares.items())
     about = derived(spec, model_id, f"meshnet-finish {states} --threshold {threshold} --id {model_id}")
     weights = averaged([(weights, shares[folder]) for folder, (_, weights) in loaded.items()])
-    save_checkpoint(out, about, with_threshold(weights, threshold))
+    save_checkpoint(out, about, with_threshold(weights, threshold, lesion_indices(spec)))
 
 
 def derived(spec: ModelSpec, model_id: str, command: str) -> ModelSpec:
@@ -106,12 +108,13 @@ def averaged(states: Sequence[tuple[Weights, float]]) -> dict[str, NDArray[np.fl
     }
 
 
-def with_threshold(weights: Weights, threshold: float) -> dict[str, NDArray[np.float32]]:
-    """The same network, with a class as argmax only where p(class) / (p(class) + p(background)) exceeds `threshold`.
+def with_threshold(weights: Weights, threshold: float, lesions: Sequence[int] = ()) -> dict[str, NDArray[np.float32]]:
+    """The same network with a threshold in place of the plain argmax.
 
-    log(threshold / (1 - threshold)) is subtracted from the classifier's bias of every class but background, so that
-    every engine runs the result without a change. Raises ValueError for a threshold outside (0, 1), and for a
-    classifier without a bias.
+    log(threshold / (1 - threshold)) is subtracted from the classifier's bias of the classes in `lesions` (empty: of
+    every class but background), so that every engine runs the result without a change. Such a class is then argmax only
+    where p(class) / (p(class) + p(other)) exceeds `threshold` for every other class. Raises ValueError for a threshold
+    outside (0, 1), and for a classifier without a bias.
     """
     if not 0 < threshold < 1:
         raise ValueError(f"expected a threshold between 0 and 1, got {threshold}")
@@ -120,5 +123,5 @@ def with_threshold(weights: Weights, threshold: float) -> dict[str, NDArray[np.f
     if "classifier.bias" not in weights:
         raise ValueError(f"a threshold of {threshold} needs a classifier with a bias, but this model has none")
     bias = weights["classifier.bias"].copy()
-    bias[1:] -= np.float32(np.log(threshold / (1 - threshold)))
+    bias[list(lesions) or slice(1, None)] -= np.float32(np.log(threshold / (1 - threshold)))
     return dict(weights) | {"classifier.bias": bias}

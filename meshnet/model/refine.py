@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from meshnet.model.checkpoint import Weights, load_checkpoint, save_checkpoint
 from meshnet.model.finish import derived, with_threshold
+from meshnet.model.label_roles import lesion_indices
 from meshnet.model.spec import Architecture, BatchNorm, InputSpec, SpecError
 
 #: Smoothing filter [3, 3, 3]: weights 1-2-1 along each axis, sum 1.
@@ -57,7 +58,7 @@ def refine_model(coarse: Path, out: Path, model_id: str, *, threshold: float = 0
     grid = InputSpec(orientation=spec.input.orientation, normalization=spec.input.normalization)
     about = derived(spec, model_id, f"meshnet-refine {coarse} {options}")
     about = about.model_copy(update={"architecture": fine, "input": grid})
-    save_checkpoint(out, about, with_threshold(refined_weights(a, weights, fine), threshold))
+    save_checkpoint(out, about, with_threshold(refined_weights(a, weights, fine), threshold, lesion_indices(spec)))
 
 
 def is_finer(coarse: Architecture, fine: Architecture) -> bool:

@@ -9,6 +9,9 @@ from meshnet.model.spec import SpecError
 #: Root of the checkout, or the folder in which the packages are installed.
 ROOT = Path(__file__).resolve().parents[2]
 
+#: Id of the model that commands use where none is named.
+DEFAULT_MODEL = "t2-lesion"
+
 
 def in_checkout() -> bool:
     """Whether the software runs from its source tree, not from an installed package."""

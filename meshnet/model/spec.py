@@ -123,12 +123,20 @@ class InputSpec(_Strict):
 
 Byte = Annotated[int, Field(ge=0, le=255)]
 
+LabelRole = Literal["lesion", "context"]
+
 
 class Label(_Strict):
     index: int = Field(ge=0, le=255)
     name: str = Field(min_length=1, max_length=100)
     color: tuple[Byte, Byte, Byte] = Field(description="R, G, B")
     freesurfer_id: int | None = Field(default=None, ge=0)
+    role: LabelRole | None = Field(
+        default=None,
+        exclude_if=lambda role: role is None,  # so that older software reads every model without roles
+        description="'lesion': shown at first and saved. 'context': tissue or fluid of the brain around the lesion, "
+        "hidden at first. Together they are the brain. Without a role: shown at first and saved",
+    )
 
 
 class Provenance(_Strict):
@@ -183,17 +191,23 @@ PALETTE: tuple[tuple[int, int, int], ...] = (
 )  # fmt: skip
 
 
-def make_labels(names: Sequence[str]) -> tuple[Label, ...]:
-    """Labels 0 to n - 1 with the colours of `PALETTE`, which repeat in darker shades."""
+def make_labels(names: Sequence[str], roles: Sequence[LabelRole | None] = ()) -> tuple[Label, ...]:
+    """Labels 0 to n - 1 with the colours of `PALETTE`, which repeat in darker shades.
 
-    def color(index: int) -> tuple[int, int, int]:
-        if index == 0:
+    roles: of each label; empty: none has one. Lesions take the first colours, so that a lesion is red in every model.
+    """
+
+    def color(place: int) -> tuple[int, int, int]:
+        if place == 0:
             return PALETTE[0]
-        turn, hue = divmod(index - 1, len(PALETTE) - 1)
+        turn, hue = divmod(place - 1, len(PALETTE) - 1)
         r, g, b = (round(c * 0.75**turn) for c in PALETTE[1 + hue])
         return r, g, b
 
-    return tuple(Label(index=i, name=name, color=color(i)) for i, name in enumerate(names))
+    role_of = dict(enumerate(roles))
+    foreground = sorted(range(1, len(names)), key=lambda index: role_of.get(index) != "lesion")
+    places = {0: 0} | {index: place for place, index in enumerate(foreground, start=1)}
+    return tuple(Label(index=i, name=name, color=color(places[i]), role=role_of.get(i)) for i, name in enumerate(names))
 
 
 def parameter_count(architecture: Architecture) -> int:

@@ -1,4 +1,4 @@
-"""Read scans (NIfTI-1/2 as .nii, .nii.gz or .hdr/.img, and MGH/MGZ) and write volumes as .nii.gz.
+"""Read scans (NIfTI-1/2 as .nii, .nii.gz or .hdr/.img, MGH/MGZ, NRRD, MetaImage) and write volumes as NIfTI.
 
 Memory order: arrays are `[i, j, k]` as in nibabel; in the file i runs fastest. The format is recognised by content, not
 by name. docs/conform.md, section 1, has the rules and lists the files that are refused.
@@ -20,6 +20,7 @@ from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
+from meshnet.scan.itk_formats import is_itk_format, read_itk
 from meshnet.scan.label_values import is_label_like
 from meshnet.scan.nifti_header import POINTER, affine_in_mm, check_affine, parse_header
 from meshnet.scan.notes import Note, make_note
@@ -63,6 +64,11 @@ def read_scan(path: Path, *, frame: int | None = None) -> Scan:
         if head[:4] == _MGH_VERSION:
             raw, affine = _read_mgh(stream, head, frame, where)
             data, header = raw, new_header(affine, raw.shape, code=1)
+        elif is_itk_format(head):
+            raw, affine, assumptions = read_itk(path)
+            raw, affine = _one_frame(raw, frame, where), check_affine(affine, where)
+            data, header = raw, new_header(affine, raw.shape, code=1)
+            notes += assumptions
         else:
             header, repairs = parse_header(head, where)
             affine, assumptions = affine_in_mm(header, where)
@@ -95,11 +101,19 @@ def save_labels(path: Path, labels: NDArray[np.uint8], header: nib.Nifti1Header)
     save_volume(path, labels, marked)
 
 
-def save_volume(path: Path, voxels: NDArray[np.uint8], header: nib.Nifti1Header) -> None:
-    """Write uint8 voxels [i, j, k] as a gzipped NIfTI file with this header (`Scan.header` or `new_header`).
+def save_probability(path: Path, values: NDArray[np.uint8], header: nib.Nifti1Header) -> None:
+    """Like `save_volume`; 0 to 255 are read as 0 to 1, by the header's scl_slope."""
+    scaled: nib.Nifti1Header = header.copy()
+    scaled["scl_slope"], scaled["scl_inter"] = 1 / 255, 0
+    scaled["cal_min"], scaled["cal_max"] = 0, 1
+    save_volume(path, values, scaled)
 
-    The file is replaced atomically; its bytes depend on the arguments alone. Raises ValueError if dtype or shape differ
-    from the header.
+
+def save_volume(path: Path, voxels: NDArray[np.uint8], header: nib.Nifti1Header) -> None:
+    """Write uint8 voxels [i, j, k] as a NIfTI file with this header (`Scan.header` or `new_header`).
+
+    The file is compressed unless its name ends in .nii. It is replaced atomically; its bytes depend on the arguments
+    alone. Raises ValueError if dtype or shape differ from the header.
     """
     if voxels.dtype != np.uint8 or voxels.shape != header.get_data_shape():
         raise ValueError(
@@ -110,7 +124,8 @@ def save_volume(path: Path, voxels: NDArray[np.uint8], header: nib.Nifti1Header)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     try:
-        partial.write_bytes(gzip.compress(payload, 6, mtime=0))
+        is_plain = path.name.lower().endswith(".nii")
+        partial.write_bytes(payload if is_plain else gzip.compress(payload, 6, mtime=0))
         os.replace(partial, path)
     except OSError:  # a full disk, a limit on file sizes
         partial.unlink(missing_ok=True)
@@ -224,6 +239,12 @@ def _read_mgh(
     _check_shape(header.get_data_shape(), frame, where)
     affine = check_affine(np.asarray(header.get_affine(), np.float64), where)
     return _frame(stream, header, _MGH_HEADER_SIZE, frame, where), affine
+
+
+def _one_frame(voxels: NDArray[Any], frame: int | None, where: str) -> NDArray[Any]:
+    """Voxels [i, j, k] of one frame of [i, j, k] or [i, j, k, frame]."""
+    shape, frames = _check_shape(voxels.shape, frame, where)
+    return voxels.reshape((*shape, frames))[..., frame or 0]
 
 
 def _check_shape(dims: tuple[int, ...], frame: int | None, where: str) -> tuple[tuple[int, ...], int]:

@@ -1,6 +1,7 @@
 """Notes: what was repaired, assumed, cut off or looks implausible while a scan was read, conformed and segmented.
 
-`static/src/volume/notes.ts` has the same codes, texts and number formats; docs/inputs.md lists them.
+`static/src/volume/notes.ts` has the same codes, texts and number formats, except for those of dcm2niix and SimpleITK,
+which run outside it; docs/inputs.md lists them.
 """
 
 from __future__ import annotations
@@ -72,6 +73,10 @@ TEXTS: dict[str, Callable[..., str]] = {
     "magic-of-a-pair": lambda: "the file has the magic of a .hdr/.img pair, but holds the voxels too",
     "dim-zero": lambda axis: f"dim[{axis}] is 0; it is read as 1",
     "label-like": lambda: "the values look like labels (few small integers), not like a scan",
+    # of converters
+    "dicom-warning": lambda text: f"dcm2niix: {text}",
+    "dicom-resampled": lambda repair: f"{repair}; that image is used",
+    "no-space": lambda: "the file doesn't name the space of its axes; left and right are a guess",
     # while conforming
     "outliers-clipped": _outliers,
     "cube-moved": _cube_moved,
@@ -83,8 +88,12 @@ TEXTS: dict[str, Callable[..., str]] = {
     "contrast-unlike": lambda guess, modality: (
         f"the scan's name says {guess}, the model is made for {' or '.join(modality)}"
     ),
-    "nothing-found": lambda: "no voxel was labelled; a scan of another contrast or orientation gives this too",
-    "third-of-head": lambda ml, share: (
-        f"{fixed(ml, 0)} mL were labelled, {percent(share)} of the head; check the contrast and the picture"
+    "nothing-found": lambda: "no lesion was labelled; a scan of another contrast or orientation gives this too",
+    "third-of-head": lambda ml, share, is_lesion: (
+        f"{fixed(ml, 0)} mL {'of lesion ' if is_lesion else ''}were labelled, {percent(share)} of the head; "
+        f"check the contrast and the picture"
+    ),
+    "lesion-outside-brain": lambda ml: (
+        f"{general(ml)} mL of lesion lay mostly outside the brain that the model labelled and were dropped"
     ),
 }

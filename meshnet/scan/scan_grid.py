@@ -17,7 +17,7 @@ def resample_labels(
     """Labels uint8 [i, j, k] resampled onto another grid by nearest neighbour; 0 outside `labels`.
 
     Affines [4, 4]: voxel to RAS, mm. The nearest index is `floor(x + 0.5)` after rounding x to 1e-6, so that exact ties
-    are resolved alike in every language (docs/conform.md, section 6).
+    are resolved alike in every language (docs/conform.md, section 7).
     """
     matrix = vox2vox(affine_to, affine_from)
     out = np.empty(shape_to, np.uint8)

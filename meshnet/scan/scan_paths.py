@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from meshnet.scan.itk_formats import ITK_SUFFIXES
 from meshnet.scan.label_files import lies_among_labels, maps_tissue_of, names_labels, says_labels
 from meshnet.scan.scan_stream import ScanError, pair_partner
 
-SCAN_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".hdr.gz", ".img", ".img.gz", ".mgh", ".mgz")
+SCAN_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".hdr.gz", ".img", ".img.gz", ".mgh", ".mgz", *ITK_SUFFIXES)
 
 
-def find_scans(sources: Iterable[Path], *, out: Path, model_id: str) -> tuple[list[Path], list[Path]]:
+def find_scans(
+    sources: Iterable[Path], *, out: Path | None, model_id: str, leave_out: Collection[Path] = ()
+) -> tuple[list[Path], list[Path]]:
     """The scans among `sources` (files and folders), and the label files that were left out.
 
     Files are taken as given; folders are searched recursively. Each scan is listed once, a .hdr/.img pair by its .hdr.
     In folders, hidden files and files under `out` are ignored, and label files (results of any model, masks,
-    segmentations) are left out, so that a second run doesn't segment the results of the first. Raises ScanError for a
-    missing path or a folder without scans.
+    segmentations) are left out, so that a second run doesn't segment the results of the first. out: None if results lie
+    beside their scans. leave_out: files of folders that are no scans by their content. Raises ScanError for a missing
+    path, and for a folder with neither scans nor files of `leave_out`.
     """
     found: dict[Path, Path] = {}
     left_out: dict[Path, Path] = {}
     for source in sources:
         if source.is_dir():
-            scans, labels = _search(source, out, model_id)
+            scans, labels = _search(source, out, model_id, leave_out)
         elif source.exists() or source.is_symlink():  # `read_scan` reports a link to a missing file
             scans, labels = [_pair_header(source)], []
         else:
@@ -37,14 +41,26 @@ def find_scans(sources: Iterable[Path], *, out: Path, model_id: str) -> tuple[li
 
 
 def output_names(
-    scans: Sequence[Path], model_id: str, *, frame: int | None = None, conformed: bool = False
+    scans: Sequence[Path],
+    model_id: str,
+    *,
+    frame: int | None = None,
+    flip: bool = False,
+    threshold: float | None = None,
+    remove_below_ml: float | None = None,
+    conformed: bool = False,
 ) -> list[str]:
-    """A unique name `<scan>[_frame<N>]_<model_id>[_conformed].nii.gz` for each scan; the site uses the same names.
+    """A unique name `<scan>[_frame<N>]_<model_id>[_flip][_threshold<T>][_min<ML>mL][_conformed].nii.gz` for each scan.
+
+    The site uses the same names.
 
     Scans of the same name are prefixed with as many folder names as distinguish them (`a_x`, `b_x`); x.nii and x.nii.gz
     of one folder keep their endings. Raises ScanError if two names can't be distinguished.
     """
-    ending = f"{'' if frame is None else f'_frame{frame}'}_{model_id}{'_conformed' if conformed else ''}.nii.gz"
+    of_frame = "" if frame is None else f"_frame{frame}"
+    confidence = f"{'_flip' if flip else ''}{'' if threshold is None else f'_threshold{threshold:.12g}'}"
+    cleaned = "" if remove_below_ml is None else f"_min{remove_below_ml:.12g}mL"
+    ending = f"{of_frame}_{model_id}{confidence}{cleaned}{'_conformed' if conformed else ''}.nii.gz"
     absolute = [location(scan) for scan in scans]
     twins = Counter((scan.parent, stem_of(scan).casefold()) for scan in absolute)
     base = [s.name if twins[s.parent, stem_of(s).casefold()] > 1 else stem_of(s) for s in absolute]
@@ -85,8 +101,17 @@ def is_hidden(path: Path, folder: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
+def is_searched(path: Path, folder: Path, out: Path | None) -> bool:
+    """Whether a file found in `folder` is neither hidden nor under the results' folder `out`."""
+    if path.is_dir() or is_hidden(path, folder):
+        return False
+    return out is None or out.resolve() == folder.resolve() or not path.resolve().is_relative_to(out.resolve())
+
+
 def is_label_file(path: Path) -> bool:
     """Whether the name, the folder or the header of a file says that it holds labels."""
+    if path.name.lower().endswith(".seg.nrrd"):  # a segmentation of 3D Slicer
+        return True
     return names_labels(stem_of(path)) or lies_among_labels(path) or says_labels(path)
 
 
@@ -109,32 +134,33 @@ def _leads_up(folder: str, parent: str) -> bool:
     return os.path.islink(folder) and Path(parent).is_relative_to(os.path.realpath(folder))
 
 
-def _search(folder: Path, out: Path, model_id: str) -> tuple[list[Path], list[Path]]:
-    """Scans and label files below `folder`. Raises ScanError if there is no scan."""
+def _search(
+    folder: Path, out: Path | None, model_id: str, leave_out: Collection[Path]
+) -> tuple[list[Path], list[Path]]:
+    """Scans and label files below `folder`. Raises ScanError if there is neither a scan nor a file of `leave_out`."""
     # Results of earlier versions have no intent code; their names identify them.
     results = (f"_{model_id}.nii.gz", f"_{model_id}_conformed.nii.gz")
     scans: list[Path] = []
     labels: list[Path] = []
-    paths = sorted({_pair_header(p) for p in files_below(folder) if _is_volume(p, folder, out)})
+    files = [p for p in files_below(folder) if p not in leave_out]
+    paths = sorted({_pair_header(p) for p in files if _is_volume(p, folder, out)})
     names = {(path.parent, stem_of(path)) for path in paths}
     for path in paths:
         of_tissue = (path.parent, maps_tissue_of(stem_of(path))) in names
         (labels if path.name.endswith(results) or of_tissue or is_label_file(path) else scans).append(path)
-    if labels and not scans:
+    if scans or leave_out:
+        return scans, labels
+    if labels:
         raise ScanError(
             f"{folder}: no scans in this folder, label files only ({len(labels)}, the first {labels[0]}); "
             f"give the folder of the scans, or name the files to segment them anyway"
         )
-    if not scans:
-        raise ScanError(f"{folder}: no scans in this folder; expected files ending in {', '.join(SCAN_SUFFIXES)}")
-    return scans, labels
+    raise ScanError(f"{folder}: no scans in this folder; expected DICOM or files ending in {', '.join(SCAN_SUFFIXES)}")
 
 
-def _is_volume(path: Path, folder: Path, out: Path) -> bool:
+def _is_volume(path: Path, folder: Path, out: Path | None) -> bool:
     """Whether a file has the ending of a scan, is not hidden and does not lie under `out`."""
-    if not path.name.lower().endswith(SCAN_SUFFIXES) or path.is_dir() or is_hidden(path, folder):
-        return False
-    return not path.resolve().is_relative_to(out.resolve()) or out.resolve() == folder.resolve()
+    return path.name.lower().endswith(SCAN_SUFFIXES) and is_searched(path, folder, out)
 
 
 def _pair_header(path: Path) -> Path:

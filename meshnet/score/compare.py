@@ -27,7 +27,7 @@ from meshnet.scan.scan_grid import volume_ml
 from meshnet.scan.scan_paths import is_label_file, location, stem_of
 from meshnet.scan.scan_stream import ScanError
 from meshnet.score.label_pairs import find_labels, pair_up
-from meshnet.score.metrics import Mask, lesion_scores
+from meshnet.score.metrics import Mask, lesion_scores, match_lesions, mean_surface_distance_mm, precision, recall
 
 #: The values of a pair -> (heading, decimals).
 COLUMNS = {
@@ -40,6 +40,12 @@ COLUMNS = {
     "volume_error_ml": ("error mL", 2),
     "result_ml": ("result mL", 2),
     "reference_ml": ("reference mL", 2),
+    "precision": ("precision", 3),
+    "recall": ("recall", 3),
+    "msd_mm": ("MSD mm", 2),
+    "lesions_found": ("found", 0),
+    "lesions_missed": ("missed", 0),
+    "lesions_false": ("false", 0),
 }
 
 #: Largest distance of a label from a whole number; a scaled file may store 0.99999.
@@ -86,8 +92,8 @@ def compare(result: Path, reference: Path, *, label: str | None = None) -> dict[
     such label.
     """
     number = None if label is None else label_number(label, result)
-    predicted, affine = _mask(result, number)
-    true, affine_of_reference = _mask(reference, number)
+    predicted, affine = read_mask(result, number)
+    true, affine_of_reference = read_mask(reference, number)
     if predicted.shape != true.shape:
         raise ScanError(
             f"{reference}: has {true.shape} voxels, its result {result} {predicted.shape}; expected one grid: "
@@ -100,10 +106,17 @@ def compare(result: Path, reference: Path, *, label: str | None = None) -> dict[
             f"grid: draw or resample (nearest neighbour) the reference on the scan that was segmented"
         )
     i_mm, j_mm, k_mm = (float(size) for size in np.sqrt((affine[:3, :3] ** 2).sum(axis=0)))
+    lesions = match_lesions(predicted, true)
     return {
         **lesion_scores(predicted, true, (i_mm, j_mm, k_mm)),
         "result_ml": volume_ml(int(np.count_nonzero(predicted)), affine),
         "reference_ml": volume_ml(int(np.count_nonzero(true)), affine),
+        "precision": precision(predicted, true),
+        "recall": recall(predicted, true),
+        "msd_mm": mean_surface_distance_mm(predicted, true, (i_mm, j_mm, k_mm)),
+        "lesions_found": sum(lesions.found),
+        "lesions_missed": len(lesions.found) - sum(lesions.found),
+        "lesions_false": lesions.false,
     }
 
 
@@ -127,9 +140,9 @@ def label_number(label: str, result: Path) -> int:
     return numbers[label]
 
 
-def _mask(path: Path, number: int | None) -> tuple[Mask, NDArray[np.float64]]:
-    """Mask of the voxels above 0 (or equal to `number`), and the affine [4, 4]. Raises ScanError if `path` has no
-    labels."""
+def read_mask(path: Path, number: int | None = None) -> tuple[Mask, NDArray[np.float64]]:
+    """Mask [i, j, k] of the voxels above 0 (or equal to `number`), and the affine [4, 4] (voxel to RAS, mm). Raises
+    ScanError if `path` has no labels."""
     voxels, affine = read_labels(path)
     if voxels.ndim != 3 or voxels.dtype.kind not in "buif":
         raise ScanError(f"{path}: expected a 3-D map of labels, got shape {voxels.shape} of {voxels.dtype}")

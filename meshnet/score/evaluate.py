@@ -2,7 +2,7 @@
 
 Each run's network segments the cases of the outer fold that it was not trained on. The run's folder keeps the masks and
 scores of each case (`predictions-last/`, `scores-last.csv`), so that a later call scores new runs only. The tables,
-figures and the HTML report cover all runs. docs/training.md defines every number.
+figures and the HTML report cover all runs. docs/evaluation.md defines every number.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from tqdm import tqdm
 from meshnet.cohort.bids import CohortError
 from meshnet.cohort.prepare import Row, read_grid, read_index
 from meshnet.model.checkpoint import load_checkpoint
+from meshnet.model.label_roles import mask_of
 from meshnet.model.network import model_from
 from meshnet.model.spec import SpecError
 from meshnet.scan.nifti import new_header, save_labels
@@ -35,7 +36,7 @@ from meshnet.score.restarts import count_runs, mark_collapsed
 from meshnet.score.scores import Score, data_of, read_scores, write_scores
 from meshnet.train.baselines import BASELINES, MESHNETS
 from meshnet.train.config import ConfigError, TrainConfig, nearest, resolve
-from meshnet.train.networks import build_network
+from meshnet.train.networks import LABEL_ROLES, build_network
 from meshnet.train.run_folder import collapse_of, is_finished, trained_cases
 from meshnet.train.sources import load_case
 
@@ -160,7 +161,7 @@ def score_run(run: Path, data: Path, state: str, device: torch.device) -> list[S
         if network is None:
             size = (item.image.shape[0], item.image.shape[1], item.image.shape[2])
             network = load_network(run / state, config, size).to(device)
-        predicted = segment(network, item.image, device)
+        predicted = only_lesion(segment(network, item.image, device), config)
         saved = _save_prediction(
             run / f"predictions-{state}",
             data,
@@ -202,6 +203,13 @@ def segment(network: nn.Module, image: NDArray[np.float32], device: torch.device
     with torch.autocast(device.type, dtype=torch.float16, enabled=device.type == "cuda"):
         labels = network(batch)[0].argmax(dim=0)
     return cast(NDArray[np.uint8], labels.to("cpu", torch.uint8).numpy())
+
+
+def only_lesion(labels: NDArray[np.uint8], config: TrainConfig) -> NDArray[np.uint8]:
+    """Labels of a run's network without the tissue around the lesion; prepared references hold the lesion only."""
+    roles = LABEL_ROLES.get(config.data.task, ())
+    context = [index for index, role in enumerate(roles) if role == "context"]
+    return np.where(mask_of(labels, context), np.uint8(0), labels) if context else labels
 
 
 def _save_prediction(folder: Path, data: Path, row: Row, labels: NDArray[np.uint8]) -> Path:

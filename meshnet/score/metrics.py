@@ -52,6 +52,18 @@ def dice_macro(predicted: Mask, true: Mask) -> float:
     return (dice(predicted, true) + dice(~predicted, ~true)) / 2
 
 
+def precision(predicted: Mask, true: Mask) -> float:
+    """Share of `predicted` that lies in `true`, 0 to 1; 0 if `predicted` alone is empty, 1 if both masks are."""
+    c = confusion(predicted, true)
+    found = c.true_positive + c.false_positive
+    return c.true_positive / found if found else float(c.false_negative == 0)
+
+
+def recall(predicted: Mask, true: Mask) -> float:
+    """Share of `true` that lies in `predicted`, 0 to 1; 0 if `true` alone is empty, 1 if both masks are."""
+    return precision(true, predicted)
+
+
 def avd(predicted: Mask, true: Mask) -> float:
     """Absolute volume difference |V_pred - V_true| / V_true, a fraction of at least 0; NaN if `true` is empty."""
     c = confusion(predicted, true)
@@ -75,21 +87,77 @@ def mcc(predicted: Mask, true: Mask) -> float:
 def hd95_mm(predicted: Mask, true: Mask, voxel_size_mm: tuple[float, float, float]) -> float:
     """95 % Hausdorff distance in mm: the larger of the two directed 95th percentiles of the surface distances.
 
-    0 if both masks are empty, infinite if one is. A surface voxel is a mask voxel with a face neighbour outside the
-    mask or outside the volume. voxel_size_mm: along the three axes.
+    0 if both masks are empty, infinite if one is. voxel_size_mm: along the three axes.
+    """
+    distances = surface_distances_mm(predicted, true, voxel_size_mm)
+    if distances is None:
+        return 0.0 if predicted.any() == true.any() else float("inf")
+    return max(float(np.percentile(distance, 95)) for distance in distances)
+
+
+def mean_surface_distance_mm(predicted: Mask, true: Mask, voxel_size_mm: tuple[float, float, float]) -> float:
+    """Average symmetric surface distance in mm: the mean over the surface voxels of both masks of the distance to the
+    other surface (Heimann et al. 2009, doi:10.1109/TMI.2009.2013851).
+
+    0 if both masks are empty, infinite if one is. voxel_size_mm: along the three axes.
+    """
+    distances = surface_distances_mm(predicted, true, voxel_size_mm)
+    if distances is None:
+        return 0.0 if predicted.any() == true.any() else float("inf")
+    return float(np.concatenate(distances).mean())
+
+
+def surface_distances_mm(
+    predicted: Mask, true: Mask, voxel_size_mm: tuple[float, float, float]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Distances in mm from each surface voxel of `predicted` to the surface of `true`, and the reverse; None if a mask
+    is empty.
+
+    A surface voxel is a mask voxel with a face neighbour outside the mask or outside the volume. Distances are between
+    the centres of voxels. voxel_size_mm: along the three axes.
     """
     if not predicted.any() or not true.any():
-        return 0.0 if predicted.any() == true.any() else float("inf")
+        return None
     box = _bounding_box(predicted | true)
     surfaces = []
     for mask in (predicted, true):
         cut = np.pad(mask[box], 1)
         surfaces.append(cut & ~ndimage.binary_erosion(cut))
-    worst = 0.0
-    for here, there in (surfaces, surfaces[::-1]):
-        distance = ndimage.distance_transform_edt(~there, sampling=voxel_size_mm)
-        worst = max(worst, float(np.percentile(distance[here], 95)))
-    return worst
+    here, there = surfaces
+    return (
+        ndimage.distance_transform_edt(~there, sampling=voxel_size_mm)[here],
+        ndimage.distance_transform_edt(~here, sampling=voxel_size_mm)[there],
+    )
+
+
+@dataclass(frozen=True)
+class LesionMatch:
+    """Connected components (26-neighbourhood) of two masks.
+
+    voxels: of each true lesion; found: whether it shares a voxel with the prediction, in the same order. right, false:
+    number of predicted components with and without a voxel of the truth.
+    """
+
+    voxels: tuple[int, ...]
+    found: tuple[bool, ...]
+    right: int
+    false: int
+
+
+def match_lesions(predicted: Mask, true: Mask) -> LesionMatch:
+    """The lesions of two masks on one grid, and which of them meet."""
+    predicted_labels, predicted_count = ndimage.label(predicted, _FULL_CONNECTIVITY)
+    true_labels, true_count = ndimage.label(true, _FULL_CONNECTIVITY)
+    both = predicted & true
+    found = set(np.unique(true_labels[both]).tolist())
+    right = len(np.unique(predicted_labels[both]))
+    sizes = np.bincount(true_labels.ravel(), minlength=true_count + 1)[1:]
+    return LesionMatch(
+        tuple(int(n) for n in sizes),
+        tuple(index in found for index in range(1, true_count + 1)),
+        right,
+        predicted_count - right,
+    )
 
 
 def lesion_f1(predicted: Mask, true: Mask) -> float:
@@ -98,14 +166,16 @@ def lesion_f1(predicted: Mask, true: Mask) -> float:
     A true lesion is found if it shares a voxel with `predicted`; a predicted one is right if it shares a voxel with
     `true`.
     """
-    predicted_labels, predicted_count = ndimage.label(predicted, _FULL_CONNECTIVITY)
-    true_labels, true_count = ndimage.label(true, _FULL_CONNECTIVITY)
-    if predicted_count + true_count == 0:
+    return f1_of(match_lesions(predicted, true))
+
+
+def f1_of(match: LesionMatch) -> float:
+    """F1 over lesions, 0 to 1; 1 if there is no lesion in either mask."""
+    predicted_count = match.right + match.false
+    if predicted_count + len(match.voxels) == 0:
         return 1.0
-    found = len(np.unique(true_labels[predicted & true]))
-    right = len(np.unique(predicted_labels[predicted & true]))
-    recall = found / true_count if true_count else 0.0
-    precision = right / predicted_count if predicted_count else 0.0
+    recall = sum(match.found) / len(match.found) if match.found else 0.0
+    precision = match.right / predicted_count if predicted_count else 0.0
     return 0.0 if recall + precision == 0 else 2 * recall * precision / (recall + precision)
 
 

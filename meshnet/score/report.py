@@ -1,4 +1,4 @@
-"""Write the tables, figures and HTML report of meshnet-evaluate. docs/training.md defines every number."""
+"""Write the tables, figures and HTML report of meshnet-evaluate. docs/evaluation.md defines every number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores of single cases and the CSV file that stores them. docs/training.md defines every number."""
+"""Scores of single cases and the CSV file that stores them. docs/evaluation.md defines every number."""
 
 from __future__ import annotations
 

@@ -112,7 +112,10 @@ def markdown(grid: Grid) -> str:
     return "\n".join([*rows, "", *(f"{_markdown(note)}\n" for note in grid.notes)])
 
 
-_LATEX = {"±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "†": r"$\dagger$", "<": "$<$", "_": r"\_"}
+_LATEX = {
+    "±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "†": r"$\dagger$", "Δ": r"$\Delta$", "≤": r"$\leq$",
+    "<": "$<$", ">": "$>$", "–": "--", "_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#",
+}  # fmt: skip
 
 
 def latex(grid: Grid) -> str:

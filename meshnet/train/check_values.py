@@ -15,6 +15,11 @@ def check_values(config: TrainConfig) -> None:
         raise ConfigError(
             f"data.inner_fold={data.inner_fold}: expected 0..{INNER_FOLDS - 1}, or null to train on all inner folds"
         )
+    if not 0 <= data.synthetic_share < 1:
+        raise ConfigError(
+            f"data.synthetic_share={data.synthetic_share:g}: expected 0 or more, and less than 1; for synthetic heads "
+            f"only use data=synth_heads"
+        )
     for key, value in (
         ("trainer.epochs", trainer.epochs),
         ("trainer.devices", trainer.devices),

@@ -2,6 +2,7 @@
 
 meshnet-train model=meshnet26 data=FOLDER fold=0 restart=3     one run: the paper's training recipe on prepared data
 meshnet-train recipe=t2-lesion data.lesions=FOLDER             all phases of a model of our own
+meshnet-train recipe=t2-lesion init=models/t2-lesion data=FOLDER   a shipped model, fine-tuned on prepared data
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         "Single values: optimizer.lr=2e-3, trainer.epochs=10 (epochs), trainer.save_every_s=60 (seconds). "
         "@FILE takes overrides from a file of meshnet-tune. "
         f"Recipes: recipe={'|'.join(known_recipes())} or recipe=FILE.yaml, with run=FOLDER (default: runs/NAME), "
+        "init=MODEL_DIR data=FOLDER (fine-tunes that model on prepared cases), "
         "out=FOLDER for the model (default: runs/NAME/model), jobs=N (runs of a phase at the same time) and "
         "phases.PHASE.KEY=VALUE for a key of one phase.",
     )

@@ -16,10 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+#: Label of a voxel whose tissue is not known: anything but a lesion, the last class.
+NOT_LESION = 255
+
 
 @dataclass(frozen=True)
 class Item:
-    """One volume. image: float32 [D, H, W], normalised; labels: uint8 [D, H, W]; name: of the subject."""
+    """One volume. image: float32 [D, H, W], normalised; labels: uint8 [D, H, W], with `NOT_LESION` where a person
+    marked lesions only; name: of the subject."""
 
     image: NDArray[np.float32]
     labels: NDArray[np.uint8]

@@ -24,6 +24,7 @@ from meshnet.model.spec import (
     BatchNorm,
     GroupNorm,
     InputSpec,
+    LabelRole,
     ModelSpec,
     NoNorm,
     Provenance,
@@ -218,6 +219,11 @@ SPEC_TASKS = {
     "deep": "deep brain structures",
 }
 
+#: data.task, and the roles of its labels in their order; labels of other tasks have none.
+LABEL_ROLES: dict[str, tuple[LabelRole | None, ...]] = {
+    "tissue-lesion": (None, "context", "context", "context", "lesion"),
+}
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -260,7 +266,7 @@ def save_network(folder: Path, network: nn.Module, config: TrainConfig, about: T
             voxel_size_mm=about.voxel_size_mm,
             orientation=config.data.orientation,
         ),
-        labels=make_labels(config.data.labels),
+        labels=make_labels(config.data.labels, LABEL_ROLES.get(config.data.task, ())),
         provenance=provenance,
         metrics={} if about.validation_dice is None else {"validation_dice": round(about.validation_dice, 4)},
         weights=WeightsFile(sha256="0" * 64),

@@ -7,6 +7,7 @@
       phases:                                        in this order
         coarse: {start: nothing, data: {stages: […]}}
         heads:  {start: coarse, seeds: [7, 8], optimizer: {lr: 0.002}, refine: true}
+      fine_tune: {data: {synthetic_share: 0.5}}      the phase that `init=MODEL data=FOLDER` trains instead of these
 
 `compose_recipe` reads and checks a recipe; `meshnet.train.run_recipe` trains it.
 """
@@ -80,6 +81,7 @@ class Recipe(_Strict):
     groups: dict[str, str] = {}
     settings: dict[str, Any] = {}
     phases: dict[Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]*$")], Phase] = Field(min_length=1)
+    fine_tune: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -109,10 +111,13 @@ def compose_recipe(overrides: Sequence[str]) -> ComposedRecipe:
     `recipe=NAME`, or `recipe=FILE.yaml` for a file that is not in meshnet/conf/recipe. `run=FOLDER` (default
     runs/NAME), `out=FOLDER` (default runs/NAME/model) and `jobs=N` set the fields of `ComposedRecipe`.
     `phases.PHASE.KEY=VALUE` overrides a key of one phase; `id=ID` the id of the model; every other setting or group
-    holds for all phases. Raises ConfigError, and SpecError for a start that is no model folder.
+    holds for all phases. `init=MODEL_DIR data=FOLDER` fine-tunes a model on a folder of meshnet-prepare: one phase, the
+    recipe's `fine_tune`. Raises ConfigError, and SpecError for a start that is no model folder.
     """
     given = dict(_key_and_value(part) for override in overrides for part in expand(override))
     name, where, tree = _read(given.pop("recipe"))
+    if "init" in given:
+        name, tree, given = _fine_tuning(where, name, tree, given)
     run = Path(given.pop("run", f"runs/{name}"))
     out = Path(given.pop("out", run / "model"))
     jobs = given.pop("jobs", "1")
@@ -141,7 +146,29 @@ def _key_and_value(override: str) -> tuple[str, str]:
     key, equals, value = override.partition("=")
     if not equals or not key or key[0] in "+~":
         raise ConfigError(f"{override}: expected KEY=VALUE with a recipe, for example trainer.threads=1")
-    return key, value.strip("'\"") if key in ("recipe", "run", "out", "jobs", "id") else value
+    return key, value.strip("'\"") if key in ("recipe", "run", "out", "jobs", "id", "init") else value
+
+
+def _fine_tuning(
+    where: str, name: str, tree: dict[str, Any], given: dict[str, str]
+) -> tuple[str, dict[str, Any], dict[str, str]]:
+    """Name, recipe and overrides of fine-tuning: one phase that starts from the model folder `init`, whose layers and
+    labels it keeps, and trains on the prepared folder `data`. Raises ConfigError, and SpecError for no model folder."""
+    init = Path(given["init"])
+    if not tree.get("fine_tune"):
+        raise ConfigError(f"init={init}: {where} has no fine_tune; choose another recipe, or leave init out")
+    if given.get("data") != "prepared":
+        raise ConfigError(f"init={init}: fine-tuning needs cases; pass data=FOLDER, written by meshnet-prepare")
+    spec = read_spec(init / "model.json")
+    a = spec.architecture
+    model = {"channels": a.channels, "dilations": list(a.dilations), "activation": a.activation, "norm": a.norm.kind}
+    phase = OmegaConf.merge(
+        {"model": model, "data": {"labels": [label.name for label in spec.labels]}}, tree["fine_tune"]
+    )
+    start = {"start": str(init), "sha256": spec.weights.sha256}
+    phases = {"fine-tune": OmegaConf.to_container(phase) | start}  # type: ignore[operator]
+    left = {key: value for key, value in given.items() if key not in ("init", "data")} | {"data.source": "prepared"}
+    return f"{name}-fine-tuned", tree | {"id": f"{spec.id}-fine-tuned", "phases": phases}, left
 
 
 def _read(given: str) -> tuple[str, str, dict[str, Any]]:
@@ -236,7 +263,9 @@ def _configs(recipe: Recipe, name: str, groups: DictConfig, given: dict[str, str
         if key in _SET_BY_THE_RECIPE:
             raise ConfigError(f"{key}: the recipe sets this itself; see {_SET_BY_THE_RECIPE[key]}")
         if key.split(".")[0] not in _SETTINGS:
-            raise ConfigError(f"{key}: expected a setting of {', '.join(_SETTINGS)}, or recipe, run, out, jobs, id")
+            raise ConfigError(
+                f"{key}: expected a setting of {', '.join(_SETTINGS)}, or recipe, init, run, out, jobs, id"
+            )
     with config_errors(f"phases.{name}"):
         merged = OmegaConf.merge(groups, recipe.settings, phase.settings(), _dotted(given))
         configs = []

@@ -53,7 +53,10 @@ class DataConfig:
         workers: processes that load or render items beside the training process (0: none).
 
     For `prepared`:
-        folder: of meshnet-prepare. inner_fold: the inner fold to validate on (None: no validation).
+        folder: of meshnet-prepare. inner_fold: the inner fold to validate on (None: no validation). synthetic_share:
+            share of the steps on heads rendered by the settings of `synth_heads`, beside the cases of the folder. With
+            more labels than background and lesion, the folder's cases teach the last one, the lesion, and leave the
+            tissue open.
 
     For `synth` and `synth_heads`:
         task: the labels to draw. `synth`: `lesion` or `tissue`; `synth_heads`: `tissue-lesion`, `lesion`, `tissue`,
@@ -80,6 +83,7 @@ class DataConfig:
     source: str = "prepared"
     folder: str = ""
     inner_fold: int | None = None
+    synthetic_share: float = 0.0
     task: str = "lesion"
     labels: list[str] = field(default_factory=lambda: ["background", "lesion"])
     modality: list[str] = field(default_factory=lambda: ["T2w"])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast, get_args
 
 import nibabel as nib
 import numpy as np
+from numpy.typing import NDArray
 
 from meshnet.cohort.prepare import Row, read_grid, read_index
 from meshnet.cohort.splits import OUTER_FOLDS
@@ -16,12 +18,10 @@ from meshnet.scan.normalize import normalize
 from meshnet.scan.orientation import reorient
 from meshnet.synth.anatomy import cached_anatomies
 from meshnet.synth.draw import Contrast, SynthConfig, Task
-from meshnet.synth.lesion import LesionMasks, load_lesion_masks
 from meshnet.synth.subject import Synthesizer, training_patch
 from meshnet.train.config import ConfigError, DataConfig, Stage, TrainConfig
-from meshnet.train.held_out_masks import held_out_masks
-from meshnet.train.items import Item, Source
-from meshnet.train.synth_heads_source import SynthHeadsSource
+from meshnet.train.items import NOT_LESION, Item, Source
+from meshnet.train.synth_heads_source import SynthHeadsSource, lesion_masks
 
 
 class SynthSource:
@@ -38,7 +38,7 @@ class SynthSource:
         if not config.stages:
             raise ConfigError("data.stages: synthetic training needs at least one stage {steps, size, voxel_size_mm}")
         cache = Path(config.cache)
-        lesions = _lesion_masks(config, cache) if config.task == "lesion" else None
+        lesions = lesion_masks(config) if config.task == "lesion" else None
         synth = SynthConfig(
             task=_task(config.task),
             contrasts=_contrasts(config),
@@ -85,16 +85,6 @@ class SynthSource:
         return self._stages[-1]
 
 
-def _lesion_masks(config: DataConfig, cache: Path) -> LesionMasks:
-    """The masks of `data.lesions` without those of `data.held_out`. Raises ConfigError."""
-    if not config.lesions:
-        raise ConfigError(
-            "data.lesions: not set; pass the folder of lesion masks (*.nii.gz in MNI space), as data.lesions=FOLDER"
-        )
-    held_out = held_out_masks(config.held_out)
-    return load_lesion_masks(Path(config.lesions), cache, skip=held_out, size_power=config.lesion_size_power)
-
-
 class PreparedSource:
     """The training cases of one outer fold of a folder of meshnet-prepare, in another random order each epoch.
 
@@ -118,6 +108,7 @@ class PreparedSource:
         self._folder = folder
         self._seed = config.seed + 1000 * config.restart
         self._orientation = config.data.orientation
+        self._classes = len(config.data.labels)
         self.steps_per_epoch = len(self._train)
         self.steps = config.trainer.epochs * self.steps_per_epoch
         self.description = f"{len(self._train)} prepared cases of {folder.name}, all but outer fold {config.fold}"
@@ -134,7 +125,57 @@ class PreparedSource:
         return self._load(self._validation[index])
 
     def _load(self, row: Row) -> Item:
-        return load_case(self._folder, row, self._orientation)
+        item = load_case(self._folder, row, self._orientation)
+        return item if self._classes == 2 else replace(item, labels=_lesion_only(item.labels, self._classes - 1))
+
+
+class MixedSource:
+    """Cases of a prepared folder, and rendered heads in between: the share `data.synthetic_share` of the steps.
+
+    All cases are seen `trainer.epochs` times, as without rendered heads. Validation is on the folder's cases.
+    """
+
+    def __init__(self, prepared: PreparedSource, heads: SynthHeadsSource, share: float) -> None:
+        self._prepared, self._heads, self._share = prepared, heads, share
+        self.size, self.voxel_size_mm, self.cases = prepared.size, prepared.voxel_size_mm, prepared.cases
+        self.steps_per_epoch = round(prepared.steps_per_epoch / (1 - share))
+        self.steps = round(prepared.steps / (1 - share))
+        self.description = f"{prepared.description}; {share:.0%} of the steps: {heads.description}"
+
+    def item(self, step: int) -> Item:
+        before = int(step * self._share)
+        if int((step + 1) * self._share) > before:
+            return self._heads.item(before)
+        return self._prepared.item(step - before)
+
+    def validation_count(self) -> int:
+        return self._prepared.validation_count()
+
+    def validation_item(self, index: int) -> Item:
+        return self._prepared.validation_item(index)
+
+
+def _mixed(config: TrainConfig) -> MixedSource:
+    """Rendered heads have the prepared grid's size and voxels."""
+    prepared, share = PreparedSource(config), config.data.synthetic_share
+    data = config.data
+    if not data.anatomies:
+        raise ConfigError(
+            f"data.synthetic_share={share:g}: the rendered heads need label maps; pass data.anatomies=FOLDER and "
+            f"data.lesions=[FOLDER,...], or data.synthetic_share=0 to train on the cases of {data.folder} alone"
+        )
+    stage = Stage(
+        steps=round(prepared.steps * share / (1 - share)),
+        size=[prepared.size] * 3,
+        voxel_size_mm=[prepared.voxel_size_mm] * 2,
+    )
+    data = replace(data, stages=[stage])
+    return MixedSource(prepared, SynthHeadsSource(data, config.seed + 1000 * config.restart), share)
+
+
+def _lesion_only(labels: NDArray[np.uint8], lesion: int) -> NDArray[np.uint8]:
+    """Labels of a network that also learns tissue, from a mask of the lesion: `lesion` inside, else `NOT_LESION`."""
+    return np.where(labels > 0, lesion, NOT_LESION).astype(np.uint8)
 
 
 def load_case(folder: Path, row: Row, orientation: str) -> Item:
@@ -167,7 +208,7 @@ def open_source(config: TrainConfig) -> Source:
     if config.data.source == "prepared":
         if not 0 <= config.fold < OUTER_FOLDS:
             raise ConfigError(f"fold: expected 0..{OUTER_FOLDS - 1}, got {config.fold}")
-        return PreparedSource(config)
+        return _mixed(config) if config.data.synthetic_share else PreparedSource(config)
     if config.data.source == "synth_heads":
         seed = config.seed + 1000 * config.restart
         return SynthHeadsSource(config.data, seed, stop_at_step=config.trainer.stop_at_step)

@@ -174,7 +174,7 @@ def test_every_layer_and_label_equals_pytorch(page: Page, engine: Engine, subtes
             built = build(case)
 
             layers = run_in_page(page, engine.backend, built, inspect=True)
-            fused = run_in_page(page, engine.backend, built, margin=True)
+            fused = run_in_page(page, engine.backend, built, probabilities=True)
 
             assert layers["error"] is None
             assert_outputs_equal(layers["outputs"], built.outputs, relative=RELATIVE)
@@ -183,7 +183,18 @@ def test_every_layer_and_label_equals_pytorch(page: Page, engine: Engine, subtes
             assert agreement(fused["labels"][decided], built.labels[decided]) == 1
             assert agreement(layers["labels"][decided], built.labels[decided]) == 1
             assert agreement(layers["labels"], fused["labels"]) >= 0.999
-            assert np.abs(fused["margin"] - 255 * built.margin).max() <= 1
+            assert np.abs(fused["probabilities"] - 255 * built.probabilities).max() <= 1
+
+
+def test_a_run_without_probabilities_has_the_same_labels_bit_by_bit(page: Page, engine: Engine) -> None:
+    built = build(engine.cases[0])
+
+    plain = run_in_page(page, engine.backend, built)
+    with_probabilities = run_in_page(page, engine.backend, built, probabilities=True)
+
+    assert plain["probabilities"] is None
+    np.testing.assert_array_equal(plain["labels"], with_probabilities["labels"])
+    assert plain["largestBufferBytes"] <= with_probabilities["largestBufferBytes"]
 
 
 def test_instance_norm_survives_a_mean_far_from_zero(page: Page, engine: Engine) -> None:

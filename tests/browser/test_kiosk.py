@@ -74,7 +74,12 @@ def test_an_idle_kiosk_forgets_its_visitor(open_page: OpenPage, tmp_path: Path, 
     with serve("--models", str(models), "--kiosk", "--idle", str(IDLE_SECONDS)) as url:
         page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
         expect(page.get_by_test_id("full-screen")).to_be_visible(timeout=PATIENCE_MS)
-        segment(page, write_scan(tmp_path / f"{FIRST_VISITOR}.nii.gz"))
+        page.get_by_test_id("file").set_input_files(
+            [write_scan(tmp_path / f"{name}.nii.gz") for name in (FIRST_VISITOR, f"{FIRST_VISITOR}_again")]
+        )
+        page.get_by_test_id("run-all").click()
+        expect(page.get_by_test_id("queue")).to_have_attribute("data-state", "finished", timeout=PATIENCE_MS)
+        expect(page.get_by_test_id("status")).to_have_attribute("data-state", "done", timeout=PATIENCE_MS)
         expect(page.get_by_test_id("save-native")).to_be_hidden()
         page.evaluate("localStorage.setItem('left', 'behind'); sessionStorage.setItem('left', 'behind')")
         page.evaluate("new Promise((done) => { indexedDB.open('left behind').onsuccess = done; }).then(() => 0)")
@@ -108,6 +113,24 @@ def test_start_over_wipes_at_once(open_page: OpenPage, tmp_path: Path, models: P
         expect(page.locator("body")).not_to_contain_text(FIRST_VISITOR)
 
 
+def test_a_kiosk_without_a_queue_holds_one_scan_at_a_time(open_page: OpenPage, tmp_path: Path, models: Path) -> None:
+    with serve("--models", str(models), "--kiosk", "--queue", "off") as url:
+        page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
+        expect(page.get_by_test_id("full-screen")).to_be_visible(timeout=PATIENCE_MS)
+        expect(page.get_by_text("Open a folder")).to_be_hidden()
+        page.get_by_test_id("file").set_input_files([write_scan(tmp_path / f"{name}.nii.gz") for name in "ab"])
+        choices = page.get_by_test_id("series")
+        expect(choices).to_have_count(2, timeout=PATIENCE_MS)
+        expect(page.get_by_test_id("open-all")).to_have_count(0)
+        choices.first.click()
+        expect(page.locator("#scan-summary")).to_contain_text("a.nii.gz", timeout=PATIENCE_MS)
+        expect(page.get_by_test_id("run-all")).to_be_hidden()
+
+        open_scan(page, tmp_path / "b.nii.gz")
+        expect(page.locator("#scan-summary")).to_contain_text("b.nii.gz", timeout=PATIENCE_MS)
+        expect(page.get_by_test_id("studies").locator("tbody tr")).to_have_count(1)
+
+
 def test_a_kiosk_takes_no_models_of_its_visitors(open_page: OpenPage, tmp_path: Path, models: Path) -> None:
     with serve("--models", str(models), "--kiosk") as url:
         page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
@@ -129,8 +152,7 @@ def test_saving_goes_to_the_folder_that_the_visitor_picks(open_page: OpenPage, t
         expect(page.get_by_test_id("full-screen")).to_be_visible(timeout=PATIENCE_MS)
         segment(page, write_scan(tmp_path / "scan.nii.gz"))
         page.get_by_test_id("save-native").click()
-        written = FILES_OF_FOLDER + " .then((files) => files.some(({ size }) => size > 0))"
-        page.wait_for_function(written, timeout=PATIENCE_MS)
+        expect(page.get_by_test_id("status")).to_contain_text("Saved in the folder", timeout=PATIENCE_MS)
         (saved,) = page.evaluate(FILES_OF_FOLDER)
         content = page.evaluate(
             "(name) => navigator.storage.getDirectory().then((d) => d.getFileHandle(name)).then((h) => h.getFile())"

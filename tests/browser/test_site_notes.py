@@ -61,18 +61,21 @@ def test_a_note_is_shown_beside_the_scan_and_saved_with_the_table(page: Page, tm
     expect(notes).to_be_hidden()
 
 
-def test_of_the_scans_in_a_zip_one_is_chosen_and_masks_are_left_out(page: Page, tmp_path: Path) -> None:
+def test_the_scans_in_a_zip_are_listed_and_other_files_are_left_out(page: Page, tmp_path: Path) -> None:
     scan = write_scan(tmp_path / "scan.nii.gz")
     with zipfile.ZipFile(tmp_path / "study.zip", "w") as archive:
         for name in ("sub-01_T1w.nii.gz", "sub-02_T1w.nii.gz", "sub-01_T1w-seg.nii.gz"):
             archive.write(scan, f"study/{name}")
+        archive.writestr("study/sub-01_T1w.json", "{}")
     drop(page, tmp_path / "study.zip")
-    choice = page.get_by_test_id("series")
-    expect(choice).to_have_count(2, timeout=PATIENCE_MS)
-    expect(page.locator("#question")).to_contain_text("Left out as masks by their names: sub-01_T1w-seg.nii.gz.")
-    choice.nth(1).click()
+    names = page.get_by_test_id("studies").locator("tbody .pick")
+    expect(names).to_have_text(["sub-01_T1w.nii.gz", "sub-02_T1w.nii.gz"], timeout=PATIENCE_MS)
+    expect(page.locator("#warnings")).to_contain_text("Left out as masks by their names: sub-01_T1w-seg.nii.gz.")
+    expect(page.locator("#warnings")).to_contain_text("Left out one file that is no scan.")
     wait_for(page, "ready")
-    expect(page.locator("#scan-summary")).to_contain_text("sub-02_T1w.nii.gz")
+    expect(page.locator("#scan-summary")).to_contain_text("sub-01_T1w.nii.gz")
+    names.nth(1).click()
+    expect(page.locator("#scan-summary")).to_contain_text("sub-02_T1w.nii.gz", timeout=PATIENCE_MS)
 
 
 def test_a_mask_beside_its_scan_is_left_out_and_a_mask_alone_gets_a_note(page: Page, tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 // Runs one trial of the WebGPU engine under Deno: deno run -A run_deno.ts ENGINE_DIR CASE_DIR
 //
 // ENGINE_DIR is what `vite build -c vite.engine.config.ts` made. CASE_DIR holds model.json,
-// weights.safetensors, input.f32 and trial.json ({dims, margin, inspect, maxBufferBytes, cancelAfterMs; open, the
-// options of `openWebGpu`; fault, see below}); labels.u8, margin.u8, output-<layer>.f32 and report.json are written there.
+// weights.safetensors, input.f32 and trial.json ({dims, probabilities, inspect, maxBufferBytes, cancelAfterMs; open, the
+// options of `openWebGpu`; fault, see below}); labels.u8, probabilities.u8, output-<layer>.f32 and report.json are written there.
 import { pathToFileURL } from 'node:url';
 
 const [engineDir, caseDir] = Deno.args;
@@ -34,9 +34,9 @@ GPUAdapter.prototype.requestDevice = async function (...request) {
   return device;
 };
 
-const { labels, margin, outputs, ...report } = await runTrial(() => openWebGpu(open), trial);
+const { labels, probabilities, outputs, ...report } = await runTrial(() => openWebGpu(open), trial);
 if (labels) await Deno.writeFile(`${caseDir}/labels.u8`, labels);
-if (margin) await Deno.writeFile(`${caseDir}/margin.u8`, margin);
+if (probabilities) await Deno.writeFile(`${caseDir}/probabilities.u8`, probabilities);
 for (const [layer, output] of outputs.entries()) {
   await Deno.writeFile(`${caseDir}/output-${layer}.f32`, new Uint8Array(output.buffer));
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ class BuiltCase:
     outputs: list[F32] = field(default_factory=list)  # per layer [channel, z, y, x], logits last
     labels: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, np.uint8))  # [z, y, x]
     margin: F32 = field(default_factory=lambda: np.zeros(0, np.float32))  # [z, y, x], p1 - p2 in 0..1
+    probabilities: F32 = field(default_factory=lambda: np.zeros(0, np.float32))  # [class - 1, z, y, x], 0..1
 
 
 def build(case: Case) -> BuiltCase:
@@ -104,10 +105,12 @@ def with_result(built: BuiltCase, model: MeshNet) -> BuiltCase:
             outputs.append(to_zyx(x))
         logits = model.classifier(x)
         outputs.append(to_zyx(logits))
-        top = torch.topk(torch.softmax(logits, dim=1), 2, dim=1).values
+        softmax = torch.softmax(logits, dim=1)
+        top = torch.topk(softmax, 2, dim=1).values
         margin = to_zyx(top[:, :1] - top[:, 1:])[0]
         labels = to_zyx(logits.argmax(dim=1, keepdim=True).float())[0].astype(np.uint8)
-    return BuiltCase(built.dims, built.model_json, built.weights, built.image, outputs, labels, margin)
+    probabilities = to_zyx(softmax[:, 1:])
+    return replace(built, outputs=outputs, labels=labels, margin=margin, probabilities=probabilities)
 
 
 def published_case(shared_data: Path, models: Path, model_id: str, scan: str) -> BuiltCase:

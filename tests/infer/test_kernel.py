@@ -15,6 +15,7 @@ from meshnet.infer.kernel.build import build
 from meshnet.infer.kernel.library import Kernel, KernelMissingError, load_all_kernels, load_kernel
 from meshnet.infer.kernel.plan import ACTIVATIONS, X_FASTEST, Z_FASTEST, plan_graph
 from meshnet.infer.kernel.run import run_cpu
+from meshnet.infer.probabilities import quantise
 from meshnet.model.graph import Graph, Layer, build_graph
 from meshnet.model.spec import Architecture, BatchNorm, GroupNorm, parse_spec
 from tests.helpers import engine_cases
@@ -220,14 +221,15 @@ def test_an_impulse_meets_the_taps_at_their_places(kernel: Kernel, dilation: int
     assert_outputs_equal([output], [wanted], relative=1e-6)
 
 
-def test_the_margin_is_that_of_the_two_largest_probabilities(kernel: Kernel) -> None:
-    _, graph, image = graph_and_image(a_case("margin", (5, 6, 41), classes=5))
-    logits = np.empty((graph.classes, *image.shape), np.float32)
-    margin = np.empty(image.shape, np.uint8)
-    run_cpu(kernel, graph, image, threads=2, margin=margin, logits=logits)
-    probabilities = np.sort(torch.from_numpy(logits).double().softmax(0).numpy(), axis=0)
-    wanted = 255 * (probabilities[-1] - probabilities[-2])
-    assert np.abs(margin - wanted).max() <= 0.501
+@pytest.mark.parametrize("classes", [2, 5])
+def test_probabilities_are_those_of_every_class_but_the_background(kernel: Kernel, classes: int) -> None:
+    _, graph, image = graph_and_image(a_case("probabilities", (5, 6, 41), classes=classes))
+    logits = np.empty((classes, *image.shape), np.float32)
+    probabilities = np.empty((classes - 1, *image.shape), np.uint8)
+    labels = run_cpu(kernel, graph, image, threads=2, probabilities=probabilities, logits=logits)
+    wanted = torch.from_numpy(logits).double().softmax(0).numpy()[1:]
+    assert np.abs(probabilities - 255 * wanted).max() <= 0.501
+    np.testing.assert_array_equal(probabilities, quantise(logits, labels))
 
 
 def test_a_library_of_another_version_says_how_to_build_it_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -265,7 +265,7 @@ def test_ctrl_c_ends_a_batch_with_what_is_done(
             raise KeyboardInterrupt
         return read_scan(path, frame=frame)
 
-    monkeypatch.setattr("meshnet.infer.predict.read_scan", interrupted_at_b)
+    monkeypatch.setattr("meshnet.infer.sources.read_scan", interrupted_at_b)
     arguments = ["-o", str(tmp_path / "out"), "--csv", str(tmp_path / "t.csv")]
     assert main([str(tmp_path / "model"), *map(str, scans), *arguments]) == 130
     assert "interrupted; 1 of 3 scans are done" in capsys.readouterr().err

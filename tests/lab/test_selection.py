@@ -18,6 +18,8 @@ from meshnet.model.refine import refine_model
 from meshnet.model.spec import Architecture, BatchNorm, make_labels
 from meshnet.synth.anatomy import Anatomy
 from meshnet.synth.grid import Grid
+from meshnet.synth.label_table import TARGET_LABELS
+from meshnet.train.networks import LABEL_ROLES, SPEC_TASKS
 from tests.helpers.ball_head import ball_head
 from tests.helpers.export_models import small_model
 
@@ -64,8 +66,8 @@ def _save(folder: Path, *labels: str) -> Path:
         spec.model_copy(
             update={
                 "architecture": a,
-                "labels": make_labels(labels),
-                "task": "stroke lesion" if len(labels) == 2 else "tissue",
+                "labels": make_labels(labels, LABEL_ROLES["tissue-lesion"] if len(labels) == 5 else ()),
+                "task": {2: "stroke lesion", 4: "tissue", 5: SPEC_TASKS["tissue-lesion"]}[len(labels)],
             }
         ),
         weights_of(MeshNet(a).eval()),
@@ -99,6 +101,17 @@ def test_a_refined_network_is_scored_as_the_coarse_one_it_was_made_from(
     assert rows[0][1:] == rows[2][1:]
     assert rows[1][1:] == rows[3][1:]
     assert rows[0][1:] != rows[1][1:], "another threshold marks other voxels"
+
+
+def test_a_state_with_tissue_around_the_lesion_is_scored_by_the_lesion(
+    lesions: Path, tmp_path: Path, few_voxels: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = _save(tmp_path / "state", *TARGET_LABELS["tissue-lesion"])
+    arguments = [str(state), "--lesions", str(lesions), "--cache", str(tmp_path), "--thresholds", "0.5", "0.999999"]
+    assert main(arguments) == 0
+    plain, careful = (line.split("|") for line in capsys.readouterr().out.splitlines() if line.startswith("| /"))
+    assert careful[6:9] == [" 100% ", " 0 mL ", " 12 of 12; 0 "], "no tissue label counts as lesion"
+    assert plain[6:9] != careful[6:9]
 
 
 def test_tissue_states_are_scored_by_brain_grey_and_white(

@@ -62,6 +62,12 @@ def test_a_class_is_called_where_its_share_against_background_is_above_the_thres
     assert len(set(wanted)) == 3
 
 
+def test_with_tissue_labels_the_threshold_concerns_the_lesion_only() -> None:
+    weights = {"classifier.bias": np.zeros(4, np.float32)}
+    bias = with_threshold(weights, 0.8, lesions=(3,))["classifier.bias"]
+    np.testing.assert_allclose(bias, [0, 0, 0, -np.log(4)], rtol=1e-6)
+
+
 def test_a_higher_threshold_calls_less_of_a_volume(tmp_path: Path) -> None:
     state = write_state(tmp_path / "a")
     assert main([f"{state}=1", "--threshold", "0.8", "--id", "careful", "-o", str(tmp_path / "careful")]) == 0

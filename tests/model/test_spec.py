@@ -58,6 +58,7 @@ def broken(path: str, value: object) -> str:
         ("colour", "red", "colour"),
         ("architecture.activation", "swish", "activation"),
         ("architecture.norm", {"kind": "layer"}, "norm"),
+        ("labels.1.role", "tissue", "role"),
         ("architecture.channels", 0, "channels"),
         ("architecture.dilations", [], "dilations"),
         ("architecture.dilations", [1, 0], "dilations"),
@@ -97,6 +98,22 @@ def test_label_colours_stay_valid_beyond_the_palette() -> None:
     assert [label.index for label in labels] == list(range(104))
     assert labels[0].color == (0, 0, 0)
     assert len({label.color for label in labels}) == 104
+
+
+def test_a_role_is_written_only_where_a_label_has_one() -> None:
+    plain = dump_spec(a_spec())
+    assert '"role"' not in plain, "older software must be able to read a model without roles"
+    assert [label.role for label in parse_spec(plain, where="m").labels] == [None, None]
+    spec = a_spec(labels=make_labels(["background", "lesion"], (None, "lesion")))
+    assert '"role": "lesion"' in dump_spec(spec)
+    assert parse_spec(dump_spec(spec), where="m") == spec
+
+
+def test_a_lesion_has_the_same_colour_with_and_without_tissue_labels() -> None:
+    _, lesion = make_labels(["background", "lesion"])
+    joint = make_labels(["background", "grey", "white", "lesion"], (None, "context", "context", "lesion"))
+    assert joint[3].color == lesion.color
+    assert len({label.color for label in joint}) == 4
 
 
 def test_slug_always_makes_a_valid_id() -> None:

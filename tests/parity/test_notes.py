@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +14,12 @@ import pytest
 from numpy.typing import NDArray
 
 from meshnet.infer.run_notes import contrast_notes, result_notes
+from meshnet.model.spec import ModelSpec, dump_spec
 from meshnet.scan.conform import conform
 from meshnet.scan.label_files import maps_tissue_of, names_labels
 from meshnet.scan.nifti import ScanError, read_scan
 from tests.helpers.export_models import small_model
+from tests.helpers.joint_model import joint_spec
 from tests.helpers.parity.prepared import SMALL_GRID, Site, write_nifti
 from tests.helpers.scan_files import affine_of
 
@@ -202,9 +205,21 @@ def test_both_read_the_same_contrast_from_name_and_header(
 
 @pytest.mark.parametrize("task", ["stroke lesion", "Lesion", "tissue"])
 def test_both_find_the_same_results_implausible(task: str, site: Site) -> None:
-    spec = small_model("m")[0].model_copy(update={"task": task})
+    spec = small_model("m", classes=2)[0].model_copy(update={"task": task})
     for ml, head_ml in ((0.0, 1500.0), (0.5, 1500.0), (499.0, 1500.0), (501.5, 1500.0), (1600.0, 1500.0), (3.0, 0.0)):
-        volumes = [(spec.labels[0], 9, 5e3), (spec.labels[1], round(ml * 1000), ml)]
-        notes = [{"code": note.code, "text": note.text} for note in result_notes(spec, volumes, head_ml)]
-        results: list[Any] = list(site([{"result": [task, ml, head_ml]}]))
-        assert results == [notes], (ml, head_ml)
+        assert_same_result_notes(site, spec, (5e3, ml), head_ml)
+
+
+def test_both_find_the_same_results_with_tissue_labels_implausible(site: Site) -> None:
+    for grey, lesion, outside_ml in ((900.0, 0.0, 0.0), (900.0, 40.0, 0.0), (900.0, 0.0, 27.5), (700.0, 501.5, 0.004)):
+        assert_same_result_notes(site, joint_spec(), (5e3, 100.0, grey, 300.0, lesion), 1500.0, outside_ml)
+
+
+def assert_same_result_notes(
+    site: Site, spec: ModelSpec, volumes_ml: tuple[float, ...], head_ml: float, outside_ml: float = 0.0
+) -> None:
+    volumes = [(x, round(ml * 1000), ml) for x, ml in zip(spec.labels, volumes_ml, strict=True)]
+    notes = [{"code": note.code, "text": note.text} for note in result_notes(spec, volumes, head_ml, outside_ml)]
+    given = [{"index": x.index, "voxels": voxels, "volumeMl": ml} for x, voxels, ml in volumes]
+    results: list[Any] = list(site([{"result": [json.loads(dump_spec(spec)), given, head_ml, outside_ml]}]))
+    assert results == [notes], (volumes_ml, head_ml, outside_ml)

@@ -17,13 +17,15 @@ PYTHON: dict[str, set[str]] = {
     "meshnet.model": {"meshnet"},
     "meshnet.scan": {"meshnet.model"},
     "meshnet.infer": {"meshnet.__version__", "meshnet.model", "meshnet.scan"},
+    "meshnet.bids": {"meshnet.__version__", "meshnet.model", "meshnet.scan", "meshnet.infer", "meshnet.cluster"},
     "meshnet.cohort": {"meshnet.model", "meshnet.scan"},
     "meshnet.synth": {"meshnet.model.spec"},
     "meshnet.train": {"meshnet.model", "meshnet.scan", "meshnet.cohort", "meshnet.synth"},
     "meshnet.cluster": {"meshnet.train", "meshnet.cohort"},
-    "meshnet.score": {"meshnet.model", "meshnet.scan", "meshnet.cohort", "meshnet.train"},
+    "meshnet.score": {"meshnet.__version__", "meshnet.model", "meshnet.scan", "meshnet.cohort", "meshnet.train"},
     "meshnet.lab": {
-        f"meshnet.{room}" for room in ("model", "scan", "infer", "cohort", "synth", "train", "cluster", "score")
+        f"meshnet.{room}"
+        for room in ("__version__", "model", "scan", "infer", "cohort", "synth", "train", "cluster", "score")
     },
     "webapp": {"meshnet"},
     "export": {"meshnet", "webapp"},

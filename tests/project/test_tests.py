@@ -19,7 +19,7 @@ FILES = sorted(path for path in TESTS.rglob("*.py"))
 
 #: Rooms of the packages, and what goes through several of them.
 ROOMS = {
-    *("model", "scan", "infer", "cohort", "synth", "train", "cluster", "score", "lab"),
+    *("model", "scan", "infer", "bids", "cohort", "synth", "train", "cluster", "score", "lab"),
     *("export", "webapp", "bench"),
     *("project", "parity", "browser", "engine"),
 }

@@ -18,7 +18,7 @@ from tests.helpers.scan_files import GEOMETRIES, READABLE, affine_of
 def naive_nearest(
     labels: NDArray[np.uint8], affine_from: NDArray[np.float64], affine_to: NDArray[np.float64], shape: tuple[int, ...]
 ) -> NDArray[np.uint8]:
-    """docs/conform.md, section 6, one voxel at a time."""
+    """docs/conform.md, section 7, one voxel at a time."""
     matrix = np.linalg.inv(affine_from) @ affine_to
     out = np.zeros(shape, np.uint8)
     for voxel in np.ndindex(*shape):

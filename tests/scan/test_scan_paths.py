@@ -125,7 +125,7 @@ def test_a_file_given_by_name_is_taken_whatever_its_ending(tmp_path: Path) -> No
 def test_a_missing_path_and_a_folder_without_scans_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ScanError, match=r"nowhere.nii: no such file or folder"):
         scans_of(tmp_path / "nowhere.nii", out=tmp_path)
-    with pytest.raises(ScanError, match=r"no scans in this folder; expected files ending in .nii, .nii.gz"):
+    with pytest.raises(ScanError, match=r"no scans in this folder; expected DICOM or files ending in .nii, .nii.gz"):
         scans_of(tmp_path, out=tmp_path)
     touch(tmp_path / "a_mask.nii", tmp_path / "b_mask.nii")
     with pytest.raises(ScanError, match=r"label files only \(2, the first .*a_mask.nii\); give the folder"):

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from meshnet.train.config import LossConfig
+from meshnet.train.items import NOT_LESION
 from meshnet.train.losses import segmentation_loss, soft_dice_loss
 
 
@@ -98,3 +99,24 @@ def test_half_precision_logits_give_a_float32_loss_with_a_gradient() -> None:
     assert logits.grad is not None
     # Cross-entropy and Dice both ask for more lesion where the label says lesion.
     assert logits.grad[0, 1, 0, 0, 1] < 0
+
+
+def test_a_voxel_that_is_no_lesion_may_be_any_tissue() -> None:
+    """Three classes: the last is the lesion. Voxel 1: not a lesion, 1 - 0.2; voxel 2: a lesion, 0.6."""
+    logits = volume((0.3, 0.5, 0.2), (0.3, 0.1, 0.6))
+    got = segmentation_loss(logits, labels(NOT_LESION, 2), config(class_weights=[1.0, 1.0, 2.0]))
+    assert got.item() == pytest.approx(-(log(0.8) + 2 * log(0.6)) / 3, rel=1e-6)
+    swapped = segmentation_loss(
+        volume((0.5, 0.3, 0.2), (0.1, 0.3, 0.6)), labels(NOT_LESION, 2), config(class_weights=[1.0, 1.0, 2.0])
+    )
+    assert swapped.item() == pytest.approx(got.item(), rel=1e-6), "how the rest is split makes no difference"
+
+
+def test_soft_dice_of_a_volume_with_lesions_only_is_that_of_the_lesion() -> None:
+    logits = volume((0.3, 0.5, 0.2), (0.3, 0.1, 0.6))
+    plain = config(class_weights=[1.0, 1.0, 1.0])
+    with_dice = config(class_weights=[1.0, 1.0, 1.0], dice=1.0, dice_offset_voxels=0.0)
+    part = segmentation_loss(logits, labels(NOT_LESION, 2), with_dice) - segmentation_loss(
+        logits, labels(NOT_LESION, 2), plain
+    )
+    assert part.item() == pytest.approx(1 - 2 * 0.6 / (0.8 + 1), rel=1e-5)

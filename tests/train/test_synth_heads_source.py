@@ -73,7 +73,10 @@ def test_the_description_counts_the_heads_of_a_run_that_stops_early(data: Path) 
 def test_a_tiny_network_trains_on_them(data: Path) -> None:
     progress = train(config_of(data, "trainer=cpu", "model.channels=4"), command="meshnet-train")
     assert progress.step == 3
-    assert json.loads((data / "run" / "last" / "model.json").read_text())["task"] == "brain tissue and stroke lesion"
+    about = json.loads((data / "run" / "last" / "model.json").read_text())
+    assert about["task"] == "brain tissue and stroke lesion"
+    roles = {label["name"]: label.get("role") for label in about["labels"]}
+    assert roles == {"background": None, "csf": "context", "grey": "context", "white": "context", "lesion": "lesion"}
 
 
 def test_every_task_of_training_has_a_task_of_the_model() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from meshnet.infer.kernel.build import target_here
 
 #: LIBRARY_VERSION of plan.h.
-VERSION = 2
+VERSION = 3
 
 #: The library's functions: what they return, and their arguments. plan.h and dispatch.c document them; plans, passes,
 #: kernels and arrays are addresses.
@@ -29,7 +29,7 @@ FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     # plan, layer, input and output channels, dilation, activation, whether it has a norm, eps
     "plan_layer": (None, (c_void_p, c_int, c_int, c_int, c_int, c_int, c_int, c_float)),
     "plan_bytes": (c_double, (c_void_p,)),
-    # plan, labels, margin, logits
+    # plan, labels, probabilities, logits
     "plan_outputs": (None, (c_void_p, c_void_p, c_void_p, c_void_p)),
     "plan_place": (None, (c_void_p, c_void_p)),
     # plan, layer, weight, bias, the norm's weight and bias

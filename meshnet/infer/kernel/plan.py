@@ -46,24 +46,25 @@ def make_program(
     image: F32,
     *,
     threads: int,
-    margin: U8 | None = None,
+    probabilities: U8 | None = None,
     logits: F32 | None = None,
 ) -> Program:
     """Plans the run, loads the weights and the image.
 
-    `image` float32 [x, y, z]. Where given, contiguous, the run fills `margin` uint8 [x, y, z] and `logits` float32
-    [classes, x, y, z]. Raises MemoryError.
+    `image` float32 [x, y, z]. Where given, contiguous, the run fills `probabilities` uint8
+    [classes - 1, x, y, z] and `logits` float32 [classes, x, y, z]. Raises MemoryError.
     """
     library, plan = kernel.library, plan_graph(kernel, graph, image.shape, threads=threads)
     address = plan.ctypes.data
     memory = aligned(int(library.plan_bytes(address)))
     labels = np.empty(image.shape, np.uint8)
-    library.plan_outputs(address, *map(address_of, (labels, margin, logits)))
+    library.plan_outputs(address, *map(address_of, (labels, probabilities, logits)))
     library.plan_place(address, memory.ctypes.data)
     ctypes.memset(library.plan_control(address), 0, 4 * library.plan_control_length(address))
     load_weights(kernel, address, graph)
     load_image(kernel, address, memory, image)
-    return Program(address, threads, layer_ends(kernel, address, graph), labels, (plan, memory, margin, logits))
+    arrays = (plan, memory, probabilities, logits)
+    return Program(address, threads, layer_ends(kernel, address, graph), labels, arrays)
 
 
 def plan_graph(kernel: Kernel, graph: Graph, shape: tuple[int, ...], *, threads: int) -> U8:

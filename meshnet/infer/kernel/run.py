@@ -25,16 +25,18 @@ def run_cpu(
     *,
     threads: int,
     on_layer: Callable[[], object] = lambda: None,
-    margin: NDArray[np.uint8] | None = None,
+    probabilities: NDArray[np.uint8] | None = None,
     logits: NDArray[np.float32] | None = None,
 ) -> NDArray[np.uint8]:
     """Labels uint8 [D, H, W] of a normalised image float32 [D, H, W]; the lowest class wins a tie.
 
-    `on_layer` is called after each layer; the classifier is part of the last. Where given, contiguous: `margin` uint8
-    [D, H, W] receives round(255 (p1 - p2)) of the two largest softmax probabilities, `logits` float32
-    [classes, D, H, W] the logits. Raises MemoryError where the volume doesn't fit.
+    `on_layer` is called after each layer; the classifier is part of the last. Where given, contiguous:
+    `probabilities` uint8 [classes - 1, D, H, W] receives the probabilities of the classes 1, 2, ... by the rule of
+    `meshnet.infer.probabilities`, `logits` float32 [classes, D, H, W] the logits.
+
+    Raises MemoryError if the volume doesn't fit.
     """
-    program = make_program(kernel, graph, image, threads=threads, margin=margin, logits=logits)
+    program = make_program(kernel, graph, image, threads=threads, probabilities=probabilities, logits=logits)
     _run(kernel, program, on_layer)
     return program.labels
 

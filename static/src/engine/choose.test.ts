@@ -6,7 +6,7 @@ const hardware = (device: string): Probe => ({ available: true, device, software
 const software = (device: string): Probe => ({ available: true, device, software: true, details: {} });
 const missing = (reason: string): Probe => ({ available: false, reason });
 
-const RESULT: RunResult = { labels: new Uint8Array(1), margin: new Uint8Array(1), timings: [], peakBytes: 0, largestBufferBytes: 0 };
+const RESULT: RunResult = { labels: new Uint8Array(1), probabilities: new Uint8Array(1), timings: [], peakBytes: 0, largestBufferBytes: 0 };
 const GRAPH: Graph = { layers: [], inChannels: 1, classes: 2 };
 const INPUT = { data: new Float32Array(1), dims: [1, 1, 1] as const };
 
@@ -102,8 +102,8 @@ describe('a run', () => {
 
   test('on graphics hardware whose answers differ from the CPU\u2019s goes to the CPU, and is asked once', async () => {
     let gpuRuns = 0;
-    const gpu = backend('webgpu', hardware('GPU'), () => { gpuRuns++; return Promise.resolve({ ...RESULT, labels: Uint8Array.of(1), margin: Uint8Array.of(200) }); });
-    const cpu = backend('cpu', hardware('2 threads'), () => Promise.resolve({ ...RESULT, margin: Uint8Array.of(200) }));
+    const gpu = backend('webgpu', hardware('GPU'), () => { gpuRuns++; return Promise.resolve({ ...RESULT, labels: Uint8Array.of(1), probabilities: Uint8Array.of(200) }); });
+    const cpu = backend('cpu', hardware('2 threads'), () => Promise.resolve({ ...RESULT, probabilities: Uint8Array.of(20) }));
 
     const result = await segment(GRAPH, INPUT, rankBackends([gpu, cpu], null), {}, quiet);
 

@@ -12,12 +12,12 @@ it('a tap [d][h][w] reads voxel (x + d, y + h, z + w), zero outside', () => {
   const classifier: Layer = { ...layer, name: 'classifier', kernelSize: 1, dilation: 1, outChannels: 2, weight: Float32Array.of(1, -1), bias: new Float32Array(2) };
   const dims = [4, 3, 2] as const;
   const data = Float32Array.from({ length: 24 }, (_, i) => i);
-  const { outputs, labels, margin } = runReference({ layers: [layer, classifier], inChannels: 1, classes: 2 }, { data, dims });
+  const { outputs, labels, probabilities } = runReference({ layers: [layer, classifier], inChannels: 1, classes: 2 }, { data, dims });
   // voxel (1, 2, 1) reads (3, 0, 1) = 3 + 4·3·1 = 15; voxel (2, 2, 1) would read x = 4, outside.
   expect(outputs[0]![12 + 2 * 4 + 1]).toBe(150.5);
   expect(outputs[0]![12 + 2 * 4 + 2]).toBe(0.5);
   expect(new Set(labels)).toEqual(new Set([0]));
-  expect(margin[12 + 2 * 4 + 1]).toBe(255);
+  expect(probabilities[12 + 2 * 4 + 1]).toBe(0);
 });
 
 it('activations match tabulated values', () => {

@@ -4,8 +4,8 @@ import type { Dims } from '../volume/volume';
 
 export interface ReferenceResult {
   readonly labels: Uint8Array;
-  /** round(255 · (p₁ − p₂)) of the softmax. */
-  readonly margin: Uint8Array;
+  /** As `RunResult.probabilities`. */
+  readonly probabilities: Uint8Array;
   /** Every layer's output [outChannels][z][y][x], the logits last. */
   readonly outputs: readonly Float64Array[];
 }
@@ -73,16 +73,20 @@ export function erfc(x: number): number {
   return x >= 0 ? tail : 2 - tail;
 }
 
-function argmax(logits: Float64Array, classes: number): { labels: Uint8Array; margin: Uint8Array } {
+function argmax(logits: Float64Array, classes: number): { labels: Uint8Array; probabilities: Uint8Array } {
   const n = logits.length / classes;
   const labels = new Uint8Array(n);
-  const margin = new Uint8Array(n);
+  const probabilities = new Uint8Array((classes - 1) * n);
   for (let i = 0; i < n; i++) {
     const values = Array.from({ length: classes }, (_, k) => logits[k * n + i]!);
     const best = Math.max(...values);
-    labels[i] = values.indexOf(best);
-    const p = values.map((v) => Math.exp(v - best)).sort((a, b) => b - a);
-    margin[i] = Math.round((255 * (p[0]! - (p[1] ?? 0))) / p.reduce((sum, v) => sum + v, 0));
+    const label = values.indexOf(best);
+    labels[i] = label;
+    const total = values.reduce((sum, v) => sum + Math.exp(v - best), 0);
+    for (let k = 1; k < classes; k++) {
+      const value = Math.floor((255 * Math.exp(values[k]! - best)) / total + 0.5);
+      probabilities[(k - 1) * n + i] = k !== label ? Math.min(value, 127) : classes === 2 ? Math.max(value, 128) : value;
+    }
   }
-  return { labels, margin };
+  return { labels, probabilities };
 }

@@ -24,8 +24,8 @@ export interface Run {
   readonly outputs: LayerOutputs | null;
   /** [z][y][x], filled by the engine. */
   readonly labels: Uint8Array;
-  /** The same of margins; null unless asked for. */
-  readonly margin: Uint8Array | null;
+  /** [class − 1][z][y][x], filled by the engine as `RunResult.probabilities` says; null unless asked for. */
+  readonly probabilities: Uint8Array | null;
   /** `clean` is called when the attempt is over, however it ends; the newest first. */
   readonly atEnd: (clean: () => void) => void;
 }
@@ -42,7 +42,7 @@ export interface Prepared {
   readonly tasks: Iterable<Task>;
   /** Between the last task of `layer` and the first one of `next`. */
   readonly endLayer?: (layer: number, next: number) => Promise<void>;
-  /** Resolves when all tasks are over on the device, and labels and margin are complete. */
+  /** Resolves when all tasks are over on the device, and labels and probabilities are complete. */
   readonly finish?: (layer: number) => Promise<void>;
   /** The engine's decisions for this run besides the storage format, for the diagnostics. */
   readonly details?: Readonly<Record<string, string | number>>;
@@ -96,17 +96,17 @@ async function attempt(engine: Engine, graph: Graph, input: EngineInput, options
   const { signal } = options;
   const voxels = input.dims[0] * input.dims[1] * input.dims[2];
   const labels = new Uint8Array(voxels);
-  const margin = options.margin === true ? new Uint8Array(voxels) : null;
+  const probabilities = options.probabilities === true ? new Uint8Array((graph.classes - 1) * voxels) : null;
   const meter = new Meter(graph, voxels, options.onProgress);
   const outputs = options.inspect === undefined ? null : new LayerOutputs(input.dims, options.inspect);
   const cleaning: (() => void)[] = [];
   const atEnd = (clean: () => void): void => { cleaning.unshift(clean); };
   try {
-    const prepared = await engine.prepare({ graph, input, options, storage, signal, meter, usage, outputs, labels, margin, atEnd });
+    const prepared = await engine.prepare({ graph, input, options, storage, signal, meter, usage, outputs, labels, probabilities, atEnd });
     meter.prepared();
     await carryOut(prepared, signal);
     const { peakBytes, largestBufferBytes } = usage;
-    return { labels, margin, timings: meter.finish(), peakBytes, largestBufferBytes, details: { storage, ...prepared.details } };
+    return { labels, probabilities, timings: meter.finish(), peakBytes, largestBufferBytes, details: { storage, ...prepared.details } };
   } finally {
     for (const clean of cleaning) clean();
   }

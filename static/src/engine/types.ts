@@ -57,8 +57,8 @@ export interface RunOptions {
   readonly onProgress?: (progress: Progress) => void;
   /** Aborting rejects the run with the signal's reason (a DOMException named AbortError) within a second. */
   readonly signal?: AbortSignal;
-  /** Also write the 8-bit margin: round(255 · (p₁ − p₂)), the two largest softmax probabilities. */
-  readonly margin?: boolean;
+  /** Also write the probability of every class but the background, in 8 bits (`RunResult.probabilities`). */
+  readonly probabilities?: boolean;
   /** Choose the storage format (float32 or float16) as for a volume of this size. */
   readonly storedAsFor?: Dims;
   /** Upper bound of any single buffer or texture, in bytes; tests set it to get small chunks. The CPU engine ignores it. */
@@ -88,8 +88,12 @@ export interface LayerTiming {
 export interface RunResult {
   /** [z][y][x] class index per voxel; the lowest index wins a tie, as in torch.argmax. */
   readonly labels: Uint8Array;
-  /** [z][y][x] margin per voxel, 0…255; null unless asked for. */
-  readonly margin: Uint8Array | null;
+  /**
+   * [class − 1][z][y][x] softmax probability p of the classes 1, 2, …; null unless asked for. A value is
+   * ⌊255 p + ½⌋, at most 127 where the label is another class, and in a network of two classes at least 128 where it is
+   * this one: so 128, the first value of p ≥ ½, never contradicts the label. Class 0 has the rest (volume/confidence.ts).
+   */
+  readonly probabilities: Uint8Array | null;
   readonly timings: readonly LayerTiming[];
   /** The most bytes of activations, weights and staging that the engine had allocated at once. */
   readonly peakBytes: number;

@@ -106,6 +106,10 @@ export interface Label {
    */
   color: [number, number, number];
   freesurfer_id: number | null;
+  /**
+   * 'lesion': shown at first and saved. 'context': tissue or fluid of the brain around the lesion, hidden at first. Together they are the brain. Without a role: shown at first and saved
+   */
+  role?: ("lesion" | "context") | null;
 }
 /**
  * Origin of the weights; "unknown" where it is not known.

@@ -16,8 +16,16 @@ export interface SegmentOptions {
   readonly backend?: Exclude<BackendId, 'tfjs'>;
   /** Which volume of a 4-D file, from 0. Without it a 4-D file is refused; SegmentError's `frames` says how many there are. */
   readonly frame?: number;
+  /** On the lesion's probability, 0…1, instead of the most probable label. */
+  readonly threshold?: number;
+  /** Average with the left-right mirror image; takes twice as long. */
+  readonly flip?: boolean;
+  /** Return the lesion's probability too. */
+  readonly probability?: boolean;
   /** Remove connected components of fewer mL. By default every voxel stays. */
   readonly removeBelowMl?: number;
+  /** Of a model that labels lesion and tissue: keep lesions outside the brain. */
+  readonly keepOutsideBrain?: boolean;
   /** URL of the folder that a model's id is looked up in. By default the models inside the package. */
   readonly models?: string | URL;
   /** Compute in a worker. By default in a page (where there is a document), and in place elsewhere. */
@@ -41,6 +49,8 @@ export interface Segmentation {
   readonly labels: Volume<Uint8Array>;
   /** The same on the model's grid: LIA, 256³ voxels of 1 mm unless the model says otherwise. */
   readonly labelsConformed: Volume<Uint8Array>;
+  /** Probability of the lesion, 0…255 for 0…1, on the scan's own grid; null unless asked for. */
+  readonly probability: Volume<Uint8Array> | null;
   /** Of every class, background included, measured on the scan's own grid. */
   readonly volumes: readonly ClassVolume[];
   /** mL that `removeBelowMl` removed. */

@@ -7,5 +7,5 @@ import type { SegmentProgress } from './types';
 answerCalls<PackageCalls, SegmentProgress>(
   { segment: (request, { signal, tell }) => segmentHere(request, signal, tell) },
   // Big arrays are handed over, not copied. Without cleaning on a conformed scan both may be one array.
-  { transfer: ({ labels, labelsConformed }) => [...new Set([labels.data.buffer, labelsConformed.data.buffer])] as ArrayBuffer[] },
+  { transfer: ({ labels, labelsConformed, probability }) => [...new Set([labels, labelsConformed, ...(probability === null ? [] : [probability])].map(({ data }) => data.buffer))] as ArrayBuffer[] },
 );

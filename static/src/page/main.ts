@@ -1,25 +1,30 @@
 // Wiring only: connects the elements of index.html to the actions, and the session's state to `show`.
 import { EngineClient } from '../worker/engine-client';
 import { missCatalogue, pickModel, useCatalogue } from './actions/models';
-import { answerFrame, answerInput, answerSeries, open, openSample } from './actions/open';
-import { saveLabels, saveTable } from './actions/save';
-import { cancel, clean, findBackend, goTo, segment } from './actions/segment';
+import { changeConfidence, clean, goTo, removeResult, removeStudy, showResult, showStudy, threshold } from './actions/look';
+import { answerAll, answerFrame, answerInput, answerSeries, open, openSample } from './actions/open';
+import { pauseQueue, resumeQueue, segmentAll, skipScan, stopScan } from './actions/queue';
+import { saveLabels, saveProbability, saveTable } from './actions/save';
+import { saveAll, saveSummary, showTable } from './actions/save-all';
+import { cancel, findBackend, segment } from './actions/segment';
 import { startKiosk } from './kiosk/kiosk';
-import { keepOffline } from './offline/register';
-import { showOffline } from './offline/status';
+import { applyUpdate, keepOffline } from './offline/register';
+import { isActive } from './queue';
 import { Session } from './session';
 import { show } from './show';
 import type { Actions } from './show';
-import { INITIAL_STATE, isBusy, isEmpty } from './state';
+import { INITIAL_STATE, isBusy, isEmpty, wouldLose } from './state';
 import { fetchCatalogue } from './ui/catalogue';
 import { readCleaning } from './ui/cleaning';
+import { connectThreshold, readConfidence } from './ui/confidence';
 import { copyText } from './ui/copy';
 import { byId, byTestId } from './ui/dom';
-import { filesOf } from './ui/files';
+import { filesOf, folderName } from './ui/files';
 import { readOptions } from './ui/options';
+import { connectStudyKeys } from './ui/study-list';
 import { connectReadout, connectViews } from './ui/view-controls';
 
-const client = new EngineClient(() => new Worker(new URL('../worker/worker.ts', import.meta.url), { type: 'module' }));
+const newClient = (): EngineClient => new EngineClient(() => new Worker(new URL('../worker/worker.ts', import.meta.url), { type: 'module' }));
 // NiiVue is most of the page's weight; the controls work before it is there.
 const viewer = import('./viewer').then(({ Viewer }) => Viewer.open(byId('canvas', HTMLCanvasElement))).catch((error: unknown) => {
   session.say({ noViewer: `The viewer needs WebGL2, which is not available here (${String(error)}). Segmenting and saving still work.` });
@@ -28,11 +33,17 @@ const viewer = import('./viewer').then(({ Viewer }) => Viewer.open(byId('canvas'
 const actions: Actions = {
   answerFrame: (frame) => void answerFrame(session, frame),
   answerSeries: (choice) => void answerSeries(session, choice),
+  answerAll: () => void answerAll(session),
   answerInput: (answers) => void answerInput(session, answers),
+  showStudy: (id) => void showStudy(session, id),
+  removeStudy: (id) => void removeStudy(session, id, ask),
+  showLayer: (id) => void showResult(session, id),
+  removeLayer: (id) => void removeResult(session, id, ask),
+  applyUpdate: () => void applyUpdate(),
   goTo: (voxel) => { goTo(session, voxel); },
 };
 let shown = INITIAL_STATE; // index.html as it is
-const session = new Session({ client, options: optionsOrNone(), viewer, cleaning: readCleaning }, (state) => {
+const session = new Session({ client: newClient(), newReader: newClient, options: optionsOrNone(), viewer }, (state) => {
   const before = shown;
   shown = state;
   show(state, before, actions);
@@ -40,22 +51,38 @@ const session = new Session({ client, options: optionsOrNone(), viewer, cleaning
 
 onClick('run', () => void segment(session));
 onClick('cancel', () => { cancel(session); });
+onClick('run-all', () => void segmentAll(session));
+onClick('pause', () => { pauseQueue(session); });
+onClick('resume', () => void resumeQueue(session));
+onClick('skip', () => { skipScan(session); });
+onClick('stop', () => { stopScan(session); });
 onClick('sample', () => void openSample(session));
 onClick('save-native', () => void saveLabels(session, 'native'));
 onClick('save-conformed', () => void saveLabels(session, 'conformed'));
 onClick('save-table', () => void saveTable(session));
-for (const id of ['clean', 'clean-ml']) byId(id, HTMLInputElement).addEventListener('change', () => void clean(session));
+onClick('save-probability', () => void saveProbability(session));
+onClick('no-threshold', () => void threshold(session, null));
+connectThreshold((value) => void threshold(session, value));
+for (const id of ['mirror', 'probability']) byId(id, HTMLInputElement).addEventListener('change', () => void changeConfidence(session, readConfidence()));
+onClick('show-summary', () => void showTable(session));
+onClick('save-summary', () => void saveSummary(session));
+onClick('save-all', () => void saveAll(session));
+for (const id of ['clean', 'clean-ml']) byId(id, HTMLInputElement).addEventListener('change', () => void clean(session, readCleaning()));
+session.change({ cleaning: readCleaning(), confidence: readConfidence() }); // browsers restore fields at a reload
+connectStudyKeys();
 
 const list = byTestId('model', HTMLSelectElement);
 list.addEventListener('change', () => { pickModel(session, list.value); });
 
-const fileInput = byTestId('file', HTMLInputElement);
-fileInput.addEventListener('change', () => {
-  const files = Array.from(fileInput.files ?? []);
-  // Emptied, so that choosing the same file again counts as a change.
-  fileInput.value = '';
-  if (files.length > 0) void open(session, files);
-});
+for (const id of ['file', 'folder']) {
+  const input = byTestId(id, HTMLInputElement);
+  input.addEventListener('change', () => {
+    const files = Array.from(input.files ?? []);
+    // Emptied, so that choosing the same files again counts as a change.
+    input.value = '';
+    if (files.length > 0) void open(session, files, folderName(files));
+  });
+}
 
 connectDrop();
 void viewer.then((opened) => {
@@ -74,15 +101,21 @@ void findBackend(session);
 fetchCatalogue().then(
   (catalogue) => {
     useCatalogue(session, catalogue);
-    if (catalogue.kiosk !== null) startKiosk(catalogue.kiosk, byId('kiosk-tools', HTMLDivElement), () => isBusy(session.state));
+    if (catalogue.kiosk !== null) startKiosk(catalogue.kiosk, byId('kiosk-tools', HTMLDivElement), () => isBusy(session.state) || isActive(session.state.queue));
   },
   (error: unknown) => { missCatalogue(session, error); },
 );
 
 // The development server writes no list of files for the service worker.
 if (import.meta.env.PROD) {
-  const line = byTestId('offline', HTMLParagraphElement);
-  void keepOffline({ show: (state) => { showOffline(line, state); }, mayReload: () => isEmpty(session.state) });
+  void keepOffline({ show: (offline) => { session.change({ offline }); }, mayReload: () => isEmpty(session.state) });
+}
+
+// A kiosk wipes the page without a question.
+addEventListener('beforeunload', (event) => { if (session.state.kiosk === null && wouldLose(session.state)) event.preventDefault(); });
+
+function ask(question: string): boolean {
+  return confirm(question);
 }
 
 function onClick(testId: string, action: () => void): void {

@@ -87,8 +87,8 @@ async function testBackend(id: BackendId, line: (text: string) => void): Promise
       dims: item.dims as [number, number, number],
     });
     const layers = await engines.run(id, { ...trial(), inspect: true });
-    const fused = await engines.run(id, { ...trial(), margin: true });
-    const problem = layers.error ?? fused.error ?? differences(item, layers) ?? wrongLabels(item, fused);
+    const fused = await engines.run(id, { ...trial(), probabilities: true });
+    const problem = layers.error ?? fused.error ?? differences(item, layers) ?? wrongLabels(item, fused) ?? wrongProbabilities(item, fused);
     if (problem !== null) failures++;
     line(`  ${item.name}: ${problem === null ? 'right' : `FAILED: ${problem}`}`);
   }
@@ -120,6 +120,21 @@ function wrongLabels(item: Golden, got: TrialReport): string | null {
   const wanted = decode(item.labels);
   const wrong = wanted.filter((label, i) => label !== got.labels?.[i]).length;
   return wrong === 0 ? null : `${wrong} of ${wanted.length} labels differ`;
+}
+
+/** Of every class but class 0: within one step of 255 of the softmax of PyTorch's logits. */
+function wrongProbabilities(item: Golden, { probabilities }: TrialReport): string | null {
+  const logits = floats(item.outputs.at(-1)!);
+  const voxels = decode(item.labels).length;
+  const classes = logits.length / voxels;
+  if (probabilities?.length !== (classes - 1) * voxels) return 'probabilities are missing';
+  let worst = 0;
+  for (let voxel = 0; voxel < voxels; voxel++) {
+    const powers = Array.from({ length: classes }, (_, k) => Math.exp(logits[k * voxels + voxel]!));
+    const sum = powers.reduce((a, b) => a + b, 0);
+    for (let k = 1; k < classes; k++) worst = Math.max(worst, Math.abs(probabilities[(k - 1) * voxels + voxel]! - (255 * powers[k]!) / sum));
+  }
+  return worst <= 1 ? null : `a probability differs by ${worst.toFixed(1)} of 255`;
 }
 
 function decode(text: string): Uint8Array {

@@ -2,26 +2,37 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { CallError } from '../worker/client';
 import type { EngineClient } from '../worker/engine-client';
 import type { ModelSpec } from '../generated/model-spec';
-import { clean, findBackend, segment } from './actions/segment';
+import type { OutcomeRequest, ScanSource } from '../worker/protocol';
+import { clean, showResult } from './actions/look';
+import { findBackend, segment } from './actions/segment';
 import { pickModel, useCatalogue } from './actions/models';
 import { answerFrame, open } from './actions/open';
 import { Session } from './session';
-import { backendLine, canRun, isEmpty, notesOf, warnings } from './state';
+import { backendLine, canRun, isEmpty, warnings } from './state';
 import type { PageState } from './state';
+import { notesOf, shownResult, shownStudy } from './studies';
+import type { Result, Study } from './studies';
 import type { UsableModel } from './ui/catalogue';
 
 const CHOICE = { backend: 'cpu', device: '2 threads', details: {}, whyNot: [] } as const;
 const REPORT = { ...CHOICE, milliseconds: 1200, timings: [], peakBytes: 1, largestBufferBytes: 1, notes: [] };
 const SPEC = { id: 'small', name: 'Small', labels: [{ index: 0, name: 'background' }, { index: 1, name: 'lesion' }] } as unknown as ModelSpec;
-const OUTCOME = { volumes: [], overlay: {}, centres: [null, null], parts: { count: 0, largest: [] }, removedMl: 0, notes: [{ code: 'nothing-found', text: 'no voxel was labelled' }] };
+const OUTCOME = { volumes: [], centres: [null, null], parts: { count: 0, largest: [] }, removedMl: 0, notes: [{ code: 'nothing-found', text: 'no voxel was labelled' }] };
+const LABELS = { classes: 2 };
 const SCAN = new File(['x'], 'Jane_T1w.nii.gz');
 
 /** Replies of the worker by call; the test may replace one, an Error rejects. */
-let replies: Record<string, (request: { frame?: number | null; smallestMl?: number | null }) => unknown>;
+let replies: Record<string, (request: { scan?: ScanSource; smallestMl?: number | null }) => unknown>;
 let asked: [string, unknown][];
-let smallestMl: number | null;
 let states: PageState[];
 let session: Session;
+
+const factsOf = ({ files, frame }: ScanSource): object => ({
+  summary: { name: files[0]!.name, frame, dims: [1, 1, 1], voxelSizeMm: [1, 1, 1], dtype: 'uint8', description: '', notes: [{ code: 'no-forms', text: 'left and right are a guess' }] },
+  grid: {},
+});
+const study = (): Study => shownStudy(session.state)!;
+const result = (): Result | null => shownResult(study());
 
 const model = (id: string, isDefault: boolean): UsableModel => ({
   id, name: id, task: 'segmentation', description: '', modality: ['T2w'], parameters: 1, license: 'MIT', bytes: 1, url: `models/${id}/`,
@@ -32,20 +43,19 @@ beforeEach(() => {
   vi.stubGlobal('document', { baseURI: 'https://example.org/' });
   replies = {
     probe: () => CHOICE,
-    load: ({ frame }) => ({ summary: { name: SCAN.name, frame, dims: [1, 1, 1], voxelSizeMm: [1, 1, 1], dtype: 'uint8', description: '', notes: [{ code: 'no-forms', text: 'left and right are a guess' }] }, display: {} }),
-    run: () => ({ spec: SPEC, report: REPORT }),
-    outcome: () => OUTCOME,
+    load: ({ scan }) => ({ facts: factsOf(scan!), display: {} }),
+    run: ({ scan }) => ({ facts: factsOf(scan!), spec: SPEC, report: REPORT, labels: LABELS }),
+    outcome: () => ({ outcome: OUTCOME, overlay: {} }),
   };
   asked = [];
   states = [];
-  smallestMl = null;
   const call = (name: string, request: object): Promise<unknown> => {
     asked.push([name, request]);
     const reply = replies[name]!(request);
     return reply instanceof Error ? Promise.reject(reply) : Promise.resolve(reply);
   };
   const client = { call, cancel: () => undefined } as unknown as EngineClient;
-  session = new Session({ client, options: { forced: null, maxBufferBytes: null }, viewer: Promise.resolve(null), cleaning: () => ({ smallestMl, problem: null }) }, (state) => states.push(state));
+  session = new Session({ client, options: { forced: null, maxBufferBytes: null }, viewer: Promise.resolve(null), newReader: () => client }, (state) => states.push(state));
   useCatalogue(session, { version: '1', kiosk: null, models: [model('other', false), model('small', true)] });
 });
 
@@ -55,9 +65,9 @@ describe('the state', () => {
   test('holds the notes on the scan, and those on the result once there is one, each once', async () => {
     await findBackend(session);
     await open(session, [SCAN]);
-    const codes = (): string[] => notesOf(session.state.study!).map(({ code }) => code);
+    const codes = (): string[] => notesOf(study()).map(({ code }) => code);
     expect(codes()).toEqual(['no-forms']);
-    replies.run = () => ({ spec: SPEC, report: { ...REPORT, notes: [{ code: 'no-forms', text: 'left and right are a guess' }, { code: 'contrast-unlike', text: 'T1w' }] } });
+    replies.run = ({ scan }) => ({ facts: factsOf(scan!), labels: LABELS, spec: SPEC, report: { ...REPORT, notes: [{ code: 'no-forms', text: 'left and right are a guess' }, { code: 'contrast-unlike', text: 'T1w' }] } });
     await segment(session);
     expect(codes()).toEqual(['no-forms', 'contrast-unlike', 'nothing-found']);
   });
@@ -73,7 +83,7 @@ describe('the state', () => {
     await segment(session);
 
     expect(session.state.activity).toEqual({ kind: 'done', text: 'Done in 1.2 s. No lesion found.' });
-    expect(session.state.study?.result).toMatchObject({ modelKey: 'small', outcome: OUTCOME, smallestMl: null });
+    expect(result()).toMatchObject({ modelKey: 'small', outcome: OUTCOME, smallestMl: null });
     expect(backendLine(session.state)).toEqual({ tense: 'Ran', choice: REPORT });
     expect(states.map(({ activity }) => activity.kind)).toContain('running');
     expect(session.state.run).toBeNull();
@@ -89,34 +99,50 @@ describe('the state', () => {
     await segment(session);
     expect(session.state.activity).toEqual({ kind: 'error', text: 'Jane_T1w.nii.gz is gone. The scan opened before is still here.' });
     expect(session.state.messages.lastError).toBe('file is gone');
-    expect(session.state.study).toMatchObject({ scan: { name: SCAN.name }, result: null });
+    expect(study()).toMatchObject({ name: SCAN.name, results: [] });
+  });
+
+  test('keeps every result when the scan is segmented again, also where that fails, and shows the one picked', async () => {
+    await open(session, [SCAN]);
+    await segment(session);
+    pickModel(session, 'other');
+    await segment(session);
+    expect(study().results.map(({ modelKey }) => modelKey)).toEqual(['small', 'other']);
+    expect(result()?.modelKey).toBe('other');
+
+    replies.run = () => new CallError({ name: 'AbortError', message: 'Cancelled.', frames: null });
+    await segment(session);
+    expect(session.state.activity).toEqual({ kind: 'done', text: 'Cancelled. The scan is still open, and its results before are still here; press Segment to start again.' });
+    expect(study().results).toHaveLength(2);
+
+    await showResult(session, study().results[0]!.id);
+    expect(result()?.modelKey).toBe('small');
+    expect(session.state.drawn.resultId).toBe(result()?.id);
+    expect(asked.filter(([name]) => name === 'load')).toHaveLength(1);
   });
 
   test('holds a question until it is answered', async () => {
     replies.load = () => new CallError({ name: 'FramesError', message: 'pick a frame', frames: 4 });
     await open(session, [SCAN]);
-    expect(session.state.question).toEqual({ kind: 'frame', files: [SCAN], frames: 4 });
+    expect(session.state.question).toEqual({ kind: 'frame', files: [SCAN], frames: 4, studyId: null });
 
-    replies.load = ({ frame }) => ({ summary: { name: SCAN.name, frame, description: '' }, display: {} });
+    replies.load = ({ scan }) => ({ facts: factsOf(scan!), display: {} });
     await answerFrame(session, 2);
     expect(session.state.question).toBeNull();
-    expect(session.state.study?.scan.frame).toBe(2);
+    expect(study().facts?.summary.frame).toBe(2);
     await answerFrame(session, 3);
-    expect(session.state.study?.scan.frame).toBe(2);
+    expect(study().facts?.summary.frame).toBe(2);
   });
 
   test('takes up a change of the cleaning that was made while the result was measured', async () => {
     await open(session, [SCAN]);
-    replies.outcome = () => {
-      if (smallestMl === null) {
-        smallestMl = 0.5;
-        void clean(session);
-      }
-      return OUTCOME;
+    replies.outcome = ({ smallestMl }) => {
+      if (smallestMl === null) void clean(session, { smallestMl: 0.5, problem: null });
+      return { outcome: OUTCOME, overlay: {} };
     };
     await segment(session);
-    expect(asked.filter(([name]) => name === 'outcome').map(([, request]) => request)).toEqual([{ smallestMl: null }, { smallestMl: 0.5 }]);
-    expect(session.state.study?.result?.smallestMl).toBe(0.5);
+    expect(asked.filter(([name]) => name === 'outcome').map(([, request]) => (request as OutcomeRequest).smallestMl)).toEqual([null, 0.5]);
+    expect(result()?.smallestMl).toBe(0.5);
   });
 
   test('is not changed by a file that is dropped while something is under way', async () => {

@@ -3,26 +3,29 @@
 import type { EngineClient } from '../worker/engine-client';
 import type { BackendOptions } from '../worker/protocol';
 import { messageOf } from '../engine/message';
-import { INITIAL_STATE } from './state';
+import { isActive } from './queue';
+import { INITIAL_STATE, isBusy } from './state';
 import type { ActivityKind, Messages, PageState } from './state';
-import type { Cleaning } from './ui/cleaning';
 import { MODEL_PART } from './ui/files';
 import type { Viewer } from './viewer';
 
 /** The services that actions use. */
 export interface Services {
+  /** Runs the networks. */
   readonly client: EngineClient;
+  /** Starts a second worker, which reads and measures while the first one works through a queue. */
+  readonly newReader: () => EngineClient;
   readonly options: BackendOptions;
   /** Null where the browser has no WebGL2: segmentation works without a picture. */
   readonly viewer: Promise<Viewer | null>;
-  /** The cleaning that the visitor asks for at this moment. */
-  readonly cleaning: () => Cleaning;
 }
 
 export class Session {
   private current = INITIAL_STATE;
   /** Names of the visitor's files: they often identify patients and stay out of the diagnostics. */
   private readonly privateNames = new Set<string>();
+  private reader: EngineClient | null = null;
+  private lastId = 0;
 
   constructor(
     readonly services: Services,
@@ -31,6 +34,24 @@ export class Session {
 
   get state(): PageState {
     return this.current;
+  }
+
+  /** For a scan or a result. */
+  newId(): number {
+    return ++this.lastId;
+  }
+
+  /** The worker that answers at once: during a queue the second one. */
+  get idleClient(): EngineClient {
+    if (!isActive(this.current.queue)) return this.services.client;
+    return (this.reader ??= this.services.newReader());
+  }
+
+  /** Ends the second worker and its memory, unless it is at work. */
+  endReader(): void {
+    if (isBusy(this.current)) return;
+    this.reader?.end();
+    this.reader = null;
   }
 
   change(changes: Partial<PageState>): void {
@@ -47,12 +68,12 @@ export class Session {
     this.change({ messages: { ...this.current.messages, ...messages } });
   }
 
-  /** Shows a failure as a sentence; whatever was loaded stays. */
+  /** Shows a failure as a sentence; the list of scans stays. */
   fail(error: unknown): void {
     const message = messageOf(error);
     const lastError = [...this.privateNames].reduce((text, name) => text.replaceAll(name, 'file'), message);
     const sentence = /[.!?]$/.test(message) ? message : `${message}.`;
-    const still = this.current.study === null ? '' : ' The scan opened before is still here.';
+    const still = this.current.drawn.studyId === null ? '' : ' The scan opened before is still here.';
     this.enter('error', sentence + still, { messages: { ...this.current.messages, lastError } });
   }
 

@@ -1,37 +1,66 @@
 // Renders the page's state.
 import type { PageState } from './state';
-import { backendLine, canRun, notesOf, pickedModel, warnings } from './state';
+import { allowsQueue, backendLine, canRun, dueStudies, isBusy, pickedModel, warnings } from './state';
+import { showOffline } from './offline/status';
+import { isActive } from './queue';
+import { notesOf, shownResult, shownStudy } from './studies';
 import { byId, byTestId } from './ui/dom';
+import { showConfidence } from './ui/confidence';
 import { diagnosticsText } from './ui/diagnostics';
+import { showLayers } from './ui/layers';
+import type { LayerActions } from './ui/layers';
 import { showModelList, showPickedModel } from './ui/models';
 import { showQuestion } from './ui/questions';
 import type { Answers } from './ui/questions';
-import { showResult } from './ui/results';
+import { showQueue, showSegmentAll } from './ui/queue-panel';
+import { showResults } from './ui/results';
 import { showActivity, showBackend, showButtons, showNotes, showProgress, showScanFacts, showWarnings } from './ui/status';
+import { showStudies } from './ui/study-list';
+import type { StudyActions } from './ui/study-list';
+import { showSummary, showSummaryButtons } from './ui/summary-dialog';
 
 /** Actions of buttons that come and go with the state; those of index.html are connected in main.ts. */
-export interface Actions extends Answers {
+export interface Actions extends Answers, StudyActions, LayerActions {
   /** Moves the crosshair to a voxel of the scan. */
   readonly goTo: (voxel: readonly [number, number, number]) => void;
+  /** Reloads the page into a newer version of the site. */
+  readonly applyUpdate: () => void;
 }
 
 /** Shows `state` where it differs from `before`, the state shown so far. */
 export function show(state: PageState, before: PageState, actions: Actions): void {
   const changed = (...keys: readonly (keyof PageState)[]): boolean => keys.some((key) => state[key] !== before[key]);
-  const { study, run, messages } = state;
+  const { studies, queue, run, messages } = state;
+  const study = shownStudy(state);
+  // Its progress in the queue changes nothing of what is shown of the scan itself.
+  const [facts, results, resultId] = [study?.facts, study?.results, study?.shownResultId];
+  const past = shownStudy(before);
+  const studyChanged = study?.source.id !== past?.source.id || facts !== past?.facts || results !== past?.results || resultId !== past?.shownResultId;
   if (changed('models')) showModelList(state.models);
   if (changed('models', 'pickedKey')) showPickedModel(pickedModel(state));
-  if (changed('study') && study !== null) showScanFacts(study.scan);
-  if (changed('study')) showNotes(study === null ? [] : notesOf(study));
-  if (changed('study')) showResult(study?.result ?? null, actions.goTo);
+  if (changed('studies', 'shownId')) showStudies(studies, state.shownId, actions);
+  if (changed('studies')) {
+    showSummaryButtons(studies);
+    showSummary(studies);
+  }
+  if (studyChanged) {
+    showScanFacts(study);
+    showNotes(study === null ? [] : notesOf(study));
+    showLayers(study, actions);
+    showResults(study, actions.goTo);
+    showConfidence(shownResult(study));
+  }
   if (changed('activity')) showActivity(state.activity);
-  if (changed('activity', 'study', 'models', 'pickedKey')) showButtons(state.activity.kind === 'running', canRun(state));
+  if (changed('activity', 'shownId', 'models', 'pickedKey', 'queue')) showButtons(state.activity.kind === 'running', canRun(state));
+  if (changed('activity', 'studies', 'pickedKey', 'queue', 'kiosk')) showSegmentAll(dueStudies(state), allowsQueue(state) ? studies.length : 0, !isBusy(state) && !isActive(queue));
+  if (changed('studies', 'queue')) showQueue(studies, queue);
   if (changed('run') && run !== null) showProgress(run);
-  if (changed('study', 'choice') || run?.started !== before.run?.started) showBackend(backendLine(state));
-  if (changed('question')) showQuestion(state.question, actions);
+  if (studyChanged || changed('choice') || run?.started !== before.run?.started) showBackend(backendLine(state));
+  if (changed('question')) showQuestion(state.question, allowsQueue(state) ? actions : { ...actions, answerAll: null });
   showWarnings(warnings(state));
   if (changed('messages')) showNoViewer(messages.noViewer);
-  if (changed('version', 'study', 'choice', 'messages')) showDiagnostics(state);
+  if (changed('offline') && state.offline !== null) showOffline(byTestId('offline', HTMLParagraphElement), state.offline, actions.applyUpdate);
+  if (studyChanged || changed('version', 'choice', 'messages')) showDiagnostics(state);
 }
 
 /** In the place of the picture. */
@@ -41,17 +70,20 @@ function showNoViewer(text: string | null): void {
   box.hidden = text === null;
 }
 
-function showDiagnostics({ version, study, choice, messages }: PageState): void {
+function showDiagnostics(state: PageState): void {
+  const { version, choice, messages } = state;
+  const study = shownStudy(state);
+  const result = shownResult(study);
   byTestId('diagnostics', HTMLPreElement).textContent = diagnosticsText({
     version,
     browser: navigator.userAgent,
     isolated: self.crossOriginIsolated,
     threads: navigator.hardwareConcurrency,
-    scan: study?.scan ?? null,
+    scan: study?.facts?.summary ?? null,
     notes: study === null ? [] : notesOf(study),
-    spec: study?.result?.spec ?? null,
+    spec: result?.spec ?? null,
     choice,
-    report: study?.result?.report ?? null,
+    report: result?.report ?? null,
     lastError: messages.lastError,
   });
 }

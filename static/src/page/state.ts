@@ -1,17 +1,22 @@
 // The page's state: plain data that the session (session.ts) changes and `show` (show.ts) renders. A state is never
 // changed in place: a part that is the same object as before has not changed.
-import type { ModelSpec } from '../generated/model-spec';
 import type { ModelSource } from '../model/source';
 import { guessModality } from '../volume/contrast';
-import type { Note } from '../volume/notes';
-import type { BackendChoice, Outcome, RunReport, ScanSummary } from '../worker/protocol';
+import type { BackendChoice, ConfidenceOptions } from '../worker/protocol';
 import type { Progress } from '../engine/types';
 import type { KioskSettings } from './kiosk/kiosk';
+import type { OfflineState } from './offline/register';
+import { dueIds, isActive } from './queue';
+import type { Queue } from './queue';
+import { hasUnsaved, shownResult, shownStudy } from './studies';
+import type { Result, Studies } from './studies';
+import type { Cleaning } from './ui/cleaning';
+import type { ConfidenceSettings } from './ui/confidence';
 import type { ListedModel, ModelList } from './ui/models';
 import type { Offer } from './ui/choices';
 import { modalityWarning } from './ui/modality';
 
-export interface PageState {
+export interface PageState extends Studies {
   /** Version of the software; empty until the list of models has arrived. */
   readonly version: string;
   /** Null on a page for one visitor. */
@@ -19,35 +24,34 @@ export interface PageState {
   readonly models: ModelList;
   /** Key of the model picked from the list. */
   readonly pickedKey: string | null;
-  /** The open scan with its result. */
-  readonly study: Study | null;
+  /** The scan and the result in the picture. */
+  readonly drawn: Drawn;
+  readonly cleaning: Cleaning;
+  readonly confidence: ConfidenceSettings;
+  /** Null before the first one. */
+  readonly queue: Queue | null;
   readonly activity: Activity;
   /** The run under way; null where none is. */
   readonly run: Run | null;
   /** The backend that will run or runs the model; null until the worker has probed. */
   readonly choice: BackendChoice | null;
-  /** Whether the outcome shown is not yet the one asked for. */
-  readonly outdated: boolean;
   readonly question: Question | null;
   readonly messages: Messages;
+  /** Whether the site works without a network; null until that is known. */
+  readonly offline: OfflineState | null;
 }
 
-/** A scan and what was computed from it. */
-export interface Study {
-  readonly scan: ScanSummary;
-  readonly result: Result | null;
-}
-
-export interface Result {
-  readonly spec: ModelSpec;
-  readonly report: RunReport;
-  /** Of the model in the list that was run. */
-  readonly modelKey: string;
-  /** Measured and shown; null until then. */
-  readonly outcome: Outcome | null;
-  /** Components below this volume were removed from the outcome; null where none were. */
+/** What the picture shows; ids are null where nothing is drawn. */
+export interface Drawn {
+  readonly studyId: number | null;
+  readonly resultId: number | null;
   readonly smallestMl: number | null;
+  readonly threshold: number | null;
+  /** Whether the probability lies over the labels. */
+  readonly probability: boolean;
 }
+
+export const NOTHING_DRAWN: Drawn = { studyId: null, resultId: null, smallestMl: null, threshold: null, probability: false };
 
 export type ActivityKind = 'idle' | 'loading' | 'ready' | 'running' | 'done' | 'error';
 
@@ -67,7 +71,8 @@ export interface Run {
 
 /** A question that the visitor has to answer before a file can be used. */
 export type Question =
-  | { readonly kind: 'frame'; readonly files: readonly File[]; readonly frames: number }
+  /** `studyId`: the listed scan that this is about; null for one that is not listed yet. */
+  | { readonly kind: 'frame'; readonly files: readonly File[]; readonly frames: number; readonly studyId: number | null }
   | { readonly kind: 'series'; readonly offer: Offer }
   | { readonly kind: 'input'; readonly source: TfjsSource };
 
@@ -89,22 +94,38 @@ export const INITIAL_STATE: PageState = {
   kiosk: null,
   models: { usable: [], broken: [], placeholder: 'Loading the list of models…' },
   pickedKey: null,
-  study: null,
+  studies: [],
+  shownId: null,
+  drawn: NOTHING_DRAWN,
+  cleaning: { smallestMl: null, problem: null },
+  confidence: { mirror: false, probability: false },
+  queue: null,
   activity: { kind: 'idle', text: 'Open a scan to begin.' },
   run: null,
   choice: null,
-  outdated: false,
   question: null,
   messages: { remark: null, viewerFault: null, noViewer: null, lastError: null },
+  offline: null,
 };
 
+/** Whether something is under way beside the queue. */
 export function isBusy({ activity }: PageState): boolean {
   return activity.kind === 'loading' || activity.kind === 'running';
 }
 
 /** Whether a reload would lose nothing of the visitor's. */
 export function isEmpty(state: PageState): boolean {
-  return state.study === null && !isBusy(state);
+  return state.studies.length === 0 && !isBusy(state);
+}
+
+/** Whether a reload would lose results that were not saved, or work under way. */
+export function wouldLose(state: PageState): boolean {
+  return state.studies.some(hasUnsaved) || isActive(state.queue) || state.activity.kind === 'running';
+}
+
+/** Whether several scans may be listed and segmented in one go; a kiosk may switch that off. */
+export function allowsQueue({ kiosk }: PageState): boolean {
+  return kiosk?.queue !== 'off';
 }
 
 export function pickedModel({ models, pickedKey }: PageState): ListedModel | null {
@@ -113,12 +134,41 @@ export function pickedModel({ models, pickedKey }: PageState): ListedModel | nul
 
 /** Whether Segment may be pressed. */
 export function canRun(state: PageState): boolean {
-  return state.study !== null && pickedModel(state) !== null && !isBusy(state);
+  return shownStudy(state) !== null && pickedModel(state) !== null && !isBusy(state) && !isActive(state.queue);
+}
+
+/** Scans that Segment all would run. */
+export function dueStudies(state: PageState): number {
+  const model = pickedModel(state);
+  return model === null || !allowsQueue(state) ? 0 : dueIds(state.studies, model.key).length;
+}
+
+/** Whether picture and table are not yet what the state asks for. */
+export function isOutdated(state: PageState): boolean {
+  const { drawn, shownId, cleaning } = state;
+  const study = shownStudy(state);
+  const result = shownResult(study);
+  if (drawn.studyId !== shownId || drawn.resultId !== (result?.id ?? null)) return true;
+  if (result === null) return false;
+  const isMeasured = drawn.smallestMl === cleaning.smallestMl && result.smallestMl === cleaning.smallestMl && drawn.threshold === result.threshold;
+  return !isMeasured || drawn.probability !== drawsProbability(state, result);
+}
+
+/** Whether the probability of this result is to lie over its labels. */
+export function drawsProbability({ confidence }: PageState, { labels }: Result): boolean {
+  return confidence.probability && labels.confidence !== null;
+}
+
+/** How the next run uses probabilities; a kiosk may switch all of it off. */
+export function confidenceOptions({ confidence, kiosk }: PageState): ConfidenceOptions {
+  const isOn = kiosk?.confidence !== 'off';
+  return { keep: isOn, mirror: isOn && confidence.mirror };
 }
 
 /** The activity to return to after something that does not concern the scan. */
-export function restingKind({ study }: PageState): ActivityKind {
-  return study === null ? 'idle' : study.result === null ? 'ready' : 'done';
+export function restingKind(state: PageState): ActivityKind {
+  const study = shownStudy(state);
+  return study === null ? 'idle' : study.results.length === 0 ? 'ready' : 'done';
 }
 
 export interface BackendLine {
@@ -126,31 +176,29 @@ export interface BackendLine {
   readonly choice: BackendChoice;
 }
 
-/** The backend that ran, runs or will run the model. */
-export function backendLine({ study, run, choice }: PageState): BackendLine | null {
-  const report = study?.result?.report;
+/** The backend that runs the model, ran it for the shown result, or will run it. */
+export function backendLine(state: PageState): BackendLine | null {
+  const { run, choice } = state;
+  const report = shownResult(shownStudy(state))?.report;
+  if (run?.started === true && choice !== null) return { tense: 'Runs', choice };
   if (report !== undefined) return { tense: 'Ran', choice: report };
-  return choice === null ? null : { tense: run?.started === true ? 'Runs' : 'Will run', choice };
-}
-
-/** Notes on the scan, on the run and on the outcome, each once. */
-export function notesOf({ scan, result }: Study): readonly Note[] {
-  const all = [...scan.notes, ...(result?.report.notes ?? []), ...(result?.outcome?.notes ?? [])];
-  return all.filter(({ text }, n) => all.findIndex((other) => other.text === text) === n);
+  return choice === null ? null : { tense: 'Will run', choice };
 }
 
 /** Sentences to show beside the status, most urgent first. */
 export function warnings(state: PageState): string[] {
-  const { study, choice, messages } = state;
+  const { choice, messages, cleaning } = state;
   const model = pickedModel(state);
-  const result = study?.result ?? null;
-  const contrast = study === null ? null : guessModality(study.scan.name, study.scan.description);
+  const study = shownStudy(state);
+  const result = shownResult(study);
+  const contrast = study?.facts == null ? null : guessModality(study.facts.summary.name, study.facts.summary.description);
   const all = [
     messages.remark,
     model === null ? null : modalityWarning(contrast, model.name, model.modality),
     result === null || model === null || model.key === result.modelKey
       ? null
       : `The result below is still that of ${result.spec.name}; press Segment to run ${model.name}.`,
+    result === null ? null : cleaning.problem,
     choice?.backend === 'tfjs' && result === null ? 'TensorFlow.js is not kept for use without a network: the first run fetches it from the server.' : null,
     messages.viewerFault,
   ];

@@ -28,6 +28,9 @@ const SLICE_TYPES: Readonly<Record<View, SLICE_TYPE>> = {
   render: SLICE_TYPE.RENDER,
 };
 
+/** Of the probability over scan and labels. */
+const PROBABILITY_OPACITY = 0.75;
+
 /** Key → steps to the right, up, and through the slices. */
 const KEYS: Readonly<Record<string, Triple>> = {
   ArrowLeft: [-1, 0, 0],
@@ -101,9 +104,17 @@ export class Viewer {
     this.redraw();
   }
 
-  /** Overlays labels in the model's own colours; label 0 is transparent. */
+  /** Removes scan and labels. */
+  clear(): void {
+    this.labels = [];
+    for (const volume of [...this.nv.volumes].reverse()) this.nv.removeVolume(volume);
+    this.nv.drawScene();
+  }
+
+  /** Overlays labels in the model's own colours; label 0 is transparent. A probability over the labels before stays. */
   async showLabels(overlay: DisplayVolume<Uint8Array>, labels: readonly Label[]): Promise<void> {
     const image = await toImage(overlay, 'labels', 'gray', this.opacity);
+    const probability = this.nv.volumes[2];
     this.clearLabels();
     this.labels = labels;
     image.setColormapLabel({
@@ -115,6 +126,18 @@ export class Viewer {
       labels: labels.map(({ name }) => name),
     });
     this.nv.addVolume(image);
+    if (probability !== undefined) this.nv.addVolume(probability);
+    this.redraw();
+  }
+
+  /** Lays a probability (0…255) over scan and labels, 0 transparent; null takes it away. */
+  async showProbability(overlay: DisplayVolume<Uint8Array> | null): Promise<void> {
+    const image = overlay === null ? null : await toImage(overlay, 'probability', 'warm', PROBABILITY_OPACITY);
+    for (const volume of this.nv.volumes.slice(2).reverse()) this.nv.removeVolume(volume);
+    if (image !== null) {
+      [image.cal_min, image.cal_max] = [1, 255];
+      this.nv.addVolume(image);
+    }
     this.redraw();
   }
 

@@ -30,7 +30,7 @@ interface Box {
 }
 
 /** Bounding box of every label but 0. */
-function boundingBoxes(labels: Uint8Array, [nx, ny, nz]: Dims): Map<number, Box> {
+export function boundingBoxes(labels: Uint8Array, [nx, ny, nz]: Dims): Map<number, Box> {
   const boxes = new Map<number, Box>();
   let n = 0;
   for (let z = 0; z < nz; z++) {

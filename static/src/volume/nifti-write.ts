@@ -12,9 +12,13 @@ const LABELS = 1002;
  * description stay; the type becomes uint8 without scaling, the shape 3-D, and extensions are left out.
  */
 export function encodeNativeLabels(labels: Uint8Array, dims: Dims, source: NiftiHeader): Uint8Array {
-  return encode(labels, {
+  return encode(labels, { ...nativeHeader(dims, source), intent_code: LABELS });
+}
+
+/** The scan's header for uint8 voxels of the same grid. */
+function nativeHeader(dims: Dims, source: NiftiHeader): NiftiHeader {
+  return {
     ...source,
-    intent_code: LABELS,
     dim: [3, ...dims, 1, 1, 1, 1],
     pixdim: [...source.pixdim.slice(0, 4), 1, 1, 1, 1],
     datatype: 2,
@@ -24,7 +28,12 @@ export function encodeNativeLabels(labels: Uint8Array, dims: Dims, source: Nifti
     scl_inter: 0,
     cal_max: 0,
     cal_min: 0,
-  });
+  };
+}
+
+/** A probability map, 0…255 for 0…1, on the scan's own grid: like labels, but with the scaling in the header. */
+export function encodeNativeProbability(values: Uint8Array, dims: Dims, source: NiftiHeader): Uint8Array {
+  return encode(values, { ...nativeHeader(dims, source), intent_code: source.intent_code, scl_slope: 1 / 255, cal_max: 1 });
 }
 
 /**

@@ -34,7 +34,9 @@ describe('numbers in notes are those that Python prints', () => {
   });
 
   test('a sentence holds them', () => {
-    expect(note('third-of-head', 427.4, 0.354).text).toBe('427 mL were labelled, 35 % of the head; check the contrast and the picture');
+    expect(note('third-of-head', 427.4, 0.354, true).text).toBe('427 mL of lesion were labelled, 35 % of the head; check the contrast and the picture');
+    expect(note('third-of-head', 1600, 1.06, false).text).toBe('1600 mL were labelled, 106 % of the head; check the contrast and the picture');
+    expect(note('lesion-outside-brain', 27.512).text).toBe('27.51 mL of lesion lay mostly outside the brain that the model labelled and were dropped');
   });
 });
 

@@ -28,8 +28,10 @@ const TEXTS = {
   'not-head-sized': (ml: number) => `${fixed(ml, 0)} mL of tissue are in view; a head has 1000 to 6000`,
   // After a run.
   'contrast-unlike': (modality: string, wanted: readonly string[]) => `the scan's name says ${modality}, the model is made for ${wanted.join(' or ')}`,
-  'nothing-found': () => 'no voxel was labelled; a scan of another contrast or orientation gives this too',
-  'third-of-head': (ml: number, share: number) => `${fixed(ml, 0)} mL were labelled, ${percent(share)} of the head; check the contrast and the picture`,
+  'nothing-found': () => 'no lesion was labelled; a scan of another contrast or orientation gives this too',
+  'third-of-head': (ml: number, share: number, isLesion: boolean) =>
+    `${fixed(ml, 0)} mL ${isLesion ? 'of lesion ' : ''}were labelled, ${percent(share)} of the head; check the contrast and the picture`,
+  'lesion-outside-brain': (ml: number) => `${general(ml)} mL of lesion lay mostly outside the brain that the model labelled and were dropped`,
 } as const;
 
 export type NoteCode = keyof typeof TEXTS;

@@ -57,8 +57,7 @@ export function fromNetworkLabels(labels: Uint8Array, conformed: Volume<Uint8Arr
 }
 
 /** Conformed labels on the scan's own grid. */
-export function toNative(labelsConformed: Volume<Uint8Array>, scan: Scan): Volume<Uint8Array> {
-  const { dims, affineVox2ras } = scan;
+export function toNative(labelsConformed: Volume<Uint8Array>, { dims, affineVox2ras }: Pick<Scan, 'dims' | 'affineVox2ras'>): Volume<Uint8Array> {
   return { data: labelsToNative(labelsConformed, dims, affineVox2ras), dims, affineVox2ras };
 }
 
@@ -69,11 +68,11 @@ export function labelVolumes(labels: Volume<Uint8Array>, classes: number): Label
 }
 
 /** .nii.gz bytes of labels on the scan's own grid, under the scan's header. */
-export function encodeNative(labelsNative: Volume<Uint8Array>, scan: Scan): Uint8Array {
+export function encodeNative(labelsNative: Volume<Uint8Array>, scan: Pick<Scan, 'dims' | 'header'>): Uint8Array {
   return encodeNativeLabels(labelsNative.data, scan.dims, scan.header);
 }
 
 /** .nii.gz bytes of labels on the conformed grid. */
-export function encodeConformed(labelsConformed: Volume<Uint8Array>, scan: Scan): Uint8Array {
+export function encodeConformed(labelsConformed: Volume<Uint8Array>, scan: Pick<Scan, 'header'>): Uint8Array {
   return encodeConformedLabels(labelsConformed, scan.header);
 }

@@ -44,8 +44,8 @@ beforeEach(() => {
 });
 afterEach(() => vi.useRealTimers());
 
-const RUN = { source: { kind: 'bundle' as const, files: [] }, options: { forced: null, maxBufferBytes: null } };
-const SCAN = { files: [new File(['x'], 'scan.nii')], frame: 0 };
+const SCAN = { id: 1, files: [new File(['x'], 'scan.nii')], frame: null };
+const RUN = { scan: SCAN, source: { kind: 'bundle' as const, files: [] }, options: { forced: null, maxBufferBytes: null }, confidence: { keep: true, mirror: false } };
 
 async function start(): Promise<{ error: unknown }> {
   const outcome = { error: null as unknown };
@@ -55,7 +55,7 @@ async function start(): Promise<{ error: unknown }> {
 }
 
 async function loadScan(): Promise<void> {
-  const loaded = client.call('load', SCAN);
+  const loaded = client.call('load', { scan: SCAN });
   await vi.advanceTimersByTimeAsync(0);
   workers[0]!.answer('load', { kind: 'reply', value: {} });
   await loaded;
@@ -74,7 +74,7 @@ test('a call resolves with the worker’s reply and passes its stages on', async
 });
 
 test('a failure is a CallError with the worker’s sentence', async () => {
-  const loaded = client.call('load', SCAN);
+  const loaded = client.call('load', { scan: SCAN });
   await vi.advanceTimersByTimeAsync(0);
   workers[0]!.answer('load', { kind: 'failure', failure: { name: 'FramesError', message: 'pick a frame', frames: 4 } });
 
@@ -92,8 +92,7 @@ test('a backend that stops by itself keeps its worker', async () => {
   expect(workers).toHaveLength(1);
 });
 
-test('a backend that does not stop is ended within a second, and a new worker gets the scan back', async () => {
-  await loadScan();
+test('a backend that does not stop is ended within a second, and a new worker runs the same scan', async () => {
   const outcome = await start();
 
   client.cancel();
@@ -101,36 +100,8 @@ test('a backend that does not stop is ended within a second, and a new worker ge
 
   expect((outcome.error as CallError).cancelled).toBe(true);
   expect(workers.map(({ terminated }) => terminated)).toEqual([true, false]);
-  expect(workers[1]!.received).toMatchObject([{ call: 'load', request: SCAN }]);
-});
-
-test('calls wait until the new worker holds the scan', async () => {
-  await loadScan();
   await start();
-  client.cancel();
-  await vi.advanceTimersByTimeAsync(999);
-
-  const again = await start();
-  expect(workers[1]!.calls).toEqual(['load']);
-  workers[1]!.answer('load', { kind: 'reply', value: {} });
-  await vi.advanceTimersByTimeAsync(0);
-
-  expect(workers[1]!.calls).toEqual(['load', 'run']);
-  expect(again.error).toBeNull();
-});
-
-test('a run that still waits for the new worker can be cancelled at once', async () => {
-  await loadScan();
-  await start();
-  client.cancel();
-  await vi.advanceTimersByTimeAsync(999);
-  const waiting = await start();
-
-  client.cancel();
-  await vi.advanceTimersByTimeAsync(0);
-
-  expect((waiting.error as CallError).cancelled).toBe(true);
-  expect(workers[1]!.calls).toEqual(['load']);
+  expect(workers[1]!.received).toMatchObject([{ call: 'run', request: { scan: SCAN } }]);
 });
 
 test('a worker that dies fails its call with a sentence and is replaced', async () => {
@@ -157,65 +128,15 @@ test('a worker that cannot even start is not started again and again, but once w
   expect(workers[1]!.calls).toEqual(['run']);
 });
 
-test('a scan whose reading kills the new worker too is read again with the next call only', async () => {
-  await loadScan();
+test('a client that was ended answers the next call with a new worker', async () => {
+  const outcome = await start();
+  client.end();
+  await vi.advanceTimersByTimeAsync(0);
+  expect((outcome.error as CallError).cancelled).toBe(true);
+  expect(workers.map(({ terminated }) => terminated)).toEqual([true]);
+
   await start();
-  workers[0]!.onerror!({ message: '', preventDefault: () => undefined });
-  workers[1]!.onerror!({ message: '', preventDefault: () => undefined });
-  await vi.advanceTimersByTimeAsync(5000);
-  expect(workers).toHaveLength(2);
-
-  await start();
-  expect(workers[2]!.calls).toEqual(['load']);
-});
-
-test('a run that waits for a scan whose reading ends the worker fails with the sentence, and leaves nothing behind', async () => {
-  await loadScan();
-  await start();
-  client.cancel();
-  await vi.advanceTimersByTimeAsync(999);
-  const waiting = await start();
-  workers[1]!.onerror!({ message: '', preventDefault: () => undefined });
-  await vi.advanceTimersByTimeAsync(0);
-  expect((waiting.error as CallError).message).toMatch(/stopped unexpectedly .*The scan is still loaded; try again/);
-
-  const again = await start();
-  workers[2]!.answer('load', { kind: 'reply', value: {} });
-  await vi.advanceTimersByTimeAsync(0);
-  client.cancel();
-  workers[2]!.answer('run', { kind: 'failure', failure: { name: 'AbortError', message: 'Cancelled.', frames: null } });
-  await vi.advanceTimersByTimeAsync(1000);
-  expect((again.error as CallError).cancelled).toBe(true);
-  expect(workers).toHaveLength(3);
-});
-
-test('a scan that can no longer be read is said at the next run', async () => {
-  await loadScan();
-  await start();
-  workers[0]!.onerror!({ message: '', preventDefault: () => undefined });
-  workers[1]!.answer('load', { kind: 'failure', failure: { name: 'NotReadableError', message: 'scan.nii has changed', frames: null } });
-  await vi.advanceTimersByTimeAsync(0);
-
-  const again = await start();
-  expect(workers[1]!.calls).toEqual(['load', 'load']);
-  workers[1]!.answer('load', { kind: 'failure', failure: { name: 'NotReadableError', message: 'scan.nii has changed', frames: null } });
-  await vi.advanceTimersByTimeAsync(0);
-  expect((again.error as CallError).message).toBe('scan.nii has changed');
-  expect(workers[1]!.calls).toEqual(['load', 'load']);
-});
-
-test('another scan is opened by a new worker without reading the one before again', async () => {
-  await loadScan();
-  await start();
-  workers[0]!.onerror!({ message: '', preventDefault: () => undefined });
-  workers[1]!.onerror!({ message: '', preventDefault: () => undefined });
-  await vi.advanceTimersByTimeAsync(0);
-
-  const loaded = client.call('load', SCAN);
-  await vi.advanceTimersByTimeAsync(0);
-  workers[2]!.answer('load', { kind: 'reply', value: 'read' });
-  expect(await loaded).toBe('read');
-  expect(workers[2]!.calls).toEqual(['load']);
+  expect(workers[1]!.calls).toEqual(['run']);
 });
 
 test('cancel without a run does nothing', async () => {

@@ -1,6 +1,7 @@
 // The calls of the page to its worker, with the data that they exchange.
 import type { Dims, Affine } from '../volume/volume';
 import type { Note } from '../volume/notes';
+import type { NiftiHeader } from '../volume/nifti-header';
 import type { LabelVolume } from '../volume/prepare';
 import type { ModelSpec } from '../generated/model-spec';
 import type { BackendId, LayerTiming, Progress } from '../engine/types';
@@ -16,6 +17,15 @@ export interface DisplayVolume<T extends DisplayArray = DisplayArray> {
   readonly affineVox2ras: Affine;
 }
 
+/** The files of a scan. A call that needs its voxels reads them, unless this scan is the one that was read last. */
+export interface ScanSource {
+  /** The page's id of this scan and frame. */
+  readonly id: number;
+  readonly files: readonly File[];
+  /** Frame of a 4-D file, from 0; null for a 3-D file. */
+  readonly frame: number | null;
+}
+
 export interface ScanSummary {
   readonly name: string;
   /** Chosen frame of a 4-D file, from 0; null for a 3-D file. */
@@ -27,6 +37,62 @@ export interface ScanSummary {
   readonly description: string;
   /** Repairs, assumptions and cuts while the scan was read and conformed. */
   readonly notes: readonly Note[];
+}
+
+/** A scan without its voxels: all that is needed to bring labels onto its grid, to measure them there and to save them. */
+export interface ScanGrid {
+  readonly dims: Dims;
+  readonly affineVox2ras: Affine;
+  readonly header: NiftiHeader;
+  /** Volume of the head by a crude threshold. */
+  readonly headMl: number;
+}
+
+/** Known of a scan once it has been read. */
+export interface ScanFacts {
+  readonly summary: ScanSummary;
+  readonly grid: ScanGrid;
+}
+
+/** Labels of one run on the network's grid in the conformed orientation (LIA), before any cleaning. */
+export interface StoredLabels {
+  /** Gzip of one byte per voxel, i fastest: some hundred KB for 256³ voxels. */
+  readonly gzipped: Uint8Array;
+  readonly dims: Dims;
+  readonly affineVox2ras: Affine;
+  /** Background included. */
+  readonly classes: number;
+  /** Of the model: what it labels. */
+  readonly spec: Pick<ModelSpec, 'task' | 'labels'>;
+  /** Null where it was not kept, or the model has no label that it could be about. */
+  readonly confidence: StoredConfidence | null;
+}
+
+/** The confidence of a run in one of its labels (volume/confidence.ts), each gzip like the labels. */
+export interface StoredConfidence {
+  /** The label that the probability and a threshold are about. */
+  readonly chosen: number;
+  /** Its probability, 0…255. */
+  readonly probability: Uint8Array;
+  /** The labels with the most probable other one in the place of `chosen`. */
+  readonly others: Uint8Array;
+}
+
+/** A result as it is shown and saved: `labels` without components below `smallestMl` (null: with all of them), on `grid`. */
+export interface OutcomeRequest {
+  readonly labels: StoredLabels;
+  readonly grid: ScanGrid;
+  readonly smallestMl: number | null;
+  /** On the probability of the chosen label, 0…1; null for the most probable label everywhere. */
+  readonly threshold: number | null;
+}
+
+/** How a run uses probabilities; without both, no engine computes any. */
+export interface ConfidenceOptions {
+  /** Keep the chosen label's probability, where the model has such a label. */
+  readonly keep: boolean;
+  /** Average with the run on the mirror image. */
+  readonly mirror: boolean;
 }
 
 export interface BackendChoice {
@@ -58,7 +124,6 @@ export interface Part {
 export interface Outcome {
   /** Of every class, on the scan's own grid. */
   readonly volumes: readonly LabelVolume[];
-  readonly overlay: DisplayVolume<Uint8Array>;
   /** Of every class: its voxel nearest to the mean position of its voxels; null where it has none. */
   readonly centres: readonly ((readonly [number, number, number]) | null)[];
   /** Of a model with one label besides background: its separate parts on the scan's own grid; null otherwise. */
@@ -79,11 +144,13 @@ export interface BackendOptions {
 /** Request and reply of each call. */
 export interface Calls {
   probe: { request: BackendOptions; reply: BackendChoice };
-  load: { request: { files: readonly File[]; frame: number | null }; reply: { summary: ScanSummary; display: DisplayVolume } };
+  load: { request: { scan: ScanSource }; reply: { facts: ScanFacts; display: DisplayVolume } };
   model: { request: { source: ModelSource }; reply: { spec: ModelSpec | null; notes: readonly string[] } };
-  run: { request: { source: ModelSource; options: BackendOptions }; reply: { spec: ModelSpec; report: RunReport } };
-  outcome: { request: { smallestMl: number | null }; reply: Outcome };
-  save: { request: { space: 'native' | 'conformed' }; reply: { bytes: Uint8Array } };
+  run: { request: { scan: ScanSource; source: ModelSource; options: BackendOptions; confidence: ConfidenceOptions }; reply: { facts: ScanFacts; spec: ModelSpec; report: RunReport; labels: StoredLabels } };
+  outcome: { request: OutcomeRequest; reply: { outcome: Outcome; overlay: DisplayVolume<Uint8Array> } };
+  /** The probability of the chosen label on the scan's own grid, resampled like labels. */
+  probability: { request: Pick<OutcomeRequest, 'labels' | 'grid'>; reply: { overlay: DisplayVolume<Uint8Array>; bytes: Uint8Array } };
+  save: { request: OutcomeRequest & { space: 'native' | 'conformed' }; reply: { bytes: Uint8Array } };
 }
 
 export type CallName = keyof Calls;

@@ -1,44 +1,44 @@
-// The steps from a read scan and a model to measured labels. The page's worker and the npm package (package/) share them.
+// The steps from a read scan and a model to cleaned labels. The page's worker and the npm package (package/) share them.
 import { voxelSizeMm } from '../volume/affine';
+import { withoutLesionsOutsideBrain } from '../volume/brain-rule';
 import { removeSmallComponents } from '../volume/clean';
 import { conform, type Conformed } from '../volume/conform';
 import { voxelVolumeMl } from '../volume/native';
 import type { Scan } from '../volume/nifti';
 import type { Note } from '../volume/notes';
-import { fromNetworkLabels, labelVolumes, toNative, toNetworkInput, type LabelVolume, type Prepared } from '../volume/prepare';
-import { contrastNotes, resultNotes } from '../volume/run-notes';
+import { toNetworkInput, type Prepared } from '../volume/prepare';
+import { contrastNotes } from '../volume/run-notes';
 import type { Volume } from '../volume/volume';
 import type { ModelSpec } from '../generated/model-spec';
-import { noExperience, probeAll, rankBackends, segment, type Experience, type SegmentResult } from '../engine/choose';
+import { noExperience, probeAll, rankBackends, type Experience, type SegmentResult } from '../engine/choose';
 import type { BackendModule, RunOptions } from '../engine/types';
 import type { LoadedModel } from '../model/bundle';
-import type { BackendChoice, BackendOptions } from './protocol';
+import { runNetwork } from './confident-run';
+import type { BackendChoice, BackendOptions, ConfidenceOptions } from './protocol';
 
-/** The network's labels on the conformed grid, before any cleaning, the number of classes, and the model's task. */
-export interface Labels {
-  readonly conformed: Volume<Uint8Array>;
-  readonly classes: number;
-  readonly task: string;
-}
-
-export interface Segmentation {
-  readonly labels: Labels;
-  readonly run: SegmentResult;
-  /** On the contrast, and on the scan on the model's own grid. */
+/** A run on a scan. */
+export interface ScanRun {
+  /** The scan on the model's grid. */
+  readonly conformed: Conformed;
+  /** In the model's orientation; `fromNetworkLabels` brings its labels onto the conformed grid. */
+  readonly result: SegmentResult;
+  /** On the contrast, and on the scan on the model's grid. */
   readonly notes: readonly Note[];
 }
 
-/** Labels as they are shown and saved, with their volumes. */
-export interface Measured {
+export interface CleanOptions {
+  /** Components below this volume become background; null: none do. */
+  readonly smallestMl: number | null;
+  /** Leaves the brain rule out (volume/brain-rule.ts). */
+  readonly keepOutsideBrain: boolean;
+}
+
+export interface CleanedLabels {
   readonly conformed: Volume<Uint8Array>;
-  /** On the scan's own grid. */
-  readonly native: Volume<Uint8Array>;
-  /** Of every class, on the scan's own grid. */
-  readonly volumes: readonly LabelVolume[];
-  /** Volume of the removed small components, on the conformed grid. */
-  readonly removedMl: number;
-  /** Results that can't be right. */
-  readonly notes: readonly Note[];
+  /** In small components. */
+  readonly removedVoxels: number;
+  /** In lesions that the brain rule dropped. */
+  readonly outsideVoxels: number;
 }
 
 /**
@@ -50,40 +50,28 @@ export async function segmentScan(
   { spec, graph }: LoadedModel,
   engines: readonly BackendModule[],
   options: BackendOptions,
-  { signal, onProgress }: Pick<RunOptions, 'signal' | 'onProgress'>,
+  confidence: ConfidenceOptions,
+  { signal, onProgress }: Required<Pick<RunOptions, 'signal' | 'onProgress'>>,
   onBackend: (chosen: BackendChoice) => void,
-): Promise<Segmentation> {
+): Promise<ScanRun> {
   const conformed = conformedFor(prepared, spec);
   const input = { data: toNetworkInput(conformed, spec), dims: spec.input.size };
   const choice = rankBackends(await probeAll(engines), options.forced);
-  const runOptions: RunOptions = {
-    ...(signal === undefined ? {} : { signal }),
-    ...(onProgress === undefined ? {} : { onProgress }),
-    ...(options.maxBufferBytes === null ? {} : { maxBufferBytes: options.maxBufferBytes }),
-  };
-  const run = await segment(graph, input, choice, runOptions, onBackend, experienceOf(spec.weights.sha256));
-  return {
-    labels: { conformed: fromNetworkLabels(run.labels, conformed, spec), classes: graph.classes, task: spec.task },
-    run,
-    notes: [...contrastNotes(prepared.scan.name, headerText(prepared.scan), spec.modality), ...conformed.notes],
-  };
+  const runOptions: RunOptions = { signal, onProgress, ...(options.maxBufferBytes === null ? {} : { maxBufferBytes: options.maxBufferBytes }) };
+  const network = { spec, graph, choice, experience: experienceOf(spec.weights.sha256) };
+  const result = await runNetwork(network, input, runOptions, confidence, onBackend);
+  const notes = [...contrastNotes(prepared.scan.name, headerText(prepared.scan), spec.modality), ...conformed.notes];
+  return { conformed, result, notes };
 }
 
-/** Labels without components below `smallestMl` (null: all stay), put back on the scan's own grid and measured there. */
-export function measure(labels: Labels, { scan, conformed: { headMl } }: Prepared, smallestMl: number | null): Measured {
-  const voxelMl = voxelVolumeMl(labels.conformed.affineVox2ras);
-  const cleaned = smallestMl === null ? null : removeSmallComponents(labels.conformed.data, labels.conformed.dims, smallestMl / voxelMl);
-  const conformed = cleaned === null ? labels.conformed : { ...labels.conformed, data: cleaned.labels };
-  const native = toNative(conformed, scan);
-  const volumes = labelVolumes(native, labels.classes);
-  const labelledMl = volumes.reduce((sum, { index, volumeMl }) => (index === 0 ? sum : sum + volumeMl), 0);
-  return {
-    conformed,
-    native,
-    volumes,
-    removedMl: (cleaned?.removedVoxels ?? 0) * voxelMl,
-    notes: resultNotes(labels.task, labelledMl, headMl),
-  };
+/** Labels on the model's grid without lesions outside the brain and without small components, in the order of `meshnet-predict`. */
+export function cleanLabels(labels: Volume<Uint8Array>, spec: Pick<ModelSpec, 'task' | 'labels'>, { smallestMl, keepOutsideBrain }: CleanOptions): CleanedLabels {
+  const { data, dims, affineVox2ras } = labels;
+  const inBrain = keepOutsideBrain ? { labels: data, removedVoxels: 0 } : withoutLesionsOutsideBrain(data, dims, spec);
+  const large = smallestMl === null
+    ? { labels: inBrain.labels, removedVoxels: 0 }
+    : removeSmallComponents(inBrain.labels, dims, smallestMl / voxelVolumeMl(affineVox2ras));
+  return { conformed: { data: large.labels, dims, affineVox2ras }, removedVoxels: large.removedVoxels, outsideVoxels: inBrain.removedVoxels };
 }
 
 /** Free text of the scan's header; a hint to the modality. */

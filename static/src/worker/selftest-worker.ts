@@ -113,7 +113,7 @@ function noise(length: number): Float32Array {
 /** The arrays of a report, handed over instead of copied. */
 function buffersOf(reply: SelftestCalls[keyof SelftestCalls]['reply']): ArrayBuffer[] {
   if (reply === null || typeof reply === 'string' || !('labels' in reply)) return [];
-  return [reply.labels, reply.margin, ...reply.outputs].filter((array) => array !== null).map((array) => array.buffer as ArrayBuffer);
+  return [reply.labels, reply.probabilities, ...reply.outputs].filter((array) => array !== null).map((array) => array.buffer as ArrayBuffer);
 }
 
 answerCalls(handlers, { transfer: buffersOf });

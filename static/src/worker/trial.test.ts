@@ -11,7 +11,7 @@ const trial: Trial = {
   input: new Float32Array(bytes(item!.input).buffer),
   dims: item!.dims as [number, number, number],
 };
-const result: RunResult = { labels: new Uint8Array(1), margin: null, timings: [], peakBytes: 3, largestBufferBytes: 2 };
+const result: RunResult = { labels: new Uint8Array(1), probabilities: null, timings: [], peakBytes: 3, largestBufferBytes: 2 };
 
 /** Counts its runs and reports progress in two layers; with `hangs`, a run ends only when aborted. */
 function fakeBackend(hangs: boolean): Backend & { runs: number } {

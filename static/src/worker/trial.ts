@@ -11,7 +11,7 @@ export interface Trial {
   /** [inChannels][z][y][x] float32, normalised. */
   readonly input: Float32Array;
   readonly dims: Dims;
-  readonly margin?: boolean;
+  readonly probabilities?: boolean;
   /** Keep every layer's output. */
   readonly inspect?: boolean;
   readonly maxBufferBytes?: number;
@@ -34,7 +34,8 @@ export interface Reached {
 export interface TrialReport {
   /** Null where the run was refused or cancelled; `error` holds the reason. */
   readonly labels: Uint8Array | null;
-  readonly margin: Uint8Array | null;
+  /** [class − 1][z][y][x]. */
+  readonly probabilities: Uint8Array | null;
   /** Per layer [outChannels][z][y][x], the logits last; empty without `inspect`. */
   readonly outputs: readonly Float32Array[];
   readonly timings: readonly LayerTiming[];
@@ -63,7 +64,7 @@ export async function runTrial(open: () => Promise<Backend>, trial: Trial): Prom
   let backend: Backend | null = null;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let reached: Reached | null = null;
-  const empty = { labels: null, margin: null, timings: [], peakBytes: 0, largestBufferBytes: 0 };
+  const empty = { labels: null, probabilities: null, timings: [], peakBytes: 0, largestBufferBytes: 0 };
   try {
     const { graph } = await loadBundle(trial.modelJson, trial.weights, 'trial');
     const input = { data: trial.input, dims: trial.dims };
@@ -81,7 +82,7 @@ export async function runTrial(open: () => Promise<Backend>, trial: Trial): Prom
         progress.push(now.fraction);
         reached = reachedBy(graph, now, performance.now() - start, reached);
       },
-      ...(trial.margin === undefined ? {} : { margin: trial.margin }),
+      ...(trial.probabilities === undefined ? {} : { probabilities: trial.probabilities }),
       ...(trial.maxBufferBytes === undefined ? {} : { maxBufferBytes: trial.maxBufferBytes }),
       ...(trial.inspect === true ? { inspect: (layer: number, output: Float32Array) => { outputs[layer] = output; } } : {}),
     });

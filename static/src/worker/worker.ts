@@ -1,39 +1,39 @@
 // The page's worker: decode, conform, normalise, run, clean, back to native, encode. The calls are in protocol.ts.
 import { apply, voxelSizeMm } from '../volume/affine';
-import { labelCentres } from '../volume/centres';
-import { voxelVolumeMl } from '../volume/native';
-import { separateParts } from '../volume/parts';
-import { encodeConformed, encodeNative, prepare } from '../volume/prepare';
+import type { Conformed } from '../volume/conform';
+import { encodeConformed, encodeNative, fromNetworkLabels, labelVolumes, prepare, toNative } from '../volume/prepare';
 import type { Prepared } from '../volume/prepare';
-import type { Volume, VoxelArray } from '../volume/volume';
-import { probeAll, rankBackends } from '../engine/choose';
+import { voxelVolumeMl } from '../volume/native';
+import { resultNotes } from '../volume/run-notes';
+import { chosenLabel, othersOf, probabilityOf, thresholded } from '../volume/confidence';
+import { encodeNativeProbability } from '../volume/nifti-write';
+import type { Dims, Volume, VoxelArray } from '../volume/volume';
+import type { ModelSpec } from '../generated/model-spec';
+import type { LoadedModel } from '../model/bundle';
+import { labelCentres } from '../volume/centres';
+import { removeSmallComponents } from '../volume/clean';
 import { cpu } from '../engine/cpu/index';
 import { messageOf } from '../engine/message';
-import { tfjs } from '../engine/tfjs/index';
-import type { Progress } from '../engine/types';
-import { webgl2 } from '../engine/webgl2/index';
-import { webgpu } from '../engine/webgpu/index';
-import type { LoadedModel } from '../model/bundle';
 import { loadModel, needsAnswers } from '../model/source';
+import { separateParts } from '../volume/parts';
+import { gunzip, gzip } from '../volume/gzip';
 import { answerCalls } from './calls';
 import type { CallContext, Handlers } from './calls';
-import type { BackendOptions, CallName, Calls, DisplayArray, Outcome, Stage } from './protocol';
-import { headerText, measure, segmentScan, type Labels } from './segmentation';
+import type { BackendOptions, CallName, Calls, ConfidenceOptions, DisplayArray, Outcome, ScanFacts, ScanSource, Stage, StoredConfidence, StoredLabels } from './protocol';
+import { probeAll, rankBackends } from '../engine/choose';
+import { tfjs } from '../engine/tfjs/index';
+import type { Progress, RunResult } from '../engine/types';
+import { webgl2 } from '../engine/webgl2/index';
+import { webgpu } from '../engine/webgpu/index';
+import { headerText, segmentScan } from './segmentation';
 
 /** How many separate parts are listed one by one, the largest first. */
 const LISTED_PARTS = 8;
 
 const BACKENDS = [webgpu, webgl2, cpu, tfjs];
 
-/** State between calls. */
-interface Memory {
-  prepared: Prepared | null;
-  labels: Labels | null;
-  /** The labels that are shown and saved. */
-  outcome: { readonly conformed: Volume<Uint8Array>; readonly native: Volume<Uint8Array> } | null;
-}
-
-const memory: Memory = { prepared: null, labels: null, outcome: null };
+/** The scan that was read last; the only one that is held decoded. */
+let held: { readonly id: number; readonly prepared: Prepared } | null = null;
 
 const handlers: Handlers<Calls, Stage> = {
   probe: async (options) => {
@@ -43,26 +43,10 @@ const handlers: Handlers<Calls, Stage> = {
     return { backend: module.id, device: probe.device, details: probe.details, whyNot: passedOver };
   },
 
-  load: async ({ files, frame }) => {
-    const contents = await Promise.all(files.map(async (file) => ({ name: file.name, bytes: new Uint8Array(await file.arrayBuffer()) })));
-    // Only a scan that could be read replaces the one before it.
-    const prepared = prepare(contents, frame);
-    memory.prepared = prepared;
-    memory.labels = null;
-    memory.outcome = null;
-    const { scan } = prepared;
-    return {
-      summary: {
-        name: scan.name,
-        frame,
-        dims: scan.dims,
-        voxelSizeMm: voxelSizeMm(scan.affineVox2ras),
-        dtype: scan.dtype,
-        description: headerText(scan),
-        notes: [...scan.notes, ...prepared.conformed.notes],
-      },
-      display: { data: displayArray(scan.data), dims: scan.dims, affineVox2ras: scan.affineVox2ras },
-    };
+  load: async ({ scan }) => {
+    const prepared = await preparedOf(scan);
+    const { data, dims, affineVox2ras } = prepared.scan;
+    return { facts: factsOf(prepared, scan.frame), display: { data: displayArray(data), dims, affineVox2ras } };
   },
 
   model: async ({ source }, { signal }) => {
@@ -71,35 +55,71 @@ const handlers: Handlers<Calls, Stage> = {
     return { spec, notes };
   },
 
-  run: async ({ source, options }, context) => {
-    memory.labels = null;
-    memory.outcome = null;
+  run: async ({ scan, source, options, confidence }, context) => {
     context.tell({ stage: 'preparing' });
-    return runModel(await loadModel(source, context.signal), options, context);
+    const prepared = await preparedOf(scan);
+    const ran = await runModel(prepared, await loadModel(source, context.signal), options, confidence, context);
+    return { facts: factsOf(prepared, scan.frame), ...ran };
   },
 
-  outcome: ({ smallestMl }) => {
-    const { prepared, labels } = memory;
-    if (prepared === null || labels === null) throw new Error('There is no segmentation yet; press Segment first.');
-    const { conformed, native, volumes, removedMl, notes } = measure(labels, prepared, smallestMl);
-    memory.outcome = { conformed, native };
-    return Promise.resolve({
+  outcome: ({ labels, grid, smallestMl, threshold }) => {
+    const { conformed, removedVoxels } = cleaned(labels, smallestMl, threshold);
+    const native = toNative(conformed, grid);
+    const volumes = labelVolumes(native, labels.classes);
+    const outcome: Outcome = {
       volumes,
-      notes,
-      overlay: { ...native, data: native.data.slice() },
+      notes: resultNotes(labels.spec, volumes, grid.headMl),
       centres: labelCentres(native.data, native.dims, labels.classes),
       parts: labels.classes === 2 ? partsOf(native) : null,
-      removedMl,
-    });
+      removedMl: removedVoxels * voxelVolumeMl(conformed.affineVox2ras),
+    };
+    return Promise.resolve({ outcome, overlay: native });
   },
 
-  save: ({ space }) => {
-    const { prepared, outcome } = memory;
-    if (prepared === null || outcome === null) throw new Error('There is nothing to save yet; press Segment first.');
-    const bytes = space === 'native' ? encodeNative(outcome.native, prepared.scan) : encodeConformed(outcome.conformed, prepared.scan);
+  probability: ({ labels, grid }) => {
+    if (labels.confidence === null) throw new Error('This result has no probabilities; press Segment again.');
+    const native = toNative({ ...labels, data: unpacked(labels.confidence.probability, labels.dims) }, grid);
+    return Promise.resolve({ overlay: native, bytes: encodeNativeProbability(native.data, grid.dims, grid.header) });
+  },
+
+  save: ({ labels, grid, smallestMl, threshold, space }) => {
+    const { conformed } = cleaned(labels, smallestMl, threshold);
+    const bytes = space === 'native' ? encodeNative(toNative(conformed, grid), grid) : encodeConformed(conformed, grid);
     return Promise.resolve({ bytes });
   },
 };
+
+async function preparedOf({ id, files, frame }: ScanSource): Promise<Prepared> {
+  if (held?.id === id) return held.prepared;
+  held = null; // before the next is read, so that two scans never need memory at once
+  const contents = await Promise.all(files.map(async (file) => ({ name: file.name, bytes: new Uint8Array(await file.arrayBuffer()) })));
+  const prepared = prepare(contents, frame);
+  held = { id, prepared };
+  return prepared;
+}
+
+function factsOf({ scan, conformed }: Prepared, frame: number | null): ScanFacts {
+  const { name, dims, affineVox2ras, dtype, header } = scan;
+  return {
+    summary: { name, frame, dims, voxelSizeMm: voxelSizeMm(affineVox2ras), dtype, description: headerText(scan), notes: [...scan.notes, ...conformed.notes] },
+    grid: { dims, affineVox2ras, header, headMl: conformed.headMl },
+  };
+}
+
+/** The labels on the network's grid, by the threshold if there is one, without components below `smallestMl`. */
+function cleaned(stored: StoredLabels, smallestMl: number | null, threshold: number | null): { conformed: Volume<Uint8Array>; removedVoxels: number } {
+  const { gzipped, dims, affineVox2ras, confidence } = stored;
+  const data = threshold === null || confidence === null
+    ? unpacked(gzipped, dims)
+    : thresholded(unpacked(confidence.others, dims), unpacked(confidence.probability, dims), confidence.chosen, threshold);
+  if (smallestMl === null) return { conformed: { data, dims, affineVox2ras }, removedVoxels: 0 };
+  const { labels, removedVoxels } = removeSmallComponents(data, dims, smallestMl / voxelVolumeMl(affineVox2ras));
+  return { conformed: { data: labels, dims, affineVox2ras }, removedVoxels };
+}
+
+function unpacked(gzipped: Uint8Array, dims: Dims): Uint8Array {
+  return gunzip(gzipped, 'labels', dims[0] * dims[1] * dims[2]);
+}
 
 function partsOf({ data, dims, affineVox2ras }: Volume<Uint8Array>): Outcome['parts'] {
   const { count, largest } = separateParts(data, dims, LISTED_PARTS);
@@ -107,20 +127,24 @@ function partsOf({ data, dims, affineVox2ras }: Volume<Uint8Array>): Outcome['pa
   return { count, largest: largest.map(({ voxels, centre }) => ({ volumeMl: voxels * voxelMl, centre, positionMm: apply(affineVox2ras, centre) })) };
 }
 
-async function runModel(model: LoadedModel, options: BackendOptions, { signal, tell }: CallContext<Stage>): Promise<Calls['run']['reply']> {
-  const { prepared } = memory;
-  if (prepared === null) throw new Error('There is no scan yet; open one or try the sample.');
-  const onProgress = (progress: Progress): void => {
-    tell({ stage: 'layers', ...progress });
-  };
-  const { labels, run, notes } = await segmentScan(prepared, model, BACKENDS, options, { signal, onProgress }, (chosen) => {
+async function runModel(prepared: Prepared, model: LoadedModel, options: BackendOptions, confidence: ConfidenceOptions, { signal, tell }: CallContext<Stage>): Promise<Omit<Calls['run']['reply'], 'facts'>> {
+  const onProgress = (progress: Progress): void => { tell({ stage: 'layers', ...progress }); };
+  const { conformed, result, notes } = await segmentScan(prepared, model, BACKENDS, options, confidence, { signal, onProgress }, (chosen) => {
     tell({ stage: 'backend', ...chosen });
   });
-  // The page does not open a scan during a run; if it ever did, these labels must not become the new scan's.
-  if (memory.prepared !== prepared) throw new Error('Another scan was opened during the run; press Segment again.');
-  memory.labels = labels;
-  const { backend, device, details, whyNot, milliseconds, timings, peakBytes, largestBufferBytes } = run;
-  return { spec: model.spec, report: { backend, device, details, whyNot, milliseconds, timings, peakBytes, largestBufferBytes, notes } };
+  const { spec, graph } = model;
+  const { data, dims, affineVox2ras } = fromNetworkLabels(result.labels, conformed, spec);
+  const labels: StoredLabels = { gzipped: gzip(data), dims, affineVox2ras, classes: graph.classes, spec: { task: spec.task, labels: spec.labels }, confidence: confidence.keep ? storedConfidence(result, conformed, spec) : null };
+  const { backend, device, details, whyNot, milliseconds, timings, peakBytes, largestBufferBytes } = result;
+  return { spec, report: { backend, device, details, whyNot, milliseconds, timings, peakBytes, largestBufferBytes, notes }, labels };
+}
+
+/** Null where the run has no probabilities, or the model no label that they could be about. */
+function storedConfidence({ labels, probabilities }: RunResult, conformed: Conformed, spec: ModelSpec): StoredConfidence | null {
+  const chosen = chosenLabel(spec);
+  if (probabilities === null || chosen === null) return null;
+  const packed = (data: Uint8Array): Uint8Array => gzip(fromNetworkLabels(data, conformed, spec).data);
+  return { chosen, probability: packed(probabilityOf(probabilities, labels.length, chosen)), others: packed(othersOf(labels, probabilities, chosen)) };
 }
 
 /** A copy for the viewer, which knows no 64-bit types; 32-bit floats are exact enough to look at. */

@@ -26,7 +26,7 @@ RUN = """async ({backend, trial, weights, input}) => {
   return {
     ...report,
     labels: report.labels && text(report.labels),
-    margin: report.margin && text(report.margin),
+    probabilities: report.probabilities && text(report.probabilities),
     outputs: report.outputs.map(text),
   };
 }"""
@@ -62,8 +62,8 @@ def run_in_page(page: Page, backend: str, built: BuiltCase, **options: Any) -> d
     )
     page.unroute(f"**{url}")
     shape = built.dims[::-1]
-    for key in ("labels", "margin"):
+    for key, of in (("labels", shape), ("probabilities", (-1, *shape))):
         if report[key] is not None:
-            report[key] = np.frombuffer(base64.b64decode(report[key]), np.uint8).reshape(shape)
+            report[key] = np.frombuffer(base64.b64decode(report[key]), np.uint8).reshape(of)
     report["outputs"] = [np.frombuffer(base64.b64decode(text), "<f4").reshape(-1, *shape) for text in report["outputs"]]
     return report

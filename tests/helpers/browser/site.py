@@ -109,7 +109,7 @@ def segment(page: Page, model_id: str | None = None) -> None:
 
 def counts(page: Page) -> dict[int, int]:
     """Voxels by label, as the table shows them; background is not listed."""
-    rows = page.get_by_test_id("volumes").locator("tbody tr").all()
+    rows = page.get_by_test_id("volumes").locator("tbody tr[data-label]").all()
     return {int(row.get_attribute("data-label") or -1): int(row.get_attribute("data-voxels") or -1) for row in rows}
 
 

@@ -2,14 +2,24 @@
 //
 // job: { files: [path], out: folder, frame?: number, grid?: conformed grid, labels?: path of raw conformed labels,
 //        spec?: the parts of a model description that concern its input }
-//   or { contrast: [file name, header text, the model's modality] }, { result: [task, labelled mL, head's mL] } for notes
-//      on a run, { names: [file name without extensions] } for which of them say labels and whose tissue they map
+//   or { contrast: [file name, header text, the model's modality] }, { result: [spec, volumes, head's mL, dropped mL] } for notes
+//      on a run, { names: [file name without extensions] } for which of them say labels and whose tissue they map,
+//      { parts: path of a raw mask, dims } for its separate parts,
+//      { sidecar: what `sidecarOf` takes, created: ISO date, files: [path] of the scan } for the JSON beside a result,
+//      { clean: path of raw labels, dims, smallestVoxels, out: path } for the labels without small components,
+//      { brainRule: path of raw labels, dims, spec, out: path } for those without lesions outside the brain,
+//      { compare: two of { path of raw labels, dims, affine } } for the comparison of a result with a reference
 // result: { error, frames } for a refused scan, else what `run` returns; volumes go to files in `out`.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { withoutLesionsOutsideBrain } from '../../../static/src/volume/brain-rule.ts';
+import { compareMasks } from '../../../static/src/volume/compare.ts';
+import { removeSmallComponents } from '../../../static/src/volume/clean.ts';
 import { mapsTissueOf, namesLabels } from '../../../static/src/volume/label-names.ts';
 import { contrastNotes, resultNotes } from '../../../static/src/volume/run-notes.ts';
 import { ScanError } from '../../../static/src/volume/errors.ts';
+import { separateParts } from '../../../static/src/volume/parts.ts';
+import { sha256OfFiles, sidecarOf } from '../../../static/src/volume/sidecar.ts';
 import * as volume from '../../../static/src/volume/prepare.ts';
 
 function run({ files, out, frame = null, grid, labels, spec }) {
@@ -36,10 +46,29 @@ function run({ files, out, frame = null, grid, labels, spec }) {
   return result;
 }
 
-function attempt(job) {
+async function attempt(job) {
+  if (job.sidecar !== undefined) {
+    const sha256 = await sha256OfFiles(job.files.map((path) => new Blob([readFileSync(path)])));
+    return sidecarOf({ ...job.sidecar, source: { ...job.sidecar.source, sha256 }, created: new Date(job.created) });
+  }
   if (job.contrast !== undefined) return contrastNotes(...job.contrast);
   if (job.result !== undefined) return resultNotes(...job.result);
   if (job.names !== undefined) return job.names.map((name) => [namesLabels(name), mapsTissueOf(name)]);
+  if (job.brainRule !== undefined) {
+    const { labels, removedVoxels } = withoutLesionsOutsideBrain(new Uint8Array(readFileSync(job.brainRule)), job.dims, job.spec);
+    writeFileSync(job.out, labels);
+    return { removedVoxels };
+  }
+  if (job.parts !== undefined) return separateParts(new Uint8Array(readFileSync(job.parts)), job.dims, 254);
+  if (job.compare !== undefined) {
+    const [result, reference] = job.compare.map(({ path, dims, affine }) => ({ data: new Uint8Array(readFileSync(path)), dims, affineVox2ras: affine }));
+    return compareMasks(result, reference);
+  }
+  if (job.clean !== undefined) {
+    const { labels, removedVoxels } = removeSmallComponents(new Uint8Array(readFileSync(job.clean)), job.dims, job.smallestVoxels);
+    writeFileSync(job.out, labels);
+    return { removedVoxels };
+  }
   try {
     return run(job);
   } catch (error) {
@@ -48,4 +77,4 @@ function attempt(job) {
   }
 }
 
-console.log(JSON.stringify(JSON.parse(readFileSync(0, 'utf8')).map(attempt)));
+console.log(JSON.stringify(await Promise.all(JSON.parse(readFileSync(0, 'utf8')).map(attempt))));

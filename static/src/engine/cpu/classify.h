@@ -1,26 +1,30 @@
-// The end of the network on one row: classifier, argmax, margin. Logits exist for one row at a time only.
+// The end of the network on one row: classifier, argmax, probabilities. Logits exist for one row at a time only.
 #pragma once
 #include "job.h"
 #include "multiply.h"
 #include "rows.h"
 
-/** round(255 · (p₁ − p₂)) of the two largest softmax probabilities. */
-static inline int margin_of(const float *logits, int classes, size_t stride, float best, float second) {
+/**
+ * Probabilities of the classes 1, 2, … of `count` ≤ 4 voxels from `at` on: floor(255 p + 1/2) of the softmax, at most 127
+ * where the label is another class, of two classes at least 128 where it is this one. `logits`: [class][stride].
+ */
+static inline void write_probabilities(const Job *j, const float *logits, size_t stride, f4 best, i4 label, size_t at, int count) {
+  const size_t perClass = (size_t)j->dims.fast * j->dims.middle * j->dims.slow;
   f4 sum = splat(0);
-  for (int c = 0; c < classes; c += 4) {
-    f4 v = splat(-1e30f);
-    v.x = logits[c * stride];
-    if (c + 1 < classes) v.y = logits[(c + 1) * stride];
-    if (c + 2 < classes) v.z = logits[(c + 2) * stride];
-    if (c + 3 < classes) v.w = logits[(c + 3) * stride];
-    sum += exp_4(v - splat(best));
+  for (int c = 0; c < j->classes; c++) sum += exp_4(load(logits + c * stride) - best);
+  for (int c = 1; c < j->classes; c++) {
+    const f4 p = exp_4(load(logits + c * stride) - best) / sum;
+    const i4 rounded = __builtin_convertvector(madd(p, splat(255.0f), splat(0.5f)), i4);
+    for (int lane = 0; lane < count; lane++) {
+      int value = rounded[lane];
+      if (label[lane] != c && value > 127) value = 127;
+      if (label[lane] == c && value < 128 && j->classes == 2) value = 128;
+      j->probabilities[(c - 1) * perClass + at + lane] = (uint8_t)value;
+    }
   }
-  const float total = sum.x + sum.y + sum.z + sum.w;
-  const float gap = -expm1_4(splat(second - best)).x;
-  return (int)(255.0f * gap / total + 0.5f);
 }
 
-/** Classifier, argmax (the lowest index wins a tie) and margin of one row; lines: [outChannels][lineLength]. */
+/** Classifier, argmax (the lowest index wins a tie) and probabilities of one row; lines: [outChannels][lineLength]. */
 static void classify_row(const Job *j, const float *lines, float *logits, int plane, int row) {
   const int voxels = j->dims.fast, n = round_up(voxels, UNIT), classes = j->classes;
   const Terms terms = {.input = {lines}, .weights = {0}, .count = 1, .skip = {0}, .taps = {1}, .rows = 1};
@@ -33,20 +37,17 @@ static void classify_row(const Job *j, const float *lines, float *logits, int pl
   }
   const size_t at = ((size_t)plane * j->dims.middle + row) * voxels;
   for (int i = 0; i < voxels; i += 4) {
-    f4 best = load(logits + i), second = splat(-3.0e38f);
+    f4 best = load(logits + i);
     i4 index = (i4)(0);
     for (int c = 1; c < classes; c++) {
       const f4 v = load(logits + c * n + i);
       const i4 greater = v > best;
-      second = larger(second, greater ? best : v);
       best = greater ? v : best;
       index = greater ? (i4)(c) : index;
     }
-    for (int lane = 0; lane < 4 && i + lane < voxels; lane++) {
-      const int voxel = i + lane;
-      j->labels[at + voxel] = (uint8_t)index[lane];
-      if (j->margin) j->margin[at + voxel] = (uint8_t)margin_of(logits + voxel, classes, n, best[lane], second[lane]);
-    }
+    const int count = voxels - i < 4 ? voxels - i : 4;
+    for (int lane = 0; lane < count; lane++) j->labels[at + i + lane] = (uint8_t)index[lane];
+    if (j->probabilities) write_probabilities(j, logits + i, n, best, index, at + i, count);
   }
   if (j->logits) {
     const size_t perClass = (size_t)voxels * j->dims.middle * j->dims.slow;

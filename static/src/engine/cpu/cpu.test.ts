@@ -114,9 +114,10 @@ describe.each(variants)('%s', { timeout: 60_000 }, (variant) => {
     });
     expect(layers).toEqual(graph.layers.map((__, i) => i));
     expect(inspected.labels).toEqual(wanted.labels);
-    const fused = await runGraph(soloCrew(module), graph, input, { margin: true });
+    const fused = await runGraph(soloCrew(module), graph, input, { probabilities: true });
     expect(fused.labels).toEqual(wanted.labels);
-    for (const [i, margin] of wanted.margin.entries()) expect(Math.abs(margin - fused.margin![i]!)).toBeLessThanOrEqual(1);
+    expect(fused.probabilities).toHaveLength((graph.classes - 1) * wanted.labels.length);
+    for (const [i, p] of wanted.probabilities.entries()) expect(Math.abs(p - fused.probabilities![i]!)).toBeLessThanOrEqual(1);
   });
 
   it.each(['relu', 'elu', 'gelu', 'gelu_tanh'] as const)('%s is accurate from −1e30 to 1e30', (name) => {
@@ -136,9 +137,10 @@ describe.each(variants)('%s', { timeout: 60_000 }, (variant) => {
     const graph = graphOf({ channels: 2, classes: 5, dilations: [1], activation: 'relu' });
     graph.layers[1]!.weight.fill(0);
     graph.layers[1]!.bias.set([0, 2, 1, 2, 2]);
-    const { labels, margin } = await runGraph(soloCrew(module), graph, inputOf([9, 4, 3]), { margin: true });
+    const { labels, probabilities } = await runGraph(soloCrew(module), graph, inputOf([9, 4, 3]), { probabilities: true });
     expect(new Set(labels)).toEqual(new Set([1]));
-    expect(new Set(margin)).toEqual(new Set([0]));
+    // classes 1, 3 and 4 have p = 1 / (3 + e⁻¹ + e⁻²) = 0.285
+    expect([0, 1, 2, 3].map((k) => probabilities![k * labels.length])).toEqual([73, 27, 73, 73]);
   });
 
   it('an aborted run rejects with the reason and leaves the crew usable', async () => {
@@ -164,7 +166,7 @@ describe.each(variants)('%s', { timeout: 60_000 }, (variant) => {
 });
 
 describe('program', () => {
-  const options = { module: compiled('kernel-simd'), shared: false, threads: 4, margin: false, inspect: false };
+  const options = { module: compiled('kernel-simd'), shared: false, threads: 4, probabilities: false, inspect: false };
   const paper = [1, 2, 4, 8, 16, 16, 8, 4, 2];
 
   it.each([5, 16, 26, 30])('%i channels at 256³ take at most 1.1 activation volumes', (channels) => {

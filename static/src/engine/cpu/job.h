@@ -37,7 +37,7 @@ typedef struct {
   int classes;          // 0: store activations; otherwise classify instead
   float *classWeights, *classBias;
   uint8_t *labels;      // [slow][middle][fast]
-  uint8_t *margin;      // the same, or null
+  uint8_t *probabilities; // [class - 1][slow][middle][fast], or null
   float *logits;        // [class][slow][middle][fast], or null
   int lineLength;       // floats of one scratch line: a row with room for whole tiles on both sides
 } Job;

@@ -97,7 +97,7 @@ static uint64_t place_shared(Plan *plan, uint64_t base) {
   float *classWeights = take(&end, 4.0 * classifier->outChannels * classifier->inChannels);
   float *classBias = take(&end, 4.0 * classifier->outChannels);
   if (plan->resultsInMemory & LABELS) plan->labels = take(&end, voxels_of(plan));
-  if (plan->resultsInMemory & MARGIN) plan->margin = take(&end, voxels_of(plan));
+  if (plan->resultsInMemory & PROBABILITIES) plan->probabilities = take(&end, voxels_of(plan) * (classifier->outChannels - 1));
   if (plan->resultsInMemory & LOGITS) plan->logits = take(&end, 4 * voxels_of(plan) * classifier->outChannels);
   float *volume = take(&end, 4 * volume_floats(plan));
   for (int i = 0; i < convolutions_of(plan); i++) {
@@ -105,7 +105,7 @@ static uint64_t place_shared(Plan *plan, uint64_t base) {
     job->ring = ring, job->volume = volume;
     job->statistics = has_norm(plan, i) ? statistics : NULL;
     job->classWeights = classWeights, job->classBias = classBias;
-    job->labels = plan->labels, job->margin = plan->margin, job->logits = plan->logits;
+    job->labels = plan->labels, job->probabilities = plan->probabilities, job->logits = plan->logits;
   }
   return end;
 }

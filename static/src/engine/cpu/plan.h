@@ -18,10 +18,10 @@
 #include "kernel.h"
 
 /** Increase it with every change of the functions that the compiled library exports; library.py compares it. */
-#define LIBRARY_VERSION 2
+#define LIBRARY_VERSION 3
 
 /** Results that get room in the memory; the others are allocated by the host, or left out. */
-enum { LABELS = 1, MARGIN = 2, LOGITS = 4 };
+enum { LABELS = 1, PROBABILITIES = 2, LOGITS = 4 };
 
 /** One layer of the graph; `hasNorm`: an instance norm stands between convolution and activation. */
 typedef struct {
@@ -34,7 +34,7 @@ typedef struct {
   int order;                // X_FASTEST or Z_FASTEST
   int threads, unit;        // unit: UNIT of the kernel that will run it
   int inspect;              // 1: every layer's output lies in the volume, or the logits, after its last pass
-  int resultsInMemory;      // LABELS | MARGIN | LOGITS
+  int resultsInMemory;      // LABELS | PROBABILITIES | LOGITS
   int layerCount, jobCount, passCount;
   Layer *layers;            // [layerCount]
   Job *jobs;                // one per convolution, then those of `normalize` and `classify`
@@ -42,7 +42,7 @@ typedef struct {
   char *scratch;            // of the first thread
   uint64_t scratchStride;   // bytes from thread to thread
   int *control;             // the control block (kernel.h)
-  uint8_t *labels, *margin;
+  uint8_t *labels, *probabilities;
   float *logits;
 } Plan;
 

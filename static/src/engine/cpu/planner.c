@@ -22,7 +22,7 @@ EXPORT(plan_size) int plan_size(int layers) {
 
 /**
  * A volume of x × y × z voxels; `order`: X_FASTEST or Z_FASTEST (axes.h); `unit`: kernel_unit of the kernel that will run
- * it; `inspect`: keep every layer's output; `resultsInMemory`: LABELS | MARGIN | LOGITS. `plan` has plan_size bytes, at a
+ * it; `inspect`: keep every layer's output; `resultsInMemory`: LABELS | PROBABILITIES | LOGITS. `plan` has plan_size bytes, at a
  * multiple of 64.
  */
 EXPORT(plan_begin) void plan_begin(Plan *plan, int layers, int x, int y, int z, int order, int unit, int threads, int inspect,
@@ -65,9 +65,9 @@ EXPORT(plan_bytes) double plan_bytes(Plan *plan) {
   return (double)place(plan, 0);
 }
 
-/** Results that the host allocates: `labels`, `margin` [voxels], `logits` [classes][voxels]; null: not wanted. */
-EXPORT(plan_outputs) void plan_outputs(Plan *plan, uint8_t *labels, uint8_t *margin, float *logits) {
-  plan->labels = labels, plan->margin = margin, plan->logits = logits;
+/** Results that the host allocates: `labels` [voxels], `probabilities` [classes - 1][voxels], `logits` [classes][voxels]; null: not wanted. */
+EXPORT(plan_outputs) void plan_outputs(Plan *plan, uint8_t *labels, uint8_t *probabilities, float *logits) {
+  plan->labels = labels, plan->probabilities = probabilities, plan->logits = logits;
 }
 
 /** `memory`: plan_bytes bytes at a multiple of 64. Computes addresses and writes to the plan only. */
@@ -107,7 +107,7 @@ EXPORT(plan_plane_stride) int plan_plane_stride(const Plan *plan) { return (int)
 EXPORT(plan_scratch) void *plan_scratch(const Plan *plan, int thread) { return plan->scratch + thread * plan->scratchStride; }
 
 EXPORT(plan_labels) uint8_t *plan_labels(const Plan *plan) { return plan->labels; }
-EXPORT(plan_margin) uint8_t *plan_margin(const Plan *plan) { return plan->margin; }
+EXPORT(plan_probabilities) uint8_t *plan_probabilities(const Plan *plan) { return plan->probabilities; }
 EXPORT(plan_logits) float *plan_logits(const Plan *plan) { return plan->logits; }
 EXPORT(plan_control) int *plan_control(const Plan *plan) { return plan->control; }
 

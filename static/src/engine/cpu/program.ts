@@ -11,7 +11,7 @@ import { allocate } from './memory';
 const X_FASTEST = 0;
 /** Results that planner.c places in the memory: the enum of plan.h. */
 const LABELS = 1;
-const MARGIN = 2;
+const PROBABILITIES = 2;
 const LOGITS = 4;
 /** The enum of math.h. */
 export const ACTIVATIONS: Readonly<Record<Activation, number>> = { relu: 0, elu: 1, gelu: 2, gelu_tanh: 3, none: 4 };
@@ -44,7 +44,7 @@ export interface Program {
   readonly pages: number;
   /** Floats from one plane of the volume to the next; rows and channels are dense. */
   readonly planeStride: number;
-  readonly address: { readonly volume: number; readonly labels: number; readonly margin: number; readonly logits: number; readonly control: number };
+  readonly address: { readonly volume: number; readonly labels: number; readonly probabilities: number; readonly logits: number; readonly control: number };
   /** Int32 values of the control block: cancel flag, steps done, then a counter and an arrival count per step. */
   readonly controlLength: number;
   /** Address of each thread's scratch, where its stack ends too. */
@@ -58,7 +58,7 @@ export interface ProgramOptions {
   /** Whether the module is one with shared memory. */
   readonly shared: boolean;
   readonly threads: number;
-  readonly margin: boolean;
+  readonly probabilities: boolean;
   readonly inspect: boolean;
 }
 
@@ -84,7 +84,8 @@ export function makeProgram(graph: Graph, dims: Dims, options: ProgramOptions): 
     pages,
     planeStride: kernel.plan_plane_stride(plan),
     address: {
-      volume: unsigned(kernel.plan_volume(plan)), labels: unsigned(kernel.plan_labels(plan)), margin: unsigned(kernel.plan_margin(plan)),
+      volume: unsigned(kernel.plan_volume(plan)), labels: unsigned(kernel.plan_labels(plan)), 
+      probabilities: unsigned(kernel.plan_probabilities(plan)),
       logits: unsigned(kernel.plan_logits(plan)), control: unsigned(kernel.plan_control(plan)),
     },
     controlLength: kernel.plan_control_length(plan),
@@ -109,8 +110,8 @@ function planMemory({ module, shared }: ProgramOptions, layers: number): { kerne
   return { kernel, memory, plan };
 }
 
-function describe(kernel: Kernel, plan: number, graph: Graph, dims: Dims, { threads, margin, inspect }: ProgramOptions): void {
-  const results = LABELS | (margin ? MARGIN : 0) | (inspect ? LOGITS : 0);
+function describe(kernel: Kernel, plan: number, graph: Graph, dims: Dims, { threads, probabilities, inspect }: ProgramOptions): void {
+  const results = LABELS | (probabilities ? PROBABILITIES : 0) | (inspect ? LOGITS : 0);
   kernel.plan_begin(plan, graph.layers.length, ...dims, X_FASTEST, kernel.kernel_unit(), threads, Number(inspect), results);
   for (const [i, { inChannels, outChannels, dilation, activation, norm }] of graph.layers.entries()) {
     kernel.plan_layer(plan, i, inChannels, outChannels, dilation, ACTIVATIONS[activation], Number(norm !== null), norm?.eps ?? 0);

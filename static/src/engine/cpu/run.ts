@@ -25,9 +25,9 @@ export async function runGraph(crew: Crew, graph: Graph, input: EngineInput, opt
 
 /** Throws ThreadsFailed where threads get no shared memory, OutOfMemory where one thread gets none. */
 function prepare(crew: Crew, run: Run): Prepared {
-  const { graph, input, usage, margin, outputs } = run;
+  const { graph, input, usage, probabilities, outputs } = run;
   const program = makeProgram(graph, input.dims, {
-    module: crew.module, shared: crew.memory.shared, threads: crew.threads, margin: margin !== null, inspect: outputs !== null,
+    module: crew.module, shared: crew.memory.shared, threads: crew.threads, probabilities: probabilities !== null, inspect: outputs !== null,
   });
   const memory = takeMemory(crew, program, run);
   const bytes = memory.buffer.byteLength;
@@ -47,9 +47,9 @@ function prepare(crew: Crew, run: Run): Prepared {
       },
     })),
     finish() {
-      const bytesAt = (address: number) => new Uint8Array(memory.buffer, address, run.labels.length);
-      run.labels.set(bytesAt(program.address.labels));
-      margin?.set(bytesAt(program.address.margin));
+      const fill = (array: Uint8Array, address: number) => { array.set(new Uint8Array(memory.buffer, address, array.length)); };
+      fill(run.labels, program.address.labels);
+      if (probabilities !== null) fill(probabilities, program.address.probabilities);
       crew.memory.keep(memory);
       return Promise.resolve();
     },

@@ -192,29 +192,32 @@ function activate(x: tf.Tensor5D, activation: Layer['activation']): tf.Tensor5D 
 interface Best {
   logit: tf.Tensor5D;
   index: tf.Tensor5D;
-  /** For the margin only: the second largest logit, and Σ exp(logit − largest). */
-  second: tf.Tensor5D | null;
+  /** For probabilities only: Σ exp(logit − largest). */
   sum: tf.Tensor5D | null;
 }
 
-/** Classifier and argmax, one class at a time, so that all logits never exist together. */
+/** Classifier and argmax, one class at a time, so that all logits never exist together. Probabilities need each class again. */
 async function classify(layer: Layer, inputs: Groups, run: TfRun, index: number): Promise<void> {
-  const { labels, margin, outputs } = run;
-  const wantsMargin = margin !== null;
+  const { labels, probabilities, outputs } = run;
   const logits = outputs === null ? null : new Float32Array(layer.outChannels * labels.length);
   let best = null as Best | null;
   for (let c = 0; c < layer.outChannels; c++) {
     const logit: tf.Tensor5D = tf.tidy(() => convolve(layer, inputs, c, c + 1));
     logits?.set(await logit.data<'float32'>(), c * labels.length);
     const before = best;
-    best = tidyBest(() => (before === null ? firstClass(logit, wantsMargin) : better(before, logit, c)));
+    best = tidyBest(() => (before === null ? firstClass(logit, probabilities !== null) : better(before, logit, c)));
     await finished(best.index);
     tf.dispose([logit, ...tensorsOf(before)]);
     run.done(index, macsPerVoxel(layer) / layer.outChannels);
   }
   if (logits !== null) outputs?.add(index, logits);
   labels.set(await best!.index.data<'float32'>());
-  margin?.set(await marginOf(best!).data<'float32'>());
+  if (probabilities === null) return;
+  for (let c = 1; c < layer.outChannels; c++) {
+    const p = tf.tidy(() => probabilityOf(convolve(layer, inputs, c, c + 1), best!, c, layer.outChannels));
+    probabilities.set(await p.data<'float32'>(), (c - 1) * labels.length);
+    p.dispose();
+  }
 }
 
 /** `tf.tidy` for a result that may lack some tensors. */
@@ -225,15 +228,14 @@ function tidyBest(compute: () => Best): Best {
 }
 
 function tensorsOf(best: Best | null): tf.Tensor5D[] {
-  return best === null ? [] : [best.logit, best.index, best.second, best.sum].filter((tensor) => tensor !== null);
+  return best === null ? [] : [best.logit, best.index, best.sum].filter((tensor) => tensor !== null);
 }
 
-function firstClass(logit: tf.Tensor5D, wantsMargin: boolean): Best {
+function firstClass(logit: tf.Tensor5D, withSum: boolean): Best {
   return {
     logit: tf.clone(logit),
     index: tf.zerosLike(logit),
-    second: wantsMargin ? tf.fill<tf.Rank.R5>(logit.shape, -1e30) : null,
-    sum: wantsMargin ? tf.onesLike(logit) : null,
+    sum: withSum ? tf.onesLike(logit) : null,
   };
 }
 
@@ -244,7 +246,6 @@ function better(best: Best, logit: tf.Tensor5D, c: number): Best {
   return {
     logit: largest,
     index: pick(wins, tf.fill<tf.Rank.R5>(logit.shape, c), best.index),
-    second: best.second && pick(wins, best.logit, tf.maximum<tf.Tensor5D>(best.second, logit)),
     sum: best.sum && tf.add<tf.Tensor5D>(tf.mul(best.sum, tf.exp(tf.sub(best.logit, largest))), tf.exp(tf.sub(logit, largest))),
   };
 }
@@ -254,13 +255,13 @@ function pick(condition: tf.Tensor5D, a: tf.Tensor5D, b: tf.Tensor5D): tf.Tensor
   return tf.reshape(tf.where(tf.reshape(condition, [-1]), tf.reshape(a, [-1]), tf.reshape(b, [-1])), a.shape);
 }
 
-/** round(255 · (p₁ − p₂)). */
-function marginOf(best: Best): tf.Tensor5D {
-  return tf.tidy(() => {
-    const ratio = tf.exp(tf.sub(best.second!, best.logit));
-    const margin: tf.Tensor5D = tf.div(tf.sub(1, ratio), best.sum!);
-    return tf.round(tf.mul<tf.Tensor5D>(margin, 255));
-  });
+/** The probability of class `c` in 8 bits, by the rule of `RunResult.probabilities`. */
+function probabilityOf(logit: tf.Tensor5D, best: Best, c: number, classes: number): tf.Tensor5D {
+  const p: tf.Tensor5D = tf.div(tf.exp(tf.sub(logit, best.logit)), best.sum!);
+  const rounded: tf.Tensor5D = tf.floor(tf.add<tf.Tensor5D>(tf.mul(p, 255), 0.5));
+  const winner = classes === 2 ? tf.maximum<tf.Tensor5D>(rounded, 128) : rounded;
+  const isLabel: tf.Tensor5D = tf.equal(best.index, c);
+  return pick(isLabel, winner, tf.minimum<tf.Tensor5D>(rounded, 127));
 }
 
 /** [channel][z][y][x] of groups of interleaved channels. */

@@ -1,8 +1,8 @@
-// Labels of one plane from the last convolution's stored output:
+// Labels, with PROBABILITIES also probabilities, of one plane from the last convolution's stored output:
 //   a[c] = plane[c], or with RAW activate((plane[c] - mean[c]) * scale[c] + shift[c]);  result = classify(a), see classifier.glsl
 // Bindings: `plane` (layer = group of four channels), `mean`, `scale`, `shift` (RAW), `classifierWeights`.
-// Dispatch: one triangle per plane into one layer of an RGBA8 texture.
-// Defines: GROUPS, CLASSES, RAW, ACTIVATION.
+// Dispatch: one triangle per plane into one layer of an RGBA8 texture; with PROBABILITIES one per plane and three classes.
+// Defines: GROUPS, CLASSES, RAW, ACTIVATION, PROBABILITIES.
 uniform highp sampler2DArray plane;
 #if RAW == 1
 uniform vec4 mean[GROUPS];

@@ -4,7 +4,7 @@ import type { Plan } from '../plan';
 import type { Run } from '../run-loop';
 import { createLayers, createTable, type GlDevice } from './device';
 import { groupsOf, packClassifier } from './layout';
-import { activationGroups, planesWithin } from './planes';
+import { activationGroups, labelLayers, planesWithin } from './planes';
 
 export interface Memory {
   /** A plane has a layer per four channels (the input of a one-channel network: one channel, one layer). */
@@ -14,7 +14,7 @@ export interface Memory {
   readonly zero: WebGLTexture;
   /** Targets for planes that nothing reads, where a draw has more planes than are left. */
   readonly scratch: readonly WebGLTexture[];
-  /** A plane per layer: label in red, margin in green. */
+  /** `labelLayers` layers per plane: label in red; probabilities of three classes per layer in the other channels. */
   readonly labels: WebGLTexture;
   readonly classifier: WebGLTexture;
   /** Only for networks with norm: the plane that a normalised one is written to; the two then swap. */
@@ -25,7 +25,7 @@ export interface Memory {
 }
 
 /** Throws OutOfMemory where the device has no room, after freeing what it got. */
-export function allocate(device: GlDevice, { graph, input, storage, usage, options }: Run, plan: Plan, scratchPlanes: number): Memory {
+export function allocate(device: GlDevice, { graph, input, storage, usage, options, probabilities }: Run, plan: Plan, scratchPlanes: number): Memory {
   const { gl } = device;
   const [nx, ny, nz] = input.dims;
   const maxTextureBytes = options.maxBufferBytes ?? Infinity;
@@ -50,7 +50,7 @@ export function allocate(device: GlDevice, { graph, input, storage, usage, optio
       activation: many(plan.pools.activation.slots, format, texel, groups),
       zero: make(format, texel, Math.max(groups, groupsOf(graph.inChannels))),
       scratch: many(scratchPlanes, format, texel, groups),
-      labels: make(gl.RGBA8, 4, plan.labelPlanes),
+      labels: make(gl.RGBA8, 4, plan.labelPlanes * labelLayers(graph, probabilities !== null)),
       spare: hasNorm ? make(format, texel, groups) : null,
       statistics: hasNorm ? make(gl.RGBA32F, 16, 2, ny, statisticsPlanes * groups) : null,
       statisticsPlanes,

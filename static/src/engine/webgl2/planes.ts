@@ -9,6 +9,9 @@ import { groupsOf, tilingOf, type Limits } from './layout';
 /** Labels are read back when this many planes are done: reading waits for the device. */
 const MAX_LABEL_PLANES = 64;
 
+/** In a texel of the labels' texture, beside the label in red. */
+export const PROBABILITIES_PER_TEXEL = 3;
+
 export interface TextureLimits extends Limits {
   readonly maxTextureSize: number;
   readonly maxLayers: number;
@@ -18,14 +21,18 @@ export interface PlaneOptions {
   readonly bytesPerValue: 4 | 2;
   readonly maxTextureBytes: number;
   readonly inspect: boolean;
+  /** Whether probabilities are read back with the labels. */
+  readonly probabilities: boolean;
 }
 
 /** Throws an Error with the numbers where one plane exceeds the device's textures. */
-export function planTextures(device: TextureLimits, graph: Graph, dims: Dims, { bytesPerValue, maxTextureBytes, inspect }: PlaneOptions): Plan {
+export function planTextures(device: TextureLimits, graph: Graph, dims: Dims, { bytesPerValue, maxTextureBytes, inspect, probabilities }: PlaneOptions): Plan {
   const layers = convolutionsOf(graph);
   const [nx, ny, nz] = dims;
   checkPlanes(device, graph, dims, bytesPerValue, maxTextureBytes);
-  const labelPlanes = planesWithin(Math.min(MAX_LABEL_PLANES, device.maxLayers), nz, nx * ny * 4, maxTextureBytes);
+  const layersPerPlane = labelLayers(graph, probabilities);
+  const mostPlanes = Math.min(MAX_LABEL_PLANES, Math.floor(device.maxLayers / layersPerPlane));
+  const labelPlanes = planesWithin(mostPlanes, nz, nx * ny * 4 * layersPerPlane, maxTextureBytes);
   return makePlan(graph, dims, {
     planesPerChunk: 1,
     labelPlanes,
@@ -33,12 +40,17 @@ export function planTextures(device: TextureLimits, graph: Graph, dims: Dims, { 
       // the input stays float32; of one channel it takes one value per texel
       input: nx * ny * groupsOf(graph.inChannels) * (graph.inChannels === 1 ? 4 : 16),
       activation: nx * ny * activationGroups(graph) * 4 * bytesPerValue,
-      labels: nx * ny * 4 * labelPlanes,
+      labels: nx * ny * 4 * layersPerPlane * labelPlanes,
     },
     walk: residueClasses((layer) => tilingOf(layers[layer]!, nz, device).planes),
     fusedEnd: false,
     inspect,
   });
+}
+
+/** Layers of the labels' texture per plane: one, or with probabilities as many as hold those of all classes but class 0. */
+export function labelLayers({ classes }: Graph, probabilities: boolean): number {
+  return probabilities ? Math.ceil((classes - 1) / PROBABILITIES_PER_TEXEL) : 1;
 }
 
 /** Groups of four channels of the widest activation. */

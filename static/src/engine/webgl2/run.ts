@@ -15,7 +15,8 @@ import { Steps } from './steps';
 /** Throws an Error with the numbers where one plane exceeds this device's textures. */
 export function planFor(device: GlDevice, graph: Graph, dims: Dims, options: RunOptions, storage: StorageFormat): Plan {
   const maxTextureBytes = options.maxBufferBytes ?? Infinity;
-  return planTextures(device, graph, dims, { bytesPerValue: bytesPerValue(storage), maxTextureBytes, inspect: options.inspect !== undefined });
+  const { inspect, probabilities = false } = options;
+  return planTextures(device, graph, dims, { bytesPerValue: bytesPerValue(storage), maxTextureBytes, inspect: inspect !== undefined, probabilities });
 }
 
 /** Allocates; shaders are compiled when a layer first needs them. Throws OutOfMemory, or an Error on device loss. */

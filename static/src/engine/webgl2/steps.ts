@@ -13,6 +13,7 @@ import { blocksOf, groupsOf, packPlane, padGroups, planesFor, tilingOf } from '.
 import type { Memory } from './memory';
 import normalizeSource from './normalize.frag.glsl?raw';
 import type { Painter } from './painter';
+import { labelLayers, PROBABILITIES_PER_TEXEL } from './planes';
 import { ChannelStatistics } from './statistics';
 import statisticsSource from './statistics.frag.glsl?raw';
 import storageSource from './storage.glsl?raw';
@@ -160,16 +161,23 @@ export class Steps {
   }
 
   private async classify({ layer, raw, planes, at, out }: StepOf<'classify'>): Promise<void> {
-    const { memory, painter } = this;
-    const { graph, input, meter } = this.run;
+    const { gl, memory, painter } = this;
+    const { graph, input, meter, probabilities } = this.run;
     const [nx, ny] = input.dims;
     const { outChannels, activation } = this.layers[layer]!;
-    const defines = { GROUPS: groupsOf(outChannels), CLASSES: graph.classes, RAW: raw ? 1 : 0, ACTIVATION: raw ? ACTIVATIONS[activation] : 0 };
+    const defines = {
+      GROUPS: groupsOf(outChannels), CLASSES: graph.classes, RAW: raw ? 1 : 0, ACTIVATION: raw ? ACTIVATIONS[activation] : 0,
+      PROBABILITIES: probabilities === null ? 0 : 1,
+    };
     const shader = painter.use('classify', [classifierSource, classifySource], defines);
     painter.bindLayers(shader, 'plane', 0, memory.activation[at.slot]!);
     painter.bindClassifier(shader, memory.classifier);
     if (raw) this.bindNorm(shader, layer);
-    painter.draw([{ texture: memory.labels, layer: out.plane }], nx, ny);
+    const layers = labelLayers(graph, probabilities !== null);
+    for (let n = 0; n < layers; n++) {
+      if (probabilities !== null) gl.uniform1i(shader.at('firstClass'), 1 + n * PROBABILITIES_PER_TEXEL);
+      painter.draw([{ texture: memory.labels, layer: out.plane * layers + n }], nx, ny);
+    }
     const classifier = graph.layers.length - 1;
     const macs = macsOf(graph, classifier, nx * ny * planes, false);
     await painter.spend(macs);
@@ -178,16 +186,23 @@ export class Steps {
 
   private async readLabels({ parts }: StepOf<'labels'>): Promise<void> {
     const { gl, memory, painter } = this;
-    const { input, labels, margin } = this.run;
+    const { graph, input, labels, probabilities } = this.run;
     const [nx, ny] = input.dims;
+    const layers = labelLayers(graph, probabilities !== null);
     await painter.wait();
     const texels = new Uint8Array(nx * ny * 4);
     for (const { z, at } of parts) {
-      painter.attach([{ texture: memory.labels, layer: at.plane }]);
-      gl.readPixels(0, 0, nx, ny, gl.RGBA, gl.UNSIGNED_BYTE, texels);
       const start = z * nx * ny;
-      for (let v = 0; v < nx * ny; v++) labels[start + v] = texels[v * 4]!;
-      if (margin !== null) for (let v = 0; v < nx * ny; v++) margin[start + v] = texels[v * 4 + 1]!;
+      for (let n = 0; n < layers; n++) {
+        painter.attach([{ texture: memory.labels, layer: at.plane * layers + n }]);
+        gl.readPixels(0, 0, nx, ny, gl.RGBA, gl.UNSIGNED_BYTE, texels);
+        if (n === 0) for (let v = 0; v < nx * ny; v++) labels[start + v] = texels[v * 4]!;
+        if (probabilities === null) continue;
+        const first = n * PROBABILITIES_PER_TEXEL;
+        for (let k = first; k < Math.min(first + PROBABILITIES_PER_TEXEL, graph.classes - 1); k++) {
+          for (let v = 0; v < nx * ny; v++) probabilities[k * labels.length + start + v] = texels[v * 4 + 1 + k - first]!;
+        }
+      }
     }
     checkErrors(this.device);
   }

@@ -8,7 +8,7 @@ struct Dispatch {
   first: u32,            // index of the chunk's first value
   stride: u32,           // values from plane to plane
   first_byte: u32,       // label byte of the first plane's first voxel
-  margin_offset: u32,    // bytes from a label to its margin
+  class_stride: u32,    // bytes from a label to its probability of class 1, and from class to class
 }
 
 @group(0) @binding(0) var<uniform> u: Dispatch;
@@ -30,6 +30,6 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 //#end
 //#end
     let logit_index = id.z * $(CLASSES)u * u.values + i;
-    classify(a, u.first_byte + id.z * u.values + i, logit_index, u.values, u.margin_offset);
+    classify(a, u.first_byte + id.z * u.values + i, logit_index, u.values, u.class_stride);
   }
 }

@@ -86,7 +86,7 @@ fn main(
     a[$(o)] = activate(acc_$(r)_$(o));
 //#end
     let byte = u.first_byte + plane * channel_stride + row_$(r + 1) + id.x;
-    classify(a, byte, 0u, 0u, u.margin_offset);
+    classify(a, byte, 0u, 0u, u.class_stride);
   }
 //#end
 //#else

@@ -9,7 +9,7 @@ struct Dispatch {
   out_stride: u32,
   first_group: u32,
   first_byte: u32,       // FUSE: label byte of the first plane's first voxel
-  margin_offset: u32,    // FUSE: bytes from a label to its margin
+  class_stride: u32,    // FUSE: bytes from a label to its probability of class 1, and from class to class
   // Planes of this dispatch that window 0, 1, 2 holds: all, or none. Compared with the plane's number, not with 0:
   // a branch on uniforms alone makes Mesa compile the kernel again for every dispatch, with the value as a literal.
   planes_of: vec3u,

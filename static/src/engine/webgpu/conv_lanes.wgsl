@@ -93,7 +93,7 @@ fn main(
 //#for o in BLOCK
     a[$(o)] = activate(acc_$(j)_$(r)_$(o));
 //#end
-    classify(a, u.first_byte + plane * channel_stride + voxel_$(j)_$(r), 0u, 0u, u.margin_offset);
+    classify(a, u.first_byte + plane * channel_stride + voxel_$(j)_$(r), 0u, 0u, u.class_stride);
 //#else
 //#for o in BLOCK
     out[u.first.w + plane * u.out_stride + voxel_$(j)_$(r) + $(o)u * channel_stride] = pack(activate(acc_$(j)_$(r)_$(o)));

@@ -17,7 +17,7 @@ import type { Tunables } from './tunables';
 /** Kernels are compiled for each of these, besides for each layer. */
 export interface Variant {
   readonly f16: boolean;
-  readonly margin: boolean;
+  readonly probabilities: boolean;
   readonly logits: boolean;
 }
 
@@ -61,7 +61,7 @@ export class Kernels {
       WEIGHT_QUADS: bytes / 16,
       UNIFORM: Number(bytes <= this.device.limits.maxUniformBufferBindingSize),
       FUSE: Number(classes !== null),
-      MARGIN: Number(variant.margin),
+      PROBABILITIES: Number(variant.probabilities),
       WIDTH: outChannels,
       CLASSES: classes ?? 0,
     };
@@ -90,7 +90,7 @@ export class Kernels {
       F16: Number(variant.f16),
       ACTIVATION: raw ? layer.activation : 'none',
       NORM: Number(raw),
-      MARGIN: Number(variant.margin),
+      PROBABILITIES: Number(variant.probabilities),
       LOGITS: Number(variant.logits),
       WIDTH: layer.outChannels,
       CLASSES: classes,

@@ -34,7 +34,7 @@ export async function prepare(open: OpenDevice, kernels: Kernels, tunables: Tuna
   const memory = new Memory(open.device, run.usage);
   run.atEnd(() => { memory.destroy(); });
 
-  const variant: Variant = { f16: run.storage === 'float16', margin: run.margin !== null, logits: run.outputs !== null };
+  const variant: Variant = { f16: run.storage === 'float16', probabilities: run.probabilities !== null, logits: run.outputs !== null };
   const fused = fusesClassifier(graph, run.outputs !== null);
   const tilings = tilingsOf(graph, input.dims, kernels, tunables, fused);
   const pipelines = await orAbort(Promise.race([compile(graph, tilings, kernels, variant, fused), open.lost]), run.signal);
@@ -86,9 +86,9 @@ async function compile(graph: Graph, tilings: readonly ConvTiling[], kernels: Ke
   return { convs, statistics, merge, normalize, classify };
 }
 
-/** Bytes of the largest read-back: labels with margins, or what `inspect` needs. Throws an Error where the device has no such buffer. */
-function readBackBytes(device: GPUDevice, plan: Plan, graph: Graph, { input, margin, outputs, options }: Run): number {
-  const labels = plan.pools.labels.bytesPerSlot * (margin === null ? 1 : 2);
+/** Bytes of the largest read-back: labels with probabilities, or what `inspect` needs. Throws an Error where the device has no such buffer. */
+function readBackBytes(device: GPUDevice, plan: Plan, graph: Graph, { input, probabilities, outputs, options }: Run): number {
+  const labels = plan.pools.labels.bytesPerSlot * (probabilities === null ? 1 : graph.classes);
   const inspected = outputs === null ? 0 : Math.max(plan.pools.activation.bytesPerSlot, logitBytes(plan, graph, input.dims));
   const bytes = Math.max(labels, inspected);
   const limit = bufferLimit(device, options);
@@ -100,10 +100,10 @@ function logitBytes(plan: Plan, graph: Graph, [nx, ny]: Dims): number {
   return plan.planesPerChunk * graph.classes * nx * ny * 4;
 }
 
-type Buffers = Pick<GpuRun, 'slots' | 'layers' | 'classifier' | 'statistics' | 'logits' | 'staging' | 'marginOffset'>;
+type Buffers = Pick<GpuRun, 'slots' | 'layers' | 'classifier' | 'statistics' | 'logits' | 'staging' | 'classStride'>;
 
 function allocate(run: Run, plan: Plan, tilings: readonly ConvTiling[], kernels: Kernels, memory: Memory, convs: Pipelines['convs'], stagingBytes: number): Buffers {
-  const { graph, input, margin, outputs } = run;
+  const { graph, input, probabilities, outputs } = run;
   const layers = convolutionsOf(graph);
   const anyNorm = layers.some((layer) => layer.norm !== null);
   const widest = Math.max(...layers.map((layer) => layer.outChannels));
@@ -115,7 +115,7 @@ function allocate(run: Run, plan: Plan, tilings: readonly ConvTiling[], kernels:
     slots: {
       input: slots('input', plan.pools.input.bytesPerSlot),
       activation: slots('activation', plan.pools.activation.bytesPerSlot),
-      labels: slots('labels', labelBytes * (margin === null ? 1 : 2)),
+      labels: slots('labels', labelBytes * (probabilities === null ? 1 : graph.classes)),
     },
     layers: layers.map((layer, i): LayerResources => ({
       layer,
@@ -128,7 +128,7 @@ function allocate(run: Run, plan: Plan, tilings: readonly ConvTiling[], kernels:
     statistics: anyNorm ? memory.buffer('statistics', input.dims[2] * widest * 8, GPUBufferUsage.STORAGE) : null,
     logits: outputs === null ? null : memory.buffer('logits', logitBytes(plan, graph, input.dims), GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC),
     staging: [0, 1].map((i) => memory.buffer(`staging ${i}`, stagingBytes, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST)),
-    marginOffset: labelBytes,
+    classStride: labelBytes,
   };
 }
 

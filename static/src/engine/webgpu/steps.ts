@@ -48,8 +48,8 @@ export interface GpuRun extends Run {
   readonly logits: GPUBuffer | null;
   /** Used in turns: two submissions may be under way. */
   readonly staging: GPUBuffer[];
-  /** Bytes from a label to its margin inside a label slot. */
-  readonly marginOffset: number;
+  /** Bytes from a label to its probability of class 1, and from class to class, inside a label slot. */
+  readonly classStride: number;
 }
 
 export async function carryOut(run: GpuRun, step: Step): Promise<void> {
@@ -125,7 +125,7 @@ interface ConvPart {
 
 function dispatchConv(run: GpuRun, { layer, tiling }: LayerResources, block: Block, part: ConvPart): void {
   const { inputs, out, plane, count, group, share, macs } = part;
-  const { marginOffset, workgroup, queue } = run;
+  const { classStride, workgroup, queue } = run;
   const [nx, ny] = run.input.dims;
   const fused = out.pool === 'labels';
   const inStride = stride(run, layer.inChannels);
@@ -137,7 +137,7 @@ function dispatchConv(run: GpuRun, { layer, tiling }: LayerResources, block: Blo
   values.set([nx, ny, layer.dilation, inStride], 0);
   values.set(inputs.map((ref) => (ref === null ? 0 : (ref.plane + plane) * inStride)), 4);
   values.set([fused ? 0 : (out.plane + plane) * outStride + block.first * nx * ny], 7);
-  values.set([outStride, group, (out.plane + plane) * nx * ny, marginOffset], 8);
+  values.set([outStride, group, (out.plane + plane) * nx * ny, classStride], 8);
   values.set(inputs.map((ref) => (ref === null ? 0 : count)), 12);
   const columnGroups = rowGroups(nx, layer.dilation, tiling.columns);
   queue.dispatch({
@@ -182,7 +182,7 @@ async function normalize(run: GpuRun, { layer, planes, at }: StepOf<'normalize'>
 }
 
 async function classify(run: GpuRun, { layer: index, raw, z, planes, at, out }: StepOf<'classify'>): Promise<void> {
-  const { graph, queue, pipelines, marginOffset, logits } = run;
+  const { graph, queue, pipelines, classStride, logits } = run;
   const { layer, norm } = run.layers[index]!;
   const values = area(run);
   const macs = values * planes * macsPerVoxel(graph.layers.at(-1)!);
@@ -190,7 +190,7 @@ async function classify(run: GpuRun, { layer: index, raw, z, planes, at, out }: 
   await queue.reserve(work.cost);
   queue.commands.clearBuffer(buffer(run, out));
   const planeStride = stride(run, layer.outChannels);
-  const uniform = Uint32Array.of(values, at.plane * planeStride, planeStride, out.plane * values, marginOffset).buffer;
+  const uniform = Uint32Array.of(values, at.plane * planeStride, planeStride, out.plane * values, classStride).buffer;
   const bindings: Bindings = [[1, buffer(run, at)], ...(raw ? [[2, norm!] as const] : [])];
   const second: Bindings = [[0, run.classifier], [1, buffer(run, out)], ...(logits === null ? [] : [[2, logits] as const])];
   queue.dispatch({ pipeline: pipelines.classify!, uniform, bindings, second, workgroups: [voxelGroups(values), 1, planes], work });
@@ -204,11 +204,14 @@ async function classify(run: GpuRun, { layer: index, raw, z, planes, at, out }: 
 async function readLabels(run: GpuRun, { parts }: StepOf<'labels'>): Promise<void> {
   const values = area(run);
   const held = parts.reduce((sum, { planes }) => sum + planes, 0) * values;
-  const bytes = run.margin === null ? held : run.marginOffset + held;
+  const classes = run.probabilities === null ? 1 : run.graph.classes;
+  const bytes = (classes - 1) * run.classStride + held;
   await readBack(run, buffer(run, parts[0]!.at), 0, bytes, (read) => {
     for (const { z, planes, at } of parts) {
       run.labels.set(new Uint8Array(read, at.plane * values, planes * values), z * values);
-      run.margin?.set(new Uint8Array(read, run.marginOffset + at.plane * values, planes * values), z * values);
+      for (let k = 1; k < classes; k++) {
+        run.probabilities!.set(new Uint8Array(read, k * run.classStride + at.plane * values, planes * values), (k - 1) * run.labels.length + z * values);
+      }
     }
   });
 }

@@ -2,11 +2,13 @@
 import { CallError } from '../../worker/client';
 import type { TfjsAnswers } from '../../model/tfjs-import/import';
 import type { ModelSource } from '../../model/source';
-import type { Calls } from '../../worker/protocol';
 import { messageOf } from '../../engine/message';
 import type { Session } from '../session';
-import { isBusy, pickedModel, restingKind } from '../state';
+import { enqueue, isActive } from '../queue';
+import { allowsQueue, isBusy, pickedModel, restingKind, NOTHING_DRAWN } from '../state';
 import type { Question } from '../state';
+import { withStudies, withStudy } from '../studies';
+import type { NewStudy } from '../studies';
 import { leftOutText } from '../ui/choices';
 import type { Choice, Offer } from '../ui/choices';
 import { unzipped } from '../ui/archive';
@@ -15,7 +17,7 @@ import { sortByContent, zipName } from '../ui/files';
 import type { Dropped } from '../ui/files';
 import { withDropped } from '../ui/models';
 import { fetchSample } from '../ui/sample';
-import { updateOutcome } from './segment';
+import { refresh, restingText } from './look';
 
 /** A scan or a model, by drop or by picker; `folder` is the name of a dropped folder. */
 export async function open(session: Session, files: readonly File[], folder: string | null = null): Promise<void> {
@@ -28,8 +30,7 @@ export async function open(session: Session, files: readonly File[], folder: str
   session.say({ remark: null });
   session.change({ question: null });
   await openSorted(session, await unpacked(session, files), folder ?? zipName(files));
-  // A change of the cleaning has waited while the files were read.
-  await updateOutcome(session);
+  await refresh(session); // another scan or another cleaning may have been picked meanwhile
 }
 
 export async function openSample(session: Session): Promise<void> {
@@ -42,12 +43,26 @@ export async function openSample(session: Session): Promise<void> {
   }
 }
 
+/** Opens a frame of a 4-D file; of a listed one in its place. */
 export async function answerFrame(session: Session, frame: number): Promise<void> {
-  await answer(session, 'frame', ({ files }) => loadScan(session, files, frame));
+  await answer(session, 'frame', async ({ files, studyId }) => {
+    if (studyId === null) {
+      await loadScan(session, files, frame);
+      return;
+    }
+    session.change({ studies: withStudy(session.state.studies, studyId, (study) => ({ ...study, source: { ...study.source, frame } })) });
+    await refresh(session);
+  });
 }
 
+/** Opens one of several scans. */
 export async function answerSeries(session: Session, choice: Choice): Promise<void> {
-  await answer(session, 'series', () => loadChoice(session, choice, []));
+  await answer(session, 'series', () => loadChoice(session, choice, null));
+}
+
+/** Lists all of several scans. */
+export async function answerAll(session: Session): Promise<void> {
+  await answer(session, 'series', ({ offer }) => listAll(session, offer));
 }
 
 export async function answerInput(session: Session, answers: TfjsAnswers): Promise<void> {
@@ -64,14 +79,17 @@ async function answer<K extends Question['kind']>(session: Session, kind: K, act
   else await act(question as Extract<Question, { kind: K }>);
 }
 
-/** The dropped files sorted by kind, or those in the zip that was dropped. */
+/** The dropped files sorted by kind, or those in the zips that were dropped. */
 async function unpacked(session: Session, files: readonly File[]): Promise<Dropped> {
   session.keepPrivate(files);
   try {
     const dropped = await sortByContent(files);
-    if (dropped.kind !== 'zip') return dropped;
-    session.enter('loading', `Unpacking ${dropped.file.name}…`);
-    const inside = await unzipped(dropped.file);
+    if (dropped.kind !== 'zips') return dropped;
+    const inside: File[] = [];
+    for (const zip of dropped.files) {
+      session.enter('loading', `Unpacking ${zip.name}…`);
+      inside.push(...(await unzipped(zip)));
+    }
     session.keepPrivate(inside);
     return await sortByContent(inside);
   } catch (error) {
@@ -81,12 +99,12 @@ async function unpacked(session: Session, files: readonly File[]): Promise<Dropp
 
 /** `from` is the folder or zip that held the files. */
 async function openSorted(session: Session, dropped: Dropped, from: string | null): Promise<void> {
-  if (dropped.kind === 'zip') session.fail(new Error(`${dropped.file.name} is inside another zip; unpack the outer zip first.`));
+  if (dropped.kind === 'zips') session.fail(new Error(`${dropped.files[0]!.name} is inside another zip; unpack the outer zip first.`));
   else if (dropped.kind === 'refused') session.fail(new Error(dropped.reason));
   else if (dropped.kind === 'model' && session.state.kiosk !== null) session.fail(new Error('This page has a fixed list of models; drop a scan, and choose the model from the list.'));
   else if (dropped.kind === 'model') await addModel(session, dropped.source);
   else if (dropped.kind === 'unknown') await openUnknown(session, dropped.files, from);
-  else await openOffer(session, dropped.offer);
+  else await openOffer(session, dropped.offer, !allowsQueue(session.state));
 }
 
 /** Files whose names do not say what they are: DICOM, or a scan without its extension. */
@@ -95,30 +113,52 @@ async function openUnknown(session: Session, files: readonly File[], from: strin
   try {
     const choices = await seriesOf(files, from, (count) => { session.enter('loading', `Converting ${count} DICOM files…`); });
     session.keepPrivate(choices.flatMap((choice) => choice.files));
-    await openOffer(session, { choices, leftOut: [] });
+    // A study holds localisers and series that no model takes.
+    await openOffer(session, { choices, masks: [], others: 0 }, true);
   } catch (error) {
     session.fail(error);
   }
 }
 
-/** The scan, or the question which of several. */
-async function openOffer(session: Session, offer: Offer): Promise<void> {
-  if (offer.choices.length === 1) await loadChoice(session, offer.choices[0]!, offer.leftOut);
-  else session.enter(restingKind(session.state), 'Choose one of the images.', { question: { kind: 'series', offer } });
+/** The scan, or all of several, or with `ask` the question which. */
+async function openOffer(session: Session, offer: Offer, ask: boolean): Promise<void> {
+  if (offer.choices.length === 1) await loadChoice(session, offer.choices[0]!, offer);
+  else if (ask) session.enter(restingKind(session.state), 'Choose one of the images.', { question: { kind: 'series', offer } });
+  else await listAll(session, offer);
 }
 
-/** Loads the scan, and says what is to say of it and of masks beside it. */
-async function loadChoice(session: Session, { files, hint }: Choice, leftOut: readonly string[]): Promise<void> {
-  await loadScan(session, files, null);
-  const sentences = [hint === null ? '' : `${files[0]!.name}: ${hint}.`, leftOut.length === 0 ? '' : leftOutText(leftOut)];
-  const remark = sentences.filter((sentence) => sentence !== '').join(' ');
+/** Lists every scan and shows the first of them; the others are read when they are shown or segmented. */
+async function listAll(session: Session, offer: Offer): Promise<void> {
+  list(session, offer.choices.map(({ files }) => ({ files, frame: null, facts: null })), offer.choices.map(() => session.newId()));
+  session.enter(restingKind(session.state), `${offer.choices.length} scans opened.`);
+  await refresh(session);
+  sayLeftOut(session, null, offer);
+}
+
+/** Loads the scan, and says what is to say of it and of the files beside it. */
+async function loadChoice(session: Session, choice: Choice, offer: Offer | null): Promise<void> {
+  await loadScan(session, choice.files, null);
+  sayLeftOut(session, choice, offer);
+}
+
+function sayLeftOut(session: Session, choice: Choice | null, offer: Offer | null): void {
+  const hint = choice?.hint == null ? '' : `${choice.files[0]!.name}: ${choice.hint}.`;
+  const remark = [hint, offer === null ? '' : leftOutText(offer)].filter((sentence) => sentence !== '').join(' ');
   if (remark !== '') session.say({ remark });
+}
+
+/** Adds scans to the list and shows the first of them; where no queue is allowed they replace the list. */
+function list(session: Session, added: readonly NewStudy[], ids: readonly number[]): void {
+  const before = allowsQueue(session.state) ? session.state : { studies: [], shownId: null };
+  session.change(withStudies(before, added, ids));
+  const { studies, queue } = session.state;
+  if (queue !== null && isActive(queue)) session.change(enqueue({ studies, queue }, ids));
 }
 
 async function addModel(session: Session, source: ModelSource): Promise<void> {
   session.enter('loading', 'Reading the model…');
   try {
-    const { spec, notes } = await session.services.client.call('model', { source });
+    const { spec, notes } = await session.idleClient.call('model', { source });
     const kind = restingKind(session.state);
     if (spec !== null) session.enter(kind, `The model ${spec.name} can be used now.`, withDropped(session.state, spec, source, notes));
     else if (source.kind === 'tfjs') session.enter(kind, 'The model needs two answers before it can be used.', { question: { kind: 'input', source } });
@@ -127,18 +167,19 @@ async function addModel(session: Session, source: ModelSource): Promise<void> {
   }
 }
 
+/** Reads the scan, then lists and shows it; one that cannot be read is not listed. */
 async function loadScan(session: Session, files: readonly File[], frame: number | null): Promise<void> {
   session.enter('loading', `Opening ${files[0]!.name}…`);
-  let loaded: Calls['load']['reply'];
+  const id = session.newId();
   try {
-    loaded = await session.services.client.call('load', { files, frame });
+    const { facts, display } = await session.idleClient.call('load', { scan: { id, files, frame } });
+    list(session, [{ files, frame, facts }], [id]);
+    session.change({ drawn: { ...NOTHING_DRAWN, studyId: id } });
+    session.say({ lastError: null });
+    await session.draw((viewer) => viewer.showScan(display));
+    session.enter('ready', restingText(session.state));
   } catch (error) {
     session.fail(error);
-    if (error instanceof CallError && error.frames !== null) session.change({ question: { kind: 'frame', files, frames: error.frames } });
-    return;
+    if (error instanceof CallError && error.frames !== null) session.change({ question: { kind: 'frame', files, frames: error.frames, studyId: null } });
   }
-  session.change({ study: { scan: loaded.summary, result: null } });
-  session.say({ lastError: null });
-  await session.draw((viewer) => viewer.showScan(loaded.display));
-  session.enter('ready', 'Ready: press Segment.');
 }

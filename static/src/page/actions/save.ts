@@ -1,38 +1,61 @@
-// Saving the labels and the table of volumes.
+// Saving the labels and the table of volumes of the shown result.
 import { messageOf } from '../../engine/message';
 import type { Session } from '../session';
-import { isBusy, notesOf, restingKind } from '../state';
-import { savedName, tableName } from '../ui/format';
+import { isBusy, restingKind } from '../state';
+import { notesOf, outcomeRequest, shownResult, shownStudy } from '../studies';
+import { probabilityName, savedName, tableName } from '../ui/format';
 import { saveAsDownload, saveInFolder } from '../ui/saving';
 import { volumesCsv } from '../ui/table';
 
 export async function saveLabels(session: Session, space: 'native' | 'conformed'): Promise<void> {
-  const { study } = session.state;
-  if (study?.result == null) return;
+  const study = shownStudy(session.state);
+  const result = shownResult(study);
+  if (study?.facts == null || result === null) return;
   const grid = space === 'native' ? 'on the scan’s own grid' : 'on the 1 mm grid the model saw';
-  await write(session, savedName(study.scan, study.result, space), grid, async () => (await session.services.client.call('save', { space })).bytes);
+  const request = { ...outcomeRequest(study, result), space };
+  const saved = await write(session, savedName(study.facts.summary, result, space), grid, async () => (await session.idleClient.call('save', request)).bytes);
+  if (saved) markSaved(session, [result.id]);
+}
+
+/** The probability of the lesion on the scan's own grid. */
+export async function saveProbability(session: Session): Promise<void> {
+  const study = shownStudy(session.state);
+  const result = shownResult(study);
+  if (study?.facts == null || result === null) return;
+  const request = outcomeRequest(study, result);
+  await write(session, probabilityName(study.facts.summary, result), 'probability, 0 to 1', async () => (await session.idleClient.call('probability', request)).bytes);
 }
 
 export async function saveTable(session: Session): Promise<void> {
-  const { study } = session.state;
-  if (study?.result?.outcome == null) return;
-  const { scan, result } = study;
-  const csv = volumesCsv(scan.name, result.spec.id, study.result.outcome, result.spec.labels, savedName(scan, result, 'native'), notesOf(study));
-  await write(session, tableName(scan, result), 'volumes on the scan’s own grid', () => Promise.resolve(new TextEncoder().encode(csv)));
+  const study = shownStudy(session.state);
+  const result = shownResult(study);
+  if (study?.facts == null || result === null) return;
+  const scan = study.facts.summary;
+  const csv = volumesCsv(scan.name, result.spec.id, result.outcome, result.spec.labels, savedName(scan, result, 'native'), notesOf(study));
+  const saved = await write(session, tableName(scan, result), 'volumes on the scan’s own grid', () => Promise.resolve(new TextEncoder().encode(csv)));
+  if (saved) markSaved(session, [result.id]);
 }
 
-/** A kiosk saves where the visitor chooses, and leaves nothing among the downloads. */
-async function write(session: Session, name: string, what: string, content: () => Promise<Uint8Array>): Promise<void> {
+/** From now on a reload does not ask about these results. */
+export function markSaved(session: Session, resultIds: readonly number[]): void {
+  const studies = session.state.studies.map((study) => ({ ...study, results: study.results.map((result) => (resultIds.includes(result.id) ? { ...result, saved: true } : result)) }));
+  session.change({ studies });
+}
+
+/** A kiosk saves where the visitor chooses, and leaves nothing among the downloads. Returns whether the file was saved. */
+export async function write(session: Session, name: string, what: string, content: () => Promise<Uint8Array | Blob>): Promise<boolean> {
   const saver = session.state.kiosk === null ? saveAsDownload : saveInFolder;
   try {
     // The place first: browsers let a page ask for it only right after the click.
     const save = await saver(name);
-    if (save === null) return;
+    if (save === null) return false;
     const saved = await save(await content());
     if (!isBusy(session.state)) session.enter(restingKind(session.state), `Saved ${saved.place}: ${saved.name} (${what}).`);
+    return true;
   } catch (error) {
     // A run that was started meanwhile goes on.
     if (isBusy(session.state)) session.say({ remark: `${name} was not saved: ${messageOf(error)}` });
     else session.fail(error);
+    return false;
   }
 }

@@ -1,12 +1,17 @@
-// Segmenting the open scan and measuring the result.
+// Segmenting the shown scan.
 import { CallError } from '../../worker/client';
-import type { Stage } from '../../worker/protocol';
+import type { Calls, Stage } from '../../worker/protocol';
 import type { Session } from '../session';
-import { canRun, isBusy, pickedModel } from '../state';
+import { jobBeside } from '../queue';
+import { canRun, confidenceOptions, NOTHING_DRAWN, pickedModel, restingKind } from '../state';
+import type { Run } from '../state';
+import { shownStudy, withResult, withStudy } from '../studies';
+import type { Result, Study } from '../studies';
 import { keepAwake } from '../ui/awake';
-import { formatDuration } from '../ui/format';
+import { doneText, goTo, refresh } from './look';
 
-type Voxel = readonly [number, number, number];
+/** A run that has begun and says nothing yet. */
+export const NEW_RUN: Run = { started: false, progress: null, elapsedSeconds: 0 };
 
 /** Finds out which backend a run would use. */
 export async function findBackend(session: Session): Promise<void> {
@@ -18,93 +23,74 @@ export async function findBackend(session: Session): Promise<void> {
   }
 }
 
-/** Runs the picked model on the open scan. */
+/** Runs the picked model on the shown scan; its result is added to those that the scan has. */
 export async function segment(session: Session): Promise<void> {
   const { client, options } = session.services;
-  const { study } = session.state;
+  const study = shownStudy(session.state);
   const model = pickedModel(session.state);
   if (study === null || model === null || !canRun(session.state)) return;
+  const confidence = confidenceOptions(session.state);
   session.say({ remark: null });
-  session.enter('running', `Segmenting with ${model.name}…`, {
-    study: { ...study, result: null },
-    run: { started: false, progress: null, elapsedSeconds: 0 },
-    question: null, // it is about another scan
-  });
-  await session.draw((viewer) => { viewer.clearLabels(); });
+  session.enter('running', `Segmenting with ${model.name}…`, { run: NEW_RUN, question: null });
   const awake = await keepAwake();
   try {
-    const { spec, report } = await client.call('run', { source: model.source, options }, stageListener(session));
-    session.change({ study: { ...study, result: { spec, report, modelKey: model.key, outcome: null, smallestMl: null } }, outdated: true });
+    const onStage = stageListener(session, () => session.state.run, (run) => { session.change({ run }); });
+    const ran = await client.call('run', { scan: study.source, source: model.source, options, confidence }, onStage);
+    session.enter('loading', 'Measuring…');
     session.say({ lastError: null });
-    await measure(session, 'Measuring…', true);
+    await addResult(session, study.source.id, model.key, ran, confidence.mirror);
   } catch (error) {
-    if (error instanceof CallError && error.cancelled) session.enter('ready', 'Cancelled. The scan is still open; press Segment to start again.');
+    if (error instanceof CallError && error.cancelled) session.enter(restingKind(session.state), cancelledText(study.results.length));
     else session.fail(error);
   } finally {
     void awake?.release();
   }
+  await refresh(session);
 }
 
 export function cancel(session: Session): void {
   session.services.client.cancel();
 }
 
-/** Measures again with or without small components; the network does not run again. */
-export async function clean(session: Session): Promise<void> {
-  if (session.state.study?.result == null) return;
-  session.change({ outdated: true });
-  session.say({ remark: null });
-  // Where a measurement is under way, its loop takes this change up.
-  if (!isBusy(session.state)) await updateOutcome(session);
-}
-
-/** Measures again where the outcome shown is not the one asked for. */
-export async function updateOutcome(session: Session): Promise<void> {
-  if (session.state.study?.result != null) await measure(session, 'Updating the result…', false);
-}
-
-/** Moves the crosshair to a voxel of the scan. */
-export function goTo(session: Session, voxel: Voxel): void {
-  void session.draw((viewer) => { viewer.goTo(voxel); });
-}
-
-function stageListener(session: Session): (stage: Stage) => void {
+/** Reports a run's stages as the run that `now` returns, changed. */
+export function stageListener(session: Session, now: () => Run | null, change: (run: Run) => void): (stage: Stage) => void {
   let start = performance.now();
   return (stage) => {
-    const { run } = session.state;
+    const run = now();
     if (run === null) return;
     if (stage.stage === 'backend') {
       start = performance.now();
-      session.change({ choice: stage, run: { ...run, started: true } });
+      session.change({ choice: stage });
+      change({ ...run, started: true });
     } else if (stage.stage === 'layers') {
-      session.change({ run: { ...run, progress: stage, elapsedSeconds: (performance.now() - start) / 1000 } });
+      change({ ...run, progress: stage, elapsedSeconds: (performance.now() - start) / 1000 });
     }
   };
 }
 
-/** Measures until the outcome shown is the one asked for; nothing is left to cancel by then. */
-async function measure(session: Session, text: string, lookThere: boolean): Promise<void> {
-  while (session.state.outdated) {
-    session.enter('loading', text, { outdated: false });
-    try {
-      await showOutcome(session, lookThere);
-    } catch (error) {
-      session.fail(error);
-    }
-  }
+type Ran = Calls['run']['reply'];
+type Overlay = Calls['outcome']['reply']['overlay'];
+
+/** A new result of a run, measured with the cleaning that is set. */
+export async function measured(session: Session, modelKey: string, { facts, spec, report, labels }: Ran, mirror: boolean): Promise<{ result: Result; overlay: Overlay }> {
+  const { smallestMl } = session.state.cleaning;
+  const { outcome, overlay } = await session.services.client.call('outcome', { labels, grid: facts.grid, smallestMl, threshold: null });
+  return { result: { id: session.newId(), modelKey, spec, report, labels, outcome, smallestMl, mirror, threshold: null, saved: false }, overlay };
 }
 
-async function showOutcome(session: Session, lookThere: boolean): Promise<void> {
-  const { study } = session.state;
-  if (study?.result == null) return;
-  const { spec, report } = study.result;
-  const { smallestMl, problem } = session.services.cleaning();
-  if (problem !== null) session.say({ remark: problem });
-  const outcome = await session.services.client.call('outcome', { smallestMl });
-  await session.draw((viewer) => viewer.showLabels(outcome.overlay, spec.labels));
-  session.change({ study: { ...study, result: { ...study.result, outcome, smallestMl } } });
+/** Adds the result of a run to the shown scan and moves the crosshair to what was found. */
+async function addResult(session: Session, id: number, modelKey: string, ran: Ran, mirror: boolean): Promise<void> {
+  const { result, overlay } = await measured(session, modelKey, ran, mirror);
+  const { studies, queue } = session.state;
+  const add = (study: Study): Study => ({ ...withResult({ ...study, facts: ran.facts }, result), job: jobBeside(study.job, queue, modelKey) });
+  session.change({ studies: withStudy(studies, id, add), drawn: { ...NOTHING_DRAWN, studyId: id, resultId: result.id, smallestMl: result.smallestMl } });
+  await session.draw((viewer) => viewer.showLabels(overlay, result.spec.labels));
+  const { outcome, spec } = result;
   const found = spec.labels.find(({ index }) => index !== 0 && outcome.centres[index] != null);
-  if (lookThere && found !== undefined) goTo(session, outcome.parts?.largest[0]?.centre ?? outcome.centres[found.index]!);
-  const nothing = found === undefined ? ` No ${spec.labels.slice(1).map(({ name }) => name).slice(0, 3).join(', ')} found.` : '';
-  session.enter('done', `Done in ${formatDuration(report.milliseconds / 1000)}.${nothing}`);
+  if (found !== undefined) goTo(session, outcome.parts?.largest[0]?.centre ?? outcome.centres[found.index]!);
+  session.enter('done', doneText(result));
+}
+
+function cancelledText(results: number): string {
+  return `Cancelled. The scan is still open${results > 0 ? ', and its results before are still here' : ''}; press Segment to start again.`;
 }

@@ -7,6 +7,10 @@ import { wipePage } from './wipe';
 export interface KioskSettings {
   readonly idle_seconds: number;
   readonly saving: 'folder' | 'off';
+  /** `off`: one scan at a time. */
+  readonly queue: 'on' | 'off';
+  /** `off`: no probabilities, threshold or mirror image. */
+  readonly confidence: 'on' | 'off';
 }
 
 /** Events that count as input. */
@@ -18,6 +22,8 @@ const INPUTS = ['pointerdown', 'pointermove', 'keydown', 'wheel', 'touchstart', 
  */
 export function startKiosk(settings: KioskSettings, toolbar: HTMLElement, isBusy: () => boolean): void {
   document.documentElement.dataset['kiosk'] = settings.saving;
+  document.documentElement.dataset['queue'] = settings.queue;
+  document.documentElement.dataset['confidence'] = settings.confidence;
   let touched = false;
   let lastInput = performance.now();
   for (const type of INPUTS) {
@@ -48,7 +54,7 @@ export function startKiosk(settings: KioskSettings, toolbar: HTMLElement, isBusy
       clearInterval(timer);
       void wipePage();
     } else if (state.kind === 'warning') {
-      text.textContent = `Still there? This page starts over in ${state.secondsLeft} s and deletes the scan and its results.`;
+      text.textContent = `Still there? This page starts over in ${state.secondsLeft} s and deletes the scans and their results.`;
       if (!warning.open) warning.showModal();
     } else if (warning.open) warning.close();
   };

@@ -8,8 +8,8 @@ export type OfflineState =
   | { readonly kind: 'ready'; readonly note?: string }
   /** The site does not work without the server; `reason` is a sentence. */
   | { readonly kind: 'unavailable'; readonly reason: string }
-  /** A newer version is complete; `apply` reloads the page into it. */
-  | { readonly kind: 'update'; readonly apply: () => void }
+  /** A newer version is complete; `applyUpdate` reloads the page into it. */
+  | { readonly kind: 'update' }
   /** The newer version can't be applied while `others` windows show the version before. */
   | { readonly kind: 'windows-open'; readonly others: number };
 
@@ -28,7 +28,6 @@ export async function keepOffline({ show, mayReload }: OfflineOptions): Promise<
   }
   const container = navigator.serviceWorker;
   const wasControlled = container.controller !== null;
-  let applying = false;
   let failure: string | null = null;
   // Messages of a service worker may arrive after it has changed its state.
   let complete = false;
@@ -43,23 +42,14 @@ export async function keepOffline({ show, mayReload }: OfflineOptions): Promise<
       show(wasControlled ? { kind: 'ready', note: failure } : { kind: 'unavailable', reason: failure });
     }
   });
-  container.addEventListener('controllerchange', () => {
-    if (applying) location.reload();
-  });
 
-  const offerUpdate = (waiting: ServiceWorker): void => {
+  const offerUpdate = (): void => {
     complete = true;
-    show({
-      kind: 'update',
-      apply: () => {
-        applying = true;
-        waiting.postMessage({ type: 'apply-update' } satisfies ToServiceWorker);
-      },
-    });
+    show({ kind: 'update' });
   };
   const follow = (installing: ServiceWorker): void => {
     installing.addEventListener('statechange', () => {
-      if (installing.state === 'installed' && wasControlled) offerUpdate(installing);
+      if (installing.state === 'installed' && wasControlled) offerUpdate();
       else if (installing.state === 'activated' && !wasControlled) becomeReady();
       else if (installing.state === 'redundant' && !wasControlled) show({ kind: 'unavailable', reason: failure ?? STOPPED });
     });
@@ -78,12 +68,20 @@ export async function keepOffline({ show, mayReload }: OfflineOptions): Promise<
       if (registration.installing) follow(registration.installing);
     });
     if (registration.installing) follow(registration.installing);
-    if (registration.waiting && wasControlled) offerUpdate(registration.waiting);
+    if (registration.waiting && wasControlled) offerUpdate();
     else if (registration.active) becomeReady();
   } catch (error) {
     if (wasControlled) show({ kind: 'ready' }); // the server is away, and the kept site works without it
     else show({ kind: 'unavailable', reason: `${PRIVATE} (${error instanceof Error ? error.message : String(error)})` });
   }
+}
+
+/** Reloads the page into the newer version, unless other windows still show this one. */
+export async function applyUpdate(): Promise<void> {
+  const waiting = (await navigator.serviceWorker.getRegistration())?.waiting;
+  if (!waiting) return;
+  navigator.serviceWorker.addEventListener('controllerchange', () => { location.reload(); }, { once: true });
+  waiting.postMessage({ type: 'apply-update' } satisfies ToServiceWorker);
 }
 
 const INSECURE = 'Use without a network needs an https address, or 127.0.0.1. While the server can be reached, everything works.';

@@ -3,14 +3,14 @@ import { element } from '../ui/dom';
 import type { OfflineState } from './register';
 
 /** Shows a state in `target`, whose `data-state` carries its kind for automation. */
-export function showOffline(target: HTMLElement, state: OfflineState): void {
+export function showOffline(target: HTMLElement, state: OfflineState, applyUpdate: () => void): void {
   target.dataset['state'] = state.kind;
   target.replaceChildren(element('span', sentence(state)));
   if (state.kind !== 'update') return;
   const button = element('button', 'Reload into it');
   button.type = 'button';
   button.dataset['testid'] = 'apply-update';
-  button.addEventListener('click', state.apply);
+  button.addEventListener('click', applyUpdate);
   target.append(' ', button);
 }
 
@@ -23,7 +23,7 @@ function sentence(state: OfflineState): string {
     case 'unavailable':
       return state.reason;
     case 'update':
-      return 'A newer version is ready. Loading it closes the open scan.';
+      return 'A newer version is ready. Loading it closes the open scans.';
     case 'windows-open':
       return `A newer version is ready. Close the ${state.others === 1 ? 'other window' : `${state.others} other windows`} of this site, then reload.`;
   }

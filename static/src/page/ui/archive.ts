@@ -1,10 +1,11 @@
 // Unpacks a dropped zip: a model, or scans as PACS, XNAT and browsers deliver them. By zip.js, maintained since 2010: it
 // reads the zip's own list of files and checks sizes and CRCs. It is fetched only when a zip is dropped.
+import { withPath } from './paths';
 
 /** More than any study; a zip that unpacks to more is a mistake or a zip bomb. */
 const MOST_BYTES = 4 * 2 ** 30;
 
-/** Every file of the zip, without its folders' names; a zip inside only where there is nothing else. Throws an Error with
+/** Every file of the zip, its folders noted as the file's path; a zip inside only where there is nothing else. Throws an Error with
  * a sentence for the visitor. */
 export async function unzipped(zip: File, mostBytes = MOST_BYTES): Promise<File[]> {
   const { BlobReader, BlobWriter, ZipReader } = await import('@zip.js/zip.js/lib/zip-core-native.js');
@@ -18,7 +19,10 @@ export async function unzipped(zip: File, mostBytes = MOST_BYTES): Promise<File[
     const bytes = entries.reduce((sum, entry) => sum + entry.uncompressedSize, 0);
     if (bytes > mostBytes) throw new Error(`it unpacks to ${(bytes / 2 ** 30).toFixed(1)} GiB, more than ${mostBytes / 2 ** 30} GiB`);
     const files: File[] = [];
-    for (const entry of entries) files.push(new File([await entry.getData(new BlobWriter())], entry.filename.split(/[\\/]/).at(-1)!));
+    for (const entry of entries) {
+      const path = entry.filename.replaceAll('\\', '/');
+      files.push(withPath(new File([await entry.getData(new BlobWriter())], path.split('/').at(-1)!), path));
+    }
     return files;
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);

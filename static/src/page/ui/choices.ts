@@ -1,6 +1,7 @@
-// Several scans, of which the visitor chooses one: files that were dropped together, or the series of a DICOM study.
+// Several scans that were dropped together: files, or the series of a DICOM study.
 import { mapsTissueOf, namesLabels } from '../../volume/label-names';
 import { stemOf } from './format';
+import { pathOf } from './paths';
 
 export interface Choice {
   /** One file, or a .hdr with its .img. */
@@ -12,32 +13,40 @@ export interface Choice {
 export interface Offer {
   readonly choices: readonly Choice[];
   /** Names of masks and segmentations that lay beside the scans. */
-  readonly leftOut: readonly string[];
+  readonly masks: readonly string[];
+  /** Number of other files beside them, such as .json and .tsv. */
+  readonly others: number;
 }
 
-/** The scans among these files; masks are left out, unless there is nothing else. */
-export function offerOf(files: readonly File[]): Offer {
+/** The scans among these image files, in the order of their paths; masks are left out, unless there is nothing else.
+ * `others`: number of files beside them. */
+export function offerOf(files: readonly File[], others = 0): Offer {
   const pairs = new Map<string, File[]>();
   for (const file of files) {
-    const key = /\.(hdr|img)(\.gz)?$/i.test(file.name) ? stemOf(file.name) : `${file.name}\n${pairs.size}`;
+    const key = /\.(hdr|img)(\.gz)?$/i.test(file.name) ? stemOf(pathOf(file)) : `${file.name}\n${pairs.size}`;
     pairs.set(key, [...(pairs.get(key) ?? []), file]);
   }
-  // Folders of several subjects repeat names: then every file stands alone, and the reader says what it lacks.
+  // Where folders are unknown and names repeat, every file stands alone, and the reader says what it lacks.
   const groups = [...pairs.values()].flatMap((group) => (group.length <= 2 ? [group] : group.map((file) => [file])));
   const stems = new Set(files.map(({ name }) => stemOf(name)));
   const isMask = ([first]: readonly File[]): boolean => namesLabels(stemOf(first!.name)) || stems.has(mapsTissueOf(stemOf(first!.name)));
   const scans = groups.filter((group) => !isMask(group));
   const kept = scans.length > 0 ? scans : groups;
+  const sorted = [...kept].sort(([a], [b]) => pathOf(a!).localeCompare(pathOf(b!), 'en', { numeric: true }));
   return {
-    choices: kept.map((group) => ({ files: group, hint: null })),
-    leftOut: groups.filter((group) => !kept.includes(group)).map(([first]) => first!.name),
+    choices: sorted.map((group) => ({ files: group, hint: null })),
+    others,
+    masks: groups.filter((group) => !kept.includes(group)).map(([first]) => first!.name),
   };
 }
 
-/** Sentence for the visitor. */
-export function leftOutText(names: readonly string[]): string {
-  const rest = names.length > 3 ? ` and ${names.length - 3} more` : '';
-  return `Left out as masks by their names: ${names.slice(0, 3).join(', ')}${rest}.`;
+/** Sentences on the files that are not opened; empty where all are. */
+export function leftOutText({ masks, others }: Pick<Offer, 'masks' | 'others'>): string {
+  const rest = masks.length > 3 ? ` and ${masks.length - 3} more` : '';
+  return [
+    masks.length === 0 ? '' : `Left out as masks by their names: ${masks.slice(0, 3).join(', ')}${rest}.`,
+    others === 0 ? '' : `Left out ${others === 1 ? 'one file that is no scan' : `${others} files that are no scans`}.`,
+  ].filter((sentence) => sentence !== '').join(' ');
 }
 
 /** dcm2niix's endings of images that it resampled: even slice spacing, gantry tilt removed. */

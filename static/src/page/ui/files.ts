@@ -2,15 +2,15 @@
 import { offerOf } from './choices';
 import type { Offer } from './choices';
 import { findDicom } from './dicom';
+import { withPath } from './paths';
 import { isColormap } from '../../model/source';
 import type { ModelSource } from '../../model/source';
 
 export type Dropped =
-  /** One is loaded; of several the visitor chooses. */
   | { readonly kind: 'scans'; readonly offer: Offer }
   | { readonly kind: 'model'; readonly source: ModelSource }
   /** To be unpacked and sorted again. */
-  | { readonly kind: 'zip'; readonly file: File }
+  | { readonly kind: 'zips'; readonly files: readonly File[] }
   /** Names do not say what they are: DICOM, or a scan without its extension. */
   | { readonly kind: 'unknown'; readonly files: readonly File[] }
   | { readonly kind: 'refused'; readonly reason: string };
@@ -37,13 +37,9 @@ export function sortFiles(all: readonly File[]): Dropped {
   const scans = files.filter(({ name }) => SCAN.test(name));
   const parts = files.filter(({ name }) => MODEL_PART.test(name));
   const zips = files.filter(({ name }) => /\.zip$/i.test(name));
-  if (scans.length > 0) return { kind: 'scans', offer: offerOf(scans) };
+  if (scans.length > 0) return { kind: 'scans', offer: offerOf(scans, files.length - scans.length) };
   // Beside other files a zip or a .json is a viewer's or a list's, as on a patient's disc.
-  if (zips.length === files.length) {
-    return zips.length === 1
-      ? { kind: 'zip', file: zips[0]! }
-      : { kind: 'refused', reason: `Got ${zips.length} zip files; open one at a time.` };
-  }
+  if (zips.length === files.length) return { kind: 'zips', files: zips };
   if (parts.length === files.length || isModel(parts)) return modelOf(parts);
   return { kind: 'unknown', files };
 }
@@ -69,6 +65,11 @@ export function zipName(files: readonly File[]): string | null {
   return files.length === 1 && /\.zip$/i.test(files[0]!.name) ? files[0]!.name.slice(0, -4) : null;
 }
 
+/** The chosen folder's name, where the files come from the picker of a folder. */
+export function folderName([first]: readonly File[]): string | null {
+  return first?.webkitRelativePath ? first.webkitRelativePath.split('/')[0]! : null;
+}
+
 /** Files of a drop, folders opened (a model usually is one), and the name of the folder where it was one. */
 export async function filesOf(transfer: DataTransfer): Promise<{ files: File[]; folder: string | null }> {
   // Entries have to be taken before the first await: the browser empties the list then.
@@ -79,7 +80,7 @@ export async function filesOf(transfer: DataTransfer): Promise<{ files: File[]; 
 }
 
 async function readEntry(entry: FileSystemEntry): Promise<File[]> {
-  if (entry.isFile) return [await new Promise<File>((resolve, reject) => { (entry as FileSystemFileEntry).file(resolve, reject); })];
+  if (entry.isFile) return [withPath(await new Promise<File>((resolve, reject) => { (entry as FileSystemFileEntry).file(resolve, reject); }), entry.fullPath)];
   const reader = (entry as FileSystemDirectoryEntry).createReader();
   const children: FileSystemEntry[] = [];
   for (;;) {

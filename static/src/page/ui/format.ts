@@ -44,10 +44,10 @@ export function stemOf(scanName: string): string {
   return scanName.replace(/(\.(nii|hdr|img|mgh|mgz))?(\.gz)?$/i, '');
 }
 
-/** Parts of the names of saved files: the scan, its frame where it has several, the model, and the cleaning. */
+/** Parts of the names of saved files: the scan, its frame where it has several, the model, and the settings that change the labels. */
 interface Named {
   readonly scan: { readonly name: string; readonly frame: number | null };
-  readonly result: { readonly spec: { readonly id: string }; readonly smallestMl: number | null };
+  readonly result: { readonly spec: { readonly id: string }; readonly mirror: boolean; readonly threshold: number | null; readonly smallestMl: number | null };
 }
 
 /** Name of the table of volumes. */
@@ -60,7 +60,13 @@ export function savedName(scan: Named['scan'], result: Named['result'], space: '
   return `${stemOfResult(scan, result)}${space === 'conformed' ? '_conformed' : ''}.nii.gz`;
 }
 
-/** "sub-01_T2w_frame3_t2-lesion_min0.5mL": results that differ have names that differ. */
-function stemOfResult({ name, frame }: Named['scan'], { spec, smallestMl }: Named['result']): string {
-  return `${stemOf(name)}${frame === null ? '' : `_frame${frame}`}_${spec.id}${smallestMl === null ? '' : `_min${smallestMl}mL`}`;
+/** Name of a saved probability map; BIDS names such maps `probseg`. */
+export function probabilityName(scan: Named['scan'], result: Named['result']): string {
+  return `${stemOfResult(scan, result)}_probseg.nii.gz`;
+}
+
+/** "sub-01_T2w_frame3_t2-lesion_flip_threshold0.3_min0.5mL": results that differ have names that differ. */
+function stemOfResult({ name, frame }: Named['scan'], { spec, mirror, threshold, smallestMl }: Named['result']): string {
+  const confidence = `${mirror ? '_flip' : ''}${threshold === null ? '' : `_threshold${threshold}`}`;
+  return `${stemOf(name)}${frame === null ? '' : `_frame${frame}`}_${spec.id}${confidence}${smallestMl === null ? '' : `_min${smallestMl}mL`}`;
 }

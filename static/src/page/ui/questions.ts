@@ -21,16 +21,18 @@ const ORIENTATIONS = [
 export interface Answers {
   readonly answerFrame: (frame: number) => void;
   readonly answerSeries: (choice: Choice) => void;
+  /** Null where one scan at a time is open. */
+  readonly answerAll: (() => void) | null;
   readonly answerInput: (answers: TfjsAnswers) => void;
 }
 
 /** Shows the question and moves the focus there; removes it where there is none. */
-export function showQuestion(question: Question | null, { answerFrame, answerSeries, answerInput }: Answers): void {
+export function showQuestion(question: Question | null, { answerFrame, answerSeries, answerAll, answerInput }: Answers): void {
   const box = byId('question', HTMLDivElement);
   box.hidden = question === null;
   if (question === null) box.replaceChildren();
   else if (question.kind === 'frame') box.replaceChildren(...frameQuestion(question.frames, answerFrame));
-  else if (question.kind === 'series') box.replaceChildren(...seriesQuestion(question.offer, answerSeries));
+  else if (question.kind === 'series') box.replaceChildren(...seriesQuestion(question.offer, answerSeries, answerAll));
   else box.replaceChildren(...inputQuestion(answerInput));
   box.querySelector<HTMLElement>('select, button, input')?.focus();
 }
@@ -51,16 +53,20 @@ function frameQuestion(frames: number, onAnswer: (frame: number) => void): HTMLE
   return [element('p', `This file holds ${frames} volumes; a model takes one.`), label, button];
 }
 
-/** One of several scans or DICOM series, each a button. */
-function seriesQuestion({ choices, leftOut }: Offer, onAnswer: (choice: Choice) => void): HTMLElement[] {
+/** All of several scans or DICOM series, or one of them, each a button. */
+function seriesQuestion(offer: Offer, onAnswer: (choice: Choice) => void, onAll: (() => void) | null): HTMLElement[] {
+  const { choices } = offer;
   const buttons = choices.map((choice) => {
     const [first] = choice.files;
     const bytes = choice.files.reduce((sum, { size }) => sum + size, 0);
     const hint = choice.hint === null ? '' : `: ${choice.hint}`;
     return answerButton(`${first!.name.replace(/\.nii$/, '')} (${formatBytes(bytes)})${hint}`, 'series', () => { onAnswer(choice); });
   });
-  const masks = leftOut.length === 0 ? '' : ` ${leftOutText(leftOut)}`;
-  return [element('p', `These files hold ${choices.length} images; choose the head scan to segment.${masks}`), ...buttons];
+  const single = element('div', '', 'choices');
+  single.append(...buttons);
+  const text = `These files hold ${choices.length} images; ${onAll === null ? 'choose the head scan to segment' : 'open all of them, or choose one'}. ${leftOutText(offer)}`;
+  const all = onAll === null ? [] : [answerButton(`Open all ${choices.length}`, 'open-all', onAll)];
+  return [element('p', text.trim()), ...all, single];
 }
 
 /** The preparation of a TF.js model's input, which its folder does not describe. */

@@ -1,7 +1,9 @@
-// The result: a table of labels with their volumes on the scan's own grid.
+// The results of the shown scan: a table of labels with their volumes on the scan's own grid. The shown result comes first,
+// other results stand beside it.
 import type { Outcome, Part } from '../../worker/protocol';
 import type { Label } from '../../generated/model-spec';
-import type { Result } from '../state';
+import { resultName, shownResult } from '../studies';
+import type { Result, Study } from '../studies';
 import { byId, byTestId, element } from './dom';
 import { formatCount, formatMl } from './format';
 
@@ -10,21 +12,21 @@ const LONG_TABLE = 12;
 
 type Voxel = readonly [number, number, number];
 
-/** Hides the result where there is none; `goTo` moves the crosshair to a voxel of the scan. */
-export function showResult(result: Result | null, goTo: (voxel: Voxel) => void): void {
-  if (result?.outcome == null) {
-    byId('results', HTMLElement).hidden = true;
+/** Hides the results where there is none; `goTo` moves the crosshair to a voxel of the scan. */
+export function showResults(study: Study | null, goTo: (voxel: Voxel) => void): void {
+  const result = shownResult(study);
+  const section = byId('results', HTMLElement);
+  const wasHidden = section.hidden;
+  section.hidden = study === null || result === null;
+  if (study === null || result === null) {
     byTestId('volumes', HTMLTableElement).tBodies[0]!.replaceChildren();
     return;
   }
-  const { outcome, spec: { name, labels } } = result;
-  byId('results-heading', HTMLHeadingElement).textContent = `Result of ${name}`;
+  const { outcome, spec: { labels } } = result;
+  byId('results-heading', HTMLHeadingElement).textContent = `Result of ${resultName(study, result)}`;
   const foreground = labels.filter(({ index }) => index !== 0);
-  const voxelsOf = (label: Label): number => outcome.volumes[label.index]?.voxels ?? 0;
-  const listed = foreground.length < LONG_TABLE ? foreground : foreground.filter((label) => voxelsOf(label) > 0);
-  byTestId('volumes', HTMLTableElement).tBodies[0]!.replaceChildren(
-    ...listed.map((label) => row(label, outcome, goTo)),
-  );
+  const listed = foreground.length < LONG_TABLE ? foreground : foreground.filter((label) => volumeOf(result, label).voxels > 0);
+  showTable(study, result, listed, goTo);
   const notes = [
     foreground.length > listed.length ? `${foreground.length - listed.length} labels of this model were not found.` : '',
     outcome.removedMl > 0 ? `${formatMl(outcome.removedMl)} in small components was removed.` : '',
@@ -33,29 +35,74 @@ export function showResult(result: Result | null, goTo: (voxel: Voxel) => void):
   note.textContent = notes.join(' ').trim();
   note.hidden = note.textContent === '';
   showParts(outcome.parts, goTo);
-  const section = byId('results', HTMLElement);
-  section.hidden = false;
-  section.scrollIntoView({ block: 'nearest' });
+  if (wasHidden) section.scrollIntoView({ block: 'nearest' });
 }
 
-function row(label: Label, { volumes, centres }: Outcome, goTo: (voxel: Voxel) => void): HTMLTableRowElement {
-  const { voxels, volumeMl } = volumes[label.index] ?? { voxels: 0, volumeMl: 0 };
+/** Labels of the shown result, then those that only other results have. A label that a model does not know is no 0 mL. */
+function showTable(study: Study, shown: Result, listed: readonly Label[], goTo: (voxel: Voxel) => void): void {
+  const table = byTestId('volumes', HTMLTableElement);
+  const others = study.results.filter(({ id }) => id !== shown.id);
+  const names = new Set(listed.map(({ name }) => name));
+  const further = new Map(others.flatMap((result) => result.spec.labels.filter((label) => label.index !== 0 && !names.has(label.name) && volumeOf(result, label).voxels > 0).map((label) => [label.name, label])));
+  table.tHead!.replaceChildren(headRow(others.length === 0 ? ['Volume', 'Voxels'] : [shown, ...others].map((result) => resultName(study, result))));
+  table.tBodies[0]!.replaceChildren(
+    ...listed.map((label) => {
+      const row = labelRow(label, shown, goTo);
+      if (others.length === 0) row.append(element('td', formatCount(volumeOf(shown, label).voxels), 'number'));
+      else row.append(...others.map((result) => volumeCell(result, label.name)));
+      return row;
+    }),
+    ...[...further.values()].map((label) => {
+      const row = element('tr', '', 'further');
+      const name = element('td');
+      name.append(swatch(label), label.name);
+      row.append(name, element('td', '–', 'number'), ...others.map((result) => volumeCell(result, label.name)));
+      return row;
+    }),
+  );
+}
+
+function headRow(columns: readonly string[]): HTMLTableRowElement {
+  const row = element('tr');
+  row.append(...['Label', ...columns].map((text, n) => {
+    const cell = element('th', text, n === 0 ? '' : 'number');
+    cell.scope = 'col';
+    return cell;
+  }));
+  return row;
+}
+
+function labelRow(label: Label, shown: Result, goTo: (voxel: Voxel) => void): HTMLTableRowElement {
+  const { voxels, volumeMl } = volumeOf(shown, label);
   const made = element('tr');
   made.dataset.label = String(label.index);
   made.dataset.voxels = String(voxels);
   made.dataset.ml = String(volumeMl);
   const name = element('button');
   name.type = 'button';
-  const centre = centres[label.index] ?? null;
+  const centre = shown.outcome.centres[label.index] ?? null;
   name.disabled = centre === null;
   name.title = name.disabled ? 'Not found in this scan' : 'Move the crosshair here';
-  const swatch = element('span', '', 'swatch');
-  swatch.style.backgroundColor = `rgb(${label.color.join(', ')})`;
-  name.append(swatch, label.name);
+  name.append(swatch(label), label.name);
   if (centre !== null) name.addEventListener('click', () => { goTo(centre); });
   const first = element('td');
   first.append(name);
-  made.append(first, element('td', formatMl(volumeMl), 'number'), element('td', formatCount(voxels), 'number'));
+  made.append(first, element('td', formatMl(volumeMl), 'number'));
+  return made;
+}
+
+function volumeCell(result: Result, name: string): HTMLTableCellElement {
+  const label = result.spec.labels.find((other) => other.name === name && other.index !== 0);
+  return element('td', label === undefined ? '–' : formatMl(volumeOf(result, label).volumeMl), 'number');
+}
+
+function volumeOf({ outcome }: Result, { index }: Label): { readonly voxels: number; readonly volumeMl: number } {
+  return outcome.volumes[index] ?? { voxels: 0, volumeMl: 0 };
+}
+
+function swatch({ color }: Label): HTMLSpanElement {
+  const made = element('span', '', 'swatch');
+  made.style.backgroundColor = `rgb(${color.join(', ')})`;
   return made;
 }
 

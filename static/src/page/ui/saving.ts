@@ -1,14 +1,17 @@
 // Where a saved file goes: to the browser's downloads, or to a folder that the visitor chooses.
 
-/** Writes the bytes; returns their place as words ("among this browser's downloads") and their name there. */
-type Write = (bytes: Uint8Array) => Promise<{ readonly place: string; readonly name: string }>;
+/** Writes the content; returns their place as words ("among this browser's downloads") and their name there. */
+type Write = (content: Uint8Array | Blob) => Promise<{ readonly place: string; readonly name: string }>;
 
 /** Asks for a place for a file of this name; returns the function that writes it there, or null where the visitor declined. */
 export type Saver = (name: string) => Promise<Write | null>;
 
+const TYPES = [['.nii.gz', 'application/gzip'], ['.csv', 'text/csv'], ['.zip', 'application/zip']] as const;
+
 export const saveAsDownload: Saver = (name) =>
-  Promise.resolve((bytes) => {
-    const url = URL.createObjectURL(new Blob([bytes as Uint8Array<ArrayBuffer>], { type: name.endsWith('.csv') ? 'text/csv' : 'application/gzip' }));
+  Promise.resolve((content) => {
+    const [, type] = TYPES.find(([ending]) => name.endsWith(ending))!;
+    const url = URL.createObjectURL(new Blob([content as Blob | Uint8Array<ArrayBuffer>], { type }));
     const link = document.createElement('a');
     link.href = url;
     link.download = name;
@@ -30,11 +33,11 @@ export const saveInFolder: Saver = async (name) => {
     if (error instanceof DOMException && error.name === 'AbortError') return null;
     throw error;
   }
-  return async (bytes) => {
+  return async (content) => {
     const free = await freeName(folder, name);
     const file = await folder.getFileHandle(free, { create: true });
     const writable = await file.createWritable();
-    await writable.write(bytes as Uint8Array<ArrayBuffer>);
+    await writable.write(content as Blob | Uint8Array<ArrayBuffer>);
     await writable.close();
     return { place: `in the folder ${folder.name}`, name: free };
   };
@@ -42,7 +45,7 @@ export const saveInFolder: Saver = async (name) => {
 
 /** The name, with a number added where the folder holds a file of that name: it may be another patient's. */
 async function freeName(folder: FileSystemDirectoryHandle, name: string): Promise<string> {
-  const [, stem, extension] = /^(.*?)(\.nii\.gz|\.csv)$/.exec(name)!;
+  const [, stem, extension] = /^(.*?)(\.nii\.gz|\.csv|\.zip)$/.exec(name)!;
   for (let n = 1; ; n++) {
     const free = n === 1 ? name : `${stem!} (${n})${extension!}`;
     try {

@@ -1,8 +1,8 @@
 // Status line, facts of the scan, progress, backend and warnings.
-import type { ScanSummary } from '../../worker/protocol';
 import type { Note } from '../../volume/notes';
 import { BACKEND_NAMES } from '../../engine/choose';
 import type { Activity, BackendLine, Run } from '../state';
+import type { Study } from '../studies';
 import { byId, byTestId, element } from './dom';
 import { formatDuration, formatVoxelSize, secondsLeft } from './format';
 
@@ -44,12 +44,13 @@ export function showNotes(notes: readonly Note[]): void {
   list.hidden = notes.length === 0;
 }
 
-/** Name, grid and type of the open scan; hides the invitation to drop one. */
-export function showScanFacts({ name, dims, voxelSizeMm, dtype }: ScanSummary): void {
-  const facts = byId('scan-summary', HTMLParagraphElement);
-  facts.textContent = `${name}: ${dims.join(' × ')} voxels of ${formatVoxelSize(voxelSizeMm)}, ${dtype}`;
-  facts.hidden = false;
-  byId('empty', HTMLDivElement).hidden = true;
+/** Name, grid and type of the shown scan; the invitation to drop one where the list is empty. */
+export function showScanFacts(study: Study | null): void {
+  const line = byId('scan-summary', HTMLParagraphElement);
+  const summary = study?.facts?.summary ?? null;
+  line.textContent = summary === null ? '' : `${summary.name}: ${summary.dims.join(' × ')} voxels of ${formatVoxelSize(summary.voxelSizeMm)}, ${summary.dtype}`;
+  line.hidden = summary === null;
+  byId('empty', HTMLDivElement).hidden = study !== null;
 }
 
 export function showProgress({ progress, elapsedSeconds }: Run): void {

@@ -4,10 +4,11 @@ import { leftOutText, offerOf, offerSeries } from './choices';
 import { findDicom } from './dicom';
 import { isDicom, unreadableSyntax, withPreamble } from './dicom-bytes';
 import { sortByContent, sortFiles } from './files';
-import { formatBytes, formatDuration, formatMl, formatVoxelSize, savedName, secondsLeft, tableName } from './format';
+import { formatBytes, formatDuration, formatMl, formatVoxelSize, probabilityName, savedName, secondsLeft, tableName } from './format';
 import { guessModality } from '../../volume/contrast';
 import { modalityWarning } from './modality';
 import { readOptions } from './options';
+import { pathOf, withPath } from './paths';
 import { tellApart } from './series-names';
 import { volumesCsv } from './table';
 
@@ -33,9 +34,15 @@ test.each([
   ['bold.nii', 3, null, 'native', 'bold_frame3_t2-lesion.nii.gz'],
   ['bold.nii', 0, 0.5, 'conformed', 'bold_frame0_t2-lesion_min0.5mL_conformed.nii.gz'],
 ] as const)('%s, frame %s, components below %s mL removed, is saved (%s) as %s', (name, frame, smallestMl, space, saved) => {
-  const result = { spec: { id: 't2-lesion' }, smallestMl };
+  const result = { spec: { id: 't2-lesion' }, smallestMl, mirror: false, threshold: null };
   expect(savedName({ name, frame }, result, space)).toBe(saved);
   expect(tableName({ name, frame }, result)).toBe(saved.replace(/(_conformed)?\.nii\.gz$/, '_volumes.csv'));
+});
+
+test('a result of a threshold or of the mirror image says so in its name, and its probability map follows it', () => {
+  const result = { spec: { id: 't2-lesion' }, smallestMl: 0.5, mirror: true, threshold: 0.3 };
+  expect(savedName({ name: 'x.nii', frame: null }, result, 'native')).toBe('x_t2-lesion_flip_threshold0.3_min0.5mL.nii.gz');
+  expect(probabilityName({ name: 'x.nii', frame: null }, result)).toBe('x_t2-lesion_flip_threshold0.3_min0.5mL_probseg.nii.gz');
 });
 
 describe('the contrast of a scan', () => {
@@ -70,11 +77,11 @@ describe('dropped files', () => {
     [['orig.mgz'], 'scans'],
     [['scan.hdr', 'scan.img'], 'scans'],
     [['IM0001'], 'unknown'],
-    [['bundle.zip'], 'zip'],
+    [['bundle.zip'], 'zips'],
     [['model.json', 'weights.safetensors'], 'bundle'],
     [['README.md', 'colormap.json', 'model.json', 'group1-shard1of1.bin'], 'tfjs'],
     [['a.nii', 'b.nii'], 'scans'],
-    [['a.zip', 'b.zip'], 'refused'],
+    [['a.zip', 'b.zip'], 'zips'],
     [['model.json'], 'refused'],
     [['group1-shard1of1.bin'], 'refused'],
     [['IM0001', 'IM0002'], 'unknown'],
@@ -90,17 +97,29 @@ describe('dropped files', () => {
     expect(sortFiles([new File([], 'model.json')])).toMatchObject({ reason: 'model.json alone is not a model; drop it together with its .bin or .safetensors weights.' });
   });
 
-  const offered = (...names: string[]): { choices: string[][]; leftOut: readonly string[] } => {
-    const { choices, leftOut } = offerOf(names.map((name) => new File([], name)));
-    return { choices: choices.map(({ files }) => files.map(({ name }) => name)), leftOut };
+  const offered = (...names: string[]): { choices: string[][]; masks: readonly string[] } => {
+    const { choices, masks } = offerOf(names.map((name) => new File([], name)));
+    return { choices: choices.map(({ files }) => files.map(({ name }) => name)), masks };
   };
 
-  test('of several scans one is offered each, a pair together, and masks are left out', () => {
-    expect(offered('a.nii', 'b.hdr', 'b.img', 'c.mgz')).toEqual({ choices: [['a.nii'], ['b.hdr', 'b.img'], ['c.mgz']], leftOut: [] });
+  test('several scans are one each, a pair together, and masks are left out', () => {
+    expect(offered('a.nii', 'b.hdr', 'b.img', 'c.mgz')).toEqual({ choices: [['a.nii'], ['b.hdr', 'b.img'], ['c.mgz']], masks: [] });
     expect(offered('BraTS_t1.nii', 'BraTS-seg.nii.gz', 'sub-1_msk.nii.gz', 'c1x.nii', 'x.nii', 'aseg.mgz', 'sub-1_lesion.nii.gz')).toEqual(
-      { choices: [['BraTS_t1.nii'], ['x.nii']], leftOut: ['BraTS-seg.nii.gz', 'sub-1_msk.nii.gz', 'c1x.nii', 'aseg.mgz', 'sub-1_lesion.nii.gz'] });
+      { choices: [['BraTS_t1.nii'], ['x.nii']], masks: ['BraTS-seg.nii.gz', 'sub-1_msk.nii.gz', 'c1x.nii', 'aseg.mgz', 'sub-1_lesion.nii.gz'] });
     expect(offered('a_mask.nii', 'b_mask.nii').choices).toHaveLength(2);
-    expect(leftOutText(['a', 'b', 'c', 'd'])).toBe('Left out as masks by their names: a, b, c and 1 more.');
+  });
+
+  test('files that are not opened are named or counted', () => {
+    expect(leftOutText({ masks: ['a', 'b', 'c', 'd'], others: 0 })).toBe('Left out as masks by their names: a, b, c and 1 more.');
+    expect(leftOutText({ masks: ['a'], others: 1 })).toBe('Left out as masks by their names: a. Left out one file that is no scan.');
+    expect(leftOutText({ masks: [], others: 12 })).toBe('Left out 12 files that are no scans.');
+    expect(sortFiles(['a.nii', 'a.json', 'participants.tsv', 'README'].map((name) => new File([], name)))).toMatchObject({ kind: 'scans', offer: { others: 2 } });
+  });
+
+  test('the scans of a folder are in the order of their paths, and pairs are found within their own folder', () => {
+    const at = (path: string): File => withPath(new File([], path.split('/').at(-1)!), path);
+    const { choices } = offerOf(['s/sub-10/T1.nii', 's/sub-2/T1.nii', 's/sub-3/x.hdr', 's/sub-4/x.hdr', 's/sub-4/x.img', 's/sub-3/x.img'].map(at));
+    expect(choices.map(({ files }) => files.map(pathOf))).toEqual([['s/sub-2/T1.nii'], ['s/sub-3/x.hdr', 's/sub-3/x.img'], ['s/sub-4/x.hdr', 's/sub-4/x.img'], ['s/sub-10/T1.nii']]);
   });
 
   test('a series that dcm2niix resampled comes before its wrongly spaced original', () => {
@@ -196,6 +215,6 @@ test('the table of volumes has the columns of meshnet-predict, quoted where a na
   const volumes = [{ index: 0, voxels: 9, volumeMl: 0.009 }, { index: 1, voxels: 34917, volumeMl: 34.917 }];
 
   expect(volumesCsv('a.nii', 't2', { volumes }, labels, 'a_t2.nii.gz', [{ code: 'no-forms', text: '' }, { code: 'nothing-found', text: '' }])).toBe(
-    'scan,model,label,name,voxels,volume_ml,output,notes\r\na.nii,t2,0,background,9,0.0090,a_t2.nii.gz,no-forms;nothing-found\r\na.nii,t2,1,"lesion, ""old""",34917,34.9170,a_t2.nii.gz,no-forms;nothing-found\r\n',
+    'scan,model,label,name,voxels,volume_ml,output,notes,percent_of_brain\r\na.nii,t2,0,background,9,0.0090,a_t2.nii.gz,no-forms;nothing-found,\r\na.nii,t2,1,"lesion, ""old""",34917,34.9170,a_t2.nii.gz,no-forms;nothing-found,\r\n',
   );
 });

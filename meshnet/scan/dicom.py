@@ -1,0 +1,163 @@
+"""DICOM series to NIfTI files by dcm2niix, which the extra `dicom` installs.
+
+Files are recognised by content, since names are arbitrary in DICOM. The page has the same rules
+(static/src/page/ui/dicom.ts, dicom-bytes.ts, series-names.ts, choices.ts).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from meshnet.scan.notes import Note, make_note
+from meshnet.scan.scan_stream import ScanError
+
+_PREAMBLE = 128
+
+#: File name of a series: series number and description, date and time, study. `_tell_apart` drops the last two.
+_PATTERN = "%s_%d_%t_%k"
+_NAME = re.compile(r"(?P<base>.*?)(?:_(?P<time>\d{1,14}))?_(?P<study>\d+(?:\.\d+){3,})(?P<ending>.*)")
+
+#: dcm2niix's endings of images that it resampled, and what it did.
+_RESAMPLED = re.compile(r"_(Tilt_Eq|Tilt|Eq)(?:_\d+)?$")
+_REPAIRS = {
+    "Eq": "slices are missing or unevenly spaced; dcm2niix resampled them to even spacing",
+    "Tilt": "the gantry was tilted; dcm2niix removed the tilt",
+    "Tilt_Eq": "the gantry was tilted and slices are uneven; dcm2niix removed the tilt and resampled the slices",
+}
+
+#: Exit codes of dcm2niix (nii_dicom_batch.h) other than success.
+_FAILURES = {
+    2: "it finds no image in them",
+    8: "some of them are damaged",
+    10: "slices are missing; give the whole folder of the series",
+}
+
+
+@dataclass(frozen=True)
+class Series:
+    """One converted series."""
+
+    path: Path  #: the NIfTI file
+    name: str  #: number and description, as far as needed with date or study: "3_T1_head"
+    notes: tuple[Note, ...]  #: dcm2niix's warnings, and what it resampled
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file has the mark DICM, begins with it, or begins with a DICOM element of group 2 or 8."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_PREAMBLE + 4)
+    except OSError:
+        return False
+    if head[_PREAMBLE:] == b"DICM":
+        return True
+    if len(head) < 12:
+        return False
+    if head[:4] == b"DICM":
+        return head[4:6] == b"\2\0"
+    group, element = int.from_bytes(head[:2], "little"), int.from_bytes(head[2:4], "little")
+    explicit = re.fullmatch(rb"[A-Z]{2}", head[4:6]) is not None
+    if group == 2:
+        return element <= 0x10 and explicit
+    # Group length, Language Code, Specific Character Set, Image Type, dates, SOP class: what group 8 begins with.
+    return group == 8 and element <= 0x20 and (explicit or int.from_bytes(head[4:8], "little") <= 256)
+
+
+def convert_dicom(files: Sequence[Path], to: Path, *, where: str) -> list[Series]:
+    """Convert DICOM files to one NIfTI file per series, in the empty folder `to`; sorted by name.
+
+    Of a series that dcm2niix also resampled (missing slices, gantry tilt), only the resampled image is returned, with a
+    note. where: the files' name, for messages. Raises ScanError if dcm2niix is missing or converts nothing.
+    """
+    program = _dcm2niix(where)
+    staged, converted = to / "dicom", to / "nifti"
+    staged.mkdir(parents=True)
+    converted.mkdir()
+    for number, file in enumerate(files):  # folders of a study repeat the same names
+        _link(file.resolve(), staged / f"{number}.dcm")
+    # No sidecar files; neither cropped nor rotated.
+    options = ["-f", _PATTERN, "-b", "n", "-z", "n", "-x", "i", "-d", "0", "-o", str(converted)]
+    done = subprocess.run([program, *options, str(staged)], capture_output=True, check=False)
+    paths = sorted(converted.glob("*.nii"))
+    if not paths:
+        reason = _FAILURES.get(done.returncode or 2, f"dcm2niix ends with code {done.returncode}")
+        files_ = "1 DICOM file" if len(files) == 1 else f"{len(files)} DICOM files"
+        raise ScanError(f"{where}: {files_} could not be converted ({reason}); convert them yourself and give the .nii")
+    warnings = _warnings(done.stdout.decode("utf-8", "replace"))
+    names = _tell_apart([path.stem for path in paths])
+    by_name = dict(zip(names, paths, strict=True))
+    resampled = {_RESAMPLED.sub("", name) for name in names if _RESAMPLED.search(name)}
+    series = []
+    for name, path in sorted(by_name.items()):
+        if name in resampled:
+            continue
+        repair = _RESAMPLED.search(name)
+        notes = [make_note("dicom-resampled", _REPAIRS[repair[1]])] if repair else []
+        notes += [make_note("dicom-warning", text) for text in warnings.get(_RESAMPLED.sub("", path.stem), [])]
+        series.append(Series(path, name, tuple(notes)))
+    return series
+
+
+def _dcm2niix(where: str) -> str:
+    """Path of the program: that of the PyPI package, else one on PATH."""
+    try:
+        from dcm2niix import bin as packaged
+    except ModuleNotFoundError:
+        packaged = shutil.which("dcm2niix")
+    if packaged is None:
+        raise ScanError(f"{where}: is DICOM, and dcm2niix is not installed; pip install 'meshnet[dicom]'")
+    return str(packaged)
+
+
+def _link(file: Path, link: Path) -> None:
+    try:
+        os.symlink(file, link)
+    except OSError:  # Windows lets few accounts make links
+        shutil.copyfile(file, link)
+
+
+def _warnings(output: str) -> dict[str, list[str]]:
+    """dcm2niix's warnings by the file name (without extension) of the series that the next line says is converted."""
+    found: dict[str, list[str]] = {}
+    waiting: list[str] = []
+    for line in output.splitlines():
+        if line.startswith("Warning: "):
+            waiting.append(line.removeprefix("Warning: ").strip().rstrip("."))
+        elif match := re.match(r"Convert \d+ DICOM as (.*?)(?: \([\dx]+\))?$", line):
+            found[Path(match[1]).name] = list(dict.fromkeys(waiting))
+            waiting = []
+    return found
+
+
+def _tell_apart(stems: Sequence[str]) -> list[str]:
+    """Names without date and study, unless two series of different studies would have the same name.
+
+    Those have the date, or the study's number where the dates are equal: other names would say more about a patient
+    than needed.
+    """
+    parts = []
+    for stem in stems:
+        match = _NAME.fullmatch(stem)
+        parts.append(
+            (match["base"], (match["time"] or "")[:8], match["study"], match["ending"]) if match else (stem, "", "", "")
+        )
+    names = []
+    for base, date, study, ending in parts:
+        studies = _distinct(s for b, _, s, _ in parts if b == base)
+        dates = _distinct(d for b, d, _, _ in parts if b == base)
+        if len(studies) == 1:
+            mark = ""
+        else:
+            mark = f"_{date}" if len(dates) == len(studies) else f"_study{studies.index(study) + 1}"
+        names.append(f"{base}{mark}{ending}")
+    return names
+
+
+def _distinct(values: Iterable[str]) -> list[str]:
+    return sorted(set(values))

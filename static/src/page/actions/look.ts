@@ -1,0 +1,177 @@
+// Picking what is shown: a scan of the list, one of its results, the cleaning. The actions change the state, and `refresh`
+// brings the picture and the table to it.
+import { CallError } from '../../worker/client';
+import type { Session } from '../session';
+import { drawsProbability, isBusy, isOutdated, NOTHING_DRAWN, restingKind } from '../state';
+import type { PageState } from '../state';
+import { hasUnsaved, outcomeRequest, shownResult, shownStudy, withMeasured, withStudy, withThreshold, withoutResult, withoutStudy } from '../studies';
+import type { Result, Study } from '../studies';
+import type { Cleaning } from '../ui/cleaning';
+import type { ConfidenceSettings } from '../ui/confidence';
+import { formatDuration } from '../ui/format';
+
+export type Voxel = readonly [number, number, number];
+
+export async function showStudy(session: Session, id: number): Promise<void> {
+  if (isRunning(session)) return;
+  session.say({ remark: null });
+  session.change({ shownId: id, question: null });
+  await refresh(session);
+}
+
+/** Shows another result of the shown scan. */
+export async function showResult(session: Session, resultId: number): Promise<void> {
+  if (isRunning(session)) return;
+  changeShown(session, (study) => ({ ...study, shownResultId: resultId }));
+  await refresh(session);
+}
+
+/** Takes a scan off the list with its results; `confirm` is asked first where some are not saved. */
+export async function removeStudy(session: Session, id: number, confirm: (question: string) => boolean): Promise<void> {
+  const study = session.state.studies.find(({ source }) => source.id === id);
+  if (study === undefined || isRunning(session)) return;
+  if (study.job.kind === 'running') {
+    session.say({ remark: `${study.name} is being segmented; press Skip this scan first.` });
+    return;
+  }
+  if (hasUnsaved(study) && !confirm(`Remove ${study.name}? Its results have not been saved.`)) return;
+  session.change({ ...withoutStudy(session.state, id), question: null });
+  await refresh(session);
+}
+
+/** Takes a result off the shown scan. */
+export async function removeResult(session: Session, resultId: number, confirm: (question: string) => boolean): Promise<void> {
+  const result = shownStudy(session.state)?.results.find(({ id }) => id === resultId);
+  if (result === undefined || isRunning(session)) return;
+  if (!result.saved && !confirm(`Remove the result of ${result.spec.name}? It has not been saved.`)) return;
+  changeShown(session, (study) => withoutResult(study, resultId));
+  await refresh(session);
+}
+
+/** Measures again with or without small components; the network does not run again. */
+export async function clean(session: Session, cleaning: Cleaning): Promise<void> {
+  session.say({ remark: null });
+  session.change({ cleaning });
+  await refresh(session);
+}
+
+/** Moves the crosshair to a voxel of the scan. */
+export function goTo(session: Session, voxel: Voxel): void {
+  void session.draw((viewer) => { viewer.goTo(voxel); });
+}
+
+/**
+ * Brings picture and table to the shown scan, its shown result and the cleaning. A change meanwhile is taken up. Where
+ * something else is under way, that calls this at its end.
+ */
+export async function refresh(session: Session): Promise<void> {
+  if (isBusy(session.state)) return;
+  while (isOutdated(session.state)) {
+    try {
+      await drawNext(session);
+    } catch (error) {
+      session.fail(error);
+      return;
+    }
+    if (isBusy(session.state)) session.enter(restingKind(session.state), restingText(session.state));
+  }
+}
+
+/** The sentence for a result that has been made or picked. */
+export function doneText({ spec, report, outcome }: Result): string {
+  const found = spec.labels.some(({ index }) => index !== 0 && outcome.centres[index] != null);
+  const nothing = found ? '' : ` No ${spec.labels.slice(1).map(({ name }) => name).slice(0, 3).join(', ')} found.`;
+  return `Done in ${formatDuration(report.milliseconds / 1000)}.${nothing}`;
+}
+
+export function restingText(state: PageState): string {
+  const study = shownStudy(state);
+  const result = shownResult(study);
+  if (study === null) return 'Open a scan to begin.';
+  if (result !== null) return doneText(result);
+  return state.studies.length > 1 ? 'Ready: press Segment for this scan, or Segment all.' : 'Ready: press Segment.';
+}
+
+/** One step towards what the state asks for. */
+async function drawNext(session: Session): Promise<void> {
+  const study = shownStudy(session.state);
+  if (study === null) await drawNothing(session);
+  else if (session.state.drawn.studyId !== study.source.id) await drawScan(session, study);
+  else await drawResult(session, study, shownResult(study));
+}
+
+async function drawNothing(session: Session): Promise<void> {
+  session.change({ drawn: NOTHING_DRAWN });
+  await session.draw((viewer) => { viewer.clear(); });
+  session.enter(restingKind(session.state), restingText(session.state));
+}
+
+async function drawScan(session: Session, study: Study): Promise<void> {
+  const { id, files } = study.source;
+  session.enter('loading', `Opening ${study.name}…`);
+  try {
+    const { facts, display } = await session.idleClient.call('load', { scan: study.source });
+    session.change({ studies: withStudy(session.state.studies, id, (now) => ({ ...now, facts })), drawn: { ...NOTHING_DRAWN, studyId: id } });
+    await session.draw((viewer) => viewer.showScan(display));
+  } catch (error) {
+    await drawNothing(session); // not the picture of another scan
+    if (error instanceof CallError && error.frames !== null) session.change({ question: { kind: 'frame', files, frames: error.frames, studyId: id } });
+    throw error;
+  }
+}
+
+async function drawResult(session: Session, study: Study, result: Result | null): Promise<void> {
+  const { id } = study.source;
+  if (result === null) {
+    session.change({ drawn: { ...NOTHING_DRAWN, studyId: id } });
+    await session.draw((viewer) => { viewer.clearLabels(); });
+    session.enter(restingKind(session.state), restingText(session.state));
+    return;
+  }
+  const { smallestMl } = session.state.cleaning;
+  const { threshold } = result;
+  const { drawn } = session.state;
+  const isMeasured = drawn.resultId === result.id && drawn.smallestMl === smallestMl && result.smallestMl === smallestMl && drawn.threshold === threshold;
+  session.enter('loading', 'Updating the result…');
+  if (!isMeasured) {
+    const { outcome, overlay } = await session.idleClient.call('outcome', outcomeRequest(study, { ...result, smallestMl }));
+    session.change({
+      studies: withStudy(session.state.studies, id, (now) => withMeasured(now, result.id, outcome, smallestMl)),
+      drawn: { studyId: id, resultId: result.id, smallestMl, threshold, probability: drawn.probability && drawn.resultId === result.id },
+    });
+    await session.draw((viewer) => viewer.showLabels(overlay, result.spec.labels));
+  }
+  await drawProbability(session, study, result);
+}
+
+/** Lays the probability over the labels, or takes it away. */
+async function drawProbability(session: Session, study: Study, result: Result): Promise<void> {
+  const probability = drawsProbability(session.state, result);
+  if (session.state.drawn.probability === probability) return;
+  const overlay = probability ? (await session.idleClient.call('probability', outcomeRequest(study, result))).overlay : null;
+  session.change({ drawn: { ...session.state.drawn, probability } });
+  await session.draw((viewer) => viewer.showProbability(overlay));
+}
+
+/** Thresholds the shown result again; null for the most probable label everywhere. */
+export async function threshold(session: Session, value: number | null): Promise<void> {
+  changeShown(session, (study) => withThreshold(study, value));
+  await refresh(session);
+}
+
+export async function changeConfidence(session: Session, confidence: ConfidenceSettings): Promise<void> {
+  session.change({ confidence });
+  await refresh(session);
+}
+
+function changeShown(session: Session, change: (study: Study) => Study): void {
+  const { studies, shownId } = session.state;
+  if (shownId !== null) session.change({ studies: withStudy(studies, shownId, change) });
+}
+
+/** Says so where a run of the shown scan is under way. */
+function isRunning(session: Session): boolean {
+  const running = session.state.activity.kind === 'running';
+  if (running) session.say({ remark: 'A segmentation is under way; wait for its end or press Cancel first.' });
+  return running;
+}

@@ -1,0 +1,83 @@
+// Saving what the list holds: the table of all scans, or a zip with masks, tables and a description.
+import type { Session } from '../session';
+import { isBusy, restingKind } from '../state';
+import { notesOfResult, outcomeRequest, withMeasured, withStudy } from '../studies';
+import type { Result, Study } from '../studies';
+import { savedName } from '../ui/format';
+import { resultsJson } from '../ui/results-json';
+import { summaryCsv, summaryOf } from '../ui/summary';
+import { openSummary } from '../ui/summary-dialog';
+import { csvLine, VOLUME_COLUMNS, volumeRows } from '../ui/table';
+import { ZipWriter } from '../ui/zip-writer';
+import { refresh, restingText } from './look';
+import { markSaved, write } from './save';
+
+/** Shows the table of all scans. */
+export async function showTable(session: Session): Promise<void> {
+  if (isBusy(session.state)) return;
+  await cleanAll(session);
+  openSummary(session.state.studies);
+}
+
+export async function saveSummary(session: Session): Promise<void> {
+  if (isBusy(session.state)) return;
+  const saved = await write(session, 'meshnet-table.csv', 'volumes of all scans in mL', async () => {
+    await cleanAll(session);
+    return new TextEncoder().encode(summaryCsv(summaryOf(session.state.studies)));
+  });
+  if (saved) markSaved(session, session.state.studies.flatMap(({ results }) => results.map(({ id }) => id)));
+}
+
+/** One zip: every mask on its scan's own grid, both tables, and a JSON that says how each result was made. */
+export async function saveAll(session: Session): Promise<void> {
+  if (isBusy(session.state)) return;
+  let inside: readonly number[] = [];
+  const saved = await write(session, 'meshnet-results.zip', 'masks on the scans’ own grids, tables and JSON', async () => {
+    await cleanAll(session);
+    // A queue may go on: the zip holds what there is now.
+    const { studies, version } = session.state;
+    const all = studies.flatMap((study) => study.results.map((result): [Study, Result] => [study, result]));
+    inside = all.map(([, { id }]) => id);
+    return await zipOf(session, studies, all, version);
+  });
+  if (saved) markSaved(session, inside);
+}
+
+async function zipOf(session: Session, studies: readonly Study[], all: readonly (readonly [Study, Result])[], version: string): Promise<Blob> {
+  const zip = new ZipWriter();
+  const files = new Map<number, string>();
+  const rows: (readonly (string | number)[])[] = [];
+  for (const [n, [study, result]] of all.entries()) {
+    session.enter('loading', `Saving ${n + 1} of ${all.length} masks…`);
+    const { bytes } = await session.idleClient.call('save', { ...outcomeRequest(study, result), space: 'native' });
+    const { summary } = study.facts!;
+    const name = zip.freeName(folderOf(study) + savedName(summary, result, 'native'));
+    zip.add(name, bytes);
+    files.set(result.id, name);
+    rows.push(...volumeRows(study.name, result.spec.id, result.outcome, result.spec.labels, name, notesOfResult(study, result)));
+  }
+  const text = (content: string): Uint8Array => new TextEncoder().encode(content);
+  zip.add('volumes.csv', text([VOLUME_COLUMNS, ...rows].map(csvLine).join('')));
+  zip.add('table.csv', text(summaryCsv(summaryOf(studies))));
+  zip.add('results.json', text(resultsJson(studies, files, version, new Date())));
+  session.enter(restingKind(session.state), restingText(session.state));
+  return zip.finish();
+}
+
+/** The folder of a scan whose file name alone would not tell it apart; ends in a slash where there is one. */
+function folderOf({ name }: Study): string {
+  return name.slice(0, name.lastIndexOf('/') + 1);
+}
+
+/** Measures every result with the cleaning that is set: one table has one rule. */
+async function cleanAll(session: Session): Promise<void> {
+  await refresh(session);
+  const { smallestMl } = session.state.cleaning;
+  const due = session.state.studies.flatMap((study) => study.results.filter((result) => result.smallestMl !== smallestMl).map((result) => [study, result] as const));
+  for (const [n, [study, result]] of due.entries()) {
+    session.enter('loading', `Updating ${n + 1} of ${due.length} results…`);
+    const { outcome } = await session.idleClient.call('outcome', outcomeRequest(study, { ...result, smallestMl }));
+    session.change({ studies: withStudy(session.state.studies, study.source.id, (now) => withMeasured(now, result.id, outcome, smallestMl)) });
+  }
+  if (due.length > 0) session.enter(restingKind(session.state), restingText(session.state));
+}

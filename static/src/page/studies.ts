@@ -1,0 +1,160 @@
+// The list of scans with their results: plain data and pure functions. A scan is held as references to its files, a result
+// as compressed labels: only the shown scan is decoded, in the worker and in the viewer.
+import type { ModelSpec } from '../generated/model-spec';
+import type { Note } from '../volume/notes';
+import type { Outcome, OutcomeRequest, RunReport, ScanFacts, ScanSource, StoredLabels } from '../worker/protocol';
+import type { Run } from './state';
+import { pathOf } from './ui/paths';
+
+export interface Study {
+  readonly source: ScanSource;
+  /** The scan's file name, preceded by its folder where several scans have this file name. */
+  readonly name: string;
+  /** Null until the scan has been read. */
+  readonly facts: ScanFacts | null;
+  /** In the order in which they were made. */
+  readonly results: readonly Result[];
+  /** The result in the picture and the table; null where there is none. */
+  readonly shownResultId: number | null;
+  readonly job: Job;
+}
+
+/** One run of a model on a scan. */
+export interface Result {
+  readonly id: number;
+  /** Of the model in the list that was run. */
+  readonly modelKey: string;
+  readonly spec: ModelSpec;
+  readonly report: RunReport;
+  readonly labels: StoredLabels;
+  readonly outcome: Outcome;
+  /** Components below this volume were removed from the outcome; null where none were. */
+  readonly smallestMl: number | null;
+  /** Whether it is the average with the mirror image. */
+  readonly mirror: boolean;
+  /** On the probability of the lesion, 0…1, as the slider has it; null for the most probable label everywhere. */
+  readonly threshold: number | null;
+  /** Whether its labels or volumes have been saved as they are. */
+  readonly saved: boolean;
+}
+
+/** A scan's part in the queue (queue.ts). */
+export type Job =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'waiting' }
+  | { readonly kind: 'running'; readonly run: Run }
+  | { readonly kind: 'done' }
+  | { readonly kind: 'failed'; readonly reason: string }
+  | { readonly kind: 'skipped' };
+
+export interface Studies {
+  readonly studies: readonly Study[];
+  /** Id of the scan in the picture; null where the list is empty. */
+  readonly shownId: number | null;
+}
+
+/** A scan to be listed. */
+export interface NewStudy {
+  readonly files: readonly File[];
+  readonly frame: number | null;
+  readonly facts: ScanFacts | null;
+}
+
+/** The list with scans added at its end under these ids. The first of them is shown. */
+export function withStudies({ studies, shownId }: Studies, added: readonly NewStudy[], ids: readonly number[]): Studies {
+  const made = added.map(({ files, frame, facts }, n): Study => ({
+    source: { id: ids[n]!, files, frame },
+    name: files[0]!.name,
+    facts,
+    results: [],
+    shownResultId: null,
+    job: { kind: 'none' },
+  }));
+  return { studies: withNames([...studies, ...made]), shownId: ids[0] ?? shownId };
+}
+
+/** The list without this scan; the scan after it is shown in its place, or the one before it. */
+export function withoutStudy({ studies, shownId }: Studies, id: number): Studies {
+  const place = studies.findIndex(({ source }) => source.id === id);
+  const left = studies.filter(({ source }) => source.id !== id);
+  const next = left[Math.min(place, left.length - 1)]?.source.id ?? null;
+  return { studies: withNames(left), shownId: shownId === id ? next : shownId };
+}
+
+/** The list with this scan changed. */
+export function withStudy(studies: readonly Study[], id: number, change: (study: Study) => Study): readonly Study[] {
+  return studies.map((study) => (study.source.id === id ? change(study) : study));
+}
+
+/** The scan with a result added, which is shown. */
+export function withResult(study: Study, result: Result): Study {
+  return { ...study, results: [...study.results, result], shownResultId: result.id };
+}
+
+/** The scan without this result; the one made last is shown in its place. */
+export function withoutResult(study: Study, id: number): Study {
+  const results = study.results.filter((result) => result.id !== id);
+  return { ...study, results, shownResultId: study.shownResultId === id ? (results.at(-1)?.id ?? null) : study.shownResultId };
+}
+
+export function withMeasured(study: Study, id: number, outcome: Outcome, smallestMl: number | null): Study {
+  const results = study.results.map((result) => (result.id === id ? { ...result, outcome, smallestMl, saved: result.saved && result.smallestMl === smallestMl } : result));
+  return { ...study, results };
+}
+
+/** The shown result with another threshold; it is measured and drawn with it at the next refresh. */
+export function withThreshold(study: Study, threshold: number | null): Study {
+  const change = (result: Result): Result => (result.id === study.shownResultId && result.threshold !== threshold ? { ...result, threshold, saved: false } : result);
+  return { ...study, results: study.results.map(change) };
+}
+
+export function shownStudy({ studies, shownId }: Studies): Study | null {
+  return studies.find(({ source }) => source.id === shownId) ?? null;
+}
+
+export function shownResult(study: Study | null): Result | null {
+  return study?.results.find(({ id }) => id === study.shownResultId) ?? null;
+}
+
+/** What the worker needs to measure or save this result. */
+export function outcomeRequest({ facts }: Study, { labels, smallestMl, threshold }: Pick<Result, 'labels' | 'smallestMl' | 'threshold'>): OutcomeRequest {
+  return { labels, grid: facts!.grid, smallestMl, threshold };
+}
+
+/** The result's model; the second and later results of one model are numbered. */
+export function resultName({ results }: Study, { id, modelKey, spec }: Result): string {
+  const alike = results.filter((other) => other.modelKey === modelKey);
+  return alike.length === 1 ? spec.name : `${spec.name}, run ${alike.findIndex((other) => other.id === id) + 1}`;
+}
+
+/** Volume of the model's first label that is not background, in mL. */
+export function mainVolumeMl({ spec, outcome }: Result): number {
+  const main = spec.labels.find(({ index }) => index !== 0);
+  return outcome.volumes.find(({ index }) => index === main?.index)?.volumeMl ?? 0;
+}
+
+export function hasUnsaved({ results }: Study): boolean {
+  return results.some(({ saved }) => !saved);
+}
+
+/** Notes on the scan, and on the run and the outcome of its shown result, each once. */
+export function notesOf(study: Study): readonly Note[] {
+  return notesOfResult(study, shownResult(study));
+}
+
+export function notesOfResult({ facts }: Study, result: Result | null): readonly Note[] {
+  const all = [...(facts?.summary.notes ?? []), ...(result?.report.notes ?? []), ...(result?.outcome.notes ?? [])];
+  return all.filter(({ text }, n) => all.findIndex((other) => other.text === text) === n);
+}
+
+/** Scans of one file name are told apart by their folders, and where these are unknown or equal by numbers. */
+function withNames(studies: readonly Study[]): readonly Study[] {
+  const files = studies.map(({ source }) => source.files[0]!);
+  const isAlone = (names: readonly string[], name: string): boolean => names.filter((other) => other === name).length === 1;
+  const short = files.map(({ name }) => name);
+  const long = files.map((file, n) => (isAlone(short, short[n]!) ? short[n]! : pathOf(file)));
+  return studies.map((study, n) => {
+    const name = isAlone(long, long[n]!) ? long[n]! : `${long[n]!} (${long.slice(0, n + 1).filter((other) => other === long[n]).length})`;
+    return name === study.name ? study : { ...study, name };
+  });
+}

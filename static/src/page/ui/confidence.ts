@@ -1,0 +1,37 @@
+// The panel "Confidence": the probability over the picture, and the threshold on it. A threshold starts at none: the most
+// probable label wins everywhere, until the slider is moved.
+import type { Result } from '../studies';
+import { byId, byTestId } from './dom';
+
+export interface ConfidenceSettings {
+  /** Runs are averaged with the mirror image. */
+  readonly mirror: boolean;
+  /** The probability lies over the labels. */
+  readonly probability: boolean;
+}
+
+export function readConfidence(): ConfidenceSettings {
+  return { mirror: byId('mirror', HTMLInputElement).checked, probability: byId('probability', HTMLInputElement).checked };
+}
+
+export function connectThreshold(onMove: (threshold: number) => void): void {
+  const slider = byId('threshold', HTMLInputElement);
+  slider.addEventListener('input', () => { onMove(slider.valueAsNumber); });
+}
+
+/** Hidden where the result has no probabilities. */
+export function showConfidence(result: Result | null): void {
+  const box = byTestId('confidence', HTMLFieldSetElement);
+  const confidence = result?.labels.confidence ?? null;
+  box.hidden = confidence === null;
+  if (result === null || confidence === null) return;
+  const { threshold, spec } = result;
+  const name = spec.labels[confidence.chosen]!.name;
+  box.querySelector('.chosen')!.textContent = name;
+  const slider = byId('threshold', HTMLInputElement);
+  if (document.activeElement !== slider || threshold === null) slider.value = String(threshold ?? 0.5);
+  const text = threshold === null ? 'none: the most probable label' : `${name} from ${threshold.toFixed(2)}`;
+  byId('threshold-text', HTMLOutputElement).textContent = text;
+  slider.setAttribute('aria-valuetext', text);
+  byTestId('no-threshold', HTMLButtonElement).disabled = threshold === null;
+}

@@ -1,0 +1,14 @@
+// Folders of files: browsers say them for a chosen folder only, so those of drops and zips are noted here.
+
+const paths = new WeakMap<File, string>();
+
+/** Notes that the file lay at this path, such as "sub-01/anat/T1w.nii.gz". Returns the file. */
+export function withPath(file: File, path: string): File {
+  paths.set(file, path.replace(/^\//, ''));
+  return file;
+}
+
+/** The file's path as far as it is known; its name alone otherwise. */
+export function pathOf(file: File): string {
+  return paths.get(file) ?? (file.webkitRelativePath || file.name);
+}

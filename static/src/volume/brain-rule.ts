@@ -1,0 +1,129 @@
+// The brain rule: a lesion component that lies mostly outside the brain is set to background. Twin of
+// meshnet/infer/brain_rule.py, which says why; equal voxel by voxel.
+import type { ModelSpec } from '../generated/model-spec';
+import type { Cleaned } from './clean';
+import { connectedComponents } from './components';
+import { boundingBoxes } from './label-components';
+import { contextIndices, lesionIndices } from './label-roles';
+import type { Dims } from './volume';
+
+/** Largest distance along each axis, in voxels, from a component to its surroundings. */
+const REACH = 2;
+
+type Described = Pick<ModelSpec, 'task' | 'labels'>;
+
+/** Whether the model has both lesion and context labels, which the rule needs. */
+export function hasBrainRule(spec: Described): boolean {
+  return lesionIndices(spec).length > 0 && contextIndices(spec).length > 0;
+}
+
+/**
+ * Labels [z][y][x] on the model's grid without the lesion components (voxels sharing a face) of whose surroundings
+ * fewer than a third are context. Surroundings: the voxels within REACH voxels that are not lesion.
+ */
+export function withoutLesionsOutsideBrain(labels: Uint8Array, dims: Dims, spec: Described): Cleaned {
+  if (!hasBrainRule(spec)) return { labels, removedVoxels: 0 };
+  const kindOf = kindTable(spec);
+  const allKinds = labels.map((label) => kindOf[label]!);
+  const box = lesionBox(allKinds, dims);
+  if (box === null) return { labels, removedVoxels: 0 };
+  const kinds = crop(allKinds, dims, box);
+  const { labels: component, sizes } = connectedComponents(kinds.map((kind) => (kind === LESION ? 1 : 0)), box.dims);
+  const outside = lieOutside(kinds, component, sizes, box.dims);
+  const kept = labels.slice();
+  let removedVoxels = 0;
+  forEachRow(dims, box, (at, from) => {
+    for (let x = 0; x < box.dims[0]; x++) {
+      if (outside[component[from + x]!] === 0) continue;
+      kept[at + x] = 0;
+      removedVoxels++;
+    }
+  });
+  return { labels: kept, removedVoxels };
+}
+
+const LESION = 1;
+const CONTEXT = 2;
+
+/** Of every label: LESION, CONTEXT, or 0. */
+function kindTable(spec: Described): Uint8Array {
+  const kinds = new Uint8Array(256);
+  for (const index of contextIndices(spec)) kinds[index] = CONTEXT;
+  for (const index of lesionIndices(spec)) kinds[index] = LESION;
+  return kinds;
+}
+
+/** Of every component from 1: 1 where fewer than a third of its surroundings are context. */
+function lieOutside(kinds: Uint8Array, component: Int32Array, sizes: readonly number[], dims: Dims): Uint8Array {
+  const [nx, ny, nz] = dims;
+  const { voxels, starts } = byComponent(component, sizes);
+  const outside = new Uint8Array(1 + sizes.length);
+  const counted = new Int32Array(kinds.length); // the component that a voxel was last counted for
+  for (let n = 1; n <= sizes.length; n++) {
+    let [surroundings, context] = [0, 0];
+    for (let v = starts[n - 1]!; v < starts[n]!; v++) {
+      const at = voxels[v]!;
+      const [x, y, z] = [at % nx, Math.floor(at / nx) % ny, Math.floor(at / (nx * ny))];
+      if (isInterior(kinds, at, x, y, z, dims)) continue; // its box lies within the boxes of the component's surface
+      const [x0, x1] = [Math.max(0, x - REACH), Math.min(nx - 1, x + REACH)];
+      for (let k = Math.max(0, z - REACH); k <= Math.min(nz - 1, z + REACH); k++) {
+        for (let j = Math.max(0, y - REACH); j <= Math.min(ny - 1, y + REACH); j++) {
+          const row = nx * (j + ny * k);
+          for (let m = row + x0; m <= row + x1; m++) {
+            if (kinds[m] === LESION || counted[m] === n) continue;
+            counted[m] = n;
+            surroundings++;
+            if (kinds[m] === CONTEXT) context++;
+          }
+        }
+      }
+    }
+    outside[n] = 3 * context < surroundings ? 1 : 0;
+  }
+  return outside;
+}
+
+/** The voxels of every component in a row: those of component n from starts[n − 1] to starts[n]. */
+function byComponent(component: Int32Array, sizes: readonly number[]): { voxels: Int32Array; starts: Int32Array } {
+  const starts = new Int32Array(1 + sizes.length);
+  for (const [n, size] of sizes.entries()) starts[n + 1] = starts[n]! + size;
+  const next = starts.slice();
+  const voxels = new Int32Array(starts[sizes.length]!);
+  for (let n = 0; n < component.length; n++) if (component[n] !== 0) voxels[next[component[n]! - 1]!++] = n;
+  return { voxels, starts };
+}
+
+/** Whether all six face neighbours exist and are lesion. */
+function isInterior(kinds: Uint8Array, at: number, x: number, y: number, z: number, [nx, ny, nz]: Dims): boolean {
+  if (x === 0 || y === 0 || z === 0 || x === nx - 1 || y === ny - 1 || z === nz - 1) return false;
+  const plane = nx * ny;
+  return kinds[at - 1] === LESION && kinds[at + 1] === LESION && kinds[at - nx] === LESION && kinds[at + nx] === LESION
+    && kinds[at - plane] === LESION && kinds[at + plane] === LESION;
+}
+
+interface Region {
+  readonly min: Dims;
+  readonly dims: Dims;
+}
+
+/** The bounding box of the lesion with its surroundings, within the volume; null without a lesion. */
+function lesionBox(kinds: Uint8Array, dims: Dims): Region | null {
+  const box = boundingBoxes(kinds, dims).get(LESION);
+  if (box === undefined) return null;
+  const min = box.min.map((m) => Math.max(0, m - REACH)) as unknown as Dims;
+  const max = box.max.map((m, axis) => Math.min(dims[axis]! - 1, m + REACH));
+  return { min, dims: max.map((m, axis) => m - min[axis]! + 1) as unknown as Dims };
+}
+
+function crop(volume: Uint8Array, dims: Dims, box: Region): Uint8Array {
+  const out = new Uint8Array(box.dims[0] * box.dims[1] * box.dims[2]);
+  forEachRow(dims, box, (at, to) => { out.set(volume.subarray(at, at + box.dims[0]), to); });
+  return out;
+}
+
+/** Calls `visit` with the place of every row of the box in the volume and in the box. */
+function forEachRow([nx, ny]: Dims, { min, dims: [bx, by, bz] }: Region, visit: (inVolume: number, inBox: number) => void): void {
+  for (let z = 0; z < bz; z++) {
+    for (let y = 0; y < by; y++) visit(min[0] + nx * (min[1] + y + ny * (min[2] + z)), bx * (y + by * z));
+  }
+}

@@ -1,0 +1,62 @@
+"""DICOM series of a small head, written slice by slice."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+
+from tests.helpers.heads import HEAD_AFFINE, head
+
+
+def write_series(
+    folder: Path,
+    *,
+    data: NDArray[np.int16] | None = None,
+    affine_vox2ras: NDArray[np.float64] = HEAD_AFFINE,
+    number: int = 3,
+    description: str = "T2 test",
+    study: str = "1.2.826.0.1.1",
+    date: str = "20200101",
+    without: Collection[int] = (),
+    name: str = "IM{:04d}",
+) -> list[Path]:
+    """One file per slice (along k) of an MR series, in an order that is not spatial; `without`: slices left out."""
+    data = head() if data is None else data
+    affine_lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine_vox2ras
+    spacing = np.linalg.norm(affine_lps[:3, :3], axis=0)
+    axes = affine_lps[:3, :3] / spacing
+    series, frame = f"{study}.{number}", f"{study}.9"
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for k in range(data.shape[2]):
+        if k in without:
+            continue
+        meta = FileMetaDataset()
+        meta.MediaStorageSOPClassUID = MRImageStorage
+        meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=[series, str(k)])
+        meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        path = folder / name.format((k * 7) % data.shape[2])  # 7 and the number of slices have no common divisor
+        slice_ = FileDataset(path, {}, file_meta=meta, preamble=b"\0" * 128)
+        slice_.SOPClassUID, slice_.SOPInstanceUID = MRImageStorage, meta.MediaStorageSOPInstanceUID
+        slice_.Modality, slice_.PatientName, slice_.PatientID = "MR", "Test", "T1"
+        slice_.Manufacturer = "Made up"
+        slice_.StudyDate = slice_.SeriesDate = slice_.AcquisitionDate = slice_.ContentDate = date
+        slice_.StudyTime = slice_.SeriesTime = slice_.AcquisitionTime = slice_.ContentTime = "120000"
+        slice_.StudyInstanceUID, slice_.SeriesInstanceUID, slice_.FrameOfReferenceUID = study, series, frame
+        slice_.SeriesNumber, slice_.SeriesDescription, slice_.InstanceNumber = number, description, k + 1
+        slice_.ImageOrientationPatient = [float(f"{x:.9g}") for x in (*axes[:, 0], *axes[:, 1])]
+        slice_.ImagePositionPatient = [float(f"{x:.9g}") for x in (affine_lps @ [0, 0, k, 1])[:3]]
+        slice_.PixelSpacing = [float(spacing[1]), float(spacing[0])]
+        slice_.SliceThickness = float(spacing[2])
+        slice_.Rows, slice_.Columns = data.shape[1], data.shape[0]
+        slice_.SamplesPerPixel, slice_.PhotometricInterpretation = 1, "MONOCHROME2"
+        slice_.BitsAllocated, slice_.BitsStored, slice_.HighBit, slice_.PixelRepresentation = 16, 16, 15, 1
+        slice_.PixelData = data[:, :, k].astype("<i2").tobytes(order="F")
+        slice_.save_as(path, enforce_file_format=True)
+        paths.append(path)
+    return paths

@@ -1,0 +1,74 @@
+"""The brain rule: lesions that lie mostly outside the brain become background."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from meshnet.infer.brain_rule import has_brain_rule, without_lesions_outside_brain
+from tests.helpers.export_models import small_model
+from tests.helpers.joint_model import GREY, LESION, brain_with_lesions, joint_spec
+
+SHAPE = (44, 48, 52)
+DEEP, EYE = ((22, 20, 30), 5), ((22, 5, 46), 4)
+
+
+def test_a_lesion_in_the_brain_stays_and_one_outside_it_is_dropped() -> None:
+    labels = brain_with_lesions(SHAPE, DEEP, EYE)
+    kept, dropped = without_lesions_outside_brain(labels, joint_spec())
+    assert np.array_equal(kept, brain_with_lesions(SHAPE, DEEP))
+    assert dropped == np.count_nonzero(labels != kept)
+    assert np.array_equal(labels, brain_with_lesions(SHAPE, DEEP, EYE)), "the input is left as it was"
+
+
+def test_a_lesion_beside_the_ventricle_stays_although_fluid_surrounds_half_of_it() -> None:
+    labels = brain_with_lesions(SHAPE, ((22, 28, 26), 2))
+    assert without_lesions_outside_brain(labels, joint_spec())[1] == 0
+
+
+@pytest.mark.parametrize(("plane", "dropped"), [(10, 0), (11, 1)])
+def test_a_voxel_beside_the_brain_stays_and_one_farther_off_is_dropped(plane: int, dropped: int) -> None:
+    labels = np.zeros((20, 20, 20), np.uint8)
+    labels[:10] = GREY
+    labels[plane, 10, 10] = LESION
+    assert without_lesions_outside_brain(labels, joint_spec())[1] == dropped
+
+
+@pytest.mark.parametrize(("in_brain", "dropped"), [(14, 0), (13, 3)])
+def test_a_third_of_the_surroundings_in_the_brain_is_enough(in_brain: int, dropped: int) -> None:
+    labels = np.zeros((9, 9, 9), np.uint8)
+    labels[:3, 0, 0] = LESION
+    around = np.argwhere(labels[:5, :3, :3] != LESION)  # 42 voxels
+    labels[tuple(around[:in_brain].T)] = GREY
+    assert without_lesions_outside_brain(labels, joint_spec())[1] == dropped
+
+
+def test_a_component_is_judged_apart_from_one_that_it_touches_at_a_corner_only() -> None:
+    labels = np.zeros((20, 20, 20), np.uint8)
+    labels[:10] = GREY
+    labels[4:10, 8:12, 8:12] = LESION
+    labels[10:16, 12:16, 12:16] = LESION
+    kept, dropped = without_lesions_outside_brain(labels, joint_spec())
+    assert dropped == 6 * 4 * 4
+    assert kept[:10].tolist() == labels[:10].tolist()
+
+
+def test_voxels_beyond_the_volume_count_for_neither_side() -> None:
+    labels = np.zeros((20, 20, 20), np.uint8)
+    labels[:10] = GREY
+    labels[:2, :2, :2] = labels[-2:, -2:, -2:] = LESION
+    kept, dropped = without_lesions_outside_brain(labels, joint_spec())
+    assert (dropped, int((kept == LESION).sum())) == (8, 8)
+
+
+def test_a_volume_that_is_all_lesion_or_has_none_is_left_as_it_is() -> None:
+    for label in (LESION, GREY):
+        assert without_lesions_outside_brain(np.full((4, 4, 4), label, np.uint8), joint_spec())[1] == 0
+
+
+def test_a_model_without_context_labels_has_no_brain_rule() -> None:
+    spec = small_model(classes=2)[0].model_copy(update={"task": "stroke lesion"})
+    labels = np.zeros((9, 9, 9), np.uint8)
+    labels[4, 4, 4] = 1
+    assert not has_brain_rule(spec)
+    assert without_lesions_outside_brain(labels, spec) == (labels, 0)
