@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
+import meshnet
 from bench.browser import lavapipe_driver
 from meshnet import __version__
 from meshnet.model.checkpoint import load_checkpoint
@@ -114,6 +115,34 @@ def test_the_program_of_the_examples_writes_the_labels_of_meshnet_predict(
     assert [name for name, _ in rows] == [label.name for label in spec.labels]
     assert all(float(volume_ml) > 0 for _, volume_ml in rows)
     assert len(set(labels.flat)) == len(rows)
+
+
+def test_threshold_mirror_image_and_probability_are_those_of_the_python_package(project: Path) -> None:
+    write_model(project, "lesion", classes=2)
+    (project / "confidence.mjs").write_text(
+        "import { readFileSync, writeFileSync } from 'node:fs';\n"
+        "import { encodeNifti, segment } from 'meshnet';\n"
+        "const scan = { name: 'scan.nii.gz', bytes: readFileSync('scan.nii.gz') };\n"
+        "const options = { threshold: 0.6, flip: true, probability: true, removeBelowMl: 60 };\n"
+        "const result = await segment(scan, new URL('lesion', import.meta.url), options);\n"
+        "writeFileSync('labels.nii.gz', encodeNifti(result));\n"
+        "writeFileSync('probability.nii.gz', encodeNifti(result, 'probability'));\n"
+        "console.log(result.volumes[1].volumeMl, result.removedMl);\n"
+    )
+    done = run_program("node", project / "confidence.mjs")
+    assert done.returncode == 0, done.stderr
+    wanted = meshnet.segment(
+        project / "scan.nii.gz", project / "lesion", threshold=0.6, flip=True, probability=True, remove_below_ml=60
+    )
+
+    volume_ml, removed_ml = map(float, done.stdout.split())
+    (wanted_ml,) = wanted.volumes_ml.values()
+    assert volume_ml == pytest.approx(wanted_ml)
+    assert removed_ml > 0
+    labels, probability = (np.asanyarray(nib.load(project / f"{n}.nii.gz").dataobj) for n in ("labels", "probability"))
+    np.testing.assert_array_equal(labels, np.asanyarray(wanted.labels.dataobj))
+    assert wanted.probability is not None
+    np.testing.assert_allclose(probability, np.asanyarray(wanted.probability.dataobj), atol=1.01 / 255)
 
 
 def test_under_deno_it_runs_on_webgpu(project: Path, wanted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
