@@ -21,6 +21,7 @@ from meshnet.infer.backends import BACKENDS
 from meshnet.infer.confidence import Confidence, check_confidence
 from meshnet.infer.open_model import open_model
 from meshnet.infer.sidecar import Settings
+from meshnet.model.label_roles import context_indices
 from meshnet.model.shipped import DEFAULT_MODEL
 
 
@@ -51,7 +52,13 @@ def _participants(args: argparse.Namespace) -> int:
     """Segment every scan that has no result, then write the report of each subject."""
     threads = args.threads or max(1, cores() // args.n_procs)
     model = open_model(Path(args.model), backend=args.backend, threads=threads)
-    settings = Settings(threshold=args.threshold, flip=args.flip, remove_below_ml=args.remove_below)
+    settings = Settings(
+        threshold=args.threshold,
+        flip=args.flip,
+        remove_below_ml=args.remove_below,
+        keep_outside_brain=args.keep_outside_brain,
+        all_labels=bool(context_indices(model.spec)),  # the _dseg has them
+    )
     check_confidence(model.spec, Confidence(threshold=args.threshold, flip=args.flip))
     jobs = find_jobs(
         args.bids_dir,
@@ -132,6 +139,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--threshold", metavar="T", type=float, help="on the lesion's probability, 0 to 1")
     parser.add_argument("--flip", action="store_true", help="average with the left-right mirror image")
     parser.add_argument("--remove-below", metavar="ML", type=float, help="drop components below this volume")
+    parser.add_argument(
+        "--keep-outside-brain", action="store_true", help="of a model with lesion and tissue labels, keep every lesion"
+    )
     parser.add_argument("--n-procs", metavar="N", type=_count, default=1, help="scans at a time (default: 1)")
     parser.add_argument(
         "--threads", metavar="N", type=_count, help="CPU threads of a scan (default: the cores, shared by --n-procs)"

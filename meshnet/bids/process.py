@@ -76,7 +76,14 @@ def _segment(job: Job, model: OpenModel, options: RunOptions) -> Outcome:
     spec, settings = model.spec, options.settings
     scan = read_scan(job.image)
     confidence = Confidence(threshold=settings.threshold, flip=settings.flip)
-    result = segment_scan(scan, spec, model.network, remove_below_ml=settings.remove_below_ml, confidence=confidence)
+    result = segment_scan(
+        scan,
+        spec,
+        model.network,
+        remove_below_ml=settings.remove_below_ml,
+        keep_outside_brain=settings.keep_outside_brain,
+        confidence=confidence,
+    )
     labels = result.prediction.labels_native
     job.folder.mkdir(parents=True, exist_ok=True)
     write_mosaic(job.mosaic, scan, labels, spec)

@@ -16,16 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from meshnet.model.label_roles import context_indices, lesion_indices, mask_of
+from meshnet.model.label_roles import context_indices, lesion_indices, mask_of, shows_brain
 from meshnet.model.spec import ModelSpec
 
 #: Largest distance along each axis, in voxels of the model's grid, from a component to its surroundings.
 REACH = 2
-
-
-def has_brain_rule(spec: ModelSpec) -> bool:
-    """Whether the model has both lesion and context labels, which the rule needs."""
-    return bool(lesion_indices(spec) and context_indices(spec))
 
 
 def without_lesions_outside_brain(labels: NDArray[np.uint8], spec: ModelSpec) -> tuple[NDArray[np.uint8], int]:
@@ -34,7 +29,7 @@ def without_lesions_outside_brain(labels: NDArray[np.uint8], spec: ModelSpec) ->
     Also returns the number of voxels that were set to background. Labels of a model without the rule come back as they
     are.
     """
-    if not has_brain_rule(spec):
+    if not shows_brain(spec):
         return labels, 0
     lesion, context = mask_of(labels, lesion_indices(spec)), mask_of(labels, context_indices(spec))
     components, _ = ndimage.label(lesion)

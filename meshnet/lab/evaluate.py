@@ -20,7 +20,7 @@ from meshnet.cohort.bids import CohortError, Excluded
 from meshnet.infer.backends import BACKENDS, fastest_backend
 from meshnet.infer.open_model import check_input
 from meshnet.lab.model_runs import Brain, Candidate, Failure, Job, run_here, run_on_ray
-from meshnet.model.lesion_label import lesion_index, shows_brain
+from meshnet.model.label_roles import lesion_indices, shows_brain
 from meshnet.model.shipped import find_model, is_model
 from meshnet.model.spec import ModelSpec, SpecError, read_spec, slug
 from meshnet.scan.scan_stream import ScanError
@@ -105,7 +105,7 @@ def _candidate(given: str, scans: Sequence[ReferenceScan], label: int | None) ->
         folder = find_model(source)
         spec = read_spec(folder / "model.json")
         check_input(spec)
-        if not lesion_index(spec):
+        if not lesion_indices(spec):
             raise SpecError(
                 f"--model {given}: {spec.id} segments {spec.task}; expected a model with a lesion among its labels"
             )
@@ -168,7 +168,7 @@ def _brain(
         folder = find_model(Path(args.brain_model))
         spec = read_spec(folder / "model.json")
         check_input(spec)
-        if set(lesion_index(spec)) == {label.index for label in spec.labels if label.index}:
+        if set(lesion_indices(spec)) == {label.index for label in spec.labels if label.index}:
             raise SpecError(f"--brain-model {args.brain_model}: has lesion labels only; expected labels of the brain")
         return Brain(model=folder), f"The brain is every label above 0 of the model {spec.id}, with the reference."
     own = [c.name for c in candidates if c.model is not None and shows_brain(read_spec(c.model / "model.json"))]

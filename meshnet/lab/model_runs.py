@@ -23,7 +23,7 @@ from meshnet.infer.backends import Network, open_network
 from meshnet.infer.open_model import check_input
 from meshnet.infer.predict import predict
 from meshnet.model.checkpoint import load_checkpoint
-from meshnet.model.lesion_label import lesion_index, shows_brain
+from meshnet.model.label_roles import lesion_indices, shows_brain
 from meshnet.model.spec import ModelSpec, read_spec
 from meshnet.scan.label_files import read_labels
 from meshnet.scan.nifti import read_scan, save_labels
@@ -129,7 +129,7 @@ def _score(job: Job) -> ScanScore:
     if candidate.model is not None:
         spec = read_spec(candidate.model / "model.json")
         labels, labels_affine = _model_labels(job, candidate)
-        predicted = np.isin(labels, lesion_index(spec))
+        predicted = np.isin(labels, lesion_indices(spec))
         if shows_brain(spec) and not job.brain.masks and job.brain.model is None:
             brain = own_brain(labels)
         where = scan.image
@@ -204,7 +204,7 @@ def _key_of_score(job: Job) -> dict[str, Any]:
     key: dict[str, Any] = {"scores": VERSION, "mask": _stamp(scan.mask), "brain": None}
     if candidate.model is not None:
         key |= _key_of_labels(candidate.model, scan)
-        key["lesion"] = list(lesion_index(read_spec(candidate.model / "model.json")))
+        key["lesion"] = list(lesion_indices(read_spec(candidate.model / "model.json")))
     else:
         key |= {"labels": _stamp(dict(candidate.labels)[scan.name]), "label": candidate.label}
     if brain.masks:

@@ -16,7 +16,7 @@ from pathlib import Path
 from meshnet.cohort.bids import CohortError
 from meshnet.lab import evaluate
 from meshnet.lab.reference_data import COLUMN, GROUPS, group_names, write_reference_data
-from meshnet.model.lesion_label import lesion_index
+from meshnet.model.label_roles import lesion_indices
 from meshnet.model.shipped import known_models
 from meshnet.model.spec import SpecError, read_spec
 
@@ -71,7 +71,7 @@ def page(report: Path, groups: Sequence[str]) -> str:
 
 def _lesion_models() -> list[str]:
     """The known models with a lesion among their labels."""
-    return [name for name, folder in known_models().items() if lesion_index(read_spec(folder / "model.json"))]
+    return [name for name, folder in known_models().items() if lesion_indices(read_spec(folder / "model.json"))]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -16,17 +16,25 @@ from meshnet.model.spec import ModelSpec
 def lesion_indices(spec: ModelSpec) -> tuple[int, ...]:
     """Indices of the labels that are a lesion; empty for a model of anything else.
 
-    They have the role `lesion`. A model without roles whose task names a lesion has no other label but background.
+    They have the role `lesion`. A model without roles whose task names a lesion: its labels with that word in their
+    name, else every label but background.
     """
     with_role = tuple(label.index for label in spec.labels if label.role == "lesion")
-    if with_role or any(label.role for label in spec.labels) or "lesion" not in spec.task.lower():
+    if any(label.role for label in spec.labels) or "lesion" not in spec.task.lower():
         return with_role
-    return tuple(label.index for label in spec.labels if label.index > 0)
+    foreground = [label for label in spec.labels if label.index > 0]
+    named = [label for label in foreground if "lesion" in label.name.lower()]
+    return tuple(label.index for label in named or foreground)
 
 
 def context_indices(spec: ModelSpec) -> tuple[int, ...]:
     """Indices of the labels with the role `context`: tissue and fluid of the brain, without the lesion."""
     return tuple(label.index for label in spec.labels if label.role == "context")
+
+
+def shows_brain(spec: ModelSpec) -> bool:
+    """Whether the model has both lesion and context labels, so that they show the brain around the lesion."""
+    return bool(lesion_indices(spec) and context_indices(spec))
 
 
 def shown_indices(spec: ModelSpec) -> tuple[int, ...]:

@@ -117,7 +117,7 @@ def test_a_kiosk_without_a_queue_holds_one_scan_at_a_time(open_page: OpenPage, t
     with serve("--models", str(models), "--kiosk", "--queue", "off") as url:
         page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
         expect(page.get_by_test_id("full-screen")).to_be_visible(timeout=PATIENCE_MS)
-        expect(page.get_by_text("Open a folder")).to_be_hidden()
+        expect(page.get_by_text("Folder", exact=True)).to_be_hidden()
         page.get_by_test_id("file").set_input_files([write_scan(tmp_path / f"{name}.nii.gz") for name in "ab"])
         choices = page.get_by_test_id("series")
         expect(choices).to_have_count(2, timeout=PATIENCE_MS)

@@ -88,7 +88,7 @@ def of_another_series(content: bytes) -> bytes:
     return content
 
 
-def test_of_several_series_one_is_chosen(page: Page, series: list[Path], tmp_path: Path) -> None:
+def test_of_several_series_one_is_chosen_or_all_are_listed(page: Page, series: list[Path], tmp_path: Path) -> None:
     first = [path for path in reversed(series) if path.suffix == ".dcm"][: 2 * SLICES]
     second = [tmp_path / path.name for path in first[:SLICES]]
     for path, copy in zip(first, second, strict=False):
@@ -102,6 +102,23 @@ def test_of_several_series_one_is_chosen(page: Page, series: list[Path], tmp_pat
     expect(page.locator("#scan-summary")).to_contain_text("5_Axial_EPI-FMRI")
     expect(page.locator("#scan-summary")).to_contain_text("64 × 64 × 15")
     expect(page.locator("#question")).to_be_hidden()
+
+    drop(page, *first, *second)
+    page.get_by_test_id("open-all").click()
+    names = page.get_by_test_id("studies").locator("tbody .pick")
+    expect(names).to_have_count(3, timeout=PATIENCE_MS)
+    page.get_by_test_id("model").select_option("tissue")
+    page.get_by_test_id("run-all").click()
+    queue = page.get_by_test_id("queue")
+    expect(queue).to_have_attribute("data-state", "finished", timeout=PATIENCE_MS)
+    # One series has two volumes, of which none was picked.
+    expect(page.locator("#queue-text")).to_have_text("Queue finished: 2 of 3 done, 1 failed.")
+    expect(page.get_by_test_id("studies")).to_contain_text("expected a 3-D volume, got shape (64, 64, 15, 2)")
+    names.nth(1).click()
+    page.get_by_test_id("use-frame").click()
+    expect(page.locator("#scan-summary")).to_contain_text("64 × 64 × 15", timeout=PATIENCE_MS)
+    page.get_by_test_id("run").click()
+    expect(page.locator("#queue-text")).to_have_text("Queue finished: 3 of 3 done.", timeout=PATIENCE_MS)
 
 
 def test_files_that_only_look_like_dicom_are_refused_in_words(

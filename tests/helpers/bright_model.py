@@ -46,7 +46,7 @@ def write_bright_model(
     fields: dict[str, Any] = {"task": "stroke lesion", "modality": ("T2w",)}
     spec: ModelSpec = a_spec(
         architecture=architecture,
-        labels=make_labels(names),
+        labels=make_labels(names, () if tissue is None else (None, "context", "lesion")),
         input=InputSpec(size=(40, 40, 40), voxel_size_mm=5.0),
         **(fields | changes),
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from meshnet.infer.brain_rule import has_brain_rule, without_lesions_outside_brain
+from meshnet.infer.brain_rule import without_lesions_outside_brain
+from meshnet.model.label_roles import shows_brain
 from tests.helpers.export_models import small_model
 from tests.helpers.joint_model import GREY, LESION, brain_with_lesions, joint_spec
 
@@ -70,5 +71,5 @@ def test_a_model_without_context_labels_has_no_brain_rule() -> None:
     spec = small_model(classes=2)[0].model_copy(update={"task": "stroke lesion"})
     labels = np.zeros((9, 9, 9), np.uint8)
     labels[4, 4, 4] = 1
-    assert not has_brain_rule(spec)
+    assert not shows_brain(spec)
     assert without_lesions_outside_brain(labels, spec) == (labels, 0)

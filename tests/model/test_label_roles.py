@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from meshnet.model.label_roles import context_indices, lesion_indices, mask_of, only, shown_indices
+from meshnet.model.label_roles import context_indices, lesion_indices, mask_of, only, shown_indices, shows_brain
 from meshnet.model.spec import LabelRole, make_labels
 from tests.helpers.export_models import small_model
 
@@ -29,6 +29,14 @@ def test_labels_are_found_by_their_roles(
     assert lesion_indices(spec) == lesion
     assert context_indices(spec) == context
     assert shown_indices(spec) == shown
+
+
+def test_a_model_from_before_roles_is_known_by_the_name_of_its_lesion() -> None:
+    labels = make_labels(["background", "grey", "old lesion", "New Lesion"])
+    spec = small_model(classes=4)[0].model_copy(update={"task": "tissue and lesion", "labels": labels})
+    assert lesion_indices(spec) == (2, 3)
+    assert not shows_brain(spec), "without roles nothing says that grey is the brain"
+    assert lesion_indices(spec.model_copy(update={"task": "tissue"})) == ()
 
 
 def test_labels_are_masked_and_kept_by_their_indices() -> None:

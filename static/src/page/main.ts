@@ -1,7 +1,7 @@
 // Wiring only: connects the elements of index.html to the actions, and the session's state to `show`.
 import { EngineClient } from '../worker/engine-client';
 import { missCatalogue, pickModel, useCatalogue } from './actions/models';
-import { changeConfidence, clean, goTo, removeResult, removeStudy, showResult, showStudy, threshold } from './actions/look';
+import { changeConfidence, clean, goTo, removeResult, removeStudy, showLabel, showResult, showStudy, threshold } from './actions/look';
 import { answerAll, answerFrame, answerInput, answerSeries, open, openSample } from './actions/open';
 import { pauseQueue, resumeQueue, segmentAll, skipScan, stopScan } from './actions/queue';
 import { saveLabels, saveProbability, saveTable } from './actions/save';
@@ -41,6 +41,7 @@ const actions: Actions = {
   removeLayer: (id) => void removeResult(session, id, ask),
   applyUpdate: () => void applyUpdate(),
   goTo: (voxel) => { goTo(session, voxel); },
+  showLabel: (index, isVisible) => { showLabel(session, index, isVisible); },
 };
 let shown = INITIAL_STATE; // index.html as it is
 const session = new Session({ client: newClient(), newReader: newClient, options: optionsOrNone(), viewer }, (state) => {
@@ -67,7 +68,7 @@ for (const id of ['mirror', 'probability']) byId(id, HTMLInputElement).addEventL
 onClick('show-summary', () => void showTable(session));
 onClick('save-summary', () => void saveSummary(session));
 onClick('save-all', () => void saveAll(session));
-for (const id of ['clean', 'clean-ml']) byId(id, HTMLInputElement).addEventListener('change', () => void clean(session, readCleaning()));
+for (const id of ['clean', 'clean-ml', 'keep-outside-brain', 'all-labels']) byId(id, HTMLInputElement).addEventListener('change', () => void clean(session, readCleaning()));
 session.change({ cleaning: readCleaning(), confidence: readConfidence() }); // browsers restore fields at a reload
 connectStudyKeys();
 

@@ -17,6 +17,7 @@ const resultOf = (id: number, modelKey: string, labels: Record<string, number> =
   id,
   modelKey,
   smallestMl: null,
+  keepOutsideBrain: false,
   saved: false,
   spec: { id: modelKey, name: modelKey, labels: [{ index: 0, name: 'background' }, ...Object.keys(labels).map((name, n) => ({ index: n + 1, name }))] },
   outcome: { volumes: [{ index: 0, voxels: 9, volumeMl: 9 }, ...Object.values(labels).map((volumeMl, n) => ({ index: n + 1, voxels: 1, volumeMl }))] },
@@ -115,8 +116,9 @@ describe('the list of scans', () => {
   test('counts a result as saved until it is measured with another cleaning', () => {
     const result = { ...resultOf(5, 'small'), saved: true };
     const study = withResult(listOf('a.nii')[0]!, result);
-    expect(hasUnsaved(withMeasured(study, 5, result.outcome, null))).toBe(false);
-    expect(hasUnsaved(withMeasured(study, 5, result.outcome, 0.5))).toBe(true);
+    expect(hasUnsaved(withMeasured(study, 5, result.outcome, { smallestMl: null, keepOutsideBrain: false }))).toBe(false);
+    expect(hasUnsaved(withMeasured(study, 5, result.outcome, { smallestMl: 0.5, keepOutsideBrain: false }))).toBe(true);
+    expect(hasUnsaved(withMeasured(study, 5, result.outcome, { smallestMl: null, keepOutsideBrain: true }))).toBe(true);
   });
 });
 

@@ -137,7 +137,7 @@ describe('the state', () => {
   test('takes up a change of the cleaning that was made while the result was measured', async () => {
     await open(session, [SCAN]);
     replies.outcome = ({ smallestMl }) => {
-      if (smallestMl === null) void clean(session, { smallestMl: 0.5, problem: null });
+      if (smallestMl === null) void clean(session, { ...session.state.cleaning, smallestMl: 0.5 });
       return { outcome: OUTCOME, overlay: {} };
     };
     await segment(session);

@@ -47,9 +47,9 @@ export class Session {
     return (this.reader ??= this.services.newReader());
   }
 
-  /** Ends the second worker and its memory, unless it is at work. */
+  /** Ends the second worker and its memory once the queue has ended and the worker is idle. */
   endReader(): void {
-    if (isBusy(this.current)) return;
+    if (isBusy(this.current) || isActive(this.current.queue)) return;
     this.reader?.end();
     this.reader = null;
   }

@@ -23,6 +23,8 @@ import { showSummary, showSummaryButtons } from './ui/summary-dialog';
 export interface Actions extends Answers, StudyActions, LayerActions {
   /** Moves the crosshair to a voxel of the scan. */
   readonly goTo: (voxel: readonly [number, number, number]) => void;
+  /** Takes a label of the shown result into the picture, or out of it. */
+  readonly showLabel: (index: number, isVisible: boolean) => void;
   /** Reloads the page into a newer version of the site. */
   readonly applyUpdate: () => void;
 }
@@ -47,7 +49,7 @@ export function show(state: PageState, before: PageState, actions: Actions): voi
     showScanFacts(study);
     showNotes(study === null ? [] : notesOf(study));
     showLayers(study, actions);
-    showResults(study, actions.goTo);
+    showResults(study, actions, !isActive(queue)); // the list stays in view while a queue runs
     showConfidence(shownResult(study));
   }
   if (changed('activity')) showActivity(state.activity);

@@ -8,7 +8,7 @@ import type { KioskSettings } from './kiosk/kiosk';
 import type { OfflineState } from './offline/register';
 import { dueIds, isActive } from './queue';
 import type { Queue } from './queue';
-import { hasUnsaved, shownResult, shownStudy } from './studies';
+import { hasUnsaved, removesAlike, shownResult, shownStudy } from './studies';
 import type { Result, Studies } from './studies';
 import type { Cleaning } from './ui/cleaning';
 import type { ConfidenceSettings } from './ui/confidence';
@@ -46,12 +46,13 @@ export interface Drawn {
   readonly studyId: number | null;
   readonly resultId: number | null;
   readonly smallestMl: number | null;
+  readonly keepOutsideBrain: boolean;
   readonly threshold: number | null;
   /** Whether the probability lies over the labels. */
   readonly probability: boolean;
 }
 
-export const NOTHING_DRAWN: Drawn = { studyId: null, resultId: null, smallestMl: null, threshold: null, probability: false };
+export const NOTHING_DRAWN: Drawn = { studyId: null, resultId: null, smallestMl: null, keepOutsideBrain: false, threshold: null, probability: false };
 
 export type ActivityKind = 'idle' | 'loading' | 'ready' | 'running' | 'done' | 'error';
 
@@ -97,7 +98,7 @@ export const INITIAL_STATE: PageState = {
   studies: [],
   shownId: null,
   drawn: NOTHING_DRAWN,
-  cleaning: { smallestMl: null, problem: null },
+  cleaning: { smallestMl: null, keepOutsideBrain: false, allLabels: false, problem: null },
   confidence: { mirror: false, probability: false },
   queue: null,
   activity: { kind: 'idle', text: 'Open a scan to begin.' },
@@ -150,7 +151,7 @@ export function isOutdated(state: PageState): boolean {
   const result = shownResult(study);
   if (drawn.studyId !== shownId || drawn.resultId !== (result?.id ?? null)) return true;
   if (result === null) return false;
-  const isMeasured = drawn.smallestMl === cleaning.smallestMl && result.smallestMl === cleaning.smallestMl && drawn.threshold === result.threshold;
+  const isMeasured = removesAlike(drawn, cleaning) && removesAlike(result, cleaning) && drawn.threshold === result.threshold;
   return !isMeasured || drawn.probability !== drawsProbability(state, result);
 }
 

@@ -1,6 +1,7 @@
 // The list of scans with their results: plain data and pure functions. A scan is held as references to its files, a result
 // as compressed labels: only the shown scan is decoded, in the worker and in the viewer.
 import type { ModelSpec } from '../generated/model-spec';
+import { shownIndices } from '../volume/label-roles';
 import type { Note } from '../volume/notes';
 import type { Outcome, OutcomeRequest, RunReport, ScanFacts, ScanSource, StoredLabels } from '../worker/protocol';
 import type { Run } from './state';
@@ -30,6 +31,10 @@ export interface Result {
   readonly outcome: Outcome;
   /** Components below this volume were removed from the outcome; null where none were. */
   readonly smallestMl: number | null;
+  /** Whether lesions outside the brain are in the outcome. */
+  readonly keepOutsideBrain: boolean;
+  /** Indices of the labels in the picture; the others are measured all the same. */
+  readonly visible: readonly number[];
   /** Whether it is the average with the mirror image. */
   readonly mirror: boolean;
   /** On the probability of the lesion, 0…1, as the slider has it; null for the most probable label everywhere. */
@@ -97,8 +102,22 @@ export function withoutResult(study: Study, id: number): Study {
   return { ...study, results, shownResultId: study.shownResultId === id ? (results.at(-1)?.id ?? null) : study.shownResultId };
 }
 
-export function withMeasured(study: Study, id: number, outcome: Outcome, smallestMl: number | null): Study {
-  const results = study.results.map((result) => (result.id === id ? { ...result, outcome, smallestMl, saved: result.saved && result.smallestMl === smallestMl } : result));
+/** What is removed from a result's labels before they are measured and drawn. */
+export type Removal = Pick<Result, 'smallestMl' | 'keepOutsideBrain'>;
+
+export function removesAlike(one: Removal, other: Removal): boolean {
+  return one.smallestMl === other.smallestMl && one.keepOutsideBrain === other.keepOutsideBrain;
+}
+
+/** The shown result with a label in the picture, or without it. */
+export function withVisible(study: Study, index: number, isVisible: boolean): Study {
+  const change = ({ visible }: Result): readonly number[] => [...visible.filter((other) => other !== index), ...(isVisible ? [index] : [])];
+  return { ...study, results: study.results.map((result) => (result.id === study.shownResultId ? { ...result, visible: change(result) } : result)) };
+}
+
+export function withMeasured(study: Study, id: number, outcome: Outcome, { smallestMl, keepOutsideBrain }: Removal): Study {
+  const measured = (result: Result): Result => ({ ...result, outcome, smallestMl, keepOutsideBrain, saved: result.saved && removesAlike(result, { smallestMl, keepOutsideBrain }) });
+  const results = study.results.map((result) => (result.id === id ? measured(result) : result));
   return { ...study, results };
 }
 
@@ -117,8 +136,8 @@ export function shownResult(study: Study | null): Result | null {
 }
 
 /** What the worker needs to measure or save this result. */
-export function outcomeRequest({ facts }: Study, { labels, smallestMl, threshold }: Pick<Result, 'labels' | 'smallestMl' | 'threshold'>): OutcomeRequest {
-  return { labels, grid: facts!.grid, smallestMl, threshold };
+export function outcomeRequest({ facts }: Study, { labels, smallestMl, keepOutsideBrain, threshold }: Pick<Result, 'labels' | 'smallestMl' | 'keepOutsideBrain' | 'threshold'>): OutcomeRequest {
+  return { labels, grid: facts!.grid, smallestMl, keepOutsideBrain, threshold };
 }
 
 /** The result's model; the second and later results of one model are numbered. */
@@ -127,10 +146,10 @@ export function resultName({ results }: Study, { id, modelKey, spec }: Result): 
   return alike.length === 1 ? spec.name : `${spec.name}, run ${alike.findIndex((other) => other.id === id) + 1}`;
 }
 
-/** Volume of the model's first label that is not background, in mL. */
+/** Volume of the model's first label that is shown at first, in mL. */
 export function mainVolumeMl({ spec, outcome }: Result): number {
-  const main = spec.labels.find(({ index }) => index !== 0);
-  return outcome.volumes.find(({ index }) => index === main?.index)?.volumeMl ?? 0;
+  const [main] = shownIndices(spec);
+  return outcome.volumes.find(({ index }) => index === main)?.volumeMl ?? 0;
 }
 
 export function hasUnsaved({ results }: Study): boolean {

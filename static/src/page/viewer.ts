@@ -112,21 +112,23 @@ export class Viewer {
   }
 
   /** Overlays labels in the model's own colours; label 0 is transparent. A probability over the labels before stays. */
-  async showLabels(overlay: DisplayVolume<Uint8Array>, labels: readonly Label[]): Promise<void> {
+  async showLabels(overlay: DisplayVolume<Uint8Array>, labels: readonly Label[], visible: readonly number[]): Promise<void> {
     const image = await toImage(overlay, 'labels', 'gray', this.opacity);
     const probability = this.nv.volumes[2];
     this.clearLabels();
     this.labels = labels;
-    image.setColormapLabel({
-      R: labels.map(({ color }) => color[0]),
-      G: labels.map(({ color }) => color[1]),
-      B: labels.map(({ color }) => color[2]),
-      A: labels.map(({ index }) => (index === 0 ? 0 : 255)),
-      I: labels.map(({ index }) => index),
-      labels: labels.map(({ name }) => name),
-    });
+    image.setColormapLabel(colours(labels, visible));
     this.nv.addVolume(image);
     if (probability !== undefined) this.nv.addVolume(probability);
+    this.redraw();
+  }
+
+  /** Draws these labels (indices) only. */
+  setVisible(visible: readonly number[]): void {
+    const image = this.nv.volumes[1];
+    if (image === undefined) return;
+    image.setColormapLabel(colours(this.labels, visible));
+    this.nv.updateGLVolume();
     this.redraw();
   }
 
@@ -247,6 +249,18 @@ async function attach(canvas: HTMLCanvasElement, pressKey: (key: string) => bool
 function isSoftware(gl: WebGL2RenderingContext): boolean {
   const info = gl.getExtension('WEBGL_debug_renderer_info');
   return info !== null && SOFTWARE_RENDERER.test(String(gl.getParameter(info.UNMASKED_RENDERER_WEBGL)));
+}
+
+/** NiiVue's colour table; labels that are not visible are transparent. */
+function colours(labels: readonly Label[], visible: readonly number[]): Parameters<NVImage['setColormapLabel']>[0] {
+  return {
+    R: labels.map(({ color }) => color[0]),
+    G: labels.map(({ color }) => color[1]),
+    B: labels.map(({ color }) => color[2]),
+    A: labels.map(({ index }) => (visible.includes(index) ? 255 : 0)),
+    I: labels.map(({ index }) => index),
+    labels: labels.map(({ name }) => name),
+  };
 }
 
 /** NIfTI datatype codes. */

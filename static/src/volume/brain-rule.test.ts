@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Label, ModelSpec } from '../generated/model-spec';
-import { hasBrainRule, withoutLesionsOutsideBrain } from './brain-rule';
-import { contextIndices, lesionIndices, only, shownIndices } from './label-roles';
+import { withoutLesionsOutsideBrain } from './brain-rule';
+import { contextIndices, lesionIndices, only, shownIndices, showsBrain } from './label-roles';
 import type { Dims } from './volume';
 
 const labelsOf = (...roles: Label['role'][]): Label[] =>
@@ -58,7 +58,7 @@ test('a volume that is all lesion has no surroundings and stays', () => {
 test('a model without context labels has no brain rule', () => {
   const labels = new Uint8Array(27);
   labels[13] = 1;
-  expect(hasBrainRule(TWO_CLASSES)).toBe(false);
+  expect(showsBrain(TWO_CLASSES)).toBe(false);
   expect(withoutLesionsOutsideBrain(labels, [3, 3, 3], TWO_CLASSES)).toEqual({ labels, removedVoxels: 0 });
 });
 
@@ -67,6 +67,7 @@ test.each([
   ['two classes', TWO_CLASSES, [1], [], [1]],
   ['tissue', { task: 'tissue', labels: labelsOf(undefined, undefined, undefined) }, [], [], [1, 2]],
   ['context without a lesion', { task: 'hippocampus', labels: labelsOf(undefined, undefined, 'context') }, [], [2], [1]],
+  ['no roles, but a name', { task: 'tissue and lesion', labels: labelsOf(undefined, undefined, undefined).map((label) => (label.index === 2 ? { ...label, name: 'old lesion' } : label)) }, [2], [], [1, 2]],
   ['roles that are null', { task: 'stroke lesion', labels: labelsOf(null, null) }, [1], [], [1]],
 ])('%s: lesion, context and shown labels', (_, spec, lesion, context, shown) => {
   expect(lesionIndices(spec)).toEqual(lesion);

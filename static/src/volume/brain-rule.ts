@@ -4,7 +4,7 @@ import type { ModelSpec } from '../generated/model-spec';
 import type { Cleaned } from './clean';
 import { connectedComponents } from './components';
 import { boundingBoxes } from './label-components';
-import { contextIndices, lesionIndices } from './label-roles';
+import { contextIndices, lesionIndices, showsBrain } from './label-roles';
 import type { Dims } from './volume';
 
 /** Largest distance along each axis, in voxels, from a component to its surroundings. */
@@ -12,17 +12,12 @@ const REACH = 2;
 
 type Described = Pick<ModelSpec, 'task' | 'labels'>;
 
-/** Whether the model has both lesion and context labels, which the rule needs. */
-export function hasBrainRule(spec: Described): boolean {
-  return lesionIndices(spec).length > 0 && contextIndices(spec).length > 0;
-}
-
 /**
  * Labels [z][y][x] on the model's grid without the lesion components (voxels sharing a face) of whose surroundings
  * fewer than a third are context. Surroundings: the voxels within REACH voxels that are not lesion.
  */
 export function withoutLesionsOutsideBrain(labels: Uint8Array, dims: Dims, spec: Described): Cleaned {
-  if (!hasBrainRule(spec)) return { labels, removedVoxels: 0 };
+  if (!showsBrain(spec)) return { labels, removedVoxels: 0 };
   const kindOf = kindTable(spec);
   const allKinds = labels.map((label) => kindOf[label]!);
   const box = lesionBox(allKinds, dims);

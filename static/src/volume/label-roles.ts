@@ -6,17 +6,24 @@ type Described = Pick<ModelSpec, 'task' | 'labels'>;
 
 /**
  * The labels that are a lesion; empty for a model of anything else. They have the role `lesion`. A model without roles
- * whose task names a lesion has no other label but background.
+ * whose task names a lesion: its labels with that word in their name, else every label but background.
  */
 export function lesionIndices({ task, labels }: Described): number[] {
   const withRole = labels.filter(({ role }) => role === 'lesion').map(({ index }) => index);
-  if (withRole.length > 0 || labels.some(({ role }) => role != null) || !/lesion/i.test(task)) return withRole;
-  return labels.filter(({ index }) => index > 0).map(({ index }) => index);
+  if (labels.some(({ role }) => role != null) || !/lesion/i.test(task)) return withRole;
+  const foreground = labels.filter(({ index }) => index > 0);
+  const named = foreground.filter(({ name }) => /lesion/i.test(name));
+  return (named.length > 0 ? named : foreground).map(({ index }) => index);
 }
 
 /** The labels with the role `context`: tissue and fluid of the brain, without the lesion. */
 export function contextIndices({ labels }: Pick<Described, 'labels'>): number[] {
   return labels.filter(({ role }) => role === 'context').map(({ index }) => index);
+}
+
+/** Whether the model has both lesion and context labels, so that they show the brain around the lesion. */
+export function showsBrain(spec: Described): boolean {
+  return lesionIndices(spec).length > 0 && contextIndices(spec).length > 0;
 }
 
 /** The labels that are shown at first and saved by default: all but background and context. */

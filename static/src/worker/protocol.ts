@@ -83,6 +83,8 @@ export interface OutcomeRequest {
   readonly labels: StoredLabels;
   readonly grid: ScanGrid;
   readonly smallestMl: number | null;
+  /** Leaves the brain rule out (volume/brain-rule.ts). */
+  readonly keepOutsideBrain: boolean;
   /** On the probability of the chosen label, 0…1; null for the most probable label everywhere. */
   readonly threshold: number | null;
 }
@@ -126,7 +128,7 @@ export interface Outcome {
   readonly volumes: readonly LabelVolume[];
   /** Of every class: its voxel nearest to the mean position of its voxels; null where it has none. */
   readonly centres: readonly ((readonly [number, number, number]) | null)[];
-  /** Of a model with one label besides background: its separate parts on the scan's own grid; null otherwise. */
+  /** Of a model with one label that is shown at first: its separate parts on the scan's own grid; null otherwise. */
   readonly parts: { readonly count: number; readonly largest: readonly Part[] } | null;
   /** Volume of the removed small components, on the conformed grid. */
   readonly removedMl: number;
@@ -150,7 +152,7 @@ export interface Calls {
   outcome: { request: OutcomeRequest; reply: { outcome: Outcome; overlay: DisplayVolume<Uint8Array> } };
   /** The probability of the chosen label on the scan's own grid, resampled like labels. */
   probability: { request: Pick<OutcomeRequest, 'labels' | 'grid'>; reply: { overlay: DisplayVolume<Uint8Array>; bytes: Uint8Array } };
-  save: { request: OutcomeRequest & { space: 'native' | 'conformed' }; reply: { bytes: Uint8Array } };
+  save: { request: OutcomeRequest & { space: 'native' | 'conformed'; allLabels: boolean }; reply: { bytes: Uint8Array } };
 }
 
 export type CallName = keyof Calls;

@@ -11,21 +11,21 @@ import type { Dims, Volume, VoxelArray } from '../volume/volume';
 import type { ModelSpec } from '../generated/model-spec';
 import type { LoadedModel } from '../model/bundle';
 import { labelCentres } from '../volume/centres';
-import { removeSmallComponents } from '../volume/clean';
 import { cpu } from '../engine/cpu/index';
 import { messageOf } from '../engine/message';
 import { loadModel, needsAnswers } from '../model/source';
+import { savedLabels, shownIndices } from '../volume/label-roles';
 import { separateParts } from '../volume/parts';
 import { gunzip, gzip } from '../volume/gzip';
 import { answerCalls } from './calls';
 import type { CallContext, Handlers } from './calls';
-import type { BackendOptions, CallName, Calls, ConfidenceOptions, DisplayArray, Outcome, ScanFacts, ScanSource, Stage, StoredConfidence, StoredLabels } from './protocol';
+import type { BackendOptions, CallName, Calls, ConfidenceOptions, DisplayArray, Outcome, OutcomeRequest, ScanFacts, ScanSource, Stage, StoredConfidence, StoredLabels } from './protocol';
 import { probeAll, rankBackends } from '../engine/choose';
 import { tfjs } from '../engine/tfjs/index';
 import type { Progress, RunResult } from '../engine/types';
 import { webgl2 } from '../engine/webgl2/index';
 import { webgpu } from '../engine/webgpu/index';
-import { headerText, segmentScan } from './segmentation';
+import { cleanLabels, headerText, segmentScan, type CleanedLabels } from './segmentation';
 
 /** How many separate parts are listed one by one, the largest first. */
 const LISTED_PARTS = 8;
@@ -62,16 +62,17 @@ const handlers: Handlers<Calls, Stage> = {
     return { facts: factsOf(prepared, scan.frame), ...ran };
   },
 
-  outcome: ({ labels, grid, smallestMl, threshold }) => {
-    const { conformed, removedVoxels } = cleaned(labels, smallestMl, threshold);
+  outcome: ({ labels, grid, ...settings }) => {
+    const { conformed, removedVoxels, outsideVoxels } = cleaned(labels, settings);
+    const voxelMl = voxelVolumeMl(conformed.affineVox2ras);
     const native = toNative(conformed, grid);
     const volumes = labelVolumes(native, labels.classes);
     const outcome: Outcome = {
       volumes,
-      notes: resultNotes(labels.spec, volumes, grid.headMl),
+      notes: resultNotes(labels.spec, volumes, grid.headMl, outsideVoxels * voxelMl),
       centres: labelCentres(native.data, native.dims, labels.classes),
-      parts: labels.classes === 2 ? partsOf(native) : null,
-      removedMl: removedVoxels * voxelVolumeMl(conformed.affineVox2ras),
+      parts: partsOf(native, shownIndices(labels.spec)),
+      removedMl: removedVoxels * voxelMl,
     };
     return Promise.resolve({ outcome, overlay: native });
   },
@@ -82,9 +83,10 @@ const handlers: Handlers<Calls, Stage> = {
     return Promise.resolve({ overlay: native, bytes: encodeNativeProbability(native.data, grid.dims, grid.header) });
   },
 
-  save: ({ labels, grid, smallestMl, threshold, space }) => {
-    const { conformed } = cleaned(labels, smallestMl, threshold);
-    const bytes = space === 'native' ? encodeNative(toNative(conformed, grid), grid) : encodeConformed(conformed, grid);
+  save: ({ labels, grid, space, allLabels, ...settings }) => {
+    const { conformed } = cleaned(labels, settings);
+    const saved = { ...conformed, data: savedLabels(conformed.data, labels.spec, allLabels) };
+    const bytes = space === 'native' ? encodeNative(toNative(saved, grid), grid) : encodeConformed(saved, grid);
     return Promise.resolve({ bytes });
   },
 };
@@ -106,23 +108,23 @@ function factsOf({ scan, conformed }: Prepared, frame: number | null): ScanFacts
   };
 }
 
-/** The labels on the network's grid, by the threshold if there is one, without components below `smallestMl`. */
-function cleaned(stored: StoredLabels, smallestMl: number | null, threshold: number | null): { conformed: Volume<Uint8Array>; removedVoxels: number } {
+/** The labels on the network's grid, by the threshold if there is one, without lesions outside the brain and small components. */
+function cleaned(stored: StoredLabels, { threshold, ...options }: Omit<OutcomeRequest, 'labels' | 'grid'>): CleanedLabels {
   const { gzipped, dims, affineVox2ras, confidence } = stored;
   const data = threshold === null || confidence === null
     ? unpacked(gzipped, dims)
     : thresholded(unpacked(confidence.others, dims), unpacked(confidence.probability, dims), confidence.chosen, threshold);
-  if (smallestMl === null) return { conformed: { data, dims, affineVox2ras }, removedVoxels: 0 };
-  const { labels, removedVoxels } = removeSmallComponents(data, dims, smallestMl / voxelVolumeMl(affineVox2ras));
-  return { conformed: { data: labels, dims, affineVox2ras }, removedVoxels };
+  return cleanLabels({ data, dims, affineVox2ras }, stored.spec, options);
 }
 
 function unpacked(gzipped: Uint8Array, dims: Dims): Uint8Array {
   return gunzip(gzipped, 'labels', dims[0] * dims[1] * dims[2]);
 }
 
-function partsOf({ data, dims, affineVox2ras }: Volume<Uint8Array>): Outcome['parts'] {
-  const { count, largest } = separateParts(data, dims, LISTED_PARTS);
+/** Of the one label that is shown at first; null where there are several. */
+function partsOf({ data, dims, affineVox2ras }: Volume<Uint8Array>, shown: readonly number[]): Outcome['parts'] {
+  if (shown.length !== 1) return null;
+  const { count, largest } = separateParts(data.map((label) => (label === shown[0] ? 1 : 0)), dims, LISTED_PARTS);
   const voxelMl = voxelVolumeMl(affineVox2ras);
   return { count, largest: largest.map(({ voxels, centre }) => ({ volumeMl: voxels * voxelMl, centre, positionMm: apply(affineVox2ras, centre) })) };
 }

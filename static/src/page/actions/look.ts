@@ -1,10 +1,11 @@
 // Picking what is shown: a scan of the list, one of its results, the cleaning. The actions change the state, and `refresh`
 // brings the picture and the table to it.
+import { shownIndices } from '../../volume/label-roles';
 import { CallError } from '../../worker/client';
 import type { Session } from '../session';
 import { drawsProbability, isBusy, isOutdated, NOTHING_DRAWN, restingKind } from '../state';
 import type { PageState } from '../state';
-import { hasUnsaved, outcomeRequest, shownResult, shownStudy, withMeasured, withStudy, withThreshold, withoutResult, withoutStudy } from '../studies';
+import { hasUnsaved, outcomeRequest, removesAlike, shownResult, shownStudy, withMeasured, withoutResult, withoutStudy, withStudy, withThreshold, withVisible } from '../studies';
 import type { Result, Study } from '../studies';
 import type { Cleaning } from '../ui/cleaning';
 import type { ConfidenceSettings } from '../ui/confidence';
@@ -55,6 +56,13 @@ export async function clean(session: Session, cleaning: Cleaning): Promise<void>
   await refresh(session);
 }
 
+/** Takes a label of the shown result into the picture, or out of it. */
+export function showLabel(session: Session, index: number, isVisible: boolean): void {
+  changeShown(session, (study) => withVisible(study, index, isVisible));
+  const visible = shownResult(shownStudy(session.state))?.visible ?? [];
+  void session.draw((viewer) => { viewer.setVisible(visible); });
+}
+
 /** Moves the crosshair to a voxel of the scan. */
 export function goTo(session: Session, voxel: Voxel): void {
   void session.draw((viewer) => { viewer.goTo(voxel); });
@@ -71,16 +79,18 @@ export async function refresh(session: Session): Promise<void> {
       await drawNext(session);
     } catch (error) {
       session.fail(error);
-      return;
+      break;
     }
     if (isBusy(session.state)) session.enter(restingKind(session.state), restingText(session.state));
   }
+  session.endReader();
 }
 
 /** The sentence for a result that has been made or picked. */
 export function doneText({ spec, report, outcome }: Result): string {
-  const found = spec.labels.some(({ index }) => index !== 0 && outcome.centres[index] != null);
-  const nothing = found ? '' : ` No ${spec.labels.slice(1).map(({ name }) => name).slice(0, 3).join(', ')} found.`;
+  const shown = shownIndices(spec);
+  const found = shown.some((index) => outcome.centres[index] != null);
+  const nothing = found ? '' : ` No ${shown.map((index) => spec.labels[index]!.name).slice(0, 3).join(', ')} found.`;
   return `Done in ${formatDuration(report.milliseconds / 1000)}.${nothing}`;
 }
 
@@ -128,18 +138,18 @@ async function drawResult(session: Session, study: Study, result: Result | null)
     session.enter(restingKind(session.state), restingText(session.state));
     return;
   }
-  const { smallestMl } = session.state.cleaning;
+  const { drawn, cleaning } = session.state;
+  const { smallestMl, keepOutsideBrain } = cleaning;
   const { threshold } = result;
-  const { drawn } = session.state;
-  const isMeasured = drawn.resultId === result.id && drawn.smallestMl === smallestMl && result.smallestMl === smallestMl && drawn.threshold === threshold;
+  const isMeasured = drawn.resultId === result.id && removesAlike(drawn, cleaning) && removesAlike(result, cleaning) && drawn.threshold === threshold;
   session.enter('loading', 'Updating the result…');
   if (!isMeasured) {
-    const { outcome, overlay } = await session.idleClient.call('outcome', outcomeRequest(study, { ...result, smallestMl }));
+    const { outcome, overlay } = await session.idleClient.call('outcome', outcomeRequest(study, { ...result, smallestMl, keepOutsideBrain }));
     session.change({
-      studies: withStudy(session.state.studies, id, (now) => withMeasured(now, result.id, outcome, smallestMl)),
-      drawn: { studyId: id, resultId: result.id, smallestMl, threshold, probability: drawn.probability && drawn.resultId === result.id },
+      studies: withStudy(session.state.studies, id, (now) => withMeasured(now, result.id, outcome, cleaning)),
+      drawn: { studyId: id, resultId: result.id, smallestMl, keepOutsideBrain, threshold, probability: drawn.probability && drawn.resultId === result.id },
     });
-    await session.draw((viewer) => viewer.showLabels(overlay, result.spec.labels));
+    await session.draw((viewer) => viewer.showLabels(overlay, result.spec.labels, result.visible));
   }
   await drawProbability(session, study, result);
 }

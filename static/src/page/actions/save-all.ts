@@ -1,7 +1,7 @@
 // Saving what the list holds: the table of all scans, or a zip with masks, tables and a description.
 import type { Session } from '../session';
 import { isBusy, restingKind } from '../state';
-import { notesOfResult, outcomeRequest, withMeasured, withStudy } from '../studies';
+import { notesOfResult, outcomeRequest, removesAlike, withMeasured, withStudy } from '../studies';
 import type { Result, Study } from '../studies';
 import { savedName } from '../ui/format';
 import { resultsJson } from '../ui/results-json';
@@ -49,7 +49,7 @@ async function zipOf(session: Session, studies: readonly Study[], all: readonly 
   const rows: (readonly (string | number)[])[] = [];
   for (const [n, [study, result]] of all.entries()) {
     session.enter('loading', `Saving ${n + 1} of ${all.length} masks…`);
-    const { bytes } = await session.idleClient.call('save', { ...outcomeRequest(study, result), space: 'native' });
+    const { bytes } = await session.idleClient.call('save', { ...outcomeRequest(study, result), space: 'native', allLabels: session.state.cleaning.allLabels });
     const { summary } = study.facts!;
     const name = zip.freeName(folderOf(study) + savedName(summary, result, 'native'));
     zip.add(name, bytes);
@@ -72,12 +72,12 @@ function folderOf({ name }: Study): string {
 /** Measures every result with the cleaning that is set: one table has one rule. */
 async function cleanAll(session: Session): Promise<void> {
   await refresh(session);
-  const { smallestMl } = session.state.cleaning;
-  const due = session.state.studies.flatMap((study) => study.results.filter((result) => result.smallestMl !== smallestMl).map((result) => [study, result] as const));
+  const { cleaning } = session.state;
+  const due = session.state.studies.flatMap((study) => study.results.filter((result) => !removesAlike(result, cleaning)).map((result) => [study, result] as const));
   for (const [n, [study, result]] of due.entries()) {
     session.enter('loading', `Updating ${n + 1} of ${due.length} results…`);
-    const { outcome } = await session.idleClient.call('outcome', outcomeRequest(study, { ...result, smallestMl }));
-    session.change({ studies: withStudy(session.state.studies, study.source.id, (now) => withMeasured(now, result.id, outcome, smallestMl)) });
+    const { outcome } = await session.idleClient.call('outcome', outcomeRequest(study, { ...result, smallestMl: cleaning.smallestMl, keepOutsideBrain: cleaning.keepOutsideBrain }));
+    session.change({ studies: withStudy(session.state.studies, study.source.id, (now) => withMeasured(now, result.id, outcome, cleaning)) });
   }
   if (due.length > 0) session.enter(restingKind(session.state), restingText(session.state));
 }

@@ -12,7 +12,7 @@ export async function saveLabels(session: Session, space: 'native' | 'conformed'
   const result = shownResult(study);
   if (study?.facts == null || result === null) return;
   const grid = space === 'native' ? 'on the scan’s own grid' : 'on the 1 mm grid the model saw';
-  const request = { ...outcomeRequest(study, result), space };
+  const request = { ...outcomeRequest(study, result), space, allLabels: session.state.cleaning.allLabels };
   const saved = await write(session, savedName(study.facts.summary, result, space), grid, async () => (await session.idleClient.call('save', request)).bytes);
   if (saved) markSaved(session, [result.id]);
 }

@@ -1,4 +1,5 @@
 // Segmenting the shown scan.
+import { shownIndices } from '../../volume/label-roles';
 import { CallError } from '../../worker/client';
 import type { Calls, Stage } from '../../worker/protocol';
 import type { Session } from '../session';
@@ -73,9 +74,9 @@ type Overlay = Calls['outcome']['reply']['overlay'];
 
 /** A new result of a run, measured with the cleaning that is set. */
 export async function measured(session: Session, modelKey: string, { facts, spec, report, labels }: Ran, mirror: boolean): Promise<{ result: Result; overlay: Overlay }> {
-  const { smallestMl } = session.state.cleaning;
-  const { outcome, overlay } = await session.services.client.call('outcome', { labels, grid: facts.grid, smallestMl, threshold: null });
-  return { result: { id: session.newId(), modelKey, spec, report, labels, outcome, smallestMl, mirror, threshold: null, saved: false }, overlay };
+  const { smallestMl, keepOutsideBrain } = session.state.cleaning;
+  const { outcome, overlay } = await session.services.client.call('outcome', { labels, grid: facts.grid, smallestMl, keepOutsideBrain, threshold: null });
+  return { result: { id: session.newId(), modelKey, spec, report, labels, outcome, smallestMl, keepOutsideBrain, visible: shownIndices(spec), mirror, threshold: null, saved: false }, overlay };
 }
 
 /** Adds the result of a run to the shown scan and moves the crosshair to what was found. */
@@ -83,11 +84,11 @@ async function addResult(session: Session, id: number, modelKey: string, ran: Ra
   const { result, overlay } = await measured(session, modelKey, ran, mirror);
   const { studies, queue } = session.state;
   const add = (study: Study): Study => ({ ...withResult({ ...study, facts: ran.facts }, result), job: jobBeside(study.job, queue, modelKey) });
-  session.change({ studies: withStudy(studies, id, add), drawn: { ...NOTHING_DRAWN, studyId: id, resultId: result.id, smallestMl: result.smallestMl } });
-  await session.draw((viewer) => viewer.showLabels(overlay, result.spec.labels));
+  session.change({ studies: withStudy(studies, id, add), drawn: { ...NOTHING_DRAWN, studyId: id, resultId: result.id, smallestMl: result.smallestMl, keepOutsideBrain: result.keepOutsideBrain } });
+  await session.draw((viewer) => viewer.showLabels(overlay, result.spec.labels, result.visible));
   const { outcome, spec } = result;
-  const found = spec.labels.find(({ index }) => index !== 0 && outcome.centres[index] != null);
-  if (found !== undefined) goTo(session, outcome.parts?.largest[0]?.centre ?? outcome.centres[found.index]!);
+  const found = shownIndices(spec).find((index) => outcome.centres[index] != null);
+  if (found !== undefined) goTo(session, outcome.parts?.largest[0]?.centre ?? outcome.centres[found]!);
   session.enter('done', doneText(result));
 }
 

@@ -3,7 +3,7 @@ import { resultName, mainVolumeMl } from '../studies';
 import type { Study } from '../studies';
 import { BACKEND_NAMES } from '../../engine/choose';
 import { byTestId, element } from './dom';
-import { formatMl } from './format';
+import { formatDuration, formatMl } from './format';
 
 export interface LayerActions {
   readonly showLayer: (resultId: number) => void;
@@ -19,19 +19,20 @@ export function showLayers(study: Study | null, actions: LayerActions): void {
   const rows = results.map((result) => {
     const row = element('div', '', 'layer');
     const label = element('label');
+    label.title = `${BACKEND_NAMES[result.report.backend]}, ${formatDuration(result.report.milliseconds / 1000)}`;
     const radio = element('input');
     radio.type = 'radio';
     radio.name = 'layer';
     radio.value = String(result.id);
     radio.checked = result.id === study!.shownResultId;
     radio.addEventListener('change', () => { actions.showLayer(result.id); });
-    label.append(radio, ` ${resultName(study!, result)} `, element('span', `${formatMl(mainVolumeMl(result))}, ${BACKEND_NAMES[result.report.backend]}`, 'soft'));
+    label.append(radio, element('span', resultName(study!, result)));
     const remove = element('button', '×', 'remove');
     remove.type = 'button';
     remove.ariaLabel = `Remove the result of ${resultName(study!, result)}`;
     remove.title = 'Remove this result';
     remove.addEventListener('click', () => { actions.removeLayer(result.id); });
-    row.append(label, remove);
+    row.append(label, element('span', formatMl(mainVolumeMl(result)), 'soft'), remove);
     return row;
   });
   box.replaceChildren(element('legend', 'In the picture'), ...rows);

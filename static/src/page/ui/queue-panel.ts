@@ -23,7 +23,9 @@ export function showQueue(studies: readonly Study[], queue: Queue | null): void 
   const line = byId('queue-text', HTMLParagraphElement);
   const text = queueText(studies, queue);
   if (line.textContent !== text) line.textContent = text;
-  byId('queue-left', HTMLSpanElement).textContent = leftText(studies, queue);
+  const left = byId('queue-left', HTMLParagraphElement);
+  left.textContent = leftText(studies, queue);
+  left.hidden = left.textContent === '';
   const running = runningStudy(studies) !== null;
   showButton('pause', queue.state === 'running', true);
   showButton('resume', queue.state === 'paused' || queue.state === 'pausing', true);

@@ -1,4 +1,5 @@
-// results.json of the zip: how every result was made, and its volumes; keys as in the files of meshnet-predict.
+// results.json of the zip: how every result was made, and its volumes; keys as in the sidecars of meshnet-predict
+// (docs/sidecar.md).
 import { notesOfResult } from '../studies';
 import type { Result, Study } from '../studies';
 
@@ -23,13 +24,13 @@ export function resultsJson(studies: readonly Study[], files: ReadonlyMap<number
 }
 
 function resultOf(study: Study, result: Result, file: string | null): object {
-  const { spec, report, outcome, smallestMl } = result;
+  const { spec, report, outcome, smallestMl, mirror, threshold } = result;
   return {
     file,
     model: { id: spec.id, name: spec.name, sha256: spec.weights.sha256 },
     engine: { backend: report.backend, device: report.device },
     seconds: Number((report.milliseconds / 1000).toFixed(3)),
-    settings: { remove_below_ml: smallestMl },
+    settings: { threshold, flip: mirror, remove_below_ml: smallestMl },
     volumes: spec.labels.map(({ index, name }) => {
       const { voxels, volumeMl } = outcome.volumes[index] ?? { voxels: 0, volumeMl: 0 };
       return { index, name, voxels, volume_ml: Number(volumeMl.toFixed(4)) };

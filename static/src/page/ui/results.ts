@@ -2,6 +2,8 @@
 // other results stand beside it.
 import type { Outcome, Part } from '../../worker/protocol';
 import type { Label } from '../../generated/model-spec';
+import { brainVolume } from '../../volume/brain-volume';
+import { contextIndices, shownIndices } from '../../volume/label-roles';
 import { resultName, shownResult } from '../studies';
 import type { Result, Study } from '../studies';
 import { byId, byTestId, element } from './dom';
@@ -10,10 +12,16 @@ import { formatCount, formatMl } from './format';
 /** In tables of this length or more, labels that were not found are counted instead of listed. */
 const LONG_TABLE = 12;
 
-type Voxel = readonly [number, number, number];
+type GoTo = (voxel: readonly [number, number, number]) => void;
 
-/** Hides the results where there is none; `goTo` moves the crosshair to a voxel of the scan. */
-export function showResults(study: Study | null, goTo: (voxel: Voxel) => void): void {
+export interface ResultActions {
+  /** Moves the crosshair to a voxel of the scan. */
+  readonly goTo: GoTo;
+  readonly showLabel: (index: number, isVisible: boolean) => void;
+}
+
+/** Hides the results where there is none. `scroll`: results that appear come into view. */
+export function showResults(study: Study | null, actions: ResultActions, scroll: boolean): void {
   const result = shownResult(study);
   const section = byId('results', HTMLElement);
   const wasHidden = section.hidden;
@@ -22,11 +30,13 @@ export function showResults(study: Study | null, goTo: (voxel: Voxel) => void): 
     byTestId('volumes', HTMLTableElement).tBodies[0]!.replaceChildren();
     return;
   }
-  const { outcome, spec: { labels } } = result;
+  const { outcome, spec } = result;
   byId('results-heading', HTMLHeadingElement).textContent = `Result of ${resultName(study, result)}`;
-  const foreground = labels.filter(({ index }) => index !== 0);
+  const shownFirst = [...shownIndices(spec), ...contextIndices(spec)];
+  const foreground = shownFirst.map((index) => spec.labels[index]!);
   const listed = foreground.length < LONG_TABLE ? foreground : foreground.filter((label) => volumeOf(result, label).voxels > 0);
-  showTable(study, result, listed, goTo);
+  showTable(study, result, listed, actions);
+  showBrain(result);
   const notes = [
     foreground.length > listed.length ? `${foreground.length - listed.length} labels of this model were not found.` : '',
     outcome.removedMl > 0 ? `${formatMl(outcome.removedMl)} in small components was removed.` : '',
@@ -34,20 +44,21 @@ export function showResults(study: Study | null, goTo: (voxel: Voxel) => void): 
   const note = byId('results-note', HTMLParagraphElement);
   note.textContent = notes.join(' ').trim();
   note.hidden = note.textContent === '';
-  showParts(outcome.parts, goTo);
-  if (wasHidden) section.scrollIntoView({ block: 'nearest' });
+  showParts(outcome.parts, actions.goTo);
+  if (wasHidden && scroll) section.scrollIntoView({ block: 'nearest' });
 }
 
 /** Labels of the shown result, then those that only other results have. A label that a model does not know is no 0 mL. */
-function showTable(study: Study, shown: Result, listed: readonly Label[], goTo: (voxel: Voxel) => void): void {
+function showTable(study: Study, shown: Result, listed: readonly Label[], actions: ResultActions): void {
   const table = byTestId('volumes', HTMLTableElement);
   const others = study.results.filter(({ id }) => id !== shown.id);
   const names = new Set(listed.map(({ name }) => name));
   const further = new Map(others.flatMap((result) => result.spec.labels.filter((label) => label.index !== 0 && !names.has(label.name) && volumeOf(result, label).voxels > 0).map((label) => [label.name, label])));
   table.tHead!.replaceChildren(headRow(others.length === 0 ? ['Volume', 'Voxels'] : [shown, ...others].map((result) => resultName(study, result))));
+  const focused = table.querySelector<HTMLInputElement>('input:focus')?.value;
   table.tBodies[0]!.replaceChildren(
     ...listed.map((label) => {
-      const row = labelRow(label, shown, goTo);
+      const row = labelRow(label, shown, actions);
       if (others.length === 0) row.append(element('td', formatCount(volumeOf(shown, label).voxels), 'number'));
       else row.append(...others.map((result) => volumeCell(result, label.name)));
       return row;
@@ -60,6 +71,7 @@ function showTable(study: Study, shown: Result, listed: readonly Label[], goTo: 
       return row;
     }),
   );
+  if (focused !== undefined) table.querySelector<HTMLInputElement>(`input[value="${focused}"]`)?.focus();
 }
 
 function headRow(columns: readonly string[]): HTMLTableRowElement {
@@ -72,7 +84,7 @@ function headRow(columns: readonly string[]): HTMLTableRowElement {
   return row;
 }
 
-function labelRow(label: Label, shown: Result, goTo: (voxel: Voxel) => void): HTMLTableRowElement {
+function labelRow(label: Label, shown: Result, { goTo, showLabel }: ResultActions): HTMLTableRowElement {
   const { voxels, volumeMl } = volumeOf(shown, label);
   const made = element('tr');
   made.dataset.label = String(label.index);
@@ -86,9 +98,33 @@ function labelRow(label: Label, shown: Result, goTo: (voxel: Voxel) => void): HT
   name.append(swatch(label), label.name);
   if (centre !== null) name.addEventListener('click', () => { goTo(centre); });
   const first = element('td');
-  first.append(name);
+  first.append(...(shown.spec.labels.length > 2 ? [visibleBox(label, shown, showLabel)] : []), name);
   made.append(first, element('td', formatMl(volumeMl), 'number'));
   return made;
+}
+
+/** Takes one of several labels into the picture, or out of it. */
+function visibleBox({ index, name }: Label, { visible }: Result, showLabel: ResultActions['showLabel']): HTMLInputElement {
+  const box = element('input');
+  box.type = 'checkbox';
+  box.value = String(index);
+  box.checked = visible.includes(index);
+  box.ariaLabel = `Show ${name}`;
+  box.title = `Show ${name} in the picture`;
+  box.addEventListener('change', () => { showLabel(index, box.checked); });
+  return box;
+}
+
+/** Brain volume and the lesion's share of it, and the options, of a model that labels lesion and tissue. */
+function showBrain({ spec, outcome }: Result): void {
+  const brain = brainVolume(spec.labels, outcome.volumes);
+  const text = byTestId('brain', HTMLParagraphElement);
+  text.hidden = brain === null;
+  byId('brain-options', HTMLParagraphElement).hidden = brain === null;
+  if (brain === null) return;
+  text.dataset.ml = String(brain.brainMl);
+  text.dataset.percent = String(brain.lesionPercent);
+  text.textContent = `Brain ${formatMl(brain.brainMl)} (tissue, fluid and lesion); the lesion is ${brain.lesionPercent.toFixed(2)} % of it.`;
 }
 
 function volumeCell(result: Result, name: string): HTMLTableCellElement {
@@ -107,7 +143,7 @@ function swatch({ color }: Label): HTMLSpanElement {
 }
 
 /** A single part is mentioned; several are listed with their places. */
-function showParts(parts: Outcome['parts'], goTo: (voxel: Voxel) => void): void {
+function showParts(parts: Outcome['parts'], goTo: GoTo): void {
   const text = byId('parts-text', HTMLParagraphElement);
   const list = byTestId('parts', HTMLOListElement);
   const count = parts?.count ?? 0;
@@ -118,7 +154,7 @@ function showParts(parts: Outcome['parts'], goTo: (voxel: Voxel) => void): void 
   text.textContent = count === 1 ? 'In one piece.' : `In ${formatCount(count)} separate pieces${rest > 0 ? `, the largest ${list.children.length}` : ''}:`;
 }
 
-function partItem({ volumeMl, centre, positionMm }: Part, goTo: (voxel: Voxel) => void): HTMLLIElement {
+function partItem({ volumeMl, centre, positionMm }: Part, goTo: GoTo): HTMLLIElement {
   const [x, y, z] = positionMm.map(Math.round) as [number, number, number];
   const button = element('button', `${formatMl(volumeMl)} at x ${x}, y ${y}, z ${z} mm`);
   button.type = 'button';

@@ -46,8 +46,9 @@ function newRow({ source }: Study, actions: StudyActions): HTMLTableRowElement {
   head.scope = 'row';
   const pick = element('button', '', 'pick');
   pick.type = 'button';
+  pick.append(element('bdi'));
   pick.addEventListener('click', () => { actions.showStudy(source.id); });
-  head.append(pick);
+  head.append(pick, element('span', '', 'reason'));
   const remove = element('button', '×', 'remove');
   remove.type = 'button';
   remove.addEventListener('click', () => { actions.removeStudy(source.id); });
@@ -61,47 +62,38 @@ function fillRow(row: HTMLTableRowElement, study: Study, isShown: boolean): void
   const [, state, volume] = row.cells;
   const pick = row.querySelector<HTMLButtonElement>('.pick')!;
   const remove = row.querySelector<HTMLButtonElement>('.remove')!;
-  const { kind, text, detail } = stateOf(study);
+  const { kind, text } = stateOf(study);
   row.dataset.state = kind;
   pick.ariaCurrent = isShown ? 'true' : null;
   remove.disabled = study.job.kind === 'running';
-  setText(pick, study.name);
+  setText(pick.querySelector('bdi')!, study.name);
   pick.title = study.name;
   remove.ariaLabel = `Remove ${study.name}`;
   remove.title = 'Remove from this list';
   setText(state!, text);
-  state!.title = detail;
   const result = shownResult(study);
   setText(volume!, result === null ? '' : formatMl(mainVolumeMl(result)));
   volume!.title = result === null ? '' : `${result.spec.labels.find(({ index }) => index !== 0)?.name ?? ''}, ${result.spec.name}`;
-  showReason(state!, study);
+  // A failure's reason stands in the row: a title is out of reach for touch and for screen readers.
+  setText(row.querySelector<HTMLSpanElement>('.reason')!, study.job.kind === 'failed' ? reasonOf(study.job.reason, study) : '');
 }
 
-/** A failure's reason stands in the row: a title is out of reach for touch and for screen readers. */
-function showReason(cell: HTMLTableCellElement, { job }: Study): void {
-  if (job.kind === 'failed') cell.append(element('span', job.reason, 'reason'));
+/** The row names the file already. */
+function reasonOf(reason: string, { source }: Study): string {
+  const prefix = `${source.files[0]!.name}: `;
+  return reason.startsWith(prefix) ? reason.slice(prefix.length) : reason;
 }
 
 interface State {
   readonly kind: 'open' | 'waiting' | 'running' | 'done' | 'failed' | 'skipped';
   readonly text: string;
-  readonly detail: string;
 }
 
 function stateOf({ job, results }: Study): State {
-  const count = results.length > 1 ? ` (${results.length} results)` : '';
-  switch (job.kind) {
-    case 'waiting':
-      return { kind: 'waiting', text: 'waiting', detail: 'In the queue' };
-    case 'running':
-      return { kind: 'running', text: runningText(job.run.progress?.fraction ?? null), detail: 'Under way' };
-    case 'failed':
-      return { kind: 'failed', text: 'failed', detail: job.reason };
-    case 'skipped':
-      return { kind: 'skipped', text: 'skipped', detail: 'Left out of the queue' };
-    default:
-      return results.length > 0 ? { kind: 'done', text: `done${count}`, detail: '' } : { kind: 'open', text: '', detail: '' };
-  }
+  if (job.kind === 'running') return { kind: 'running', text: runningText(job.run.progress?.fraction ?? null) };
+  if (job.kind === 'waiting' || job.kind === 'failed' || job.kind === 'skipped') return { kind: job.kind, text: job.kind };
+  if (results.length === 0) return { kind: 'open', text: '' };
+  return { kind: 'done', text: results.length === 1 ? 'done' : `${results.length} results` };
 }
 
 function runningText(fraction: number | null): string {

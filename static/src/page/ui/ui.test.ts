@@ -6,6 +6,7 @@ import { isDicom, unreadableSyntax, withPreamble } from './dicom-bytes';
 import { sortByContent, sortFiles } from './files';
 import { formatBytes, formatDuration, formatMl, formatVoxelSize, probabilityName, savedName, secondsLeft, tableName } from './format';
 import { guessModality } from '../../volume/contrast';
+import type { Label } from '../../generated/model-spec';
 import { modalityWarning } from './modality';
 import { readOptions } from './options';
 import { pathOf, withPath } from './paths';
@@ -217,4 +218,19 @@ test('the table of volumes has the columns of meshnet-predict, quoted where a na
   expect(volumesCsv('a.nii', 't2', { volumes }, labels, 'a_t2.nii.gz', [{ code: 'no-forms', text: '' }, { code: 'nothing-found', text: '' }])).toBe(
     'scan,model,label,name,voxels,volume_ml,output,notes,percent_of_brain\r\na.nii,t2,0,background,9,0.0090,a_t2.nii.gz,no-forms;nothing-found,\r\na.nii,t2,1,"lesion, ""old""",34917,34.9170,a_t2.nii.gz,no-forms;nothing-found,\r\n',
   );
+});
+
+test('with tissue labels the table has the share of the brain, and a row of the brain', () => {
+  const label = (index: number, name: string, role?: 'context' | 'lesion'): Label => ({ index, name, color: [0, 0, 0], freesurfer_id: null, ...(role === undefined ? {} : { role }) });
+  const labels = [label(0, 'background'), label(1, 'grey', 'context'), label(2, 'lesion', 'lesion')];
+  const volumes = [{ index: 0, voxels: 9000, volumeMl: 9 }, { index: 1, voxels: 1500, volumeMl: 1.5 }, { index: 2, voxels: 500, volumeMl: 0.5 }];
+
+  const lines = volumesCsv('a.nii', 'joint', { volumes }, labels, 'a_joint.nii.gz', []).trim().split('\r\n');
+
+  expect(lines.slice(1)).toEqual([
+    'a.nii,joint,0,background,9000,9.0000,a_joint.nii.gz,,',
+    'a.nii,joint,1,grey,1500,1.5000,a_joint.nii.gz,,75.0000',
+    'a.nii,joint,2,lesion,500,0.5000,a_joint.nii.gz,,25.0000',
+    'a.nii,joint,,brain,2000,2.0000,a_joint.nii.gz,,100.0000',
+  ]);
 });
