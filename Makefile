@@ -16,7 +16,7 @@ NPM_CI := npm ci --no-audit --no-fund --loglevel=error
 SITE_SOURCES := $(shell find static/src static/scripts static/public -type f 2>/dev/null) \
 	$(wildcard static/*.html static/*.json static/vite.config.ts)
 
-.PHONY: help serve test test-long evaluate-models evaluate-report train-recipe check check-python check-site kernel bench bench-full bench-train screenshot build wheels clean system
+.PHONY: help serve test test-long evaluate-models evaluate-report train-recipe check check-python check-site kernel bench bench-full bench-train screenshot build wheels package release docs clean system
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-16s %s\n", $$1, $$2 }'
@@ -77,12 +77,28 @@ build: $(VENV)/.base ## wheel and source archive in dist/, with the built site a
 	$(PIP) build
 	$(VENV)/bin/python -m build --no-isolation --outdir dist
 
+WHEELS := linux-x86_64 linux-aarch64 darwin-x86_64 darwin-arm64 any
+
+release: $(VENV)/.full static/dist/index.html package docs ## everything to publish, checked, in dist/release/ (docs/releasing.md)
+	rm -rf dist/release && mkdir -p dist/release && cp dist/meshnet-*.tgz dist/release/ && cp -r dist/docs dist/release/
+	for wheel in $(WHEELS); do \
+		MESHNET_WHEEL=$$wheel MESHNET_SITE_BUILT=1 $(VENV)/bin/python -m build --wheel --no-isolation --outdir dist/release || exit; done
+	$(VENV)/bin/python -m build --sdist --no-isolation --outdir dist/release
+	$(VENV)/bin/twine check --strict dist/release/*.whl dist/release/*.tar.gz
+
+docs: $(VENV)/.full ## the pages and the Python reference as a site, in dist/docs
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict --quiet
+
 wheels: $(VENV)/.base ## wheels in dist/wheels/ for installing on a machine without a network
 	rm -rf dist/wheels
 	$(VENV)/bin/python -m pip --disable-pip-version-check wheel --quiet --no-build-isolation -c constraints.txt -w dist/wheels .
 
+package: static/node_modules/.stamp ## the npm package in dist/ (docs/javascript.md)
+	mkdir -p dist && rm -f dist/meshnet-*.tgz
+	cd static && PYTHON="$(CURDIR)/$(VENV)/bin/python" npm run --silent package && cd dist-package && npm pack --silent --pack-destination ../../dist
+
 clean: ## remove everything built and installed, imported models too
-	rm -rf $(VENV) meshnet/infer/kernel/_kernel.* .bench-venv static/dist-engine static/node_modules static/dist bench/node_modules dist build .models .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) meshnet/infer/kernel/_kernel.* .bench-venv static/dist-engine static/dist-package static/dist-models static/node_modules static/dist bench/node_modules dist build .models .mypy_cache .ruff_cache .pytest_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -97,7 +113,7 @@ $(VENV)/.base: pyproject.toml constraints.txt hatch_build.py | $(VENV)/bin/pytho
 # Without build isolation, this setuptools builds packages that come as source only (Hydra's antlr4); an older one can't.
 $(VENV)/.full: $(VENV)/.base
 	$(PIP) setuptools
-	$(PIP) --no-build-isolation -e '.[train,export,tfjs,dicom,formats,bids,notebook,test]'
+	$(PIP) --no-build-isolation -e '.[train,export,tfjs,dicom,formats,bids,notebook,test,docs]'
 	touch $@
 
 static/node_modules/.stamp: static/package-lock.json $(VENV)/.base

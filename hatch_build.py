@@ -2,6 +2,9 @@
 
 An installed wheel can then serve without Node and predict without a compiler. An editable install builds only the
 kernel, because a checkout serves `static/dist`, which `make serve` builds.
+
+Two environment variables serve `make release` (docs/releasing.md): MESHNET_WHEEL, the platform of the wheel if it is
+not this machine's ("linux-aarch64", "any"), and MESHNET_SITE_BUILT=1, which takes `static/dist` as it is.
 """
 
 from __future__ import annotations
@@ -32,27 +35,43 @@ class MeshnetBuildHook(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         root = Path(self.root)
-        kernel = compile_kernel(root)
         if version == "editable":
+            compile_kernel(root, None)
             return
+        include = build_data["force_include"]
+        kernel = compile_kernel(root, os.environ.get("MESHNET_WHEEL"))
         if kernel is not None:
             library, wheel_platform = kernel
-            build_data["force_include"][str(library)] = f"meshnet/infer/kernel/{library.name}"
+            include[str(library)] = f"meshnet/infer/kernel/{library.name}"
             build_data["pure_python"] = False
             build_data["tag"] = f"py3-none-{wheel_platform}"
-        build_site(root / "static")
-        include = build_data["force_include"]
+        if os.environ.get("MESHNET_SITE_BUILT") != "1":
+            build_site(root / "static")
         include[str(root / "static" / "dist")] = "webapp/site"
         include[str(root / "models")] = "webapp/models"
 
 
-def compile_kernel(root: Path) -> tuple[Path, str] | None:
-    """The library for this machine and the platform tag of its wheel; None if this machine has no kernel."""
-    sys.path.insert(0, str(root))
-    from meshnet.infer.kernel.build import build
+def compile_kernel(root: Path, wanted: str | None) -> tuple[Path, str] | None:
+    """The library and the platform tag of its wheel; None if the platform has no kernel.
 
-    made = build()
-    return (made[0], made[1].wheel_platform) if made else None
+    wanted: a key of `TARGETS` of meshnet/infer/kernel/build.py, "any" for no kernel, None for this machine. Raises
+    RuntimeError for another word.
+    """
+    sys.path.insert(0, str(root))
+    from meshnet.infer.kernel.build import TARGETS, build, compile_library
+
+    if wanted is None:
+        made = build()
+        return (made[0], made[1].wheel_platform) if made else None
+    if wanted == "any":
+        return None
+    if wanted not in TARGETS:
+        raise RuntimeError(f"MESHNET_WHEEL={wanted}: expected one of {', '.join(TARGETS)}, any")
+    target = TARGETS[wanted]
+    library = root / "build" / "kernels" / wanted / target.library
+    library.parent.mkdir(parents=True, exist_ok=True)
+    compile_library(target, library)
+    return library, target.wheel_platform
 
 
 def build_site(static: Path) -> None:

@@ -6,10 +6,10 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, renameSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { findPython } from './python.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const folder = join(here, '..', 'src', 'engine', 'cpu');
-const ZIGLANG = 'ziglang==0.17.1';
 
 const BASE = [
   'cc', '-target', 'wasm32-freestanding', '-std=c17', '-O3', '-msimd128', '-mbulk-memory', '-ffp-contract=off',
@@ -44,22 +44,4 @@ function build(python) {
     renameSync(partial, join(folder, `${name}.wasm`));
   }
   console.log(`build-wasm: ${outputs.length} variants of the CPU kernel`);
-}
-
-/** The first Python that has `ziglang`: $PYTHON, the project's .venv, python3. */
-function findPython() {
-  const candidates = [
-    process.env.PYTHON,
-    join(here, '..', '..', '.venv', 'bin', 'python'),
-    join(here, '..', '..', '.venv', 'Scripts', 'python.exe'),
-    'python3',
-  ].filter((path) => path !== undefined && path !== '');
-  for (const python of candidates) {
-    if (spawnSync(python, ['-m', 'ziglang', 'version'], { stdio: 'ignore' }).status === 0) return python;
-  }
-  console.error(
-    `build-wasm: no Python with the C compiler was found (tried ${candidates.join(', ')}); ` +
-      `install it with: python3 -m pip install ${ZIGLANG}   and, if that is another Python, set PYTHON to it`,
-  );
-  process.exit(1);
 }

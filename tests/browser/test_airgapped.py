@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import venv
 import zipfile
 from pathlib import Path
 
@@ -15,6 +16,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from meshnet import __version__
+from tests.helpers.browser.site import assert_same_labels, predicted, write_model, write_scan
 from tests.helpers.dicom_series import write_series
 from tests.helpers.heads import HEAD_AFFINE, bright_model, head
 from tests.helpers.paths import REPO
@@ -47,6 +50,33 @@ def test_what_serving_needs_has_neither_torch_nor_tensorflow(wheels: Path) -> No
     assert not [
         path.name for path in wheels.iterdir() if path.name.lower().startswith(("torch", "tensorflow", "keras"))
     ]
+
+
+def test_a_fresh_environment_gets_working_commands(wheels: Path, tmp_path: Path) -> None:
+    """As pipx installs: an environment by itself, its commands linked into a folder on the path."""
+    venv.create(tmp_path / "venv", with_pip=True)
+    commands = tmp_path / "venv" / "bin"
+    install = [commands / "python", "-m", "pip", "install", "--quiet", "--no-index", "--find-links", wheels, "meshnet"]
+    subprocess.run(install, check=True, cwd=tmp_path)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "meshnet-predict").symlink_to(commands / "meshnet-predict")
+    write_model(tmp_path, "coarse")
+    write_scan(tmp_path / "scan.nii.gz")
+    environment = {**os.environ, "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"}
+    environment.pop("PYTHONPATH", None)
+
+    def run(*words: str) -> str:
+        command = [tmp_path / "bin" / "meshnet-predict", *words]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert __version__ in run("--version")
+    assert all(path.parent.name in run("--list-models") for path in (REPO / "models").glob("*/model.json"))
+    run("coarse", "scan.nii.gz", "-o", "out")
+    assert_same_labels(
+        next((tmp_path / "out").rglob("*.nii.gz")), predicted(tmp_path / "coarse", tmp_path / "scan.nii.gz", tmp_path)
+    )
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="needs root, for a network namespace")

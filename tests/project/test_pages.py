@@ -14,6 +14,9 @@ ARCHITECTURE = REPO / "docs" / "architecture.md"
 PAGES = [
     README,
     REPO / "CHANGELOG.md",
+    REPO / "CONTRIBUTING.md",
+    REPO / "SECURITY.md",
+    REPO / "static" / "package" / "README.md",
     *sorted((REPO / "docs").rglob("*.md")),
     *sorted((REPO / "models").glob("*/README.md")),
     REPO / "export" / "FORMAT.md",
@@ -24,6 +27,8 @@ COMMENTED = [
     REPO / "Makefile",
     REPO / "pyproject.toml",
     REPO / "constraints.txt",
+    REPO / "mkdocs.yml",
+    REPO / "CITATION.cff",
     REPO / ".ci" / "run",
     *sorted(path for path in (REPO / "deploy").rglob("*") if path.is_file()),
 ]

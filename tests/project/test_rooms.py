@@ -33,7 +33,7 @@ PYTHON: dict[str, set[str]] = {
 }
 
 #: Rooms of the site, lowest first: a room imports itself and what is below it.
-SITE = ("volume", "engine", "model", "worker", "page")
+SITE = ("volume", "engine", "model", "worker", "package", "page")
 
 
 def python_imports(path: Path) -> set[str]:

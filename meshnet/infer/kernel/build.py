@@ -37,18 +37,18 @@ class Target:
 X86 = (("kernel_v3", "x86_64_v3", "AVX2"), ("kernel_v4", "x86_64_v4", "AVX-512"))
 ARM = (("kernel_neon", "baseline", "NEON"),)
 
-#: By sys.platform and machine.
+#: By sys.platform and machine, as "linux-x86_64".
 TARGETS = {
-    ("linux", "x86_64"): Target("x86_64-linux-gnu.2.17", X86, "_kernel.so", "manylinux_2_17_x86_64"),
-    ("linux", "aarch64"): Target("aarch64-linux-gnu.2.17", ARM, "_kernel.so", "manylinux_2_17_aarch64"),
-    ("darwin", "x86_64"): Target("x86_64-macos.11.0", X86, "_kernel.dylib", "macosx_11_0_x86_64"),
-    ("darwin", "arm64"): Target("aarch64-macos.11.0", ARM, "_kernel.dylib", "macosx_11_0_arm64"),
+    "linux-x86_64": Target("x86_64-linux-gnu.2.17", X86, "_kernel.so", "manylinux_2_17_x86_64"),
+    "linux-aarch64": Target("aarch64-linux-gnu.2.17", ARM, "_kernel.so", "manylinux_2_17_aarch64"),
+    "darwin-x86_64": Target("x86_64-macos.11.0", X86, "_kernel.dylib", "macosx_11_0_x86_64"),
+    "darwin-arm64": Target("aarch64-macos.11.0", ARM, "_kernel.dylib", "macosx_11_0_arm64"),
 }
 
 
 def target_here() -> Target | None:
     """None where there is no kernel for this machine."""
-    return TARGETS.get((sys.platform, platform.machine())) if sys.maxsize > 2**32 else None
+    return TARGETS.get(f"{sys.platform}-{platform.machine()}") if sys.maxsize > 2**32 else None
 
 
 def build(*, force: bool = False) -> tuple[Path, Target] | None:

@@ -24,6 +24,7 @@ export function savesMemory(float32Bytes: number, machineGiB: number | undefined
  * ends a page without a message when page and graphics together take more than about 1.5 GiB, so phones count as 3 GiB.
  */
 export function machineMemoryGiB(): number | undefined {
+  if (typeof navigator === 'undefined') return undefined; // Node 20
   const { deviceMemory, userAgent } = navigator as Navigator & { readonly deviceMemory?: number };
   return deviceMemory ?? (/iPhone|iPad|iPod|Android/.test(userAgent) ? 3 : undefined);
 }

@@ -1,12 +1,15 @@
 // Loading a model from the server's catalogue, from dropped files, or from a TF.js folder.
 import { BundleError, loadBundle, parseSpec } from './bundle';
 import type { LoadedModel } from './bundle';
+import { readUrl } from '../engine/read-url';
 import { embeddedSpec, importTfjs } from './tfjs-import/import';
 import type { TfjsAnswers, TfjsFiles } from './tfjs-import/import';
 
 /** Origin of a model. The page keeps the files, so that a new worker can read them again. */
 export type ModelSource =
   | { readonly kind: 'url'; readonly name: string; readonly modelUrl: string; readonly weightsUrl: string }
+  /** `modelUrl` is that of model.json; the weights lie beside it under the name that it gives. */
+  | { readonly kind: 'folder'; readonly name: string; readonly modelUrl: string }
   | { readonly kind: 'bundle'; readonly files: readonly File[] }
   | { readonly kind: 'tfjs'; readonly files: readonly File[]; readonly answers: TfjsAnswers | null };
 
@@ -19,6 +22,12 @@ export async function loadModel(source: ModelSource, signal: AbortSignal): Promi
         download(source.weightsUrl, source.name, signal).then((response) => response.arrayBuffer()),
       ]);
       return loadBundle(modelJson, new Uint8Array(weights), source.name);
+    }
+    case 'folder': {
+      const modelJson = await (await download(source.modelUrl, source.name, signal)).text();
+      const { weights } = parseSpec(modelJson, `${source.name}: model.json`);
+      const response = await download(new URL(weights.file, source.modelUrl).href, source.name, signal);
+      return loadBundle(modelJson, new Uint8Array(await response.arrayBuffer()), source.name);
     }
     case 'bundle': {
       const modelJson = await find(source.files, /\.json$/i).text();
@@ -63,7 +72,7 @@ function find(files: readonly File[], pattern: RegExp): File {
 async function download(url: string, name: string, signal: AbortSignal): Promise<Response> {
   let response: Response;
   try {
-    response = await fetch(url, { signal });
+    response = await readUrl(url, { signal });
   } catch (error) {
     signal.throwIfAborted();
     throw new BundleError(`${name}: could not be downloaded (${error instanceof Error ? error.message : ''}); check that the server still runs, then try again`);

@@ -6,10 +6,13 @@ export class CallError extends Error {
   override readonly name = 'CallError';
   readonly frames: number | null;
   readonly cancelled: boolean;
+  /** Name of the error in the worker. */
+  readonly failureName: string;
 
   constructor(failure: Failure) {
     super(failure.message);
     this.frames = failure.frames;
+    this.failureName = failure.name;
     this.cancelled = failure.name === 'AbortError';
   }
 }

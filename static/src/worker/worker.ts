@@ -1,12 +1,10 @@
 // The page's worker: decode, conform, normalise, run, clean, back to native, encode. The calls are in protocol.ts.
 import { apply, voxelSizeMm } from '../volume/affine';
-import { conform } from '../volume/conform';
 import type { Conformed } from '../volume/conform';
-import { encodeConformed, encodeNative, fromNetworkLabels, labelVolumes, prepare, toNative, toNetworkInput } from '../volume/prepare';
+import { encodeConformed, encodeNative, fromNetworkLabels, labelVolumes, prepare, toNative } from '../volume/prepare';
 import type { Prepared } from '../volume/prepare';
 import { voxelVolumeMl } from '../volume/native';
-import type { Scan } from '../volume/nifti';
-import { contrastNotes, resultNotes } from '../volume/run-notes';
+import { resultNotes } from '../volume/run-notes';
 import { chosenLabel, othersOf, probabilityOf, thresholded } from '../volume/confidence';
 import { compareMasks, onGridOf } from '../volume/compare';
 import { lesionIndices } from '../volume/label-roles';
@@ -15,9 +13,7 @@ import { encodeNativeProbability } from '../volume/nifti-write';
 import type { Dims, Volume, VoxelArray } from '../volume/volume';
 import type { ModelSpec } from '../generated/model-spec';
 import type { LoadedModel } from '../model/bundle';
-import { withoutLesionsOutsideBrain } from '../volume/brain-rule';
 import { labelCentres } from '../volume/centres';
-import { removeSmallComponents } from '../volume/clean';
 import { cpu } from '../engine/cpu/index';
 import { messageOf } from '../engine/message';
 import { loadModel, needsAnswers } from '../model/source';
@@ -26,13 +22,13 @@ import { separateParts } from '../volume/parts';
 import { gunzip, gzip } from '../volume/gzip';
 import { answerCalls } from './calls';
 import type { CallContext, Handlers } from './calls';
-import { runNetwork } from './confident-run';
 import type { BackendOptions, CallName, Calls, ConfidenceOptions, DisplayArray, Outcome, OutcomeRequest, ScanFacts, ScanSource, Stage, StoredConfidence, StoredLabels } from './protocol';
-import { noExperience, probeAll, rankBackends, type Experience } from '../engine/choose';
+import { probeAll, rankBackends } from '../engine/choose';
 import { tfjs } from '../engine/tfjs/index';
-import type { RunOptions, RunResult } from '../engine/types';
+import type { Progress, RunResult } from '../engine/types';
 import { webgl2 } from '../engine/webgl2/index';
 import { webgpu } from '../engine/webgpu/index';
+import { cleanLabels, headerText, segmentScan, type CleanedLabels } from './segmentation';
 
 /** How many separate parts are listed one by one, the largest first. */
 const LISTED_PARTS = 8;
@@ -125,23 +121,13 @@ function factsOf({ scan, conformed }: Prepared, frame: number | null): ScanFacts
   };
 }
 
-interface CleanedLabels {
-  readonly conformed: Volume<Uint8Array>;
-  /** In small components. */
-  readonly removedVoxels: number;
-  /** In lesions that the brain rule dropped. */
-  readonly outsideVoxels: number;
-}
-
 /** The labels on the network's grid, by the threshold if there is one, without lesions outside the brain and small components. */
-function cleaned(stored: StoredLabels, { smallestMl, threshold, keepOutsideBrain }: Omit<OutcomeRequest, 'labels' | 'grid'>): CleanedLabels {
+function cleaned(stored: StoredLabels, { threshold, ...options }: Omit<OutcomeRequest, 'labels' | 'grid'>): CleanedLabels {
   const { gzipped, dims, affineVox2ras, confidence } = stored;
   const data = threshold === null || confidence === null
     ? unpacked(gzipped, dims)
     : thresholded(unpacked(confidence.others, dims), unpacked(confidence.probability, dims), confidence.chosen, threshold);
-  const inBrain = keepOutsideBrain ? { labels: data, removedVoxels: 0 } : withoutLesionsOutsideBrain(data, dims, stored.spec);
-  const large = smallestMl === null ? { labels: inBrain.labels, removedVoxels: 0 } : removeSmallComponents(inBrain.labels, dims, smallestMl / voxelVolumeMl(affineVox2ras));
-  return { conformed: { data: large.labels, dims, affineVox2ras }, removedVoxels: large.removedVoxels, outsideVoxels: inBrain.removedVoxels };
+  return cleanLabels({ data, dims, affineVox2ras }, stored.spec, options);
 }
 
 /** The lesion of a result on the scan's own grid, or all of its labels where the model has no lesion. */
@@ -163,23 +149,15 @@ function partsOf({ data, dims, affineVox2ras }: Volume<Uint8Array>, shown: reado
   return { count, largest: largest.map(({ voxels, centre }) => ({ volumeMl: voxels * voxelMl, centre, positionMm: apply(affineVox2ras, centre) })) };
 }
 
-async function runModel(prepared: Prepared, { spec, graph }: LoadedModel, options: BackendOptions, confidence: ConfidenceOptions, { signal, tell }: CallContext<Stage>): Promise<Omit<Calls['run']['reply'], 'facts'>> {
-  const conformed = conformedFor(prepared, spec);
-  const input = { data: toNetworkInput(conformed, spec), dims: spec.input.size };
-  const choice = rankBackends(await probeAll(BACKENDS), options.forced);
-  const runOptions: RunOptions = {
-    signal,
-    onProgress: (progress) => {
-      tell({ stage: 'layers', ...progress });
-    },
-    ...(options.maxBufferBytes === null ? {} : { maxBufferBytes: options.maxBufferBytes }),
-  };
-  const network = { spec, graph, choice, experience: experienceOf(spec.weights.sha256) };
-  const result = await runNetwork(network, input, runOptions, confidence, (chosen) => { tell({ stage: 'backend', ...chosen }); });
+async function runModel(prepared: Prepared, model: LoadedModel, options: BackendOptions, confidence: ConfidenceOptions, { signal, tell }: CallContext<Stage>): Promise<Omit<Calls['run']['reply'], 'facts'>> {
+  const onProgress = (progress: Progress): void => { tell({ stage: 'layers', ...progress }); };
+  const { conformed, result, notes } = await segmentScan(prepared, model, BACKENDS, options, confidence, { signal, onProgress }, (chosen) => {
+    tell({ stage: 'backend', ...chosen });
+  });
+  const { spec, graph } = model;
   const { data, dims, affineVox2ras } = fromNetworkLabels(result.labels, conformed, spec);
   const labels: StoredLabels = { gzipped: gzip(data), dims, affineVox2ras, classes: graph.classes, spec: { task: spec.task, labels: spec.labels }, confidence: confidence.keep ? storedConfidence(result, conformed, spec) : null };
   const { backend, device, details, whyNot, milliseconds, timings, peakBytes, largestBufferBytes } = result;
-  const notes = [...contrastNotes(prepared.scan.name, headerText(prepared.scan), spec.modality), ...conformed.notes];
   return { spec, report: { backend, device, details, whyNot, milliseconds, timings, peakBytes, largestBufferBytes, notes }, labels };
 }
 
@@ -191,30 +169,10 @@ function storedConfidence({ labels, probabilities }: RunResult, conformed: Confo
   return { chosen, probability: packed(probabilityOf(probabilities, labels.length, chosen)), others: packed(othersOf(labels, probabilities, chosen)) };
 }
 
-/** Per model, by the weights' SHA-256: a backend without memory for one model may run a smaller one, and ids may repeat. */
-const experience = new Map<string, Experience>();
-
-function experienceOf(sha256: string): Experience {
-  const known = experience.get(sha256) ?? noExperience();
-  experience.set(sha256, known);
-  return known;
-}
-
-/** The scan on the model's grid: nearly always the one made when it was opened. */
-function conformedFor({ scan, conformed }: Prepared, spec: ModelSpec): Conformed {
-  const { size, voxel_size_mm: wantedMm } = spec.input;
-  const fits = size.every((n, axis) => n === conformed.dims[axis]) && Math.abs(voxelSizeMm(conformed.affineVox2ras)[0] - wantedMm) <= 1e-5;
-  return fits ? conformed : conform(scan, { size: size[0], voxelSizeMm: wantedMm });
-}
-
 /** A copy for the viewer, which knows no 64-bit types; 32-bit floats are exact enough to look at. */
 function displayArray(data: VoxelArray): DisplayArray {
   if (data instanceof Uint8Array || data instanceof Int16Array || data instanceof Uint16Array) return data.slice();
   return Float32Array.from(data);
-}
-
-function headerText(scan: Scan): string {
-  return new TextDecoder('latin1').decode(scan.header.descrip).replace(/\0.*$/s, '').trim();
 }
 
 function describe(error: unknown): string {

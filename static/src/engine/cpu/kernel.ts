@@ -3,6 +3,7 @@ import relaxedUrl from './kernel-relaxed.wasm?url';
 import relaxedSharedUrl from './kernel-relaxed-shared.wasm?url';
 import simdUrl from './kernel-simd.wasm?url';
 import simdSharedUrl from './kernel-simd-shared.wasm?url';
+import { readUrl } from '../read-url';
 
 /** The module's exports; plan.h and kernel.c document them. `plan`, `pass` and tensors are addresses. */
 export interface Kernel {
@@ -43,7 +44,7 @@ export interface Features {
   readonly simd: boolean;
   /** Fused multiply-add. */
   readonly relaxedSimd: boolean;
-  /** Shared memory, which browsers give only to cross-origin isolated pages. */
+  /** Shared memory, which browsers give only to cross-origin isolated pages, and Deno to everybody. */
   readonly threads: boolean;
 }
 
@@ -59,14 +60,14 @@ export function detectFeatures(): Features {
   return {
     simd: runs(USES_SIMD),
     relaxedSimd: runs(USES_RELAXED_SIMD),
-    threads: typeof SharedArrayBuffer !== 'undefined' && globalThis.crossOriginIsolated && typeof Worker !== 'undefined',
+    threads: typeof SharedArrayBuffer !== 'undefined' && (globalThis.crossOriginIsolated || 'Deno' in globalThis) && typeof Worker !== 'undefined',
   };
 }
 
 /** Throws an Error where the file cannot be fetched. */
 export async function loadKernel(relaxedSimd: boolean, shared: boolean): Promise<WebAssembly.Module> {
   const url = relaxedSimd ? (shared ? relaxedSharedUrl : relaxedUrl) : shared ? simdSharedUrl : simdUrl;
-  const response = await fetch(url);
+  const response = await readUrl(url);
   if (!response.ok) throw new Error(`CPU kernel: ${url} answered ${response.status}; reload the page`);
   return WebAssembly.compile(await response.arrayBuffer());
 }

@@ -16,8 +16,8 @@ export interface OpenDevice {
 
 /** Throws an Error with the reason where there is no adapter. */
 async function requestAdapter(): Promise<GPUAdapter> {
-  if (!('gpu' in navigator)) {
-    const secure = globalThis.isSecureContext ? '' : '; the page must be served over https or from localhost';
+  if (typeof navigator === 'undefined' || !('gpu' in navigator)) {
+    const secure = !('isSecureContext' in globalThis) || globalThis.isSecureContext ? '' : '; the page must be served over https or from localhost';
     throw new Error(`WebGPU: this browser does not offer it${secure}`);
   }
   const adapter = await navigator.gpu.requestAdapter({ powerPreference: 'high-performance' });
