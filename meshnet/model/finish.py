@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from meshnet.model.checkpoint import Weights, load_checkpoint, save_checkpoint
 from meshnet.model.label_roles import lesion_indices
-from meshnet.model.spec import ModelSpec, SpecError
+from meshnet.model.spec import Architecture, InputSpec, ModelSpec, SpecError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,11 +38,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "background; the lesion of a model with tissue labels: as probable as every other class (default: 0.5, the "
         "plain argmax)",
     )
+    parser.add_argument(
+        "--layers-only",
+        action="store_true",
+        help="average the layers only; classifier and labels are those of the last state, whose labels may differ",
+    )
     parser.add_argument("--id", required=True, help="id of the model that is written")
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder to write it to")
     args = parser.parse_args(arguments)
     try:
-        finish_model(_shares(args.states), args.out, args.id, threshold=args.threshold)
+        finish_model(_shares(args.states), args.out, args.id, threshold=args.threshold, layers_only=args.layers_only)
     except (ValueError, SpecError, OSError) as error:
         print(f"meshnet-finish: {error}", file=sys.stderr)
         return 2
@@ -63,15 +68,18 @@ def _shares(states: Sequence[str]) -> dict[Path, float]:
     return shares
 
 
-def finish_model(shares: Mapping[Path, float], out: Path, model_id: str, *, threshold: float = 0.5) -> None:
+def finish_model(
+    shares: Mapping[Path, float], out: Path, model_id: str, *, threshold: float = 0.5, layers_only: bool = False
+) -> None:
     """Write the average of the model folders in `shares`, with a threshold, to the model folder `out`.
 
-    The description is that of the last state, without its metrics. Raises ValueError where the models differ in
-    architecture, input or labels, and as `averaged` and `with_threshold` do; SpecError for a folder that is no model
-    folder.
+    The description is that of the last state, without its metrics. layers_only: the classifier is that of the last
+    state; the labels of the others may differ, as after `model.new_classifier`. Raises ValueError where the models
+    differ in architecture, input or labels, and as `averaged` and `with_threshold` do; SpecError for a folder that is
+    no model folder.
     """
     loaded = {folder: load_checkpoint(folder) for folder in shares}
-    kinds = {(s.architecture, s.input, tuple(label.name for label in s.labels)) for s, _ in loaded.values()}
+    kinds = {_comparable(s, layers_only=layers_only) for s, _ in loaded.values()}
     if len(kinds) > 1:
         raise ValueError(
             f"{', '.join(map(str, shares))}: expected models of one architecture, input and list of labels, "
@@ -79,9 +87,19 @@ def finish_model(shares: Mapping[Path, float], out: Path, model_id: str, *, thre
         )
     spec = list(loaded.values())[-1][0]
     states = " ".join(f"{folder}={share}" for folder, share in shares.items())
-    about = derived(spec, model_id, f"meshnet-finish {states} --threshold {threshold} --id {model_id}")
-    weights = averaged([(weights, shares[folder]) for folder, (_, weights) in loaded.items()])
+    options = f"--threshold {threshold}" + (" --layers-only" if layers_only else "")
+    about = derived(spec, model_id, f"meshnet-finish {states} {options} --id {model_id}")
+    last = list(loaded.values())[-1][1]
+    kept = {name: array for name, array in last.items() if layers_only and name.startswith("classifier.")}
+    weights = averaged([({**weights, **kept}, shares[folder]) for folder, (_, weights) in loaded.items()])
     save_checkpoint(out, about, with_threshold(weights, threshold, lesion_indices(spec)))
+
+
+def _comparable(spec: ModelSpec, *, layers_only: bool) -> tuple[Architecture, InputSpec, tuple[str, ...]]:
+    """The parts of a description in which averaged states must agree."""
+    if layers_only:
+        return spec.architecture.model_copy(update={"classes": 2}), spec.input, ()
+    return spec.architecture, spec.input, tuple(label.name for label in spec.labels)
 
 
 def derived(spec: ModelSpec, model_id: str, command: str) -> ModelSpec:

@@ -51,7 +51,8 @@ class Phase(_Strict):
 
     start: `nothing`, the name of an earlier phase, or a model folder whose weights file has SHA-256 `sha256`.
     seeds: the weights of several runs are averaged with equal shares. average: shares by name of a phase, this one
-    included, that add up to 1; empty for this phase only. threshold: as of meshnet-finish; 0.5 is the plain argmax.
+    included, that add up to 1; empty for this phase only. layers_only: only layers are averaged, and the classifier is
+    that of this phase, where the others have other labels. threshold: as of meshnet-finish; 0.5 is the plain argmax.
     refine: carry the network over to voxels half the size, as meshnet-refine does. The other keys are settings over
     those that all phases share.
     """
@@ -60,6 +61,7 @@ class Phase(_Strict):
     sha256: str = Field(default="", pattern="^([0-9a-f]{64})?$")
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     average: dict[str, float] = {}
+    layers_only: bool = False
     threshold: float = Field(default=0.5, gt=0, lt=1)
     refine: bool = False
     model: dict[str, Any] = {}

@@ -85,7 +85,7 @@ def _result(composed: ComposedRecipe, name: str, results: dict[str, Path]) -> Pa
     result = Path(composed.configs[name][0].run) / "last"
     if len(shares) > 1 or phase.threshold != 0.5:
         result = folder / "finished"
-        finish_model(shares, result, model_id, threshold=phase.threshold)
+        finish_model(shares, result, model_id, threshold=phase.threshold, layers_only=phase.layers_only)
     if phase.refine:
         coarse, result = result, folder / "refined"
         refine_model(coarse, result, model_id)

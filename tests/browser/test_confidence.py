@@ -42,7 +42,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         save_checkpoint(folder / model_id, spec.model_copy(update={"labels": labels}), weights)
     spec, weights = load_checkpoint(REPO / "models" / "t2-lesion")
     coarse = spec.input.model_copy(update={"size": (96, 96, 96), "voxel_size_mm": 2.5})
-    save_checkpoint(folder / "t2-lesion", spec.model_copy(update={"input": coarse}), weights)
+    # Without context labels no rule about the brain comes between the map and the mask.
+    labels = make_labels([x.name for x in spec.labels], [x.role if x.role == "lesion" else None for x in spec.labels])
+    save_checkpoint(folder / "t2-lesion", spec.model_copy(update={"input": coarse, "labels": labels}), weights)
     return folder
 
 
@@ -51,7 +53,7 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
     """An oblique, anisotropic scan, and the sample."""
     if request.param == "joint":
         return Case("joint", 2, write_scan(tmp_path / "scan.nii.gz"))
-    return Case("t2-lesion", 1, REPO / "static" / "public" / "sample" / "sample_T2w.nii.gz")
+    return Case("t2-lesion", 4, REPO / "static" / "public" / "sample" / "sample_T2w.nii.gz")
 
 
 def segment_with(page: Page, scan: Path, model: str, *, mirror: bool) -> None:

@@ -44,6 +44,19 @@ def test_states_are_averaged_by_their_shares_and_the_description_says_how(tmp_pa
     assert spec.metrics == {}
 
 
+def test_layers_alone_are_averaged_where_the_labels_differ(tmp_path: Path) -> None:
+    two, three = write_state(tmp_path / "two", classes=2), write_state(tmp_path / "three-classes")
+    command = [f"{two}=0.25", f"{three}=0.75", "--layers-only", "--id", "mean", "-o", str(tmp_path / "mean")]
+    assert main(command) == 0
+    spec, weights = load_checkpoint(tmp_path / "mean")
+    a, b = load_checkpoint(two)[1], load_checkpoint(three)[1]
+    assert spec.architecture.classes == 3
+    for name, array in weights.items():
+        wanted = b[name] if name.startswith("classifier.") else 0.25 * a[name] + 0.75 * b[name]
+        np.testing.assert_allclose(array, wanted, rtol=1e-6, atol=1e-7)
+    assert "--layers-only" in spec.provenance.command
+
+
 def test_one_state_at_the_plain_threshold_stays_as_it_is(tmp_path: Path) -> None:
     state = write_state(tmp_path / "a")
     assert main([f"{state}=1", "--id", "same", "-o", str(tmp_path / "same")]) == 0

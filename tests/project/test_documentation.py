@@ -45,6 +45,7 @@ def test_every_option_of_a_command_is_on_the_page_that_documents_it(command: str
 def test_every_training_command_that_is_shown_can_be_composed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for prepared in ("OUT", "prepared", "toy-prepared"):  # what the pages call a folder of meshnet-prepare
         (tmp_path / prepared).mkdir()
+    (tmp_path / "models").symlink_to(REPO / "models")
     monkeypatch.chdir(tmp_path)
     shown = [
         (page.name, command)

@@ -102,7 +102,7 @@ export function withoutResult(study: Study, id: number): Study {
   return { ...study, results, shownResultId: study.shownResultId === id ? (results.at(-1)?.id ?? null) : study.shownResultId };
 }
 
-/** What is removed from a result's labels before they are measured and drawn. */
+/** The parts of a result's labels that are removed before they are measured and drawn. */
 export type Removal = Pick<Result, 'smallestMl' | 'keepOutsideBrain'>;
 
 export function removesAlike(one: Removal, other: Removal): boolean {
