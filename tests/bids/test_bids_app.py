@@ -25,6 +25,7 @@ from meshnet.infer.predict import main as predict_main
 from meshnet.infer.sidecar import Settings, read_sidecar
 from meshnet.model.spec import ModelSpec, make_labels, read_spec
 from meshnet.scan.scan_stream import ScanError
+from tests.helpers.bids_validator import errors_of
 from tests.helpers.heads import bright_model, write_head
 from tests.helpers.make_arc import make_arc
 from tests.helpers.paths import REPO
@@ -46,14 +47,6 @@ def model(tmp_path: Path) -> Path:
 
 def run(*words: object) -> int:
     return main([*map(str, words)])
-
-
-def errors_of(dataset: Path) -> list[str]:
-    """The official validator's errors."""
-    validator = Path(sys.executable).with_name("bids-validator-deno")
-    done = subprocess.run([validator, dataset, "--format", "json"], capture_output=True, text=True, check=False)
-    issues = json.loads(done.stdout)["issues"]["issues"]
-    return [f"{x['code']} {x.get('subCode')} {x.get('location')}" for x in issues if x["severity"] == "error"]
 
 
 def test_a_data_set_becomes_a_valid_derivative_with_the_labels_of_meshnet_predict(

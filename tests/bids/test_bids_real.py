@@ -9,7 +9,7 @@ from pathlib import Path
 import meshnet
 from meshnet.bids.cli import main
 from meshnet.infer.predict import main as predict_main
-from tests.bids.test_bids_app import errors_of
+from tests.helpers.bids_validator import errors_of
 
 
 def test_a_real_scan_becomes_a_valid_derivative_with_equal_labels(shared_data: Path, tmp_path: Path) -> None:
