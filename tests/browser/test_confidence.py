@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect
 
 from meshnet.infer import predict
 from meshnet.model.checkpoint import load_checkpoint, save_checkpoint
+from meshnet.model.refine import coarsened_weights
 from meshnet.model.spec import make_labels
 from tests.helpers.browser.chromium import NO_GPU, WEBGL2, OpenPage
 from tests.helpers.browser.serving import serve
@@ -41,10 +42,15 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         labels = make_labels(names, ["lesion" if name == "lesion" else None for name in names])
         save_checkpoint(folder / model_id, spec.model_copy(update={"labels": labels}), weights)
     spec, weights = load_checkpoint(REPO / "models" / "t2-lesion")
-    coarse = spec.input.model_copy(update={"size": (96, 96, 96), "voxel_size_mm": 2.5})
+    # On voxels of 2 mm it is the network that `meshnet-refine` started from.
+    fine = spec.architecture
+    architecture = fine.model_copy(update={"dilations": tuple(d // 2 for d in fine.dilations[1:])})
+    weights = coarsened_weights(fine, weights, architecture)
+    coarse = spec.input.model_copy(update={"size": (128, 128, 128), "voxel_size_mm": 2.0})
     # Without context labels no rule about the brain comes between the map and the mask.
     labels = make_labels([x.name for x in spec.labels], [x.role if x.role == "lesion" else None for x in spec.labels])
-    save_checkpoint(folder / "t2-lesion", spec.model_copy(update={"input": coarse, "labels": labels}), weights)
+    changes = {"architecture": architecture, "input": coarse, "labels": labels}
+    save_checkpoint(folder / "t2-lesion", spec.model_copy(update=changes), weights)
     return folder
 
 
