@@ -199,7 +199,7 @@ def test_the_whole_job_works_with_the_keyboard_alone(page: Page, scan: Path) -> 
 
     page.locator("body").press("Tab")
     tab_to("file")
-    for _ in range(10):
+    for _ in range(60):
         page.keyboard.press("Space")
         page.wait_for_timeout(500)
         if choosers:
