@@ -221,7 +221,7 @@ def test_a_run_says_how_many_of_its_heads_have_a_lesion(
     heads: list[Anatomy], lesions: Synthesizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("meshnet.train.sources.cached_anatomies", lambda *_: heads)
-    monkeypatch.setattr("meshnet.train.sources.load_lesion_masks", lambda *_, **__: lesions.lesions)
+    monkeypatch.setattr("meshnet.train.synth_heads_source.load_lesion_masks", lambda *_, **__: lesions.lesions)
     config = DataConfig(
         source="synth", lesions="masks", contrasts={"T2w": 1.0}, stages=[Stage(9, [16, 16, 16], [4.0, 4.0])]
     )
