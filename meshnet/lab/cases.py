@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from meshnet.lab.held_out import HeldOut, held_out_subjects
 from meshnet.lab.real_heads import brain_mask, conformed_image, lesion_free_heads, near_brain
-from meshnet.scan.conform import conform
 from meshnet.scan.nifti import read_scan
 from meshnet.synth.anatomy import CSF, EYE, GREY, MRICRON_TEMPLATES, WHITE, Anatomy
 from meshnet.synth.draw import SynthConfig
@@ -192,10 +191,10 @@ def rendered_head(subject: DrawnHead, grid: Grid) -> Volumes:
 def _real(scan: Path, labels: Path, *, codes: NDArray[np.uint8] | None = None) -> Volumes:
     """A scan, conformed, and its label file on the conformed grid. codes: new value of each label 0, 1, ..."""
     stored = np.asarray(read_scan(labels).data).astype(np.uint8)
-    return Volumes(conform(read_scan(scan)).data, stored if codes is None else codes[stored])
+    return Volumes(conformed_image(scan), stored if codes is None else codes[stored])
 
 
 def _colin(head: Path, brain: Path) -> Volumes:
-    inside = conform(read_scan(brain)).data > 0
+    inside = conformed_image(brain) > 0
     labels = np.where(inside, Tissue.BRAIN, Tissue.OUTSIDE).astype(np.uint8)
-    return Volumes(conform(read_scan(head)).data, labels)
+    return Volumes(conformed_image(head), labels)

@@ -12,7 +12,7 @@ import argparse
 import csv
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import numpy as np
@@ -20,28 +20,19 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from meshnet.infer.backends import Network, fastest_backend, open_network
+from meshnet.infer.backends import fastest_backend, open_network
 from meshnet.infer.brain_rule import without_lesions_outside_brain
 from meshnet.lab.cases import Case, Kind, Tissue, Volumes, all_cases
 from meshnet.lab.held_out import read_held_out
+from meshnet.lab.opened import Opened, labels_of
 from meshnet.lab.table import OWN, Row, table
 from meshnet.model.checkpoint import load_checkpoint
 from meshnet.model.label_roles import lesion_indices, mask_of
 from meshnet.model.spec import ModelSpec
-from meshnet.scan.normalize import normalize
-from meshnet.scan.orientation import CONFORMED, reorient
 from meshnet.score.metrics import dice
 from meshnet.synth.anatomy import cached_anatomies
 
 HELD_OUT = Path(__file__).parents[1] / "conf" / "t2-lesion-held-out.json"
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A model with its network, ready to run."""
-
-    spec: ModelSpec
-    network: Network
 
 
 #: The kind of case for each task of a ModelSpec.
@@ -124,9 +115,7 @@ def _made_for(spec: ModelSpec, contrast: str) -> bool:
 
 def run(model: Opened, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Labels uint8 [i, j, k] of a conformed image uint8 [i, j, k]; the brain rule applied, as in meshnet-predict."""
-    orientation = model.spec.input.orientation
-    labels = model.network(normalize(reorient(image, end=orientation), model.spec.input.normalization), lambda: None)
-    return without_lesions_outside_brain(reorient(labels, start=orientation, end=CONFORMED), model.spec)[0]
+    return without_lesions_outside_brain(labels_of(model, image), model.spec)[0]
 
 
 def foreground(spec: ModelSpec, kind: Kind, predicted: NDArray[np.uint8]) -> NDArray[np.bool_]:

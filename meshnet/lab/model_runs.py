@@ -19,12 +19,10 @@ from numpy.typing import NDArray
 
 from meshnet import __version__
 from meshnet.cohort.bids import CohortError
-from meshnet.infer.backends import Network, open_network
 from meshnet.infer.one_scan import predict
-from meshnet.infer.open_model import check_input
-from meshnet.model.checkpoint import load_checkpoint
+from meshnet.infer.open_model import OpenModel, open_model
 from meshnet.model.label_roles import context_indices, lesion_indices, mask_of
-from meshnet.model.spec import ModelSpec, read_spec
+from meshnet.model.spec import read_spec
 from meshnet.scan.label_files import read_labels
 from meshnet.scan.nifti import read_scan, save_labels
 from meshnet.scan.scan_grid import volume_ml
@@ -176,8 +174,8 @@ def _model_labels(job: Job, candidate: Candidate) -> tuple[NDArray[np.uint8], ND
     except (OSError, ValueError, ScanError):
         pass  # computed below
     scan = read_scan(job.scan.image)
-    spec, network = _opened(candidate.model, job.backend, job.threads)
-    labels = predict(scan, spec, network).labels_native
+    model = _opened(candidate.model, job.backend, job.threads)
+    labels = predict(scan, model.spec, model.network).labels_native
     path.parent.mkdir(parents=True, exist_ok=True)
     note.unlink(missing_ok=True)  # so that labels and note never disagree
     save_labels(path, labels, scan.header)
@@ -188,10 +186,8 @@ def _model_labels(job: Job, candidate: Candidate) -> tuple[NDArray[np.uint8], ND
 
 
 @lru_cache(maxsize=1)  # jobs of one model follow each other
-def _opened(model: Path, backend: str, threads: int) -> tuple[ModelSpec, Network]:
-    spec, weights = load_checkpoint(model)
-    check_input(spec)
-    return spec, open_network(spec, weights, backend=backend, threads=threads)[0]
+def _opened(model: Path, backend: str, threads: int) -> OpenModel:
+    return open_model(model, backend=backend, threads=threads)
 
 
 def _key_of_labels(model: Path, scan: ReferenceScan) -> dict[str, Any]:

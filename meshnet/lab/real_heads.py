@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from meshnet.infer.backends import fastest_backend, open_network
+from meshnet.lab.opened import Opened, labels_of
 from meshnet.model.checkpoint import load_checkpoint
 from meshnet.scan.conform import conform
 from meshnet.scan.nifti import read_scan
-from meshnet.scan.normalize import normalize
-from meshnet.scan.orientation import CONFORMED, reorient
 
 #: A mark this far from the brain's mask counts as outside the brain.
 OUTSIDE_MM = 5.0
@@ -67,9 +66,7 @@ def brain_mask(image: NDArray[np.uint8], brain_model: Path, cache: Path, threads
         with np.load(path) as stored:
             return np.unpackbits(stored["bits"], count=image.size).astype(bool).reshape(image.shape)
     network, _ = open_network(spec, weights, backend=fastest_backend(), threads=threads)
-    orientation = spec.input.orientation
-    labels = network(normalize(reorient(image, end=orientation), spec.input.normalization), lambda: None)
-    mask = reorient(labels, start=orientation, end=CONFORMED) > 0
+    mask = labels_of(Opened(spec, network), image) > 0
     cache.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, bits=np.packbits(mask))
     return mask

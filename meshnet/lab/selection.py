@@ -27,8 +27,9 @@ from tqdm import tqdm
 
 from meshnet.infer.backends import fastest_backend, open_network
 from meshnet.lab.cases import HEAD, Tissue, Volumes, rendered, rendered_head, unseen_contrasts
-from meshnet.lab.evaluate_models import HELD_OUT, KIND_OF_TASK, Opened, foreground, named, run
+from meshnet.lab.evaluate_models import HELD_OUT, KIND_OF_TASK, foreground, named, run
 from meshnet.lab.held_out import lesion_subjects, masks_of_all_sizes, read_held_out
+from meshnet.lab.opened import Opened
 from meshnet.model.checkpoint import Weights, load_checkpoint
 from meshnet.model.finish import with_threshold
 from meshnet.model.label_roles import lesion_indices

@@ -21,6 +21,7 @@ from meshnet.synth.draw import Contrast, SynthConfig, Task
 from meshnet.synth.subject import Synthesizer, training_patch
 from meshnet.train.config import ConfigError, DataConfig, Stage, TrainConfig
 from meshnet.train.items import NOT_LESION, Item, Source
+from meshnet.train.stages import VALIDATION_SEED, drawn_patch, seed_of_step, stage_at
 from meshnet.train.synth_heads_source import SynthHeadsSource, lesion_masks
 
 
@@ -31,8 +32,6 @@ class SynthSource:
     size = 256
     voxel_size_mm = 1.0
     cases: Sequence[str] = ()
-    #: First seed of the validation subjects, far from the seeds of training steps.
-    _VALIDATION_SEED = 10**9
 
     def __init__(self, config: DataConfig, seed: int, *, stop_at_step: int = 0) -> None:
         if not config.stages:
@@ -61,28 +60,18 @@ class SynthSource:
         )
 
     def item(self, step: int) -> Item:
-        stage = self._stage(step)
-        return self._render(self._seed * 10_000_019 + step, stage)
+        return self._render(seed_of_step(self._seed, step), stage_at(self._stages, step))
 
     def validation_count(self) -> int:
         return self._validation_subjects
 
     def validation_item(self, index: int) -> Item:
-        return self._render(self._VALIDATION_SEED + index, self._stages[-1])
+        return self._render(VALIDATION_SEED + index, self._stages[-1])
 
     def _render(self, seed: int, stage: Stage) -> Item:
-        low, high = stage.voxel_size_mm
-        voxel_size_mm = float(np.random.default_rng((seed, 2)).uniform(low, high))
-        size = (stage.size[0], stage.size[1], stage.size[2])
+        size, voxel_size_mm = drawn_patch(stage, seed)
         scan = training_patch(self._synthesizer, seed, size, voxel_size_mm, self._margin_mm)
         return Item(scan.image, scan.labels, f"synthetic-{seed}")
-
-    def _stage(self, step: int) -> Stage:
-        for stage in self._stages:
-            if step < stage.steps:
-                return stage
-            step -= stage.steps
-        return self._stages[-1]
 
 
 class PreparedSource:

@@ -22,9 +22,7 @@ from meshnet.synth.synth_heads import HeadConfig, HeadGenerator
 from meshnet.train.config import ConfigError, DataConfig, Stage
 from meshnet.train.held_out_masks import held_out_masks
 from meshnet.train.items import Item
-
-#: First seed of the validation subjects, far from the seeds of training steps.
-_VALIDATION_SEED = 10**9
+from meshnet.train.stages import VALIDATION_SEED, drawn_patch, seed_of_step, stage_at
 
 
 @dataclass
@@ -68,27 +66,18 @@ class SynthHeadsSource:
         )
 
     def item(self, step: int) -> Item:
-        return self._render(self._pools.train, self._seed * 10_000_019 + step, self._stage(step))
+        return self._render(self._pools.train, seed_of_step(self._seed, step), stage_at(self._config.stages, step))
 
     def validation_count(self) -> int:
         return self._config.validation_subjects
 
     def validation_item(self, index: int) -> Item:
-        return self._render(self._pools.choose, _VALIDATION_SEED + index, self._config.stages[-1])
+        return self._render(self._pools.choose, VALIDATION_SEED + index, self._config.stages[-1])
 
     def _render(self, generator: HeadGenerator, seed: int, stage: Stage) -> Item:
-        low, high = stage.voxel_size_mm
-        voxel_size_mm = float(np.random.default_rng((seed, 2)).uniform(low, high))
-        size = (stage.size[0], stage.size[1], stage.size[2])
+        size, voxel_size_mm = drawn_patch(stage, seed)
         scan = generator.patch(seed, size, voxel_size_mm, self._config.margin_mm)
         return Item(scan.image.cpu().numpy(), scan.labels.cpu().numpy(), f"synthetic-{seed}")
-
-    def _stage(self, step: int) -> Stage:
-        for stage in self._config.stages:
-            if step < stage.steps:
-                return stage
-            step -= stage.steps
-        return self._config.stages[-1]
 
 
 def head_config(config: DataConfig, target: Target) -> HeadConfig:

@@ -10,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from meshnet.lab.cases import Case, Tissue, Volumes, rendered, tissue_cases, unseen_contrasts
-from meshnet.lab.evaluate_models import Opened, evaluate, read_rows, score
+from meshnet.lab.evaluate_models import evaluate, read_rows, score
+from meshnet.lab.opened import Opened
 from meshnet.lab.table import MEASURES, Row, table
 from meshnet.model.spec import ModelSpec, make_labels, read_spec
 from meshnet.synth.draw import SynthConfig

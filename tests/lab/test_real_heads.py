@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from meshnet.lab.cases import Case, Volumes, lesion_free_cases
-from meshnet.lab.evaluate_models import Opened, evaluate, score
+from meshnet.lab.evaluate_models import evaluate, score
+from meshnet.lab.opened import Opened
 from meshnet.lab.real_heads import brain_mask, lesion_free_heads, near_brain
 from meshnet.lab.table import Row, table
 from meshnet.model.checkpoint import save_checkpoint
