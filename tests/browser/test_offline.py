@@ -185,7 +185,7 @@ def test_an_update_waits_for_the_last_window_and_replaces_everything_at_once(
         page.reload()
         wait_for_offline(page, "update")
         page.get_by_test_id("apply-update").click()
-        page.wait_for_function("document.title.startsWith('new')", timeout=PATIENCE_MS)
+        page.wait_for_function("() => document.title.startsWith('new')", timeout=PATIENCE_MS)
         wait_for_offline(page, "ready")
         assert len(page.evaluate("caches.keys()")) == 1, "the old version's files are gone"
     page.reload()

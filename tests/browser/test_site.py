@@ -382,7 +382,7 @@ def test_the_picture_comes_back_after_the_graphics_device_was_lost(open_page: Op
     page.evaluate(LOSE_THE_CONTEXT)
 
     expect(page.locator("#canvas")).to_be_visible()
-    page.wait_for_function("!document.querySelector('#canvas').getContext('webgl2').isContextLost()")
+    page.wait_for_function("() => !document.querySelector('#canvas').getContext('webgl2').isContextLost()")
     page.wait_for_timeout(1000)  # until it has been drawn
     assert page.locator("#canvas").screenshot() == before
     page.locator("#canvas").press("ArrowLeft")

@@ -35,7 +35,7 @@ def test_the_copy_does_the_main_job_under_a_sub_path_with_threads(open_page: Ope
         url = f"http://127.0.0.1:{port}"
         page = open_page("/demos/brain/?backend=cpu", flags=NO_GPU, url=url, expected=("WebGL", "webgl"))
         # The first load has no isolation headers; the service worker reloads the page into them by itself.
-        page.wait_for_function("crossOriginIsolated", timeout=PATIENCE_MS)
+        page.wait_for_function("() => crossOriginIsolated", timeout=PATIENCE_MS)
         wait_for_offline(page, "ready")
         segment(page, write_scan(tmp_path / "scan.nii.gz"))
         diagnostics = page.get_by_test_id("diagnostics").text_content() or ""
