@@ -4,7 +4,7 @@ import { BACKEND_NAMES } from '../../engine/choose';
 import type { Activity, BackendLine, Run } from '../state';
 import type { Study } from '../studies';
 import { byId, byTestId, element } from './dom';
-import { formatDuration, formatVoxelSize, secondsLeft } from './format';
+import { formatDuration, formatEstimate, formatVoxelSize, secondsLeft } from './format';
 
 export function showActivity({ kind, text }: Activity): void {
   const status = byTestId('status', HTMLParagraphElement);
@@ -77,7 +77,7 @@ export function showBackend(line: BackendLine | null): void {
   const { tense, choice, seconds } = line;
   const box = byTestId('backend', HTMLDivElement);
   box.dataset.backend = choice.backend;
-  const time = seconds === null ? '' : `: about ${formatDuration(Math.max(1, Math.round(seconds)))} for a scan`;
+  const time = seconds === null ? '' : `: ${formatEstimate(seconds)} for a scan`;
   const details = element('details');
   details.open = box.querySelector('details')?.open ?? false;
   details.append(
