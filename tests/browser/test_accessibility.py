@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import nibabel as nib
 import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
+from meshnet.scan.nifti import read_scan
 from tests.helpers.browser.chromium import WEBGL2, OpenPage
 from tests.helpers.browser.site import drop, head, segment, status, wait_for, wait_until_listed, write_model, write_scan
 from tests.helpers.paths import REPO
@@ -25,11 +27,12 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def assert_accessible(page: Page, state: str) -> None:
     """`state` names what the page shows, for the message."""
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+    schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+    for scheme in schemes:
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         found = page.evaluate(
             """async () => (await axe.run(document, {resultTypes: ['violations']})).violations
-              .map(({id, help, nodes}) => `${id}: ${help}: ${nodes.slice(0, 3).map((n) => n.html.slice(0, 160)).join(' | ')}`)"""
+              .map(({id, help, nodes}) => [id, help, ...nodes.slice(0, 3).map((n) => n.html.slice(0, 99))].join(': '))"""
         )
         assert found == [], f"{state}, {scheme}"
 
@@ -55,8 +58,8 @@ def test_axe_finds_nothing_from_the_first_visit_to_the_comparison(
     assert_accessible(page, "a result")
 
     mask = tmp_path / "mask.nii.gz"
-    image = nib.load(scan)
-    nib.save(nib.Nifti1Image((head() > 500).astype(np.uint8), image.affine), mask)
+    affine = read_scan(scan).affine_vox2ras
+    nib.save(nib.Nifti1Image((head() > 500).astype(np.uint8), affine), mask)
     page.get_by_test_id("reference").set_input_files(mask)
     expect(page.get_by_test_id("comparison")).to_be_visible()
     assert_accessible(page, "a comparison")
@@ -70,7 +73,7 @@ def test_axe_finds_nothing_from_the_first_visit_to_the_comparison(
     page.get_by_role("button", name="Close").click()
 
     four = tmp_path / "four.nii.gz"
-    nib.save(nib.Nifti1Image(np.stack([head()] * 3, axis=-1), image.affine), four)
+    nib.save(nib.Nifti1Image(np.stack([head()] * 3, axis=-1), affine), four)
     drop(page, four)
     expect(page.get_by_test_id("frame")).to_be_visible()
     assert_accessible(page, "the question for a frame")
