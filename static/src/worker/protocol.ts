@@ -1,6 +1,8 @@
 // The calls of the page to its worker, with the data that they exchange.
 import type { Dims, Affine } from '../volume/volume';
 import type { Comparison } from '../volume/compare';
+import type { SegmentedBy } from '../volume/dicom/segmentation';
+import type { DicomSeries } from '../volume/dicom/types';
 import type { Note } from '../volume/notes';
 import type { NiftiHeader } from '../volume/nifti-header';
 import type { LabelVolume } from '../volume/prepare';
@@ -160,6 +162,8 @@ export interface Calls {
     request: { result: OutcomeRequest; other: { readonly kind: 'file'; readonly file: File; readonly namedMask: boolean } | { readonly kind: 'result'; readonly result: OutcomeRequest } };
     reply: { comparison: Comparison; overlay: DisplayVolume<Uint8Array> };
   };
+  /** Labels as DICOM-SEG. `version`: of the site. */
+  dicomSeg: { request: OutcomeRequest & { allLabels: boolean; series: DicomSeries; model: SegmentedBy; version: string }; reply: { bytes: Uint8Array } };
   save: { request: OutcomeRequest & { space: 'native' | 'conformed'; allLabels: boolean }; reply: { bytes: Uint8Array } };
 }
 

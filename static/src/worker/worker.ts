@@ -105,6 +105,12 @@ const handlers: Handlers<Calls, Stage> = {
     return { comparison: compareMasks(mask, reference), overlay: { ...mask, data: overlay } };
   },
 
+  dicomSeg: async ({ labels, grid, series, model, allLabels, version, ...settings }) => {
+    const { encodeSegmentation } = await import('../volume/dicom/segmentation');
+    const { data } = toNative(cleaned(labels, settings).conformed, grid);
+    return { bytes: encodeSegmentation(data, grid.dims, grid.affineVox2ras, series, model, { allLabels, version, now: new Date() }) };
+  },
+
   save: ({ labels, grid, space, allLabels, ...settings }) => {
     const { conformed } = cleaned(labels, settings);
     const saved = { ...conformed, data: savedLabels(conformed.data, labels.spec, allLabels) };

@@ -8,11 +8,17 @@
 //      { sidecar: what `sidecarOf` takes, created: ISO date, files: [path] of the scan } for the JSON beside a result,
 //      { clean: path of raw labels, dims, smallestVoxels, out: path } for the labels without small components,
 //      { brainRule: path of raw labels, dims, spec, out: path } for those without lesions outside the brain,
+//      { dicomSeg: paths of DICOM files, seriesUid, labels: path of raw labels, dims, affine, model, allLabels, version, out: path }
+//        for their DICOM-SEG, or { error },
+//      { segmentCodes: [label name], task } for their codes,
 //      { compare: two of { path of raw labels, dims, affine } } for the comparison of a result with a reference
 // result: { error, frames } for a refused scan, else what `run` returns; volumes go to files in `out`.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { withoutLesionsOutsideBrain } from '../../../static/src/volume/brain-rule.ts';
+import { readSeries } from '../../../static/src/volume/dicom/read.ts';
+import { codesOf } from '../../../static/src/volume/dicom/segment-codes.ts';
+import { encodeSegmentation } from '../../../static/src/volume/dicom/segmentation.ts';
 import { compareMasks } from '../../../static/src/volume/compare.ts';
 import { removeSmallComponents } from '../../../static/src/volume/clean.ts';
 import { mapsTissueOf, namesLabels } from '../../../static/src/volume/label-names.ts';
@@ -62,6 +68,18 @@ async function attempt(job) {
   if (job.compare !== undefined) {
     const [result, reference] = job.compare.map(({ path, dims, affine }) => ({ data: new Uint8Array(readFileSync(path)), dims, affineVox2ras: affine }));
     return compareMasks(result, reference);
+  }
+  if (job.segmentCodes !== undefined) return job.segmentCodes.map((name) => codesOf({ name }, job.task));
+  if (job.dicomSeg !== undefined) {
+    const series = await readSeries(job.dicomSeg.map((path) => new Blob([readFileSync(path)])));
+    const own = series.find(({ seriesUid }) => seriesUid === job.seriesUid);
+    try {
+      const options = { allLabels: job.allLabels, version: job.version, now: new Date() };
+      writeFileSync(job.out, encodeSegmentation(new Uint8Array(readFileSync(job.labels)), job.dims, job.affine, own, job.model, options));
+      return {};
+    } catch (error) {
+      return { error: error.message };
+    }
   }
   if (job.parts !== undefined) return separateParts(new Uint8Array(readFileSync(job.parts)), job.dims, 254);
   if (job.clean !== undefined) {

@@ -3,7 +3,8 @@ import { messageOf } from '../../engine/message';
 import type { Session } from '../session';
 import { isBusy, restingKind } from '../state';
 import { notesOf, outcomeRequest, shownResult, shownStudy } from '../studies';
-import { probabilityName, savedName, tableName } from '../ui/format';
+import { dicomSeriesOf } from '../ui/dicom';
+import { dicomSegName, probabilityName, savedName, tableName } from '../ui/format';
 import { saveAsDownload, saveInFolder } from '../ui/saving';
 import { volumesCsv } from '../ui/table';
 
@@ -14,6 +15,19 @@ export async function saveLabels(session: Session, space: 'native' | 'conformed'
   const grid = space === 'native' ? 'on the scan’s own grid' : 'on the 1 mm grid the model saw';
   const request = { ...outcomeRequest(study, result), space, allLabels: session.state.cleaning.allLabels };
   const saved = await write(session, savedName(study.facts.summary, result, space), grid, async () => (await session.idleClient.call('save', request)).bytes);
+  if (saved) markSaved(session, [result.id]);
+}
+
+/** The labels as DICOM-SEG on the slices of the series that the scan was converted from. */
+export async function saveDicomSeg(session: Session): Promise<void> {
+  const study = shownStudy(session.state);
+  const result = shownResult(study);
+  const series = study === null ? null : dicomSeriesOf(study.source.files[0]!);
+  if (study?.facts == null || result === null || series === null) return;
+  const { id, name, task, labels, weights } = result.spec;
+  const model = { id, name, task, labels, weightsSha256: weights.sha256 };
+  const request = { ...outcomeRequest(study, result), allLabels: session.state.cleaning.allLabels, series, model, version: session.state.version };
+  const saved = await write(session, dicomSegName(study.facts.summary, result), 'DICOM-SEG on the slices of the series', async () => (await session.idleClient.call('dicomSeg', request)).bytes);
   if (saved) markSaved(session, [result.id]);
 }
 

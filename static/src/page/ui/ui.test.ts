@@ -143,6 +143,7 @@ describe('dropped files', () => {
       ['3_T1_20200101.nii', '3_T1_20210203_Eq_1.nii', '4_T2.nii']);
     expect(tellApart(['3_T1_20200101120000_1.2.3.44.nii', '3_T1_20200101150000_1.2.4.55.nii'])).toEqual(['3_T1_study1.nii', '3_T1_study2.nii']);
     expect(tellApart(['odd.nii', '3_T1_20200101120000_1.2.3.44a.nii', '3_T1_20200101120000_1.2.3.44.nii'])).toEqual(['odd.nii', '3_T1a.nii', '3_T1.nii']);
+    expect(tellApart(['3_T1_20200101120000_1.2.3.44_1.2.3.5.nii', '3_T1_20200101120000_1.2.3.44_1.2.3.4_e2.nii'])).toEqual(['3_T1_2.nii', '3_T1_e2.nii']);
   });
 
   const bytes = (...values: number[]): Uint8Array<ArrayBuffer> => Uint8Array.from(values);
