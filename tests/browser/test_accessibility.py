@@ -32,7 +32,7 @@ def assert_accessible(page: Page, state: str) -> None:
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         found = page.evaluate(
             """async () => (await axe.run(document, {resultTypes: ['violations']})).violations
-              .map(({id, help, nodes}) => [id, help, ...nodes.slice(0, 3).map((n) => n.html.slice(0, 99))].join(': '))"""
+              .map(({id, help, nodes}) => [id, help, ...nodes.map((n) => n.html.slice(0, 90))].join('; '))"""
         )
         assert found == [], f"{state}, {scheme}"
 
