@@ -12,6 +12,8 @@ export interface LabelDelta {
   readonly after: Uint8Array;
 }
 
+export const NO_DELTA: LabelDelta = { starts: new Uint32Array(0), lengths: new Uint32Array(0), before: new Uint8Array(0), after: new Uint8Array(0) };
+
 /** Runs of consecutive voxels that changed from one label to one other. Both volumes have the same length. */
 export function deltaBetween(before: Uint8Array, after: Uint8Array): LabelDelta {
   const [starts, lengths, labelsBefore, labelsAfter]: [number[], number[], number[], number[]] = [[], [], [], []];
