@@ -76,6 +76,14 @@ export function connectPointer(box: HTMLElement, viewer: Viewer, hooks: PointerH
 
   // NiiVue listens to touches too.
   for (const type of ['touchstart', 'touchmove', 'touchend'] as const) {
-    box.addEventListener(type, (event) => { if (pressed !== null) event.stopPropagation(); }, { capture: true, passive: true });
+    box.addEventListener(
+      type,
+      (event) => {
+        if (pressed === null) return;
+        event.stopPropagation();
+        if (event.cancelable) event.preventDefault(); // no scrolling, and no mouse events that follow a tap
+      },
+      { capture: true, passive: false },
+    );
   }
 }
