@@ -99,13 +99,18 @@ def crosshair(page: Page) -> Voxel:
     return (int(found[1]), int(found[2]), int(found[3]))
 
 
-def look_for(page: Page, accepts: Callable[[Voxel], bool]) -> tuple[float, float]:
-    """A place of the picture whose voxel is accepted; the crosshair is there."""
-    for x in np.linspace(0.32, 0.68, 10):
-        for y in np.linspace(0.2, 0.8, 10):
-            if accepts(look(page, float(x), float(y))):
-                return float(x), float(y)
-    raise AssertionError("no such voxel in this slice")
+def look_at(page: Page, target: Voxel) -> tuple[float, float]:
+    """Moves the crosshair to a voxel of the slice in the picture; the place of the picture that was pressed."""
+    at = np.array([0.45, 0.45])
+    voxel = np.array(look(page, *at))
+    across = np.array([0.6, 0.45]), np.array([0.45, 0.65])
+    steps = np.stack([(np.array(look(page, *other)) - voxel) / (other - at).sum() for other in across], axis=1)
+    for _ in range(4):
+        at = at + np.linalg.lstsq(steps, np.array(target) - voxel, rcond=None)[0]
+        voxel = np.array(look(page, *at))
+        if tuple(voxel) == target:
+            return float(at[0]), float(at[1])
+    raise AssertionError(f"voxel {target} is not in the slice of voxel {voxel}")
 
 
 def go_to_piece(page: Page, n: int) -> Voxel:
@@ -166,20 +171,22 @@ def test_the_pen_paints_the_voxel_under_the_pointer_in_every_view(
     wanted = labels_of(save(page, "native", tmp_path))
     pick(page, "p", 0.5)
 
-    def paint_one() -> None:
-        where = look_for(page, lambda voxel: wanted[voxel] == 0)
-        voxel = crosshair(page)
+    def paint_one(view: str, axis: int, target: list[int]) -> None:
+        page.get_by_role("button", name=view).click()
+        target[axis] = crosshair(page)[axis]
+        voxel: Voxel = (target[0], target[1], target[2])
+        assert wanted[voxel] == 0
+        where = look_at(page, voxel)
         key(page, "p")
         page.mouse.click(*place(page, *where))
         wanted[voxel] = 1
         expect_lesion_voxels(page, int(wanted.sum()))
 
-    for view in ("Axial", "Coronal", "Sagittal"):
-        page.get_by_role("button", name=view).click()
-        paint_one()
+    paint_one("Axial", 2, [21, 26, 0])
+    paint_one("Coronal", 1, [23, 0, 10])
+    paint_one("Sagittal", 0, [0, 24, 12])
     page.get_by_label("Right on the left").check()
-    page.get_by_role("button", name="Axial").click()
-    paint_one()
+    paint_one("Axial", 2, [19, 27, 0])
     np.testing.assert_array_equal(labels_of(save(page, "native", tmp_path)), wanted)
 
     # A disc drawn with the mouse stays in its slice and reaches from the first voxel to the last.
@@ -212,8 +219,8 @@ def test_every_tool_changes_the_voxels_that_it_should_and_the_saved_file_has_the
         expect_lesion_voxels(page, int(steps[-1].sum()))
 
     # A sphere at the crosshair and a disc of the eraser, by keys alone.
-    look_for(page, lambda voxel: voxel[0] > 18 and plain[voxel] == 0)
-    centre = crosshair(page)
+    centre = (22, 27, crosshair(page)[2])
+    look_at(page, centre)
     pick(page, "p", 22)
     key(page, "s", "Enter")
     step(distances_mm(centre) <= 11, 1, "Done: pen.")
@@ -222,9 +229,9 @@ def test_every_tool_changes_the_voxels_that_it_should_and_the_saved_file_has_the
     step((distances_mm(centre) <= 7) & (k == centre[2]), 0, "Done: eraser.")
 
     # One press deletes a piece, and region growing brings it back as the scan has it.
-    go_to_piece(page, 0)
-    where = look_for(page, lambda voxel: bool(distances_mm(LARGE)[voxel] < 14))
-    voxel = crosshair(page)
+    i, j, slice_ = go_to_piece(page, 0)
+    voxel = (i + 2, j - 1, slice_)
+    where = look_at(page, voxel)
     pieces = ndimage.label(steps[-1])[0]
     key(page, "d")
     page.mouse.click(*place(page, *where))
@@ -240,7 +247,7 @@ def test_every_tool_changes_the_voxels_that_it_should_and_the_saved_file_has_the
     # Two discs, four slices apart, and what lies between.
     key(page, "s")
     pick(page, "p", 20)
-    look_for(page, lambda voxel: voxel[0] > 25 and 10 < voxel[1] < 26)
+    look_at(page, (28, 18, slice_))
     key(page, *["PageUp"] * 7)
     bottom = crosshair(page)
     key(page, "p", "Enter")
@@ -345,7 +352,7 @@ def test_fingers_and_a_stylus_draw_and_a_second_finger_does_not(open_page: OpenP
     page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
     start(page, scan_in(tmp_path))
     before = counts(page)[1]
-    where = look_for(page, lambda voxel: bool(distances_mm(LARGE)[voxel] < 14))
+    where = look_at(page, crosshair(page))
     control: Any = page.context.new_cdp_session(page)
     x, y = place(page, *where)
     finger, other = {"x": x, "y": y, "id": 0}, {"x": x + 60, "y": y, "id": 1}
