@@ -37,14 +37,14 @@ class _Pools:
 class SynthHeadsSource:
     """Rendered subjects of label-map heads. The seed of a subject follows from the seed of the run and the step.
 
-    stop_at_step: as of TrainerConfig, for the description.
+    stop_after: items after which the run stops, for the description (0: all).
     """
 
     size = 256
     voxel_size_mm = 1.0
     cases: Sequence[str] = ()
 
-    def __init__(self, config: DataConfig, seed: int, *, stop_at_step: int = 0) -> None:
+    def __init__(self, config: DataConfig, seed: int, *, stop_after: int = 0) -> None:
         if not config.stages:
             raise ConfigError("data.stages: synthetic training needs at least one stage {steps, size, voxel_size_mm}")
         if not config.anatomies:
@@ -59,7 +59,7 @@ class SynthHeadsSource:
         self.steps = sum(stage.steps for stage in config.stages)
         self.steps_per_epoch = self.steps
         count = f" and {len(masks.masks)} real lesion masks" if masks else ""
-        heads = min(self.steps, stop_at_step or self.steps)
+        heads = min(self.steps, stop_after or self.steps)
         self.description = (
             f"{heads} synthetic {target} heads from {len(self._pools.names)} label maps "
             f"({', '.join(self._pools.names)}){count}"
