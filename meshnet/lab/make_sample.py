@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from meshnet.synth.anatomy import cached_anatomies
 from meshnet.synth.draw import Contrast, SynthConfig
 from meshnet.synth.grid import Grid
-from meshnet.synth.lesion import load_lesion_masks
+from meshnet.synth.lesion_masks import load_lesion_masks
 from meshnet.synth.subject import Synthesizer
 
 #: [i, j, k] of the LIA grid, 1 mm: a whole head.

@@ -62,8 +62,9 @@ class DataConfig:
     For `synth` and `synth_heads`:
         task: the labels to draw. `synth`: `lesion` or `tissue`; `synth_heads`: `tissue-lesion`, `lesion`, `tissue`,
             `brain` or `deep`.
-        lesions: folder of lesion masks in MNI space (*.nii.gz), required by the tasks with a lesion; for `synth_heads`
-            a list of folders. held_out: JSON file whose `lesions` are never drawn (empty: none).
+        lesions: folder of lesion masks in MNI space (*.nii.gz) or a packed file of them (*.npz), required by the tasks
+            with a lesion; for `synth_heads` a list of these. held_out: JSON file whose `lesions` are never drawn (none
+            where it is empty).
         lesion_probability: share of the heads with a lesion. lesion_size_power: a mask is drawn with a probability
             proportional to its size to this power (0: all with the same probability).
         contrasts: weight of each contrast. stages: patches, one stage after the other.
@@ -77,8 +78,8 @@ class DataConfig:
             brightness in T2w, as a share of the fluid's.
 
     For `synth_heads` only:
-        anatomies: folder of label maps. rotation_deg: largest tilt about the left-right axis. stripped_probability:
-            share of skull-stripped heads. device: where heads are rendered, `cpu` or `cuda`.
+        anatomies: folder of label maps, or of packed heads. rotation_deg: largest tilt about the left-right axis.
+            stripped_probability: share of skull-stripped heads. device: where heads are rendered, `cpu` or `cuda`.
     """
 
     source: str = "prepared"

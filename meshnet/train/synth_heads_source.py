@@ -14,9 +14,9 @@ from typing import Any, cast, get_args
 import numpy as np
 
 from meshnet.synth.contrast import HeadContrast
-from meshnet.synth.label_maps import HeadLabels, LabelMapError, load_heads, read_table
+from meshnet.synth.label_maps import HeadLabels, LabelMapError, has_split, load_heads
 from meshnet.synth.label_table import TARGET_LABELS, Target
-from meshnet.synth.lesion import LesionMasks, load_lesion_masks
+from meshnet.synth.lesion_masks import LesionMasks, load_lesion_masks, mask_names
 from meshnet.synth.shapes import ScanRanges, ShapeRanges
 from meshnet.synth.synth_heads import HeadConfig, HeadGenerator
 from meshnet.train.config import ConfigError, DataConfig, Stage
@@ -96,7 +96,7 @@ def head_config(config: DataConfig, target: Target) -> HeadConfig:
 
 
 def lesion_masks(config: DataConfig) -> LesionMasks:
-    """The masks of every folder of `data.lesions` without those of `data.held_out`. Raises ConfigError."""
+    """The masks of every entry of `data.lesions` without those of `data.held_out`. Raises ConfigError."""
     folders = [config.lesions] if isinstance(config.lesions, str) else list(config.lesions)
     if not any(folders):
         raise ConfigError(
@@ -105,7 +105,8 @@ def lesion_masks(config: DataConfig) -> LesionMasks:
     held_out = held_out_masks(config.held_out)
     pools = []
     for folder in map(Path, folders):
-        skip = [name for name in held_out if (folder / name).is_file()]
+        names = set(mask_names(folder)) if held_out else set()
+        skip = [name for name in held_out if name in names]
         pools.append(load_lesion_masks(folder, Path(config.cache), skip=skip, size_power=config.lesion_size_power))
     masks = tuple(mask for pool in pools for mask in pool.masks)
     weights = np.array([mask.voxels for mask in masks], float) ** config.lesion_size_power
@@ -125,8 +126,7 @@ def _load_pools(config: DataConfig, drawn: HeadConfig, masks: LesionMasks | None
 
 
 def _choosing_heads(folder: Path, cache: Path) -> list[HeadLabels]:
-    listed = {name for name, row in read_table().items() if row.split == "choose"}
-    return load_heads(folder, cache, ("choose",)) if any((folder / name).is_file() for name in listed) else []
+    return load_heads(folder, cache, ("choose",)) if has_split(folder, "choose") else []
 
 
 def _target(config: DataConfig) -> Target:
