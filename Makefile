@@ -71,6 +71,10 @@ gpu-report: $(VENV)/.full static/node_modules/.stamp bench/node_modules/.stamp s
 	cd static && npx vite build --config vite.engine.config.ts --logLevel error
 	$(VENV)/bin/python -m bench.gpu $(ARGS)
 
+gpu-bundle: $(VENV)/.full static/node_modules/.stamp bench/node_modules/.stamp ## all that a machine with PyTorch and a GPU needs to train, test and measure without a network, in gpu-bundle/ (docs/bench.md)
+	cd static && npx vite build --config vite.engine.config.ts --logLevel error
+	$(VENV)/bin/python -m bench.bundle --data $(DATA) $(ARGS)
+
 bench-train: $(VENV)/.full ## seconds, memory and GFLOP/s of a training step of every network (ARGS="--size 128")
 	$(VENV)/bin/python -m meshnet.lab.bench_train $(ARGS)
 
