@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,12 @@ def mm(voxels: Any) -> NDArray[np.float64]:
 def distances_mm(voxel: Voxel) -> NDArray[np.float64]:
     """Of every voxel of the scan from this one."""
     return np.asarray(np.linalg.norm(mm(np.moveaxis(np.indices(SHAPE), 0, -1)) - mm(voxel), axis=-1))
+
+
+def in_slices(first: int, last: int | None = None) -> NDArray[np.bool_]:
+    """Whether a voxel lies in these slices along the scan's third axis."""
+    k = np.indices(SHAPE)[2]
+    return (k >= first) & (k <= (first if last is None else last))
 
 
 def head() -> NDArray[np.int16]:
@@ -149,18 +155,90 @@ def stroke(page: Page, start: tuple[float, float], end: tuple[float, float]) -> 
     page.mouse.up()
 
 
-def undo_all(page: Page, steps: Sequence[Labels]) -> None:
-    for labels in reversed(steps[:-1]):
-        key(page, "Control+z")
-        expect_lesion_voxels(page, int(labels.sum()))
-    expect(page.get_by_role("button", name="Undo")).to_be_disabled()
+@dataclass
+class Steps:
+    """The labels after each step, as numpy has them; the page's table has to agree."""
+
+    page: Page
+    labels: list[Labels]
+
+    def expect(self, change: NDArray[np.bool_], label: int, said: str) -> None:
+        expect_said(self.page, said)
+        self.labels.append(np.where(change, np.uint8(label), self.labels[-1]))
+        expect_lesion_voxels(self.page, int(self.labels[-1].sum()))
 
 
-def redo_all(page: Page, steps: Sequence[Labels]) -> None:
-    for labels in steps[1:]:
-        key(page, "y")
-        expect_lesion_voxels(page, int(labels.sum()))
-    expect(page.get_by_role("button", name="Redo")).to_be_disabled()
+def use_pen_and_eraser(steps: Steps) -> None:
+    """A sphere at the crosshair and a disc of the eraser, by keys alone."""
+    page = steps.page
+    centre = (22, 27, crosshair(page)[2])
+    look_at(page, centre)
+    pick(page, "p", 22)
+    key(page, "s", "Enter")
+    steps.expect(distances_mm(centre) <= 11, 1, "Done: pen.")
+    pick(page, "e", 14)
+    key(page, "s", "Enter")
+    steps.expect((distances_mm(centre) <= 7) & in_slices(centre[2]), 0, "Done: eraser.")
+
+
+def delete_grow_and_keep_a_piece(steps: Steps) -> None:
+    """One press deletes a piece, region growing brings it back as the scan has it, and it is kept alone."""
+    page = steps.page
+    i, j, k = go_to_piece(page, 0)
+    voxel = (i + 2, j - 1, k)
+    where = look_at(page, voxel)
+    pieces = ndimage.label(steps.labels[-1])[0]
+    key(page, "d")
+    page.mouse.click(*place(page, *where))
+    steps.expect(pieces == pieces[voxel], 0, "Done: delete piece.")
+    pick(page, "g", 100)
+    key(page, "s", "Enter")
+    steps.expect(distances_mm(LARGE) < 24, 1, "Done: grow.")
+    pieces = ndimage.label(steps.labels[-1])[0]
+    key(page, "k", "Enter")
+    steps.expect((pieces > 0) & (pieces != pieces[voxel]), 0, "Done: keep piece.")
+
+
+def fill_between_two_discs(steps: Steps) -> None:
+    """Two discs, four slices apart, and what lies between."""
+    page = steps.page
+    key(page, "s")
+    pick(page, "p", 20)
+    look_at(page, (28, 18, crosshair(page)[2]))
+    key(page, *["PageUp"] * 7)
+    bottom = crosshair(page)
+    key(page, "p", "Enter")
+    disc = (distances_mm(bottom) <= 10) & in_slices(bottom[2])
+    steps.expect(disc, 1, "Done: pen.")
+    key(page, *["PageUp"] * 4, "Enter")
+    assert crosshair(page) == (*bottom[:2], bottom[2] + 4)
+    steps.expect(np.roll(disc, 4, axis=2), 1, "Done: pen.")
+    key(page, "f")
+    between = in_slices(bottom[2] + 1, bottom[2] + 3)
+    steps.expect(disc.any(axis=2)[:, :, None] & between, 1, "Done: fill between slices.")
+
+
+def smooth(steps: Steps) -> None:
+    key(steps.page, "m")
+    expect_said(steps.page, "Done: smooth.")
+    sigma = 4.1 / np.array([4.1, 4.4, 5.3])
+    blurred = ndimage.gaussian_filter(steps.labels[-1].astype(float), sigma, mode="nearest", radius=(3, 3, 3))
+    steps.labels.append((blurred > 0.5).astype(np.uint8))
+    expect_lesion_voxels(steps.page, int(steps.labels[-1].sum()))
+
+
+def undo_all(steps: Steps) -> None:
+    for labels in reversed(steps.labels[:-1]):
+        key(steps.page, "Control+z")
+        expect_lesion_voxels(steps.page, int(labels.sum()))
+    expect(steps.page.get_by_role("button", name="Undo")).to_be_disabled()
+
+
+def redo_all(steps: Steps) -> None:
+    for labels in steps.labels[1:]:
+        key(steps.page, "y")
+        expect_lesion_voxels(steps.page, int(labels.sum()))
+    expect(steps.page.get_by_role("button", name="Redo")).to_be_disabled()
 
 
 def test_the_pen_paints_the_voxel_under_the_pointer_in_every_view(
@@ -208,74 +286,42 @@ def test_every_tool_changes_the_voxels_that_it_should_and_the_saved_file_has_the
 ) -> None:
     page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
     start(page, scan_in(tmp_path))
-    plain_file = save(page, "native", tmp_path)
-    plain = labels_of(plain_file)
-    k = np.indices(SHAPE)[2]
-    steps = [plain]
-
-    def step(change: NDArray[np.bool_], label: int, said: str) -> None:
-        expect_said(page, said)
-        steps.append(np.where(change, np.uint8(label), steps[-1]))
-        expect_lesion_voxels(page, int(steps[-1].sum()))
-
-    # A sphere at the crosshair and a disc of the eraser, by keys alone.
-    centre = (22, 27, crosshair(page)[2])
-    look_at(page, centre)
-    pick(page, "p", 22)
-    key(page, "s", "Enter")
-    step(distances_mm(centre) <= 11, 1, "Done: pen.")
-    pick(page, "e", 14)
-    key(page, "s", "Enter")
-    step((distances_mm(centre) <= 7) & (k == centre[2]), 0, "Done: eraser.")
-
-    # One press deletes a piece, and region growing brings it back as the scan has it.
-    i, j, slice_ = go_to_piece(page, 0)
-    voxel = (i + 2, j - 1, slice_)
-    where = look_at(page, voxel)
-    pieces = ndimage.label(steps[-1])[0]
-    key(page, "d")
-    page.mouse.click(*place(page, *where))
-    step(pieces == pieces[voxel], 0, "Done: delete piece.")
-    pick(page, "g", 100)
-    key(page, "s", "Enter")
-    step(distances_mm(LARGE) < 24, 1, "Done: grow.")
-
-    pieces = ndimage.label(steps[-1])[0]
-    key(page, "k", "Enter")
-    step((pieces > 0) & (pieces != pieces[voxel]), 0, "Done: keep piece.")
-
-    # Two discs, four slices apart, and what lies between.
-    key(page, "s")
-    pick(page, "p", 20)
-    look_at(page, (28, 18, slice_))
-    key(page, *["PageUp"] * 7)
-    bottom = crosshair(page)
-    key(page, "p", "Enter")
-    disc = (distances_mm(bottom) <= 10) & (k == bottom[2])
-    step(disc, 1, "Done: pen.")
-    key(page, *["PageUp"] * 4, "Enter")
-    assert crosshair(page) == (*bottom[:2], bottom[2] + 4)
-    step(np.roll(disc, 4, axis=2), 1, "Done: pen.")
-    key(page, "f")
-    step(disc.any(axis=2)[:, :, None] & (k > bottom[2]) & (k < bottom[2] + 4), 1, "Done: fill between slices.")
-
-    key(page, "m")
-    expect_said(page, "Done: smooth.")
-    sigma = 4.1 / np.array([4.1, 4.4, 5.3])
-    blurred = ndimage.gaussian_filter(steps[-1].astype(float), sigma, mode="nearest", radius=(3, 3, 3))
-    steps.append((blurred > 0.5).astype(np.uint8))
-    expect_lesion_voxels(page, int(steps[-1].sum()))
+    plain = save(page, "native", tmp_path)
+    steps = Steps(page, [labels_of(plain)])
+    use_pen_and_eraser(steps)
+    delete_grow_and_keep_a_piece(steps)
+    fill_between_two_discs(steps)
+    smooth(steps)
     saved = save(page, "native", tmp_path)
-
-    undo_all(page, steps)
-    assert save(page, "native", tmp_path / "undone").read_bytes() == plain_file.read_bytes()
-    redo_all(page, steps)
+    undo_all(steps)
+    assert save(page, "native", tmp_path / "undone").read_bytes() == plain.read_bytes()
+    redo_all(steps)
+    assert save(page, "native", tmp_path / "redone").read_bytes() == saved.read_bytes()
 
     assert saved.name == "scan_bright_edited.nii.gz"
     image = nib.load(saved)
-    np.testing.assert_array_equal(np.asanyarray(image.dataobj), steps[-1])
-    assert image.header.binaryblock == nib.load(plain_file).header.binaryblock
-    assert save(page, "native", tmp_path / "redone").read_bytes() == saved.read_bytes()
+    np.testing.assert_array_equal(np.asanyarray(image.dataobj), steps.labels[-1])
+    assert image.header.binaryblock == nib.load(plain).header.binaryblock
+
+
+def save_all(page: Page, folder: Path) -> Path:
+    with page.expect_download(timeout=PATIENCE_MS) as download:
+        page.get_by_test_id("save-all").click()
+    download.value.save_as(folder / "all.zip")
+    return folder / "all.zip"
+
+
+def check_zip(archive: Path, native: Path, edited: Labels) -> None:
+    """The mask, the JSON and the table of one edited and one other result."""
+    with zipfile.ZipFile(archive) as content:
+        assert content.read("first_joint_edited.nii.gz") == native.read_bytes()
+        scans: Any = json.loads(content.read("results.json"))["scans"]
+        table = content.read("table.csv").decode().splitlines()
+    (result,), (other,) = (scan["results"] for scan in scans)
+    assert (result["file"], result["edits"]) == ("first_joint_edited.nii.gz", ["delete piece"])
+    assert result["volumes"][2]["voxels"] == (edited == 2).sum()
+    assert (other["file"], other["edits"]) == ("second_bright.nii.gz", [])
+    assert table[1].startswith('first.nii.gz,"joint, edited",done,')
 
 
 def test_edits_stay_with_their_result_and_say_so_wherever_it_is_saved(
@@ -321,19 +367,7 @@ def test_edits_stay_with_their_result_and_say_so_wherever_it_is_saved(
         labels_of(conformed), resample_labels(edited, nib.load(native).affine, grid.affine, grid.shape)
     )
 
-    with page.expect_download() as download:
-        page.get_by_test_id("save-all").click()
-    archive = tmp_path / "all.zip"
-    download.value.save_as(archive)
-    with zipfile.ZipFile(archive) as content:
-        assert content.read("first_joint_edited.nii.gz") == native.read_bytes()
-        scans: Any = json.loads(content.read("results.json"))["scans"]
-        table = content.read("table.csv").decode().splitlines()
-    (result,), (other,) = (scan["results"] for scan in scans)
-    assert (result["file"], result["edits"]) == ("first_joint_edited.nii.gz", ["delete piece"])
-    assert result["volumes"][2]["voxels"] == (edited == 2).sum()
-    assert (other["file"], other["edits"]) == ("second_bright.nii.gz", [])
-    assert table[1].startswith('first.nii.gz,"joint, edited",done,')
+    check_zip(save_all(page, tmp_path), native, edited)
 
     page.get_by_test_id("start-edit").click()
     expect(page.get_by_role("button", name="Undo")).to_be_enabled(timeout=PATIENCE_MS)

@@ -41,7 +41,7 @@ export interface Result {
   readonly mirror: boolean;
   /** On the probability of the lesion, 0…1, as the slider has it; null for the most probable label everywhere. */
   readonly threshold: number | null;
-  /** What was changed by hand; null where nothing was. */
+  /** Changes by hand; null where there were none. */
   readonly edit: Edit | null;
   /** Whether its labels or volumes have been saved as they are. */
   readonly saved: boolean;
@@ -138,7 +138,7 @@ export function withEdit(study: Study, id: number, edit: Edit): Study {
   return { ...study, results: study.results.map((result) => (result.id === id ? { ...result, edit, saved: false } : result)) };
 }
 
-/** What is to be removed from a result: what is set, but an edited result keeps what it had when the editing began. */
+/** The removal that a result is to have: the one that is set, but an edited result keeps that of the time when the editing began. */
 export function removalOf(result: Result, set: Removal): Removal {
   return isEdited(result) ? result : set;
 }

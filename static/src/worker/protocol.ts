@@ -160,7 +160,7 @@ export interface Calls {
   outcome: { request: OutcomeRequest; reply: { outcome: Outcome; overlay: DisplayVolume<Uint8Array> } };
   /** The probability of the chosen label on the scan's own grid, resampled like labels. */
   probability: { request: Pick<OutcomeRequest, 'labels' | 'grid'>; reply: { overlay: DisplayVolume<Uint8Array>; bytes: Uint8Array } };
-  /** What edits by hand start from. `under`: the labels that come up where a label is erased. `edit` of the request is not used. */
+  /** The labels that edits by hand start from. `under`: the labels that come up where a label is erased. `edit` of the request is not used. */
   editable: { request: OutcomeRequest; reply: { base: Uint8Array; under: Uint8Array } };
   /** Masks of the lesion, or of all labels where the model has none, on the scan's own grid. Overlay: 1 both, 2 the result, 3 the other. */
   compare: {

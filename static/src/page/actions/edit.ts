@@ -68,7 +68,7 @@ export function pickLabel(session: Session, label: number): void {
   if (editing !== null) session.change({ editing: { ...editing, label } });
 }
 
-/** What a button or a key asks for. */
+/** Runs the command of a button or a key. */
 export async function runCommand(session: Session, command: Command): Promise<void> {
   const { editSettings } = session.state;
   const tool = TOOLS.find((one) => one === command);

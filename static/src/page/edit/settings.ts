@@ -2,7 +2,7 @@
 
 export const TOOLS = ['look', 'pen', 'eraser', 'grow', 'delete', 'keep'] as const;
 
-/** What a press on the picture does. `look` moves the crosshair, as without editing. */
+/** Meaning of a press on the picture. `look` moves the crosshair, as without editing. */
 export type Tool = (typeof TOOLS)[number];
 
 export interface EditSettings {
@@ -24,7 +24,7 @@ export interface Editing {
   readonly resultId: number;
   /** The label that the tools change. */
   readonly label: number;
-  /** What the last step did, for the status line. */
+  /** Outcome of the last step, for the status line. */
   readonly said: string;
 }
 
