@@ -3,7 +3,8 @@
 The archive unpacks to one folder:
 
     run.py            trains, tests, measures, and collects the results; needs Python and PyTorch only
-    code/             the parts of the checkout that these need, with the built engine, Deno and the shipped models
+    deno.xz           Deno, which run.py unpacks into code/
+    code/             the parts of the checkout that these need, with the built engine and the shipped models
     packages/NAME/    Python packages, each used only where the machine lacks it
     data/             prepared heads and packed lesion masks, with their licences
     work/models/      the networks of the report as web bundles and ONNX files
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import lzma
 import shutil
 import subprocess
 import sys
@@ -42,7 +44,7 @@ CODE = (
     "models/*/model.json",
     "models/*/*.safetensors",
     "static/package.json",
-    "static/public/sample/*",
+    "static/public/sample/sample_T2w.nii.gz",
     "tests/__init__.py",
     "tests/conftest.py",
     "tests/helpers/*.py",
@@ -96,7 +98,7 @@ def collect(parts: Path, data: Path | None, python: str) -> Entries:
     Raises FileNotFoundError for what isn't built, RuntimeError where a wheel can't be fetched.
     """
     parts.mkdir(parents=True, exist_ok=True)
-    entries = code_entries() | {"run.py": Path(__file__).with_name("run.py")}
+    entries = code_entries() | {"run.py": Path(__file__).with_name("run.py"), "deno.xz": compressed_deno(parts)}
     packages = collect_packages(python, parts / "wheels")
     for package in packages:
         entries |= {f"packages/{package.name}/{name}": path for name, path in package.files.items()}
@@ -109,7 +111,7 @@ def collect(parts: Path, data: Path | None, python: str) -> Entries:
 
 
 def code_entries() -> Entries:
-    """The checkout's files, the built engine, Deno, and libraries of this machine. Raises FileNotFoundError."""
+    """The checkout's files, the built engine, and libraries of this machine. Raises FileNotFoundError."""
     entries: Entries = {}
     for pattern in CODE:
         found = [path for path in REPO.glob(pattern) if path.is_file() and "__pycache__" not in path.parts]
@@ -117,14 +119,31 @@ def code_entries() -> Entries:
             raise FileNotFoundError(f"{REPO / pattern}: no such file")
         entries |= {f"code/{path.relative_to(REPO).as_posix()}": path for path in found}
     engine = sorted(ENGINE.glob("*.js"))
-    if not engine or not DENO.is_file():
-        raise FileNotFoundError(f"{ENGINE}, {DENO}: not there; `make gpu-bundle` builds and installs both")
-    for path in [*engine, DENO]:
+    if not engine:
+        raise FileNotFoundError(f"{ENGINE}: not there; `make gpu-bundle` builds it")
+    for path in engine:
         entries[f"code/{path.relative_to(REPO).as_posix()}"] = path
     for name in LIBRARIES:
         found = [Path(folder, name) for folder in _LIBRARY_FOLDERS if Path(folder, name).is_file()]
         entries |= {f"code/lib/{name}": path for path in found[:1]}
     return entries
+
+
+def compressed_deno(parts: Path) -> Path:
+    """Deno by xz with the filter for x86 programs, which saves 3 %. It takes minutes and is kept for the next archive.
+
+    Raises FileNotFoundError.
+    """
+    if not DENO.is_file():
+        raise FileNotFoundError(f"{DENO}: not there; `make gpu-bundle` installs it")
+    path = parts / f"deno-{DENO.stat().st_size}.xz"
+    if not path.is_file():
+        filters = [{"id": lzma.FILTER_X86}, {"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME}]
+        partial = path.with_suffix(".partial")
+        with DENO.open("rb") as deno, lzma.open(partial, "wb", filters=filters) as out:
+            shutil.copyfileobj(deno, out, 2**20)
+        partial.replace(path)
+    return path
 
 
 def data_entries(parts: Path, data: Path) -> Entries:

@@ -23,7 +23,6 @@ PACKAGES = {
     "annotated-types": "annotated_types",
     "antlr4-python3-runtime": "antlr4",
     "einops": "einops",
-    "fsspec": "fsspec",
     "hydra-core": "hydra",
     "importlib_resources": "importlib_resources",
     "iniconfig": "iniconfig",
@@ -47,7 +46,6 @@ PACKAGES = {
     "torchmetrics": "torchmetrics",
     "tqdm": "tqdm",
     "typing-inspection": "typing_inspection",
-    "typing_extensions": "typing_extensions",
 }
 
 _LEFT_OUT = {"__pycache__", "tests"}

@@ -11,6 +11,7 @@ label maps.
 
 from __future__ import annotations
 
+import bz2
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -159,14 +160,19 @@ def _cached_head(path: Path, sha256: str, cache: Path) -> Path:
 
 def _write_head(path: Path, classes: NDArray[np.uint8], affine: NDArray[np.float64], sha256: str) -> None:
     partial = path.with_suffix(".partial.npz")
-    about = {"sha256": sha256, "method_version": _METHOD_VERSION}
-    np.savez_compressed(partial, classes=classes, affine_mni2vox=affine, **about)  # type: ignore[arg-type]
+    about = {"sha256": sha256, "method_version": _METHOD_VERSION, "shape": classes.shape, "affine_mni2vox": affine}
+    np.savez(partial, classes_bz2=np.frombuffer(bz2.compress(classes.tobytes()), np.uint8), **about)
     partial.replace(path)
 
 
 def _read_head(stored: Path, name: str, sha256: str, split: Split) -> HeadLabels:
     with np.load(stored) as arrays:
-        return HeadLabels(name, sha256, split, arrays["classes"], arrays["affine_mni2vox"])
+        if "classes" in arrays:  # written by an earlier version
+            classes = arrays["classes"]
+        else:
+            flat = np.frombuffer(bytearray(bz2.decompress(arrays["classes_bz2"].tobytes())), np.uint8)
+            classes = flat.reshape(arrays["shape"])
+        return HeadLabels(name, sha256, split, classes, arrays["affine_mni2vox"])
 
 
 def read_label_map(path: Path) -> NDArray[np.int32]:
