@@ -12,7 +12,7 @@ import { codesOf } from './segment-codes';
 import type { Code } from './segment-codes';
 import type { DicomSeries } from './types';
 
-/** What is named of the model. */
+/** The model, as the file names it. */
 export type SegmentedBy = Pick<ModelSpec, 'id' | 'name' | 'task' | 'labels'> & { readonly weightsSha256: string };
 
 export interface SegmentationOptions {
