@@ -11,6 +11,7 @@ import { cancel, findBackend, segment } from './actions/segment';
 import { startKiosk } from './kiosk/kiosk';
 import { applyUpdate, keepOffline } from './offline/register';
 import { isActive } from './queue';
+import { connectForget, remember, remembered, rememberView, showRemembered } from './remembered';
 import { Session } from './session';
 import { show } from './show';
 import type { Actions } from './show';
@@ -49,6 +50,7 @@ const session = new Session({ client: newClient(), newReader: newClient, options
   const before = shown;
   shown = state;
   show(state, before, actions);
+  if (state.kiosk === null && state.activity.kind === 'done' && before.activity.kind !== 'done') remember({ hasSegmented: true });
 });
 
 onClick('run', () => void segment(session));
@@ -83,7 +85,10 @@ session.change({ cleaning: readCleaning(), confidence: readConfidence() }); // b
 connectStudyKeys();
 
 const list = byTestId('model', HTMLSelectElement);
-list.addEventListener('change', () => { pickModel(session, list.value); });
+list.addEventListener('change', () => {
+  pickModel(session, list.value);
+  if (session.state.kiosk === null) remember({ model: list.value });
+});
 
 for (const id of ['file', 'folder']) {
   const input = byTestId(id, HTMLInputElement);
@@ -96,7 +101,9 @@ for (const id of ['file', 'folder']) {
 }
 
 connectDrop();
-void viewer.then((opened) => {
+connectForget();
+showRemembered();
+const viewsConnected = viewer.then((opened) => {
   if (opened === null) return;
   opened.onLost = (error) => {
     session.say({ noViewer: `The graphics device was reset and the picture is lost (${String(error)}). Segmenting, measuring and saving still work.` });
@@ -111,8 +118,9 @@ byId('copy', HTMLButtonElement).addEventListener('click', () => {
 void findBackend(session);
 fetchCatalogue().then(
   (catalogue) => {
-    useCatalogue(session, catalogue);
-    if (catalogue.kiosk !== null) startKiosk(catalogue.kiosk, byId('kiosk-tools', HTMLDivElement), () => isBusy(session.state) || isActive(session.state.queue));
+    useCatalogue(session, catalogue, catalogue.kiosk === null ? (remembered().model ?? null) : null);
+    if (catalogue.kiosk === null) void viewsConnected.then(rememberView);
+    else startKiosk(catalogue.kiosk, byId('kiosk-tools', HTMLDivElement), () => isBusy(session.state) || isActive(session.state.queue));
   },
   (error: unknown) => { missCatalogue(session, error); },
 );

@@ -28,6 +28,7 @@ import { tfjs } from '../engine/tfjs/index';
 import type { Progress, RunResult } from '../engine/types';
 import { webgl2 } from '../engine/webgl2/index';
 import { webgpu } from '../engine/webgpu/index';
+import { secondsOfRun } from './pace';
 import { cleanLabels, headerText, segmentScan, type CleanedLabels } from './segmentation';
 
 /** How many separate parts are listed one by one, the largest first. */
@@ -56,6 +57,14 @@ const handlers: Handlers<Calls, Stage> = {
     if (await needsAnswers(source)) return { spec: null, notes: [] };
     const { spec, notes } = await loadModel(source, signal);
     return { spec, notes };
+  },
+
+  pace: async ({ source, options }, { signal }) => {
+    const { spec, graph } = await loadModel(source, signal);
+    const { module } = rankBackends(await probeAll(BACKENDS), options.forced).ranked[0]!;
+    if (module.id === 'tfjs') return { seconds: null };
+    const limit = options.maxBufferBytes === null ? {} : { maxBufferBytes: options.maxBufferBytes };
+    return { seconds: await secondsOfRun(graph, spec.input.size, module, { signal, ...limit }) };
   },
 
   run: async ({ scan, source, options, confidence }, context) => {

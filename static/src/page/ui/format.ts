@@ -20,6 +20,12 @@ export function formatDuration(seconds: number): string {
   return `${Math.floor(whole / 3600)} h ${pad(Math.floor((whole % 3600) / 60))} min`;
 }
 
+/** "about 25 s": to the second below 10 s, to 5 s below a minute, to 10 s above. */
+export function formatEstimate(seconds: number): string {
+  const step = seconds < 10 ? 1 : seconds < 60 ? 5 : 10;
+  return `about ${formatDuration(Math.max(step, step * Math.round(seconds / step)))}`;
+}
+
 /** "840 B", "25 KB", "1.1 GB"; powers of 1,000. */
 export function formatBytes(bytes: number): string {
   const units = ['B', 'KB', 'MB', 'GB'];
