@@ -22,7 +22,7 @@ Code = tuple[str, str]
 
 @dataclass(frozen=True)
 class SegmentCodes:
-    """What a segment is, in codes of SNOMED CT."""
+    """The meaning of a segment in codes of SNOMED CT."""
 
     category: Code  #: Segmented Property Category
     type: Code  #: Segmented Property Type

@@ -65,9 +65,8 @@ def find_slices(series: DicomSeries, scan: Scan) -> SourceSlices:
     for path, image in images:
         if missing := [name for name in _REFERENCES if not image.get(name)]:
             raise ScanError(f"{path}: DICOM-SEG needs {', '.join(missing)}, which this slice lacks; {_LEAVE_OUT}")
-    frames = [(path, image) for path, image in images if "NumberOfFrames" in image and int(image.NumberOfFrames) > 1]
-    if frames:
-        return _multi_frame(frames, scan)
+    if enhanced := [image for _, image in images if "PerFrameFunctionalGroupsSequence" in image]:
+        return _multi_frame(enhanced, scan)
     found = [
         _Slice(image, path, plane)
         for path, image in images
@@ -111,13 +110,13 @@ def _images(series: DicomSeries, where: str) -> list[tuple[Path, Dataset]]:
     return images
 
 
-def _multi_frame(images: Sequence[tuple[Path, Dataset]], scan: Scan) -> SourceSlices:
+def _multi_frame(images: Sequence[Dataset], scan: Scan) -> SourceSlices:
     """The frames of an enhanced image, which must be the planes of the scan, each once."""
     if len(images) > 1:
         raise ScanError(
             f"{scan.where}: is made of {len(images)} multi-frame images, DICOM-SEG can have one; {_LEAVE_OUT}"
         )
-    ((_, image),) = images
+    (image,) = images
     shared = image.get("SharedFunctionalGroupsSequence") or [{}]
     planes = []
     for frame in image.PerFrameFunctionalGroupsSequence:

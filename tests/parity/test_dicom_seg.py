@@ -66,7 +66,7 @@ def elements(dataset: Dataset, where: str = "") -> Iterator[tuple[str, str, Any]
             yield name, element.VR, str(element.value or "")
 
 
-def by_site(site: Site, series: DicomSeries, scan: Scan, labels: NDArray[np.uint8], out: Path) -> Any:
+def by_site(site: Site, series: DicomSeries, scan: Scan, labels: NDArray[np.uint8], out: Path, **options: bool) -> Any:
     """Write the page's DICOM-SEG to `out`; returns {} or an error."""
     raw = out.with_suffix(".u8")
     raw.write_bytes(labels.tobytes(order="F"))
@@ -81,6 +81,7 @@ def by_site(site: Site, series: DicomSeries, scan: Scan, labels: NDArray[np.uint
                 "model": a_model(a_spec()),
                 "allLabels": True,
                 "version": __version__,
+                **options,
                 "out": str(out),
             }
         ]
@@ -132,6 +133,13 @@ def test_an_empty_mask_is_valid_and_missing_slices_are_refused(site: Site, tmp_p
     assert by_site(site, DicomSeries(tuple(files), series.uid), scan, empty, tmp_path / "empty.dcm") == {}
     assert dicom_errors(tmp_path / "empty.dcm") == []
     assert not dcmread(tmp_path / "empty.dcm").pixel_array.any()
+    assert {segment.SegmentAlgorithmType for segment in dcmread(tmp_path / "empty.dcm").SegmentSequence} == {
+        "AUTOMATIC"
+    }
+    by_hand = DicomSeries(tuple(files), series.uid)
+    assert by_site(site, by_hand, scan, np.ones_like(empty), tmp_path / "edited.dcm", isEdited=True) == {}
+    assert dicom_errors(tmp_path / "edited.dcm") == []
+    assert {s.SegmentAlgorithmType for s in dcmread(tmp_path / "edited.dcm").SegmentSequence} == {"SEMIAUTOMATIC"}
     refused = by_site(site, DicomSeries((*files[:3], *files[4:]), series.uid), scan, empty, tmp_path / "no.dcm")
     assert (
         "1 of the converted scan’s 8 slices have no slice in the DICOM series, the first is slice" in refused["error"]

@@ -117,7 +117,7 @@ const handlers: Handlers<Calls, Stage> = {
     const { encodeSegmentation } = await import('../volume/dicom/segmentation');
     const { dims, affineVox2ras } = request.grid;
     const { data } = nativeOf(request).native;
-    return { bytes: encodeSegmentation(data, dims, affineVox2ras, series, model, { allLabels, version, now: new Date() }) };
+    return { bytes: encodeSegmentation(data, dims, affineVox2ras, series, model, { allLabels, isEdited: request.edit !== null, version, now: new Date() }) };
   },
 
   save: ({ space, allLabels, ...request }) => {

@@ -8,7 +8,7 @@
 //      { sidecar: what `sidecarOf` takes, created: ISO date, files: [path] of the scan } for the JSON beside a result,
 //      { clean: path of raw labels, dims, smallestVoxels, out: path } for the labels without small components,
 //      { brainRule: path of raw labels, dims, spec, out: path } for those without lesions outside the brain,
-//      { dicomSeg: paths of DICOM files, seriesUid, labels: path of raw labels, dims, affine, model, allLabels, version, out: path }
+//      { dicomSeg: paths of DICOM files, seriesUid, labels: path of raw labels, dims, affine, model, allLabels, isEdited?, version, out: path }
 //        for their DICOM-SEG, or { error },
 //      { segmentCodes: [label name], task } for their codes,
 //      { compare: two of { path of raw labels, dims, affine } } for the comparison of a result with a reference
@@ -74,7 +74,7 @@ async function attempt(job) {
     const series = await readSeries(job.dicomSeg.map((path) => new Blob([readFileSync(path)])));
     const own = series.find(({ seriesUid }) => seriesUid === job.seriesUid);
     try {
-      const options = { allLabels: job.allLabels, version: job.version, now: new Date() };
+      const options = { allLabels: job.allLabels, isEdited: job.isEdited ?? false, version: job.version, now: new Date() };
       writeFileSync(job.out, encodeSegmentation(new Uint8Array(readFileSync(job.labels)), job.dims, job.affine, own, job.model, options));
       return {};
     } catch (error) {

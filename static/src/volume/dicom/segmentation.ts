@@ -12,12 +12,14 @@ import { codesOf } from './segment-codes';
 import type { Code } from './segment-codes';
 import type { DicomSeries } from './types';
 
-/** What is named of the model. */
+/** The model, as the file names it. */
 export type SegmentedBy = Pick<ModelSpec, 'id' | 'name' | 'task' | 'labels'> & { readonly weightsSha256: string };
 
 export interface SegmentationOptions {
   /** With the tissue around the lesion. */
   readonly allLabels: boolean;
+  /** Whether the labels were changed by hand: the algorithm then counts as semi-automatic. */
+  readonly isEdited: boolean;
   /** Of this software. */
   readonly version: string;
   readonly now: Date;
@@ -81,7 +83,7 @@ export function encodeSegmentation(labels: Uint8Array, dims: Dims, affineVox2ras
     us(0x00280103, 0),
     text(0x00282110, 'CS', '00'),
     text(0x00620001, 'CS', 'BINARY'),
-    sequence(0x00620002, ...segments.map((label, n) => segment(n + 1, label, model, options.version))),
+    sequence(0x00620002, ...segments.map((label, n) => segment(n + 1, label, model, options))),
     text(0x00620013, 'CS', 'NO'),
     text(0x00700080, 'CS', 'MESHNET'),
     text(0x00700081, 'LO', model.name.slice(0, LONGEST_LO)),
@@ -166,7 +168,7 @@ function dimensions(organization: string): Element[] {
   ];
 }
 
-function segment(number: number, label: Label, model: SegmentedBy, version: string): DataSetOf {
+function segment(number: number, label: Label, model: SegmentedBy, { version, isEdited }: SegmentationOptions): DataSetOf {
   const { category, type, region } = codesOf(label, model.task);
   const name = model.name.slice(0, LONGEST_LO);
   return [
@@ -180,7 +182,7 @@ function segment(number: number, label: Label, model: SegmentedBy, version: stri
       text(0x00660031, 'LO', `MeshNet ${version}, weights ${model.weightsSha256.slice(0, 12)}`),
       text(0x00660036, 'LO', name),
     ]),
-    text(0x00620008, 'CS', 'AUTOMATIC'),
+    text(0x00620008, 'CS', isEdited ? 'SEMIAUTOMATIC' : 'AUTOMATIC'),
     text(0x00620009, 'LO', name),
     us(0x0062000d, ...dicomLab(label.color)),
     coded(0x0062000f, type),

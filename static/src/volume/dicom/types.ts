@@ -1,4 +1,4 @@
-// What is kept of a DICOM series for writing a segmentation of it: facts of the headers, no pixels (some hundred bytes per slice).
+// Header facts of a DICOM series that a segmentation of it needs; no pixels (some hundred bytes per slice).
 
 /** Place of one slice, in DICOM's patient axes (LPS) and mm, as text: it is written as it was read. */
 export interface SlicePlace {
