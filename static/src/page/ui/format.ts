@@ -65,6 +65,16 @@ export function probabilityName(scan: Named['scan'], result: Named['result']): s
   return `${stemOfResult(scan, result)}_probseg.nii.gz`;
 }
 
+/** Name of a report. */
+export function reportName(scan: Named['scan'], result: Named['result']): string {
+  return `${stemOfResult(scan, result)}_report.html`;
+}
+
+/** Name of the JSON beside saved labels. */
+export function sidecarName(labelsName: string): string {
+  return `${labelsName.replace(/\.nii\.gz$/, '')}.json`;
+}
+
 /** "sub-01_T2w_frame3_t2-lesion_flip_threshold0.3_min0.5mL": results that differ have names that differ. */
 function stemOfResult({ name, frame }: Named['scan'], { spec, mirror, threshold, smallestMl }: Named['result']): string {
   const confidence = `${mirror ? '_flip' : ''}${threshold === null ? '' : `_threshold${threshold}`}`;
