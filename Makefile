@@ -145,13 +145,13 @@ static/dist/index.html: static/node_modules/.stamp $(SITE_SOURCES)
 	if [ -d $(DATA) ]; then $(VENV)/bin/python -m export.published $(DATA) .models; fi
 	touch $@
 
-# A browser and software graphics for the tests; the Colin27 head for training.
+# A browser, software graphics and a checker of DICOM for the tests; the Colin27 head for training.
 system:
-	@if [ -x /usr/bin/chromium ] && [ -d /usr/share/mricron/templates ] && ls /usr/share/vulkan/icd.d/lvp_icd* >/dev/null 2>&1; then \
+	@if [ -x /usr/bin/chromium ] && [ -x /usr/bin/dciodvfy ] && [ -d /usr/share/mricron/templates ] && ls /usr/share/vulkan/icd.d/lvp_icd* >/dev/null 2>&1; then \
 		true; \
 	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
-			chromium mesa-vulkan-drivers mricron-data; \
+			chromium mesa-vulkan-drivers mricron-data dicom3tools; \
 	else \
-		echo "make: the browser tests need chromium, mesa-vulkan-drivers and mricron-data; install them with your package manager" >&2; \
+		echo "make: the tests need chromium, mesa-vulkan-drivers, mricron-data and dicom3tools; install them with your package manager" >&2; \
 	fi

@@ -141,6 +141,12 @@ def make_parser() -> argparse.ArgumentParser:
         help="also save the lesion's probability map beside each result, under its name with _probseg at the end",
     )
     parser.add_argument(
+        "--dicom-seg",
+        action="store_true",
+        help="also save the labels as DICOM-SEG on the slices of the DICOM series, beside each result under its name "
+        "with .dcm at the end; an error for a scan that is no DICOM or that dcm2niix resampled",
+    )
+    parser.add_argument(
         "--threads",
         metavar="N",
         type=_thread_count,

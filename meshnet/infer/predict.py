@@ -22,16 +22,19 @@ from meshnet.infer.arguments import make_parser
 from meshnet.infer.backends import backend_line
 from meshnet.infer.brain_volume import volumes_of_file
 from meshnet.infer.confidence import Confidence, check_confidence, has_probabilities
+from meshnet.infer.dicom_seg import check_highdicom, save_dicom_seg
 from meshnet.infer.one_scan import Prediction, StrictError, measure, notes_before, segment_scan
 from meshnet.infer.open_model import OpenModel, model_and_scans, open_model
 from meshnet.infer.outcome import CSV_COLUMNS, Outcome, Reporter, lasting_streams, say
 from meshnet.infer.outputs import (
+    dicom_seg_path,
     prepare_folders,
     probability_path,
     result_paths,
     searched_without,
     too_long,
     without_results,
+    written_paths,
 )
 from meshnet.infer.provenance import earlier_result, save_sidecar, sidecar_of
 from meshnet.infer.report.folder import ReportFolder, check_pillow
@@ -41,6 +44,7 @@ from meshnet.model.label_roles import saved_labels
 from meshnet.model.shipped import DEFAULT_MODEL
 from meshnet.model.spec import ModelSpec, SpecError
 from meshnet.scan.conform import conformed_grid
+from meshnet.scan.dicom_slices import SourceSlices, find_slices
 from meshnet.scan.label_files import check_replaceable
 from meshnet.scan.label_values import is_mask_like
 from meshnet.scan.nifti import Scan, new_header, save_labels, save_probability, space_code
@@ -186,7 +190,8 @@ def _segment(
     for path in (output, map_path):
         if path is not None:
             check_replaceable(path, *_grid(scan, spec, args.space))
-    is_done = args.skip_done and (map_path is None or map_path.exists())
+    slices, seg_path = _slices(source, scan) if args.dicom_seg else None, dicom_seg_path(output)
+    is_done = args.skip_done and all(path.exists() for path in written_paths(output, args))
     if is_done and (earlier := earlier_result(output, scan, source, args, model)) is not None:
         labels, found = earlier
         volumes = volumes_of_file(measure(spec, scan, labels), all_labels=args.all_labels)
@@ -194,7 +199,16 @@ def _segment(
             if reports is not None:
                 made = sidecar_of(source, args, model, volumes=volumes, notes=found or notes)
                 report_on_earlier(reports, output, scan, labels, spec=spec, made=made)
-            return Outcome(name, spec.id, output, volumes, found or notes, from_before=True, probability=map_path)
+            return Outcome(
+                name,
+                spec.id,
+                output,
+                volumes,
+                found or notes,
+                from_before=True,
+                probability=map_path,
+                dicom_seg=None if slices is None else seg_path,
+            )
     result = segment_scan(
         scan,
         spec,
@@ -206,11 +220,29 @@ def _segment(
         step=step,
     )
     _save(output, scan, spec, result.prediction, args)
+    if slices is not None:
+        save_dicom_seg(seg_path, result.prediction.labels_native, slices, spec, all_labels=args.all_labels)
     made = sidecar_of(source, args, model, volumes=result.volumes, notes=result.notes)
     save_sidecar(output, made, asked=args.sidecar)
     if reports is not None:
         report_on_run(reports, output, scan, result.prediction, spec=spec, made=made)
-    return Outcome(name, spec.id, output, result.volumes, result.notes, probability=map_path)
+    return Outcome(
+        name,
+        spec.id,
+        output,
+        result.volumes,
+        result.notes,
+        probability=map_path,
+        dicom_seg=None if slices is None else seg_path,
+    )
+
+
+def _slices(source: Source, scan: Scan) -> SourceSlices:
+    """The DICOM slices of a scan for --dicom-seg. Raises ScanError if there are none or they don't fit."""
+    if source.dicom is None:
+        raise ScanError(f"{source.name}: --dicom-seg needs a scan that is a DICOM series; leave it out for other files")
+    check_highdicom(str(source.name))
+    return find_slices(source.dicom, scan)
 
 
 def _confidence(args: argparse.Namespace, reported: ModelSpec | None = None) -> Confidence:

@@ -6,12 +6,13 @@ import { changeConfidence, clean, goTo, removeResult, removeStudy, showLabel, sh
 import { answerAll, answerFrame, answerInput, answerSeries, open, openSample } from './actions/open';
 import { pauseQueue, resumeQueue, segmentAll, skipScan, stopScan } from './actions/queue';
 import { saveReport, saveReports } from './actions/report';
-import { saveLabels, saveProbability, saveTable } from './actions/save';
+import { saveDicomSeg, saveLabels, saveProbability, saveTable } from './actions/save';
 import { saveAll, saveSummary, showTable } from './actions/save-all';
 import { cancel, findBackend, segment } from './actions/segment';
 import { startKiosk } from './kiosk/kiosk';
 import { applyUpdate, keepOffline } from './offline/register';
 import { isActive } from './queue';
+import { connectForget, remember, remembered, rememberView, showRemembered } from './remembered';
 import { Session } from './session';
 import { show } from './show';
 import type { Actions } from './show';
@@ -50,6 +51,7 @@ const session = new Session({ client: newClient(), newReader: newClient, options
   const before = shown;
   shown = state;
   show(state, before, actions);
+  if (state.kiosk === null && state.activity.kind === 'done' && before.activity.kind !== 'done') remember({ hasSegmented: true });
 });
 
 onClick('run', () => void segment(session));
@@ -63,6 +65,7 @@ onClick('sample', () => void openSample(session));
 const withJson = byId('with-json', HTMLInputElement);
 onClick('save-native', () => void saveLabels(session, 'native', withJson.checked));
 onClick('save-conformed', () => void saveLabels(session, 'conformed', withJson.checked));
+onClick('save-dicom-seg', () => void saveDicomSeg(session));
 onClick('save-table', () => void saveTable(session));
 onClick('save-report', () => void saveReport(session));
 onClick('save-reports', () => void saveReports(session));
@@ -86,7 +89,10 @@ session.change({ cleaning: readCleaning(), confidence: readConfidence() }); // b
 connectStudyKeys();
 
 const list = byTestId('model', HTMLSelectElement);
-list.addEventListener('change', () => { pickModel(session, list.value); });
+list.addEventListener('change', () => {
+  pickModel(session, list.value);
+  if (session.state.kiosk === null) remember({ model: list.value });
+});
 
 for (const id of ['file', 'folder']) {
   const input = byTestId(id, HTMLInputElement);
@@ -99,7 +105,9 @@ for (const id of ['file', 'folder']) {
 }
 
 connectDrop();
-void viewer.then((opened) => {
+connectForget();
+showRemembered();
+const viewsConnected = viewer.then((opened) => {
   if (opened === null) return;
   opened.onLost = (error) => {
     session.say({ noViewer: `The graphics device was reset and the picture is lost (${String(error)}). Segmenting, measuring and saving still work.` });
@@ -114,8 +122,9 @@ byId('copy', HTMLButtonElement).addEventListener('click', () => {
 void findBackend(session);
 fetchCatalogue().then(
   (catalogue) => {
-    useCatalogue(session, catalogue);
-    if (catalogue.kiosk !== null) startKiosk(catalogue.kiosk, byId('kiosk-tools', HTMLDivElement), () => isBusy(session.state) || isActive(session.state.queue));
+    useCatalogue(session, catalogue, catalogue.kiosk === null ? (remembered().model ?? null) : null);
+    if (catalogue.kiosk === null) void viewsConnected.then(rememberView);
+    else startKiosk(catalogue.kiosk, byId('kiosk-tools', HTMLDivElement), () => isBusy(session.state) || isActive(session.state.queue));
   },
   (error: unknown) => { missCatalogue(session, error); },
 );

@@ -30,6 +30,7 @@ import { tfjs } from '../engine/tfjs/index';
 import type { Progress, RunResult } from '../engine/types';
 import { webgl2 } from '../engine/webgl2/index';
 import { webgpu } from '../engine/webgpu/index';
+import { secondsOfRun } from './pace';
 import { cleanLabels, conformedOn, headerText, segmentScan, type CleanedLabels } from './segmentation';
 
 /** How many separate parts are listed one by one, the largest first. */
@@ -58,6 +59,14 @@ const handlers: Handlers<Calls, Stage> = {
     if (await needsAnswers(source)) return { spec: null, notes: [] };
     const { spec, notes } = await loadModel(source, signal);
     return { spec, notes };
+  },
+
+  pace: async ({ source, options }, { signal }) => {
+    const { spec, graph } = await loadModel(source, signal);
+    const { module } = rankBackends(await probeAll(BACKENDS), options.forced).ranked[0]!;
+    if (module.id === 'tfjs') return { seconds: null };
+    const limit = options.maxBufferBytes === null ? {} : { maxBufferBytes: options.maxBufferBytes };
+    return { seconds: await secondsOfRun(graph, spec.input.size, module, { signal, ...limit }) };
   },
 
   run: async ({ scan, source, options, confidence }, context) => {
@@ -105,6 +114,12 @@ const handlers: Handlers<Calls, Stage> = {
     const centres = measured.lesions.flatMap(({ centre_ras_mm: centre }) => (centre === null ? [] : [centre]));
     const conformed = conformedOn(await preparedOf(scan), labels);
     return { measured, pictures: makePictures(labels.spec, conformed, native, centres) };
+  },
+
+  dicomSeg: async ({ labels, grid, series, model, allLabels, version, ...settings }) => {
+    const { encodeSegmentation } = await import('../volume/dicom/segmentation');
+    const { data } = toNative(cleaned(labels, settings).conformed, grid);
+    return { bytes: encodeSegmentation(data, grid.dims, grid.affineVox2ras, series, model, { allLabels, version, now: new Date() }) };
   },
 
   save: ({ labels, grid, space, allLabels, ...settings }) => {

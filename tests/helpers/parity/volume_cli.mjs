@@ -8,6 +8,9 @@
 //      { sidecar: what `sidecarOf` takes, created: ISO date, files: [path] of the scan } for the JSON beside a result,
 //      { clean: path of raw labels, dims, smallestVoxels, out: path } for the labels without small components,
 //      { brainRule: path of raw labels, dims, spec, out: path } for those without lesions outside the brain,
+//      { dicomSeg: paths of DICOM files, seriesUid, labels: path of raw labels, dims, affine, model, allLabels, version, out: path }
+//        for their DICOM-SEG, or { error },
+//      { segmentCodes: [label name], task } for their codes,
 //      { compare: two of { path of raw labels, dims, affine } } for the comparison of a result with a reference,
 //      { facts: path of raw labels, dims, affine, spec, probability: path or null } for the measured facts of a report,
 //      { pictures: path of a raw conformed scan, dims, affine, spec, labels: { path, dims, affine }, centres } for its slices,
@@ -16,6 +19,9 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { withoutLesionsOutsideBrain } from '../../../static/src/volume/brain-rule.ts';
+import { readSeries } from '../../../static/src/volume/dicom/read.ts';
+import { codesOf } from '../../../static/src/volume/dicom/segment-codes.ts';
+import { encodeSegmentation } from '../../../static/src/volume/dicom/segmentation.ts';
 import { compareMasks } from '../../../static/src/volume/compare.ts';
 import { removeSmallComponents } from '../../../static/src/volume/clean.ts';
 import { mapsTissueOf, namesLabels } from '../../../static/src/volume/label-names.ts';
@@ -90,6 +96,18 @@ async function attempt(job) {
   }
   if (job.scanPage !== undefined) return scanPage(job.scanPage, job.pictures === null ? null : decoded(job.pictures), job.summary);
   if (job.summaryPage !== undefined) return summaryPage(...job.summaryPage);
+  if (job.segmentCodes !== undefined) return job.segmentCodes.map((name) => codesOf({ name }, job.task));
+  if (job.dicomSeg !== undefined) {
+    const series = await readSeries(job.dicomSeg.map((path) => new Blob([readFileSync(path)])));
+    const own = series.find(({ seriesUid }) => seriesUid === job.seriesUid);
+    try {
+      const options = { allLabels: job.allLabels, version: job.version, now: new Date() };
+      writeFileSync(job.out, encodeSegmentation(new Uint8Array(readFileSync(job.labels)), job.dims, job.affine, own, job.model, options));
+      return {};
+    } catch (error) {
+      return { error: error.message };
+    }
+  }
   if (job.parts !== undefined) return separateParts(new Uint8Array(readFileSync(job.parts)), job.dims, 254);
   if (job.clean !== undefined) {
     const { labels, removedVoxels } = removeSmallComponents(new Uint8Array(readFileSync(job.clean)), job.dims, job.smallestVoxels);

@@ -4,7 +4,8 @@ import type { Session } from '../session';
 import { isBusy, restingKind } from '../state';
 import { notesOf, outcomeRequest, shownResult, shownStudy } from '../studies';
 import { sha256OfFiles } from '../../volume/sidecar';
-import { probabilityName, savedName, sidecarName, tableName } from '../ui/format';
+import { dicomSeriesOf } from '../ui/dicom';
+import { dicomSegName, probabilityName, savedName, sidecarName, tableName } from '../ui/format';
 import { sidecarOfResult } from '../ui/results-json';
 import { saveAsDownload, saveInFolder } from '../ui/saving';
 import { volumesCsv } from '../ui/table';
@@ -23,6 +24,19 @@ export async function saveLabels(session: Session, space: 'native' | 'conformed'
   };
   const content = async (): Promise<Uint8Array> => (await session.idleClient.call('save', request)).bytes;
   const saved = await write(session, savedName(study.facts.summary, result, space), grid, content, withJson ? beside : null);
+  if (saved) markSaved(session, [result.id]);
+}
+
+/** The labels as DICOM-SEG on the slices of the series that the scan was converted from. */
+export async function saveDicomSeg(session: Session): Promise<void> {
+  const study = shownStudy(session.state);
+  const result = shownResult(study);
+  const series = study === null ? null : dicomSeriesOf(study.source.files[0]!);
+  if (study?.facts == null || result === null || series === null) return;
+  const { id, name, task, labels, weights } = result.spec;
+  const model = { id, name, task, labels, weightsSha256: weights.sha256 };
+  const request = { ...outcomeRequest(study, result), allLabels: session.state.cleaning.allLabels, series, model, version: session.state.version };
+  const saved = await write(session, dicomSegName(study.facts.summary, result), 'DICOM-SEG on the slices of the series', async () => (await session.idleClient.call('dicomSeg', request)).bytes);
   if (saved) markSaved(session, [result.id]);
 }
 
