@@ -4,6 +4,7 @@ import type { Comparison } from '../volume/compare';
 import type { SegmentedBy } from '../volume/dicom/segmentation';
 import type { DicomSeries } from '../volume/dicom/types';
 import type { Note } from '../volume/notes';
+import type { LabelDelta } from '../volume/label-delta';
 import type { NiftiHeader } from '../volume/nifti-header';
 import type { LabelVolume } from '../volume/prepare';
 import type { Measured } from '../volume/report-facts';
@@ -92,6 +93,8 @@ export interface OutcomeRequest {
   readonly keepOutsideBrain: boolean;
   /** On the probability of the chosen label, 0…1; null for the most probable label everywhere. */
   readonly threshold: number | null;
+  /** Edits by hand on `grid`, from the labels that the other settings give; null where there are none. */
+  readonly edit: LabelDelta | null;
 }
 
 /** How a run uses probabilities; without both, no engine computes any. */
@@ -159,6 +162,8 @@ export interface Calls {
   outcome: { request: OutcomeRequest; reply: { outcome: Outcome; overlay: DisplayVolume<Uint8Array> } };
   /** The probability of the chosen label on the scan's own grid, resampled like labels. */
   probability: { request: Pick<OutcomeRequest, 'labels' | 'grid'>; reply: { overlay: DisplayVolume<Uint8Array>; bytes: Uint8Array } };
+  /** What edits by hand start from. `under`: the labels that come up where a label is erased. `edit` of the request is not used. */
+  editable: { request: OutcomeRequest; reply: { base: Uint8Array; under: Uint8Array } };
   /** Masks of the lesion, or of all labels where the model has none, on the scan's own grid. Overlay: 1 both, 2 the result, 3 the other. */
   compare: {
     request: { result: OutcomeRequest; other: { readonly kind: 'file'; readonly file: File; readonly namedMask: boolean } | { readonly kind: 'result'; readonly result: OutcomeRequest } };

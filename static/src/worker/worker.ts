@@ -3,7 +3,7 @@ import { apply, voxelSizeMm } from '../volume/affine';
 import type { Conformed } from '../volume/conform';
 import { encodeConformed, encodeNative, fromNetworkLabels, labelVolumes, prepare, toNative } from '../volume/prepare';
 import type { Prepared } from '../volume/prepare';
-import { voxelVolumeMl } from '../volume/native';
+import { labelsToNative, voxelVolumeMl } from '../volume/native';
 import { measuredFacts } from '../volume/report-facts';
 import { makePictures } from '../volume/report-pictures';
 import { resultNotes } from '../volume/run-notes';
@@ -16,6 +16,7 @@ import type { Dims, Volume, VoxelArray } from '../volume/volume';
 import type { ModelSpec } from '../generated/model-spec';
 import type { LoadedModel } from '../model/bundle';
 import { labelCentres } from '../volume/centres';
+import { applyDelta } from '../volume/label-delta';
 import { cpu } from '../engine/cpu/index';
 import { messageOf } from '../engine/message';
 import { loadModel, needsAnswers } from '../model/source';
@@ -76,10 +77,10 @@ const handlers: Handlers<Calls, Stage> = {
     return { facts: factsOf(prepared, scan.frame), ...ran };
   },
 
-  outcome: ({ labels, grid, ...settings }) => {
-    const { conformed, removedVoxels, outsideVoxels } = cleaned(labels, settings);
-    const voxelMl = voxelVolumeMl(conformed.affineVox2ras);
-    const native = toNative(conformed, grid);
+  outcome: (request) => {
+    const { labels, grid } = request;
+    const { native, removedVoxels, outsideVoxels } = nativeOf(request);
+    const voxelMl = voxelVolumeMl(labels.affineVox2ras);
     const volumes = labelVolumes(native, labels.classes);
     const outcome: Outcome = {
       volumes,
@@ -97,6 +98,13 @@ const handlers: Handlers<Calls, Stage> = {
     return Promise.resolve({ overlay: native, bytes: encodeNativeProbability(native.data, grid.dims, grid.header) });
   },
 
+  editable: (request) => {
+    const { labels, grid } = request;
+    const base = nativeOf({ ...request, edit: null }).native.data;
+    const under = labels.confidence === null ? base.slice() : toNative({ ...labels, data: unpacked(labels.confidence.others, labels.dims) }, grid).data;
+    return Promise.resolve({ base, under });
+  },
+
   compare: async ({ result, other }) => {
     const mask = maskOf(result);
     const reference = other.kind === 'result'
@@ -107,8 +115,9 @@ const handlers: Handlers<Calls, Stage> = {
     return { comparison: compareMasks(mask, reference), overlay: { ...mask, data: overlay } };
   },
 
-  report: async ({ scan, result: { labels, grid, ...settings } }) => {
-    const native = toNative(cleaned(labels, settings).conformed, grid);
+  report: async ({ scan, result }) => {
+    const { labels, grid } = result;
+    const { native } = nativeOf(result);
     const probability = labels.confidence === null ? null : toNative({ ...labels, data: unpacked(labels.confidence.probability, labels.dims) }, grid).data;
     const measured = measuredFacts(labels.spec, native, probability);
     const centres = measured.lesions.flatMap(({ centre_ras_mm: centre }) => (centre === null ? [] : [centre]));
@@ -116,17 +125,21 @@ const handlers: Handlers<Calls, Stage> = {
     return { measured, pictures: makePictures(labels.spec, conformed, native, centres) };
   },
 
-  dicomSeg: async ({ labels, grid, series, model, allLabels, version, ...settings }) => {
+  dicomSeg: async ({ series, model, allLabels, version, ...request }) => {
     const { encodeSegmentation } = await import('../volume/dicom/segmentation');
-    const { data } = toNative(cleaned(labels, settings).conformed, grid);
-    return { bytes: encodeSegmentation(data, grid.dims, grid.affineVox2ras, series, model, { allLabels, version, now: new Date() }) };
+    const { dims, affineVox2ras } = request.grid;
+    const { data } = nativeOf(request).native;
+    return { bytes: encodeSegmentation(data, dims, affineVox2ras, series, model, { allLabels, version, now: new Date() }) };
   },
 
-  save: ({ labels, grid, space, allLabels, ...settings }) => {
-    const { conformed } = cleaned(labels, settings);
-    const saved = { ...conformed, data: savedLabels(conformed.data, labels.spec, allLabels) };
-    const bytes = space === 'native' ? encodeNative(toNative(saved, grid), grid) : encodeConformed(saved, grid);
-    return Promise.resolve({ bytes });
+  save: ({ space, allLabels, ...request }) => {
+    const { labels, grid } = request;
+    const { native, conformed } = nativeOf(request);
+    const saved = (volume: Volume<Uint8Array>): Volume<Uint8Array> => ({ ...volume, data: savedLabels(volume.data, labels.spec, allLabels) });
+    if (space === 'native') return Promise.resolve({ bytes: encodeNative(saved(native), grid) });
+    // Edits exist on the scan's own grid only.
+    const onConformed = request.edit === null ? conformed : { ...conformed, data: labelsToNative(native, conformed.dims, conformed.affineVox2ras) };
+    return Promise.resolve({ bytes: encodeConformed(saved(onConformed), grid) });
   },
 };
 
@@ -147,8 +160,16 @@ function factsOf({ scan, conformed }: Prepared, frame: number | null): ScanFacts
   };
 }
 
+/** The labels of a result on the scan's own grid, edits included; `conformed` is without them. */
+function nativeOf({ labels, grid, edit, ...settings }: OutcomeRequest): CleanedLabels & { readonly native: Volume<Uint8Array> } {
+  const result = cleaned(labels, settings);
+  const native = toNative(result.conformed, grid);
+  if (edit !== null) applyDelta(native.data, edit);
+  return { ...result, native };
+}
+
 /** The labels on the network's grid, by the threshold if there is one, without lesions outside the brain and small components. */
-function cleaned(stored: StoredLabels, { threshold, ...options }: Omit<OutcomeRequest, 'labels' | 'grid'>): CleanedLabels {
+function cleaned(stored: StoredLabels, { threshold, ...options }: Omit<OutcomeRequest, 'labels' | 'grid' | 'edit'>): CleanedLabels {
   const { gzipped, dims, affineVox2ras, confidence } = stored;
   const data = threshold === null || confidence === null
     ? unpacked(gzipped, dims)
@@ -157,9 +178,9 @@ function cleaned(stored: StoredLabels, { threshold, ...options }: Omit<OutcomeRe
 }
 
 /** The lesion of a result on the scan's own grid, or all of its labels where the model has no lesion. */
-function maskOf({ labels, grid, ...settings }: OutcomeRequest): Volume<Uint8Array> {
-  const native = toNative(cleaned(labels, settings).conformed, grid);
-  const lesions = lesionIndices(labels.spec);
+function maskOf(request: OutcomeRequest): Volume<Uint8Array> {
+  const { native } = nativeOf(request);
+  const lesions = lesionIndices(request.labels.spec);
   return { ...native, data: native.data.map((label) => Number(lesions.length > 0 ? lesions.includes(label) : label > 0)) };
 }
 
@@ -210,7 +231,7 @@ function describe(error: unknown): string {
 
 /** Big arrays are handed over, not copied. */
 function transfer(reply: Calls[CallName]['reply']): Transferable[] {
-  const arrays = 'display' in reply ? [reply.display.data] : 'overlay' in reply ? [reply.overlay.data] : 'bytes' in reply ? [reply.bytes] : [];
+  const arrays = 'display' in reply ? [reply.display.data] : 'overlay' in reply ? [reply.overlay.data] : 'bytes' in reply ? [reply.bytes] : 'base' in reply ? [reply.base, reply.under] : [];
   return arrays.flatMap((array) => (array.buffer instanceof ArrayBuffer ? [array.buffer] : []));
 }
 

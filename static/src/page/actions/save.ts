@@ -9,6 +9,7 @@ import { dicomSegName, probabilityName, savedName, sidecarName, tableName } from
 import { sidecarOfResult } from '../ui/results-json';
 import { saveAsDownload, saveInFolder } from '../ui/saving';
 import { volumesCsv } from '../ui/table';
+import { measured } from './edit';
 
 /** `withJson`: with the JSON of docs/sidecar.md beside them. */
 export async function saveLabels(session: Session, space: 'native' | 'conformed', withJson: boolean): Promise<void> {
@@ -54,8 +55,12 @@ export async function saveTable(session: Session): Promise<void> {
   const result = shownResult(study);
   if (study?.facts == null || result === null) return;
   const scan = study.facts.summary;
-  const csv = volumesCsv(scan.name, result.spec.id, result.outcome, result.spec.labels, savedName(scan, result, 'native'), notesOf(study));
-  const saved = await write(session, tableName(scan, result), 'volumes on the scan’s own grid', () => Promise.resolve(new TextEncoder().encode(csv)));
+  const saved = await write(session, tableName(scan, result), 'volumes on the scan’s own grid', async () => {
+    await measured(session, study.source.id, result.id);
+    const now = session.state.studies.find(({ source }) => source.id === study.source.id) ?? study;
+    const { outcome } = now.results.find(({ id }) => id === result.id) ?? result;
+    return new TextEncoder().encode(volumesCsv(scan.name, result.spec.id, outcome, result.spec.labels, savedName(scan, result, 'native'), notesOf(now)));
+  });
   if (saved) markSaved(session, [result.id]);
 }
 

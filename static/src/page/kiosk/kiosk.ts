@@ -13,6 +13,8 @@ export interface KioskSettings {
   readonly confidence: 'on' | 'off';
   /** `off`: no comparison with masks or other results. */
   readonly compare: 'on' | 'off';
+  /** `off`: no edits by hand. */
+  readonly edit: 'on' | 'off';
   /** `off`: no reports. */
   readonly report: 'on' | 'off';
 }
@@ -29,6 +31,7 @@ export function startKiosk(settings: KioskSettings, toolbar: HTMLElement, isBusy
   document.documentElement.dataset['queue'] = settings.queue;
   document.documentElement.dataset['confidence'] = settings.confidence;
   document.documentElement.dataset['compare'] = settings.compare;
+  document.documentElement.dataset['edit'] = settings.edit;
   document.documentElement.dataset['report'] = settings.report;
   let touched = false;
   let lastInput = performance.now();

@@ -1,6 +1,7 @@
 // results.json of the zip: how every result was made, and its volumes; each result has the keys of a sidecar.
 import type { Sidecar } from '../../generated/sidecar';
 import { sidecarOf } from '../../volume/sidecar';
+import { toolNames } from '../edit/history';
 import { notesOfResult } from '../studies';
 import type { Result, Study } from '../studies';
 
@@ -42,7 +43,7 @@ export function sidecarOfResult(study: Study, result: Result, { version, allLabe
     source: { name: study.source.files[0]!.name, sha256, frame: study.source.frame },
     space,
     settings: { threshold, flip: mirror, remove_below_ml: smallestMl, keep_outside_brain: keepOutsideBrain, all_labels: allLabels },
-    edits: [],
+    edits: toolNames(result),
     volumes: outcome.volumes,
     notes: notesOfResult(study, result),
     created,

@@ -36,13 +36,13 @@ test.each([
   ['bold.nii', 3, null, 'native', 'bold_frame3_t2-lesion.nii.gz'],
   ['bold.nii', 0, 0.5, 'conformed', 'bold_frame0_t2-lesion_min0.5mL_conformed.nii.gz'],
 ] as const)('%s, frame %s, components below %s mL removed, is saved (%s) as %s', (name, frame, smallestMl, space, saved) => {
-  const result = { spec: { id: 't2-lesion' }, smallestMl, mirror: false, threshold: null };
+  const result = { spec: { id: 't2-lesion' }, smallestMl, mirror: false, threshold: null, edit: null };
   expect(savedName({ name, frame }, result, space)).toBe(saved);
   expect(tableName({ name, frame }, result)).toBe(saved.replace(/(_conformed)?\.nii\.gz$/, '_volumes.csv'));
 });
 
 test('a result of a threshold or of the mirror image says so in its name, and its probability map follows it', () => {
-  const result = { spec: { id: 't2-lesion' }, smallestMl: 0.5, mirror: true, threshold: 0.3 };
+  const result = { spec: { id: 't2-lesion' }, smallestMl: 0.5, mirror: true, threshold: 0.3, edit: null };
   expect(savedName({ name: 'x.nii', frame: null }, result, 'native')).toBe('x_t2-lesion_flip_threshold0.3_min0.5mL.nii.gz');
   expect(probabilityName({ name: 'x.nii', frame: null }, result)).toBe('x_t2-lesion_flip_threshold0.3_min0.5mL_probseg.nii.gz');
 });
