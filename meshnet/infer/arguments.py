@@ -158,6 +158,13 @@ def make_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="also write a JSON file beside each result: model, engine, settings, volumes, notes, the scan's SHA-256",
     )
+    parser.add_argument(
+        "--report",
+        metavar="DIR",
+        type=Path,
+        help="also write a report on each scan (one HTML file: volume, diameter, place and slices of each lesion) to "
+        "this folder, a table, and for several scans a page of all",
+    )
     parser.add_argument("--strict", action="store_true", help="a note on a scan is an error: its result is not saved")
     parser.add_argument(
         "--skip-done", action="store_true", help="take the results of an earlier run; segment the other scans only"

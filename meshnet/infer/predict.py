@@ -21,7 +21,7 @@ from tqdm import tqdm
 from meshnet.infer.arguments import make_parser
 from meshnet.infer.backends import backend_line
 from meshnet.infer.brain_volume import volumes_of_file
-from meshnet.infer.confidence import Confidence, check_confidence
+from meshnet.infer.confidence import Confidence, check_confidence, has_probabilities
 from meshnet.infer.dicom_seg import check_highdicom, save_dicom_seg
 from meshnet.infer.one_scan import Prediction, StrictError, measure, notes_before, segment_scan
 from meshnet.infer.open_model import OpenModel, model_and_scans, open_model
@@ -36,7 +36,9 @@ from meshnet.infer.outputs import (
     without_results,
     written_paths,
 )
-from meshnet.infer.provenance import earlier_result, save_sidecar
+from meshnet.infer.provenance import earlier_result, save_sidecar, sidecar_of
+from meshnet.infer.report.folder import ReportFolder, check_pillow
+from meshnet.infer.report.of_run import report_on_earlier, report_on_run
 from meshnet.infer.sources import Source, expand, find_sources, read_source
 from meshnet.model.label_roles import saved_labels
 from meshnet.model.shipped import DEFAULT_MODEL
@@ -46,6 +48,7 @@ from meshnet.scan.dicom_slices import SourceSlices, find_slices
 from meshnet.scan.label_files import check_replaceable
 from meshnet.scan.label_values import is_mask_like
 from meshnet.scan.nifti import Scan, new_header, save_labels, save_probability, space_code
+from meshnet.scan.notes import Note
 from meshnet.scan.scan_stream import ScanError
 
 __all__ = ["CSV_COLUMNS", "main"]
@@ -82,6 +85,8 @@ def _prepare(args: argparse.Namespace, scratch: Path) -> tuple[OpenModel, list[t
 
     Raises SpecError, ScanError or OSError if the run can't start.
     """
+    if args.report is not None:
+        check_pillow()
     given, words = model_and_scans(args.words, args.model, lists=bool(args.lists))
     paths = expand(words, args.lists)
     model = open_model(given, backend=args.backend, threads=args.threads)
@@ -126,9 +131,18 @@ def _predict_all(args: argparse.Namespace, model: OpenModel, jobs: list[tuple[So
     with ExitStack() as stack:
         bar = stack.enter_context(tqdm(total=len(jobs) * steps_per_scan, unit="step", disable=args.quiet))
         reporter = Reporter(stack, bar, table=args.csv, as_json=args.json)
+        reports = None if args.report is None else ReportFolder(args.report, scans=len(jobs))
+        if reports is not None:
+            stack.callback(reports.finish)
+
+        def fail(source: Source, output: Path, message: str, notes: Sequence[Note] = ()) -> None:
+            reporter.report(Outcome(source.name, model_id, output, notes=notes, error=message))
+            if reports is not None:
+                reports.add_failure(source.name, message)
+
         for source, output in jobs:
             if reason := too_long(output, probability=args.probability):
-                reporter.report(Outcome(source.name, model_id, output, error=f"{source.name}: {reason}"))
+                fail(source, output, f"{source.name}: {reason}")
                 failed += 1
         try:
             for index, (source, output) in enumerate(jobs):
@@ -136,14 +150,13 @@ def _predict_all(args: argparse.Namespace, model: OpenModel, jobs: list[tuple[So
                     continue
                 bar.set_description(source.name.name)
                 try:
-                    reporter.report(_segment(source, output, args, model, bar.update))
+                    reporter.report(_segment(source, output, args, model, bar.update, reports=reports))
                 except MaskError as error:
                     bar.write(str(error), file=sys.stderr)
                 except Exception as error:  # an error in one scan must not stop the others
                     failed += 1
                     notes = error.notes if isinstance(error, StrictError) else ()
-                    message = _message(source.name, error)
-                    reporter.report(Outcome(source.name, model_id, output, notes=notes, error=message))
+                    fail(source, output, _message(source.name, error), notes)
                 else:
                     done += 1
                 bar.update((index + 1) * steps_per_scan - bar.n)
@@ -156,9 +169,15 @@ def _predict_all(args: argparse.Namespace, model: OpenModel, jobs: list[tuple[So
 
 
 def _segment(
-    source: Source, output: Path, args: argparse.Namespace, model: OpenModel, step: Callable[[], object]
+    source: Source,
+    output: Path,
+    args: argparse.Namespace,
+    model: OpenModel,
+    step: Callable[[], object],
+    *,
+    reports: ReportFolder | None,
 ) -> Outcome:
-    """Read, segment, save and measure one scan, or measure an earlier result.
+    """Read, segment, save and measure one scan, or measure an earlier result; write the report if there are any.
 
     Raises ScanError, MaskError or OSError if that can't be done.
     """
@@ -177,6 +196,9 @@ def _segment(
         labels, found = earlier
         volumes = volumes_of_file(measure(spec, scan, labels), all_labels=args.all_labels)
         if volumes is not None:
+            if reports is not None:
+                made = sidecar_of(source, args, model, volumes=volumes, notes=found or notes)
+                report_on_earlier(reports, output, scan, labels, spec=spec, made=made)
             return Outcome(
                 name,
                 spec.id,
@@ -193,14 +215,17 @@ def _segment(
         model.network,
         remove_below_ml=args.remove_below,
         keep_outside_brain=args.keep_outside_brain,
-        confidence=_confidence(args),
+        confidence=_confidence(args, spec if reports is not None else None),
         strict=args.strict,
         step=step,
     )
     _save(output, scan, spec, result.prediction, args)
     if slices is not None:
         save_dicom_seg(seg_path, result.prediction.labels_native, slices, spec, all_labels=args.all_labels)
-    save_sidecar(output, source, args, model, volumes=result.volumes, notes=result.notes)
+    made = sidecar_of(source, args, model, volumes=result.volumes, notes=result.notes)
+    save_sidecar(output, made, asked=args.sidecar)
+    if reports is not None:
+        report_on_run(reports, output, scan, result.prediction, spec=spec, made=made)
     return Outcome(
         name,
         spec.id,
@@ -220,8 +245,10 @@ def _slices(source: Source, scan: Scan) -> SourceSlices:
     return find_slices(source.dicom, scan)
 
 
-def _confidence(args: argparse.Namespace) -> Confidence:
-    return Confidence(threshold=args.threshold, flip=args.flip, probability=args.probability)
+def _confidence(args: argparse.Namespace, reported: ModelSpec | None = None) -> Confidence:
+    """Use of probabilities. reported: the model if there is a report, which shows its probabilities where it can."""
+    wanted = args.probability or (reported is not None and has_probabilities(reported))
+    return Confidence(threshold=args.threshold, flip=args.flip, probability=wanted)
 
 
 def _message(path: Path, error: Exception) -> str:
@@ -245,5 +272,5 @@ def _save(output: Path, scan: Scan, spec: ModelSpec, prediction: Prediction, arg
     header = scan.header if is_native else new_header(grid.affine_vox2ras, grid.data.shape, code=code)
     labels = prediction.labels_native if is_native else prediction.labels_conformed
     save_labels(output, saved_labels(labels, spec, all_labels=args.all_labels), header)
-    if (maps := prediction.probability) is not None:
+    if args.probability and (maps := prediction.probability) is not None:
         save_probability(probability_path(output), maps.native if is_native else maps.conformed, header)

@@ -18,9 +18,11 @@ from meshnet.infer.arguments import cores
 from meshnet.infer.confidence import Confidence, check_confidence
 from meshnet.infer.dicom_seg import save_dicom_seg
 from meshnet.infer.lesions import Lesion, find_lesions
-from meshnet.infer.one_scan import Result, segment_scan
+from meshnet.infer.one_scan import Prediction, Result, segment_scan
 from meshnet.infer.open_model import OpenModel, open_model
 from meshnet.infer.outputs import RESULT_SUFFIXES, sidecar_path
+from meshnet.infer.report.folder import check_pillow
+from meshnet.infer.report.of_run import write_scan_page
 from meshnet.infer.sidecar import (
     Engine,
     Settings,
@@ -58,6 +60,7 @@ class Segmentation:
     model: ModelSpec
     sidecar: Sidecar  #: how this was made, as written by `save`
     _scan: Scan = field(repr=False)
+    _prediction: Prediction = field(repr=False)
     _slices: SourceSlices | ScanError = field(repr=False)  #: of the DICOM series, or why there are none
 
     @cached_property
@@ -91,6 +94,20 @@ class Segmentation:
             save_labels(target, labels, self._scan.header)
         if sidecar:
             write_sidecar(beside, self.sidecar)
+        return target
+
+    def report(self, path: str | os.PathLike[str]) -> Path:
+        """Write a report as one HTML file, as `meshnet-predict --report` does; returns the path.
+
+        The report has volume, longest diameter, place and side of each label and lesion, slices through the lesions and
+        a mosaic; with `probability=True` also their probabilities. An existing file is replaced. Raises ScanError for a
+        name that doesn't end in .html or without Pillow (the extra `report`), OSError if nothing can be written.
+        """
+        target = Path(path)
+        if target.suffix.lower() not in (".html", ".htm"):
+            raise ScanError(f"{target}: a report is one HTML file; end the name with .html")
+        check_pillow()
+        write_scan_page(target, self._scan, self.model, self._prediction, self.sidecar)
         return target
 
     def show(self) -> NiiVue:
@@ -189,11 +206,14 @@ def _segmentation(
         if maps is None
         else nib.Nifti1Image((maps.native / np.float32(255)).astype(np.float32), scan.affine_vox2ras),
         volumes_ml={label.name: ml for label, _, ml in result.volumes if label.index > 0},
-        lesions=find_lesions(opened.spec, prediction.labels_native, scan.affine_vox2ras),
+        lesions=find_lesions(
+            opened.spec, prediction.labels_native, scan.affine_vox2ras, None if maps is None else maps.native
+        ),
         notes=result.notes,
         model=opened.spec,
         sidecar=sidecar,
         _scan=scan,
+        _prediction=prediction,
         _slices=slices,
     )
 

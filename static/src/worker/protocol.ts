@@ -7,6 +7,8 @@ import type { Note } from '../volume/notes';
 import type { LabelDelta } from '../volume/label-delta';
 import type { NiftiHeader } from '../volume/nifti-header';
 import type { LabelVolume } from '../volume/prepare';
+import type { Measured } from '../volume/report-facts';
+import type { Pictures } from '../volume/report-pictures';
 import type { ModelSpec } from '../generated/model-spec';
 import type { BackendId, LayerTiming, Progress } from '../engine/types';
 import type { ModelSource } from '../model/source';
@@ -167,6 +169,8 @@ export interface Calls {
     request: { result: OutcomeRequest; other: { readonly kind: 'file'; readonly file: File; readonly namedMask: boolean } | { readonly kind: 'result'; readonly result: OutcomeRequest } };
     reply: { comparison: Comparison; overlay: DisplayVolume<Uint8Array> };
   };
+  /** The numbers and pictures of a report on a result. */
+  report: { request: { scan: ScanSource; result: OutcomeRequest }; reply: { measured: Measured; pictures: Pictures } };
   /** Labels as DICOM-SEG. `version`: of the site. */
   dicomSeg: { request: OutcomeRequest & { allLabels: boolean; series: DicomSeries; model: SegmentedBy; version: string }; reply: { bytes: Uint8Array } };
   save: { request: OutcomeRequest & { space: 'native' | 'conformed'; allLabels: boolean }; reply: { bytes: Uint8Array } };

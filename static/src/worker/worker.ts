@@ -4,6 +4,8 @@ import type { Conformed } from '../volume/conform';
 import { encodeConformed, encodeNative, fromNetworkLabels, labelVolumes, prepare, toNative } from '../volume/prepare';
 import type { Prepared } from '../volume/prepare';
 import { labelsToNative, voxelVolumeMl } from '../volume/native';
+import { measuredFacts } from '../volume/report-facts';
+import { makePictures } from '../volume/report-pictures';
 import { resultNotes } from '../volume/run-notes';
 import { chosenLabel, othersOf, probabilityOf, thresholded } from '../volume/confidence';
 import { compareMasks, onGridOf } from '../volume/compare';
@@ -30,7 +32,7 @@ import type { Progress, RunResult } from '../engine/types';
 import { webgl2 } from '../engine/webgl2/index';
 import { webgpu } from '../engine/webgpu/index';
 import { secondsOfRun } from './pace';
-import { cleanLabels, headerText, segmentScan, type CleanedLabels } from './segmentation';
+import { cleanLabels, conformedOn, headerText, segmentScan, type CleanedLabels } from './segmentation';
 
 /** How many separate parts are listed one by one, the largest first. */
 const LISTED_PARTS = 8;
@@ -111,6 +113,16 @@ const handlers: Handlers<Calls, Stage> = {
     const onGrid = onGridOf(reference, mask);
     const overlay = mask.data.map((value, n) => (value !== 0 ? (onGrid[n] !== 0 ? 1 : 2) : onGrid[n] !== 0 ? 3 : 0));
     return { comparison: compareMasks(mask, reference), overlay: { ...mask, data: overlay } };
+  },
+
+  report: async ({ scan, result }) => {
+    const { labels, grid } = result;
+    const { native } = nativeOf(result);
+    const probability = labels.confidence === null ? null : toNative({ ...labels, data: unpacked(labels.confidence.probability, labels.dims) }, grid).data;
+    const measured = measuredFacts(labels.spec, native, probability);
+    const centres = measured.lesions.flatMap(({ centre_ras_mm: centre }) => (centre === null ? [] : [centre]));
+    const conformed = conformedOn(await preparedOf(scan), labels);
+    return { measured, pictures: makePictures(labels.spec, conformed, native, centres) };
   },
 
   dicomSeg: async ({ series, model, allLabels, version, ...request }) => {

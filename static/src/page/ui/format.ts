@@ -73,6 +73,16 @@ export function probabilityName(scan: Named['scan'], result: Named['result']): s
   return `${stemOfResult(scan, { ...result, edit: null })}_probseg.nii.gz`;
 }
 
+/** Name of a report. */
+export function reportName(scan: Named['scan'], result: Named['result']): string {
+  return `${stemOfResult(scan, result)}_report.html`;
+}
+
+/** Name of the JSON beside saved labels. */
+export function sidecarName(labelsName: string): string {
+  return `${labelsName.replace(/\.nii\.gz$/, '')}.json`;
+}
+
 /** Name of a saved DICOM-SEG file. */
 export function dicomSegName(scan: Named['scan'], result: Named['result']): string {
   return `${stemOfResult(scan, result)}.dcm`;
