@@ -26,9 +26,11 @@ from bench.bundle.packages import Package, collect_packages
 from bench.bundle.recipe import one_phase
 from bench.deno import DENO, ENGINE, REPO
 from bench.gpu.cases import all_names, write_models
-from meshnet.synth.label_maps import pack_heads
+from meshnet.synth.label_maps import Split, pack_heads
 from meshnet.synth.lesion_masks import pack_masks
 
+#: Heads by split. All of them would make the archive too large.
+_HEADS: dict[Split, int] = {"train": 10, "choose": 2}
 #: The most that the archive may take.
 LIMIT_BYTES = 60_000_000
 TOP = "meshnet-gpu"
@@ -150,7 +152,7 @@ def data_entries(parts: Path, data: Path) -> Entries:
     """Heads of the training and the choosing split, and all lesion masks; packed where that isn't done yet."""
     heads = parts / "heads"
     if not heads.is_dir():
-        pack_heads(data / "anatomy" / "synthseg", parts / "cache", heads)
+        pack_heads(data / "anatomy" / "synthseg", parts / "cache", heads, _HEADS)
     entries = {f"data/heads/{path.name}": path for path in sorted(heads.glob("*.npz"))}
     for name in ("soop", "lesymap"):
         packed = parts / f"lesions-{name}.npz"

@@ -2,7 +2,8 @@
 
 A package that is the same for every version of Python is taken from this environment; a compiled one too, where the
 archive is for this version of Python, else pip fetches its wheel. Tests and caches are left out. Of SciPy only the
-modules that `scipy.ndimage` loads are taken, because the whole package would take half of the archive.
+modules that `scipy.ndimage` loads are taken, because the whole package would take half of the archive. Of Lightning
+only Fabric is taken.
 """
 
 from __future__ import annotations
@@ -43,12 +44,12 @@ PACKAGES = {
     "safetensors": "safetensors",
     "scipy": "scipy.ndimage",
     "tensorboardX": "tensorboardX",
-    "torchmetrics": "torchmetrics",
     "tqdm": "tqdm",
     "typing-inspection": "typing_inspection",
 }
 
-_LEFT_OUT = {"__pycache__", "tests"}
+#: Folders and files that nothing reads at run time.
+_LEFT_OUT = {"__pycache__", "tests", "CHANGELOG.md", "RECORD"}
 _SCIPY_MODULES = (
     "import sys, scipy.ndimage;"
     "print(*sorted({m.__file__ for n, m in sys.modules.items() if n.partition('.')[0] == 'scipy' and m.__file__}),"
@@ -85,7 +86,20 @@ def _collect(name: str, module: str, python: str, downloads: Path) -> Package:
     if name == "scipy":
         paths = _used_of_scipy(paths, root)
     files = {str(path): root / path for path in paths if _wanted(path)}
+    if name == "lightning":
+        files = _fabric_alone(files, downloads)
     return Package(name, module, python if compiled else "", files)
+
+
+def _fabric_alone(files: dict[str, Path], downloads: Path) -> dict[str, Path]:
+    """Lightning without its Trainer, which nothing here uses and which would load torchmetrics and all of SciPy."""
+    kept = {
+        name: path for name, path in files.items() if not name.startswith(("lightning/pytorch/", "lightning/data/"))
+    }
+    empty = downloads / "empty.py"
+    empty.parent.mkdir(parents=True, exist_ok=True)
+    empty.write_text("", encoding="utf-8")
+    return kept | {"lightning/__init__.py": empty}
 
 
 def _wanted(path: PurePosixPath) -> bool:

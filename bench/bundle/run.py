@@ -30,6 +30,8 @@ CODE = HERE / "code"
 TRAIN_SHARE, REPORT_SHARE = 0.4, 0.5
 #: Seconds that a training takes beside its steps: starting, validation, refinement.
 _TRAIN_AROUND_S = 75.0
+#: Seconds that a training may take longer, where this machine starts it slowly; the report has less time then.
+_LATE_S = 120.0
 #: Volumes of a training step on a GPU: a step of one is bound by kernel launches.
 _BATCH = 4
 _SMALL = ["data.validation_subjects=1", "data.stages=[{steps: 100000, size: [24, 24, 24], voxel_size_mm: [6.0, 7.0]}]"]
@@ -134,7 +136,9 @@ def train(out: Path, environment: dict[str, str], cuda: bool, seconds: float) ->
         f"out={out / 'model'}",
     ]
     program = "import sys; from meshnet.train.cli import main; sys.exit(main(sys.argv[1:]))"
-    done = timed("train", [sys.executable, "-c", program, *overrides], environment, seconds + 60, out / "train.log")
+    done = timed(
+        "train", [sys.executable, "-c", program, *overrides], environment, seconds + _LATE_S, out / "train.log"
+    )
     for log in sorted(run.glob("*/log.csv")):
         shutil.copy(log, out / "log.csv")
     return done

@@ -114,10 +114,13 @@ def has_split(folder: Path, split: Split) -> bool:
     return any(_label_map_name(path) in listed for path in _head_files(folder))
 
 
-def pack_heads(folder: Path, cache: Path, out: Path, splits: Sequence[Split] = ("train", "choose")) -> None:
-    """Write the heads of `folder` in `splits` to the folder `out`. Raises the errors of `load_heads`."""
+def pack_heads(folder: Path, cache: Path, out: Path, most: Mapping[Split, int]) -> None:
+    """Write heads of `folder` to the folder `out`: of each split the first ones, `most` of them at most.
+
+    Raises the errors of `load_heads`.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    for head in load_heads(folder, cache, splits):
+    for head in (each for split, count in most.items() for each in load_heads(folder, cache, (split,))[:count]):
         _write_head(out / f"{head.name}{_PACKED}", head.classes, head.affine_mni2vox, head.sha256)
 
 

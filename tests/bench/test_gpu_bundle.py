@@ -73,8 +73,12 @@ def test_before_compression_what_is_beside_deno_and_the_data_is_small(entries: d
     assert sum(path.stat().st_size for path in entries.values() if path.suffix != ".xz") < 85e6
 
 
-def test_of_scipy_only_what_ndimage_loads_is_taken() -> None:
-    (scipy,) = [each for each in collect_packages(_here(), Path("unused")) if each.name == "scipy"]
+def test_of_scipy_and_lightning_only_what_is_used_is_taken(tmp_path: Path) -> None:
+    by_name = {each.name: each for each in collect_packages(_here(), tmp_path)}
+    scipy, lightning = by_name["scipy"], by_name["lightning"]
+    assert lightning.files["lightning/__init__.py"].read_text() == ""
+    assert "lightning/fabric/fabric.py" in lightning.files
+    assert not [name for name in lightning.files if name.startswith("lightning/pytorch/")]
     assert "scipy/ndimage/_filters.py" in scipy.files
     assert not [name for name in scipy.files if name.startswith(("scipy/stats/", "scipy/optimize/"))]
     assert [name for name in scipy.files if name.startswith("scipy.libs/")]

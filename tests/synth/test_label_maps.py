@@ -153,13 +153,15 @@ def test_packed_heads_stand_for_their_label_maps(tmp_path: Path) -> None:
     save_label_map(tmp_path / "listed.nii.gz", ellipsoid_labels())
     save_label_map(tmp_path / "own.nii.gz", ellipsoid_labels())
     cache, packed = tmp_path / "cache", tmp_path / "packed"
-    pack_heads(tmp_path, cache, packed)
+    pack_heads(tmp_path, cache, packed, {"train": 5})
     assert sorted(path.name for path in packed.iterdir()) == ["listed.head.npz", "own.head.npz"]
     first, again = (load_heads(folder, tmp_path / "unused", ("train",)) for folder in (tmp_path, packed))
     for head, other in zip(first, again, strict=True):
         assert (head.name, head.sha256, head.split) == (other.name, other.sha256, other.split)
         np.testing.assert_array_equal(head.classes, other.classes)
         np.testing.assert_array_equal(head.affine_mni2vox, other.affine_mni2vox)
+    pack_heads(tmp_path, cache, tmp_path / "fewer", {"train": 1})
+    assert [path.name for path in (tmp_path / "fewer").iterdir()] == ["listed.head.npz"]
     table = {"listed.nii.gz": ListedFile(first[0].sha256, "test")}
     assert [h.name for h in load_heads(packed, cache, ("test",), table)] == ["listed"]
     with pytest.raises(LabelMapError, match=r"listed\.head\.npz: SHA-256 is .* expected 00"):
