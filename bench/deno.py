@@ -7,7 +7,7 @@ from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
 DENO = REPO / "bench" / "node_modules" / "@deno" / "linux-x64-glibc" / "deno"
-#: What `vite build -c vite.engine.config.ts` writes.
+#: Written by `vite build -c vite.engine.config.ts`.
 ENGINE = REPO / "static" / "dist-engine"
 #: Runs one trial of the engine on the files of a folder.
 TRIAL = REPO / "tests" / "engine" / "run_deno.ts"

@@ -24,7 +24,7 @@ from bench.gpu.peers import measure_onnxruntime, measure_torch
 from bench.gpu.training import all_networks, measure_tests, measure_training
 from bench.gpu.vulkan import find_adapter
 
-#: Parts in order, and the share of the time that each may take. What a part leaves goes to the ones after it.
+#: Parts in order, and the share of the time that each may take. Time that a part leaves goes to the parts after it.
 SHARES = {"adapter": 0.1, "pytorch": 0.15, "engine": 0.3, "onnxruntime": 0.08, "training": 0.25, "tests": 0.12}
 BUDGET_S = 480.0
 #: Edge of the volumes on a GPU, and without one.

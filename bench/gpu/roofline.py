@@ -1,4 +1,4 @@
-"""What a layer has to do at least, and which share of the device's measured peaks it reaches."""
+"""The least work of a layer, and which share of the device's measured peaks it reaches."""
 
 from __future__ import annotations
 

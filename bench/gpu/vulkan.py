@@ -44,7 +44,7 @@ def find_adapter(work: Path, clock: Clock) -> tuple[dict[str, str], dict[str, An
 def peaks(
     work: Path, seconds: float, environment: Mapping[str, str], clock: Clock, limit_s: float = 120
 ) -> dict[str, Any]:
-    """What peaks.ts writes, with `software` and, where it failed, `reason`."""
+    """The output of peaks.ts, with `software` and, where it failed, `reason`."""
     work.mkdir(parents=True, exist_ok=True)
     path = work / "peaks.json"
     path.unlink(missing_ok=True)
