@@ -30,6 +30,9 @@ TILES = 24
 #: The mosaic reaches this far beyond what is labelled: a brain, or a lesion alone.
 BEYOND_BRAIN_MM, BEYOND_LESION_MM = 5, 40
 
+#: A plane with less than one CRUMBS-th of the labelled voxels of the fullest plane doesn't extend the mosaic.
+CRUMBS = 50
+
 #: Grey levels of a picture; the palette's other entries are labels.
 GREYS = 128
 #: The level that becomes white: this many per mille of the voxels that are not 0 are at most as bright.
@@ -145,7 +148,8 @@ def crop_box(grey: U8, labels: U8) -> list[tuple[int, int]]:
 def mosaic_planes(labels: U8, box: Sequence[tuple[int, int]], beyond: int) -> list[int]:
     """Indices j of up to `TILES` axial slices, the lowest first. beyond: planes on both sides of the labels."""
     top, bottom = box[1]
-    labelled = np.flatnonzero((labels > 0).any((0, 2)))
+    counts = (labels > 0).sum((0, 2))
+    labelled = np.flatnonzero(CRUMBS * counts >= max(1, int(counts.max())))
     if len(labelled):
         top, bottom = max(top, int(labelled[0]) - beyond), min(bottom, int(labelled[-1]) + beyond)
     steps = [int(np.floor(bottom + (top - bottom) * n / (TILES - 1) + 0.5)) for n in range(TILES)]

@@ -37,6 +37,8 @@ export const MOST_PICTURED = 8;
 const TILES = 24;
 /** The mosaic reaches this far beyond what is labelled: a brain, or a lesion alone. */
 const [BEYOND_BRAIN_MM, BEYOND_LESION_MM] = [5, 40];
+/** A plane with less than one CRUMBS-th of the labelled voxels of the fullest plane doesn't extend the mosaic. */
+const CRUMBS = 50;
 /** Grey levels of a picture; the palette's other entries are labels. */
 const GREYS = 128;
 /** The level that becomes white: this many per mille of the voxels that are not 0 are at most as bright. */
@@ -135,16 +137,14 @@ function cropBox(grey: Uint8Array, labels: Uint8Array, dims: Dims): readonly [Ra
 /** Indices j of up to TILES axial slices, the lowest first. `beyond`: planes on both sides of the labels. */
 function mosaicPlanes(labels: Uint8Array, [nx, ny, nz]: Dims, box: readonly Range[], beyond: number): number[] {
   let { first: top, last: bottom } = box[1]!;
-  const labelled: number[] = [];
-  for (let y = 0; y < ny; y++) {
-    for (let z = 0; z < nz; z++) {
-      const row = nx * (y + ny * z);
-      if (labels.subarray(row, row + nx).some((label) => label !== 0)) {
-        labelled.push(y);
-        break;
-      }
+  const counts = new Array<number>(ny).fill(0);
+  for (let n = 0, z = 0; z < nz; z++) {
+    for (let y = 0; y < ny; y++) {
+      for (let x = 0; x < nx; x++, n++) if (labels[n] !== 0) counts[y]!++;
     }
   }
+  const fullest = Math.max(1, ...counts);
+  const labelled = Array.from(counts.keys()).filter((y) => CRUMBS * counts[y]! >= fullest);
   if (labelled.length > 0) [top, bottom] = [Math.max(top, labelled[0]! - beyond), Math.min(bottom, labelled.at(-1)! + beyond)];
   return [...new Set(Array.from({ length: TILES }, (_, n) => Math.floor(bottom + ((top - bottom) * n) / (TILES - 1) + 0.5)))];
 }
