@@ -41,6 +41,8 @@ class Kiosk:
     """`on`: results can be compared with masks and with each other."""
     edit: Literal["on", "off"] = "on"
     """`on`: results can be corrected by hand."""
+    report: Literal["on", "off"] = "on"
+    """`on`: reports can be saved, where results can."""
 
 
 def create_app(

@@ -72,6 +72,11 @@ def parser() -> argparse.ArgumentParser:
         choices=["on", "off"],
         help="on: visitors may correct a result by hand; off: they may not (default: on)",
     )
+    kiosk.add_argument(
+        "--report",
+        choices=["on", "off"],
+        help="on: visitors may save reports, where --saving allows it; off: they may not (default: on)",
+    )
     return p
 
 
@@ -87,9 +92,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = p.parse_args(argv)
     if not args.kiosk and any(
         setting is not None
-        for setting in (args.idle, args.saving, args.queue, args.confidence, args.compare, args.edit)
+        for setting in (args.idle, args.saving, args.queue, args.confidence, args.compare, args.edit, args.report)
     ):
-        p.error("--idle, --saving, --queue, --confidence, --compare and --edit are settings of a kiosk; add --kiosk")
+        p.error(
+            "--idle, --saving, --queue, --confidence, --compare, --edit and --report are settings of a kiosk; "
+            "add --kiosk"
+        )
     if args.idle is not None and args.idle < SHORTEST_IDLE_SECONDS:
         p.error(f"--idle {args.idle}: a visitor needs at least {SHORTEST_IDLE_SECONDS} seconds to read the page")
     kiosk = None
@@ -101,6 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.confidence or Kiosk.confidence,
             args.compare or Kiosk.compare,
             args.edit or Kiosk.edit,
+            args.report or Kiosk.report,
         )
     try:
         app = create_app(args.models, kiosk=kiosk)

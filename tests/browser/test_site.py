@@ -318,13 +318,15 @@ def test_an_unknown_backend_in_the_address_is_refused_in_words(open_page: OpenPa
 
 
 @pytest.mark.parametrize("width", [360, 800, 1280])
-def test_nothing_is_wider_than_the_window(page: Page, scan: Path, width: int) -> None:
+def test_nothing_is_wider_than_the_window_and_the_panel_scrolls_by_itself(page: Page, scan: Path, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 780})
     drop(page, scan)
     wait_for(page, "ready")
     segment(page, "tissue")
 
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    if width == 1280:
+        assert page.evaluate("document.documentElement.scrollHeight") == 780
 
 
 def test_every_control_has_a_name(page: Page) -> None:

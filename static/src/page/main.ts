@@ -6,7 +6,8 @@ import { missCatalogue, pickModel, useCatalogue } from './actions/models';
 import { changeConfidence, clean, goTo, removeResult, removeStudy, showLabel, showResult, showStudy, threshold } from './actions/look';
 import { answerAll, answerFrame, answerInput, answerSeries, open, openSample } from './actions/open';
 import { pauseQueue, resumeQueue, segmentAll, skipScan, stopScan } from './actions/queue';
-import { saveLabels, saveProbability, saveTable } from './actions/save';
+import { saveReport, saveReports } from './actions/report';
+import { saveDicomSeg, saveLabels, saveProbability, saveTable } from './actions/save';
 import { saveAll, saveSummary, showTable } from './actions/save-all';
 import { cancel, findBackend, segment } from './actions/segment';
 import { connectPointer } from './edit/pointer';
@@ -14,6 +15,7 @@ import { withSize } from './edit/settings';
 import { startKiosk } from './kiosk/kiosk';
 import { applyUpdate, keepOffline } from './offline/register';
 import { isActive } from './queue';
+import { connectForget, remember, remembered, rememberView, showRemembered } from './remembered';
 import { Session } from './session';
 import { show } from './show';
 import type { Actions } from './show';
@@ -53,6 +55,7 @@ const session = new Session({ client: newClient(), newReader: newClient, options
   const before = shown;
   shown = state;
   show(state, before, actions);
+  if (state.kiosk === null && state.activity.kind === 'done' && before.activity.kind !== 'done') remember({ hasSegmented: true });
 });
 
 onClick('run', () => void segment(session));
@@ -63,9 +66,13 @@ onClick('resume', () => void resumeQueue(session));
 onClick('skip', () => { skipScan(session); });
 onClick('stop', () => { stopScan(session); });
 onClick('sample', () => void openSample(session));
-onClick('save-native', () => void saveLabels(session, 'native'));
-onClick('save-conformed', () => void saveLabels(session, 'conformed'));
+const withJson = byId('with-json', HTMLInputElement);
+onClick('save-native', () => void saveLabels(session, 'native', withJson.checked));
+onClick('save-conformed', () => void saveLabels(session, 'conformed', withJson.checked));
+onClick('save-dicom-seg', () => void saveDicomSeg(session));
 onClick('save-table', () => void saveTable(session));
+onClick('save-report', () => void saveReport(session));
+onClick('save-reports', () => void saveReports(session));
 onClick('save-probability', () => void saveProbability(session));
 onClick('end-comparison', () => void endComparison(session));
 byId('compare-with', HTMLSelectElement).addEventListener('change', (event) => { void compareWithResult(session, Number((event.target as HTMLSelectElement).value)); });
@@ -97,7 +104,10 @@ session.change({ cleaning: readCleaning(), confidence: readConfidence() }); // b
 connectStudyKeys();
 
 const list = byTestId('model', HTMLSelectElement);
-list.addEventListener('change', () => { pickModel(session, list.value); });
+list.addEventListener('change', () => {
+  pickModel(session, list.value);
+  if (session.state.kiosk === null) remember({ model: list.value });
+});
 
 for (const id of ['file', 'folder']) {
   const input = byTestId(id, HTMLInputElement);
@@ -110,7 +120,9 @@ for (const id of ['file', 'folder']) {
 }
 
 connectDrop();
-void viewer.then((opened) => {
+connectForget();
+showRemembered();
+const viewsConnected = viewer.then((opened) => {
   if (opened === null) return;
   opened.onLost = (error) => {
     session.say({ noViewer: `The graphics device was reset and the picture is lost (${String(error)}). Segmenting, measuring and saving still work.` });
@@ -133,8 +145,9 @@ byId('copy', HTMLButtonElement).addEventListener('click', () => {
 void findBackend(session);
 fetchCatalogue().then(
   (catalogue) => {
-    useCatalogue(session, catalogue);
-    if (catalogue.kiosk !== null) startKiosk(catalogue.kiosk, byId('kiosk-tools', HTMLDivElement), () => isBusy(session.state) || isActive(session.state.queue));
+    useCatalogue(session, catalogue, catalogue.kiosk === null ? (remembered().model ?? null) : null);
+    if (catalogue.kiosk === null) void viewsConnected.then(rememberView);
+    else startKiosk(catalogue.kiosk, byId('kiosk-tools', HTMLDivElement), () => isBusy(session.state) || isActive(session.state.queue));
   },
   (error: unknown) => { missCatalogue(session, error); },
 );

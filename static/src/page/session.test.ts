@@ -56,7 +56,7 @@ beforeEach(() => {
   };
   const client = { call, cancel: () => undefined } as unknown as EngineClient;
   session = new Session({ client, options: { forced: null, maxBufferBytes: null }, viewer: Promise.resolve(null), newReader: () => client }, (state) => states.push(state));
-  useCatalogue(session, { version: '1', kiosk: null, models: [model('other', false), model('small', true)] });
+  useCatalogue(session, { version: '1', kiosk: null, models: [model('other', false), model('small', true)] }, null);
 });
 
 afterEach(() => vi.unstubAllGlobals());
@@ -78,13 +78,13 @@ describe('the state', () => {
     await open(session, [SCAN]);
     expect(session.state.activity).toEqual({ kind: 'ready', text: 'Ready: press Segment.' });
     expect([isEmpty(session.state), canRun(session.state)]).toEqual([false, true]);
-    expect(backendLine(session.state)).toEqual({ tense: 'Will run', choice: CHOICE });
+    expect(backendLine(session.state)).toEqual({ tense: 'Will run', choice: CHOICE, seconds: null });
 
     await segment(session);
 
     expect(session.state.activity).toEqual({ kind: 'done', text: 'Done in 1.2 s. No lesion found.' });
     expect(result()).toMatchObject({ modelKey: 'small', outcome: OUTCOME, smallestMl: null });
-    expect(backendLine(session.state)).toEqual({ tense: 'Ran', choice: REPORT });
+    expect(backendLine(session.state)).toEqual({ tense: 'Ran', choice: REPORT, seconds: null });
     expect(states.map(({ activity }) => activity.kind)).toContain('running');
     expect(session.state.run).toBeNull();
   });

@@ -63,7 +63,7 @@ export function show(state: PageState, before: PageState, actions: Actions): voi
   if (changed('activity', 'studies', 'pickedKey', 'queue', 'kiosk')) showSegmentAll(dueStudies(state), allowsQueue(state) ? studies.length : 0, !isBusy(state) && !isActive(queue));
   if (changed('studies', 'queue')) showQueue(studies, queue);
   if (changed('run') && run !== null) showProgress(run);
-  if (studyChanged || changed('choice') || run?.started !== before.run?.started) showBackend(backendLine(state));
+  if (studyChanged || changed('choice', 'pace', 'pickedKey', 'confidence') || run?.started !== before.run?.started) showBackend(backendLine(state));
   if (changed('question')) showQuestion(state.question, allowsQueue(state) ? actions : { ...actions, answerAll: null });
   showWarnings(warnings(state));
   if (changed('messages')) showNoViewer(messages.noViewer);

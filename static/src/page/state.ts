@@ -44,6 +44,8 @@ export interface PageState extends Studies {
   readonly run: Run | null;
   /** The backend that will run or runs the model; null until the worker has probed. */
   readonly choice: BackendChoice | null;
+  /** Seconds that a run takes here, by the model's key. */
+  readonly pace: Readonly<Record<string, number>>;
   readonly question: Question | null;
   readonly messages: Messages;
   /** Whether the site works without a network; null until that is known. */
@@ -116,6 +118,7 @@ export const INITIAL_STATE: PageState = {
   activity: { kind: 'idle', text: 'Open a scan to begin.' },
   run: null,
   choice: null,
+  pace: {},
   question: null,
   messages: { remark: null, viewerFault: null, noViewer: null, lastError: null },
   offline: null,
@@ -188,15 +191,19 @@ export function restingKind(state: PageState): ActivityKind {
 export interface BackendLine {
   readonly tense: 'Will run' | 'Runs' | 'Ran';
   readonly choice: BackendChoice;
+  /** How long a run will take; null where that is not known or it has begun. */
+  readonly seconds: number | null;
 }
 
 /** The backend that runs the model, ran it for the shown result, or will run it. */
 export function backendLine(state: PageState): BackendLine | null {
   const { run, choice } = state;
   const report = shownResult(shownStudy(state))?.report;
-  if (run?.started === true && choice !== null) return { tense: 'Runs', choice };
-  if (report !== undefined) return { tense: 'Ran', choice: report };
-  return choice === null ? null : { tense: 'Will run', choice };
+  if (run?.started === true && choice !== null) return { tense: 'Runs', choice, seconds: null };
+  if (report !== undefined) return { tense: 'Ran', choice: report, seconds: null };
+  const pace = state.pace[state.pickedKey ?? ''];
+  const runs = confidenceOptions(state).mirror ? 2 : 1;
+  return choice === null ? null : { tense: 'Will run', choice, seconds: pace === undefined ? null : pace * runs };
 }
 
 /** Closes the tools; the next refresh draws the labels as a layer again. */

@@ -1,10 +1,14 @@
 // The calls of the page to its worker, with the data that they exchange.
 import type { Dims, Affine } from '../volume/volume';
 import type { Comparison } from '../volume/compare';
+import type { SegmentedBy } from '../volume/dicom/segmentation';
+import type { DicomSeries } from '../volume/dicom/types';
 import type { Note } from '../volume/notes';
 import type { LabelDelta } from '../volume/label-delta';
 import type { NiftiHeader } from '../volume/nifti-header';
 import type { LabelVolume } from '../volume/prepare';
+import type { Measured } from '../volume/report-facts';
+import type { Pictures } from '../volume/report-pictures';
 import type { ModelSpec } from '../generated/model-spec';
 import type { BackendId, LayerTiming, Progress } from '../engine/types';
 import type { ModelSource } from '../model/source';
@@ -152,6 +156,8 @@ export interface Calls {
   probe: { request: BackendOptions; reply: BackendChoice };
   load: { request: { scan: ScanSource }; reply: { facts: ScanFacts; display: DisplayVolume } };
   model: { request: { source: ModelSource }; reply: { spec: ModelSpec | null; notes: readonly string[] } };
+  /** Seconds that a run of the model would take here; null where TensorFlow.js would run it, which is fetched at the first run only. */
+  pace: { request: { source: ModelSource; options: BackendOptions }; reply: { seconds: number | null } };
   run: { request: { scan: ScanSource; source: ModelSource; options: BackendOptions; confidence: ConfidenceOptions }; reply: { facts: ScanFacts; spec: ModelSpec; report: RunReport; labels: StoredLabels } };
   outcome: { request: OutcomeRequest; reply: { outcome: Outcome; overlay: DisplayVolume<Uint8Array> } };
   /** The probability of the chosen label on the scan's own grid, resampled like labels. */
@@ -163,6 +169,10 @@ export interface Calls {
     request: { result: OutcomeRequest; other: { readonly kind: 'file'; readonly file: File; readonly namedMask: boolean } | { readonly kind: 'result'; readonly result: OutcomeRequest } };
     reply: { comparison: Comparison; overlay: DisplayVolume<Uint8Array> };
   };
+  /** The numbers and pictures of a report on a result. */
+  report: { request: { scan: ScanSource; result: OutcomeRequest }; reply: { measured: Measured; pictures: Pictures } };
+  /** Labels as DICOM-SEG. `version`: of the site. */
+  dicomSeg: { request: OutcomeRequest & { allLabels: boolean; series: DicomSeries; model: SegmentedBy; version: string }; reply: { bytes: Uint8Array } };
   save: { request: OutcomeRequest & { space: 'native' | 'conformed'; allLabels: boolean }; reply: { bytes: Uint8Array } };
 }
 

@@ -4,6 +4,8 @@ import type { Conformed } from '../volume/conform';
 import { encodeConformed, encodeNative, fromNetworkLabels, labelVolumes, prepare, toNative } from '../volume/prepare';
 import type { Prepared } from '../volume/prepare';
 import { labelsToNative, voxelVolumeMl } from '../volume/native';
+import { measuredFacts } from '../volume/report-facts';
+import { makePictures } from '../volume/report-pictures';
 import { resultNotes } from '../volume/run-notes';
 import { chosenLabel, othersOf, probabilityOf, thresholded } from '../volume/confidence';
 import { compareMasks, onGridOf } from '../volume/compare';
@@ -29,7 +31,8 @@ import { tfjs } from '../engine/tfjs/index';
 import type { Progress, RunResult } from '../engine/types';
 import { webgl2 } from '../engine/webgl2/index';
 import { webgpu } from '../engine/webgpu/index';
-import { cleanLabels, headerText, segmentScan, type CleanedLabels } from './segmentation';
+import { secondsOfRun } from './pace';
+import { cleanLabels, conformedOn, headerText, segmentScan, type CleanedLabels } from './segmentation';
 
 /** How many separate parts are listed one by one, the largest first. */
 const LISTED_PARTS = 8;
@@ -57,6 +60,14 @@ const handlers: Handlers<Calls, Stage> = {
     if (await needsAnswers(source)) return { spec: null, notes: [] };
     const { spec, notes } = await loadModel(source, signal);
     return { spec, notes };
+  },
+
+  pace: async ({ source, options }, { signal }) => {
+    const { spec, graph } = await loadModel(source, signal);
+    const { module } = rankBackends(await probeAll(BACKENDS), options.forced).ranked[0]!;
+    if (module.id === 'tfjs') return { seconds: null };
+    const limit = options.maxBufferBytes === null ? {} : { maxBufferBytes: options.maxBufferBytes };
+    return { seconds: await secondsOfRun(graph, spec.input.size, module, { signal, ...limit }) };
   },
 
   run: async ({ scan, source, options, confidence }, context) => {
@@ -102,6 +113,23 @@ const handlers: Handlers<Calls, Stage> = {
     const onGrid = onGridOf(reference, mask);
     const overlay = mask.data.map((value, n) => (value !== 0 ? (onGrid[n] !== 0 ? 1 : 2) : onGrid[n] !== 0 ? 3 : 0));
     return { comparison: compareMasks(mask, reference), overlay: { ...mask, data: overlay } };
+  },
+
+  report: async ({ scan, result }) => {
+    const { labels, grid } = result;
+    const { native } = nativeOf(result);
+    const probability = labels.confidence === null ? null : toNative({ ...labels, data: unpacked(labels.confidence.probability, labels.dims) }, grid).data;
+    const measured = measuredFacts(labels.spec, native, probability);
+    const centres = measured.lesions.flatMap(({ centre_ras_mm: centre }) => (centre === null ? [] : [centre]));
+    const conformed = conformedOn(await preparedOf(scan), labels);
+    return { measured, pictures: makePictures(labels.spec, conformed, native, centres) };
+  },
+
+  dicomSeg: async ({ series, model, allLabels, version, ...request }) => {
+    const { encodeSegmentation } = await import('../volume/dicom/segmentation');
+    const { dims, affineVox2ras } = request.grid;
+    const { data } = nativeOf(request).native;
+    return { bytes: encodeSegmentation(data, dims, affineVox2ras, series, model, { allLabels, isEdited: request.edit !== null, version, now: new Date() }) };
   },
 
   save: ({ space, allLabels, ...request }) => {

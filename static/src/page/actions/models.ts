@@ -1,11 +1,14 @@
 // The list of models.
 import type { Session } from '../session';
+import { isActive } from '../queue';
+import { isBusy, pickedModel } from '../state';
 import type { Catalogue } from '../ui/catalogue';
 import { withCatalogue } from '../ui/models';
 
-/** Takes the server's list of models and, on a kiosk, its settings. */
-export function useCatalogue(session: Session, catalogue: Catalogue): void {
-  session.change({ version: catalogue.version, kiosk: catalogue.kiosk, ...withCatalogue(session.state, catalogue) });
+/** Takes the server's list of models and, on a kiosk, its settings. `lastKey`: the model of the visit before. */
+export function useCatalogue(session: Session, catalogue: Catalogue, lastKey: string | null): void {
+  session.change({ version: catalogue.version, kiosk: catalogue.kiosk, ...withCatalogue(session.state, catalogue, lastKey) });
+  void findPace(session);
 }
 
 /** Says in the list of models why it is empty. */
@@ -16,4 +19,21 @@ export function missCatalogue(session: Session, error: unknown): void {
 
 export function pickModel(session: Session, key: string): void {
   session.change({ pickedKey: key });
+  void findPace(session);
+}
+
+/**
+ * Finds out how long the picked model would take. A forced backend is not tried: it is forced where a test or a report
+ * wants exactly one run. Nothing is shown where the trial fails; the run itself will say why.
+ */
+export async function findPace(session: Session): Promise<void> {
+  const { client, options } = session.services;
+  const model = pickedModel(session.state);
+  if (model === null || options.forced !== null || isBusy(session.state) || isActive(session.state.queue) || model.key in session.state.pace) return;
+  try {
+    const { seconds } = await client.call('pace', { source: model.source, options });
+    if (seconds !== null && !(model.key in session.state.pace)) session.change({ pace: { ...session.state.pace, [model.key]: seconds } });
+  } catch {
+    // no estimate
+  }
 }

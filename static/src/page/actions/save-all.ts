@@ -73,7 +73,7 @@ function folderOf({ name }: Study): string {
 }
 
 /** Measures every result with the cleaning that is set: one table has one rule. Edited results keep theirs. */
-async function cleanAll(session: Session): Promise<void> {
+export async function cleanAll(session: Session): Promise<void> {
   await refresh(session);
   const { cleaning } = session.state;
   const due = session.state.studies.flatMap((study) => study.results.filter((result) => isUnmeasured(result, cleaning)).map((result) => [study, result] as const));

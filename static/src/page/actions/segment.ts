@@ -89,6 +89,7 @@ async function addResult(session: Session, id: number, modelKey: string, ran: Ra
   const { outcome, spec } = result;
   const found = shownIndices(spec).find((index) => outcome.centres[index] != null);
   if (found !== undefined) goTo(session, outcome.parts?.largest[0]?.centre ?? outcome.centres[found]!);
+  session.change({ pace: { ...session.state.pace, [modelKey]: ran.report.milliseconds / 1000 / (mirror ? 2 : 1) } });
   session.enter('done', doneText(result));
 }
 

@@ -15,6 +15,8 @@ export interface KioskSettings {
   readonly compare: 'on' | 'off';
   /** `off`: no edits by hand. */
   readonly edit: 'on' | 'off';
+  /** `off`: no reports. */
+  readonly report: 'on' | 'off';
 }
 
 /** Events that count as input. */
@@ -30,6 +32,7 @@ export function startKiosk(settings: KioskSettings, toolbar: HTMLElement, isBusy
   document.documentElement.dataset['confidence'] = settings.confidence;
   document.documentElement.dataset['compare'] = settings.compare;
   document.documentElement.dataset['edit'] = settings.edit;
+  document.documentElement.dataset['report'] = settings.report;
   let touched = false;
   let lastInput = performance.now();
   for (const type of INPUTS) {

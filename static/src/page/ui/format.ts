@@ -22,6 +22,12 @@ export function formatDuration(seconds: number): string {
   return `${Math.floor(whole / 3600)} h ${pad(Math.floor((whole % 3600) / 60))} min`;
 }
 
+/** "about 25 s": to the second below 10 s, to 5 s below a minute, to 10 s above. */
+export function formatEstimate(seconds: number): string {
+  const step = seconds < 10 ? 1 : seconds < 60 ? 5 : 10;
+  return `about ${formatDuration(Math.max(step, step * Math.round(seconds / step)))}`;
+}
+
 /** "840 B", "25 KB", "1.1 GB"; powers of 1,000. */
 export function formatBytes(bytes: number): string {
   const units = ['B', 'KB', 'MB', 'GB'];
@@ -65,6 +71,21 @@ export function savedName(scan: Named['scan'], result: Named['result'], space: '
 /** Name of a saved probability map, which edits don't change; BIDS names such maps `probseg`. */
 export function probabilityName(scan: Named['scan'], result: Named['result']): string {
   return `${stemOfResult(scan, { ...result, edit: null })}_probseg.nii.gz`;
+}
+
+/** Name of a report. */
+export function reportName(scan: Named['scan'], result: Named['result']): string {
+  return `${stemOfResult(scan, result)}_report.html`;
+}
+
+/** Name of the JSON beside saved labels. */
+export function sidecarName(labelsName: string): string {
+  return `${labelsName.replace(/\.nii\.gz$/, '')}.json`;
+}
+
+/** Name of a saved DICOM-SEG file. */
+export function dicomSegName(scan: Named['scan'], result: Named['result']): string {
+  return `${stemOfResult(scan, result)}.dcm`;
 }
 
 /** "sub-01_T2w_frame3_t2-lesion_flip_threshold0.3_min0.5mL_edited": results that differ have names that differ. */

@@ -29,13 +29,13 @@ export interface Picked {
   readonly pickedKey: string | null;
 }
 
-/** The list with the models of the catalogue; the default one is picked unless another is. */
-export function withCatalogue({ models, pickedKey }: Picked, catalogue: Catalogue): Picked {
+/** The list with the models of the catalogue; the model of the visit before (`lastKey`) or the default one is picked unless another is. */
+export function withCatalogue({ models, pickedKey }: Picked, catalogue: Catalogue, lastKey: string | null = null): Picked {
   const usable = catalogue.models.filter((model): model is UsableModel => model.broken === null);
   const broken = catalogue.models.filter((model): model is BrokenModel => model.broken !== null);
   return {
     models: { usable: [...models.usable, ...usable.map(fromCatalogue)], broken, placeholder: 'No usable model; drop one here' },
-    pickedKey: pickedKey ?? usable.find((model) => model.default)?.id ?? usable[0]?.id ?? null,
+    pickedKey: pickedKey ?? usable.find((model) => model.id === lastKey)?.id ?? usable.find((model) => model.default)?.id ?? usable[0]?.id ?? null,
   };
 }
 

@@ -4,7 +4,7 @@ import { BACKEND_NAMES } from '../../engine/choose';
 import type { Activity, BackendLine, Run } from '../state';
 import type { Study } from '../studies';
 import { byId, byTestId, element } from './dom';
-import { formatDuration, formatVoxelSize, secondsLeft } from './format';
+import { formatDuration, formatEstimate, formatVoxelSize, secondsLeft } from './format';
 
 export function showActivity({ kind, text }: Activity): void {
   const status = byTestId('status', HTMLParagraphElement);
@@ -20,6 +20,7 @@ export function showButtons(running: boolean, canRun: boolean): void {
   const run = byTestId('run', HTMLButtonElement);
   const cancel = byTestId('cancel', HTMLButtonElement);
   const focused = document.activeElement;
+  const becomesUsable = run.disabled && canRun;
   run.disabled = !canRun;
   run.hidden = running;
   cancel.hidden = !running;
@@ -30,6 +31,8 @@ export function showButtons(running: boolean, canRun: boolean): void {
     if (focused === cancel || focused === document.body) run.focus();
     focusIsDue = false;
   }
+  // A scan has been opened: Enter or Space segments it.
+  if (becomesUsable && (focused === document.body || focused?.closest('.drop') != null)) run.focus({ preventScroll: true });
   byId('progress-row', HTMLDivElement).hidden = !running;
 }
 
@@ -71,13 +74,18 @@ export function showProgress({ progress, elapsedSeconds }: Run): void {
 /** The backend that runs, ran or will run the model, and why a better one does not. */
 export function showBackend(line: BackendLine | null): void {
   if (line === null) return;
-  const { tense, choice } = line;
-  const box = byTestId('backend', HTMLParagraphElement);
+  const { tense, choice, seconds } = line;
+  const box = byTestId('backend', HTMLDivElement);
   box.dataset.backend = choice.backend;
-  box.replaceChildren(
-    element('span', `${tense} on ${BACKEND_NAMES[choice.backend]} (${choice.device}).`),
+  const time = seconds === null ? '' : `: ${formatEstimate(seconds)} for a scan`;
+  const details = element('details');
+  details.open = box.querySelector('details')?.open ?? false;
+  details.append(
+    element('summary', 'Details'),
+    element('span', `Device: ${choice.device}.`),
     ...choice.whyNot.map((reason) => element('span', `Not ${reason}`)),
   );
+  box.replaceChildren(element('span', `${tense} on ${BACKEND_NAMES[choice.backend]}${time}.`), details);
 }
 
 export function showWarnings(warnings: readonly string[]): void {

@@ -89,7 +89,7 @@ function fillRow(row: HTMLTableRowElement, study: Study, isShown: boolean): void
 }
 
 /** The row names the file already. */
-function reasonOf(reason: string, { source }: Study): string {
+export function reasonOf(reason: string, { source }: Study): string {
   const prefix = `${source.files[0]!.name}: `;
   return reason.startsWith(prefix) ? reason.slice(prefix.length) : reason;
 }

@@ -4,7 +4,7 @@ import { allOf, leftOutText, offerOf, offerSeries } from './choices';
 import { findDicom } from './dicom';
 import { isDicom, unreadableSyntax, withPreamble } from './dicom-bytes';
 import { sortByContent, sortFiles } from './files';
-import { formatBytes, formatDuration, formatMl, formatVoxelSize, probabilityName, savedName, secondsLeft, tableName } from './format';
+import { formatBytes, formatDuration, formatEstimate, formatMl, formatVoxelSize, probabilityName, savedName, secondsLeft, tableName } from './format';
 import { guessModality } from '../../volume/contrast';
 import type { Label } from '../../generated/model-spec';
 import { modalityWarning } from './modality';
@@ -16,6 +16,7 @@ import { volumesCsv } from './table';
 test('numbers carry as many digits as mean something', () => {
   expect([0, 0.4249, 9.99, 34.917, 1243.4].map(formatMl)).toEqual(['0.00 mL', '0.42 mL', '9.99 mL', '34.9 mL', '1,243 mL']);
   expect([0, 0.42, 8, 59.4, 65, 3599, 7380].map(formatDuration)).toEqual(['0 s', '0.4 s', '8 s', '59 s', '1 min 05 s', '59 min 59 s', '2 h 03 min']);
+  expect([0.2, 7.4, 23, 58, 87].map(formatEstimate)).toEqual(['about 1 s', 'about 7 s', 'about 25 s', 'about 1 min 00 s', 'about 1 min 30 s']);
   expect([0, 840, 25_300, 1_100_000_000].map(formatBytes)).toEqual(['0 B', '840 B', '25 KB', '1.1 GB']);
   expect(formatVoxelSize([0.8999, 0.9, 1.3])).toBe('0.9 × 0.9 × 1.3 mm');
 });
@@ -142,6 +143,7 @@ describe('dropped files', () => {
       ['3_T1_20200101.nii', '3_T1_20210203_Eq_1.nii', '4_T2.nii']);
     expect(tellApart(['3_T1_20200101120000_1.2.3.44.nii', '3_T1_20200101150000_1.2.4.55.nii'])).toEqual(['3_T1_study1.nii', '3_T1_study2.nii']);
     expect(tellApart(['odd.nii', '3_T1_20200101120000_1.2.3.44a.nii', '3_T1_20200101120000_1.2.3.44.nii'])).toEqual(['odd.nii', '3_T1a.nii', '3_T1.nii']);
+    expect(tellApart(['3_T1_20200101120000_1.2.3.44_1.2.3.5.nii', '3_T1_20200101120000_1.2.3.44_1.2.3.4_e2.nii'])).toEqual(['3_T1_2.nii', '3_T1_e2.nii']);
   });
 
   const bytes = (...values: number[]): Uint8Array<ArrayBuffer> => Uint8Array.from(values);

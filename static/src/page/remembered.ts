@@ -1,0 +1,69 @@
+// Settings that this browser keeps between visits: the last model and the view. No scan, no result and no name of one.
+// A kiosk keeps none.
+import { byId, byTestId } from './ui/dom';
+
+/** The entry of localStorage that holds all of it, as JSON. */
+const ENTRY = 'meshnet-settings';
+
+interface Remembered {
+  /** Key of a model of the site's list. */
+  readonly model?: string;
+  /** `data-view` of the view's button. */
+  readonly view?: string;
+  /** 0…100. */
+  readonly opacity?: string;
+  readonly radiological?: boolean;
+  /** Whether a scan has been segmented before. */
+  readonly hasSegmented?: boolean;
+}
+
+/** Nothing where the browser keeps nothing for this site, or something else lies there. */
+export function remembered(): Remembered {
+  try {
+    const found: unknown = JSON.parse(localStorage.getItem(ENTRY) ?? '{}');
+    return typeof found === 'object' && found !== null ? found : {};
+  } catch {
+    return {};
+  }
+}
+
+export function remember(settings: Remembered): void {
+  try {
+    localStorage.setItem(ENTRY, JSON.stringify({ ...remembered(), ...settings }));
+    showRemembered();
+  } catch {
+    // Storage is full or forbidden: the next visit starts as the first one.
+  }
+}
+
+/** Shows the button that forgets, once there is something; the first steps until a scan has been segmented. */
+export function showRemembered(): void {
+  byId('remembered', HTMLParagraphElement).hidden = Object.keys(remembered()).length === 0;
+  byId('first-steps', HTMLOListElement).hidden = remembered().hasSegmented === true;
+}
+
+/** Puts the view as it was left, and keeps every change of it. */
+export function rememberView(): void {
+  const { view, opacity, radiological } = remembered();
+  const buttons = Array.from(document.querySelectorAll<HTMLButtonElement>('button[data-view]'));
+  buttons.find((button) => button.dataset.view === view)?.click();
+  const slider = byId('opacity', HTMLInputElement);
+  if (opacity !== undefined) {
+    slider.value = opacity;
+    slider.dispatchEvent(new Event('input'));
+  }
+  const side = byId('radiological', HTMLInputElement);
+  if (radiological === true && !side.checked) side.click();
+  for (const button of buttons) button.addEventListener('click', () => { remember({ view: button.dataset.view! }); });
+  slider.addEventListener('change', () => { remember({ opacity: slider.value }); });
+  side.addEventListener('change', () => { remember({ radiological: side.checked }); });
+}
+
+/** The button "Forget everything". */
+export function connectForget(): void {
+  byTestId('forget', HTMLButtonElement).addEventListener('click', () => {
+    localStorage.removeItem(ENTRY);
+    byId('forgotten', HTMLSpanElement).textContent = 'Forgotten.';
+    byId('first-steps', HTMLOListElement).hidden = false;
+  });
+}
