@@ -21,6 +21,9 @@ const ACROSS: readonly Axis[] = [2, 1, 0];
 
 export class Drawing {
   private readonly order: VoxelOrder;
+  /** Whether the picture is drawn again at the next frame. */
+  private isDue = false;
+  private isOpen = true;
 
   /** `labels` [z][y][x] on the grid; they are read again at each `update`. */
   constructor(
@@ -50,7 +53,13 @@ export class Drawing {
     } else {
       for (const n of voxels) target[start + (n % nx) * si + (Math.floor(n / nx) % ny) * sj + Math.floor(n / (nx * ny)) * sk] = this.labels[n]!;
     }
-    this.nv.refreshDrawing(true);
+    // A pointer may move several times between two frames.
+    if (this.isDue) return;
+    this.isDue = true;
+    requestAnimationFrame(() => {
+      this.isDue = false;
+      if (this.isOpen) this.nv.refreshDrawing(true);
+    });
   }
 
   /** NiiVue's colour table, as for a layer of labels. */
@@ -67,6 +76,7 @@ export class Drawing {
   }
 
   close(): void {
+    this.isOpen = false;
     this.nv.closeDrawing();
   }
 }

@@ -3,15 +3,19 @@
 import { voxelSizeMm } from './affine';
 import type { Axis, Grid } from './brush';
 import { connectedComponents } from './components';
+import { boundingBoxes } from './label-components';
 import { transformLine } from './surface-distance';
+import type { Dims } from './volume';
 
 /**
- * Indices of the voxels that fill the gaps of `mask` (voxels not 0) along `axis`. A gap lies between an outline (pixels
+ * Indices of the voxels that fill the gaps of `mask` (0 or 1) along `axis`. A gap lies between an outline (pixels
  * connected within a slice) that has no mask voxel behind it in the next slice, and the nearest slice where the mask lies behind it
  * again. It is filled only where one of both outlines has a voxel of `painted`. In-plane axes are taken as perpendicular.
  */
 export function voxelsBetweenSlices(mask: Uint8Array, painted: Uint8Array, grid: Grid, axis: Axis): number[] {
-  const stack = stackAlong(grid, axis);
+  const bounds = boundingBoxes(mask, grid.dims).get(1);
+  if (bounds === undefined) return [];
+  const stack = stackAlong(grid, axis, bounds.min, bounds.max);
   const slices = Array.from({ length: stack.count }, (_, s) => outlinesOf(mask, stack, s));
   const added = new Set<number>();
   for (const direction of [1, -1]) {
@@ -29,7 +33,7 @@ export function voxelsBetweenSlices(mask: Uint8Array, painted: Uint8Array, grid:
   return [...added].sort((a, b) => a - b);
 }
 
-/** The slices of a volume along one axis. */
+/** The slices along one axis of the box that holds the mask. */
 interface Stack {
   readonly count: number;
   /** Pixels of a slice along its two axes. */
@@ -42,12 +46,14 @@ interface Stack {
 /** Pixels of an outline and what it encloses, ascending. */
 type Outline = readonly number[];
 
-function stackAlong({ dims, affineVox2ras }: Grid, axis: Axis): Stack {
+function stackAlong({ dims, affineVox2ras }: Grid, axis: Axis, min: Dims, max: Dims): Stack {
   const strides = [1, dims[0], dims[0] * dims[1]];
   const [u, v] = [0, 1, 2].filter((other) => other !== axis) as [Axis, Axis];
   const sizeMm = voxelSizeMm(affineVox2ras);
-  const at = (pixel: number, slice: number): number => (pixel % dims[u]) * strides[u]! + Math.floor(pixel / dims[u]) * strides[v]! + slice * strides[axis]!;
-  return { count: dims[axis], size: [dims[u], dims[v]], pixelMm: [sizeMm[u], sizeMm[v]], at };
+  const first = min[0] * strides[0]! + min[1] * strides[1]! + min[2] * strides[2]!;
+  const [nu, nv, count] = [u, v, axis].map((one) => max[one] - min[one] + 1) as [number, number, number];
+  const at = (pixel: number, slice: number): number => first + (pixel % nu) * strides[u]! + Math.floor(pixel / nu) * strides[v]! + slice * strides[axis]!;
+  return { count, size: [nu, nv], pixelMm: [sizeMm[u], sizeMm[v]], at };
 }
 
 /** Connected shapes (pixels sharing an edge) of one slice. */

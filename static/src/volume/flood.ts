@@ -57,8 +57,8 @@ export interface Growth {
 
 /**
  * Region growing by intensity: indices of the voxels connected to `seed` whose intensity differs from the seed's by at most
- * the tolerance. The seed's intensity is the mean over the voxel and its
- * face neighbours (within a slice those of the slice), against noise.
+ * the tolerance. The seed's intensity is the mean over the voxel and its face neighbours (within a slice those of the slice),
+ * against noise.
  */
 export function grownVoxels(intensity: ArrayLike<number>, grid: Grid, seed: Dims, { tolerance, reachMm, sliceAxis }: Growth): number[] {
   const { dims, affineVox2ras } = grid;

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { applyDelta, deltaBetween, deltaBytes, isEmptyDelta, revertDelta } from './label-delta';
+import { applyDelta, deltaBetween, deltaBytes, deltaVoxels, isEmptyDelta, revertDelta } from './label-delta';
 
 const BEFORE = Uint8Array.from({ length: 1001 }, (_, n) => (n % 7 < 3 ? 1 : n % 11 === 0 ? 2 : 0));
 const AFTER = BEFORE.map((label, n) => (n > 100 && n < 160 ? 1 : n === 0 || n === 1000 ? 3 : n > 500 && n < 520 ? 0 : label));
@@ -19,6 +19,10 @@ test('a run ends where either label changes, and at the ends of the volume', () 
   expect([...delta.lengths]).toEqual([2, 1, 1, 1]);
   expect([...delta.before]).toEqual([0, 2, 2, 0]);
   expect([...delta.after]).toEqual([1, 1, 3, 1]);
+});
+
+test('the voxels of a delta are those that changed', () => {
+  expect(deltaVoxels(deltaBetween(BEFORE, AFTER))).toEqual([...AFTER.keys()].filter((voxel) => AFTER[voxel] !== BEFORE[voxel]));
 });
 
 test('equal labels have an empty delta', () => {

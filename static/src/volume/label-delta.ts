@@ -53,6 +53,13 @@ export function revertDelta(labels: Uint8Array, delta: LabelDelta): void {
   writeRuns(labels, delta, delta.before);
 }
 
+/** Indices of the voxels that changed, ascending. */
+export function deltaVoxels({ starts, lengths }: LabelDelta): number[] {
+  const voxels: number[] = [];
+  for (let run = 0; run < starts.length; run++) for (let n = 0; n < lengths[run]!; n++) voxels.push(starts[run]! + n);
+  return voxels;
+}
+
 function writeRuns(labels: Uint8Array, { starts, lengths }: LabelDelta, values: Uint8Array): void {
   for (let run = 0; run < starts.length; run++) labels.fill(values[run]!, starts[run], starts[run]! + lengths[run]!);
 }

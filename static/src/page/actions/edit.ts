@@ -5,7 +5,7 @@ import type { Axis } from '../../volume/brush';
 import { voxelsBetweenSlices } from '../../volume/fill-between';
 import { grownVoxels, otherPieces, pieceAt } from '../../volume/flood';
 import { voxelSizeMm } from '../../volume/affine';
-import { isEmptyDelta, NO_DELTA } from '../../volume/label-delta';
+import { deltaVoxels, isEmptyDelta, NO_DELTA } from '../../volume/label-delta';
 import { shownIndices } from '../../volume/label-roles';
 import { smoothMask } from '../../volume/smooth';
 import type { Dims } from '../../volume/volume';
@@ -175,7 +175,7 @@ async function undo(session: Session): Promise<void> {
   if (editor === null || edit === null || step === undefined) return;
   editor.revert(step.delta);
   takeUp(session, undoneStep(edit, editor.difference()), `Undone: ${step.name}.`);
-  await redraw(session, null);
+  await redraw(session, deltaVoxels(step.delta));
 }
 
 async function redo(session: Session): Promise<void> {
@@ -185,7 +185,7 @@ async function redo(session: Session): Promise<void> {
   if (editor === null || edit === null || step === undefined) return;
   editor.apply(step.delta);
   takeUp(session, redoneStep(edit, editor.difference()), `Redone: ${step.name}.`);
-  await redraw(session, null);
+  await redraw(session, deltaVoxels(step.delta));
 }
 
 /** Takes all edits of the shown result back. With the tools open this can be undone. */
@@ -195,7 +195,7 @@ export async function revertEdits(session: Session): Promise<void> {
   const step = revertStep(result.edit);
   session.editor?.apply(step.delta);
   takeUp(session, withStep(result.edit, step, NO_DELTA), 'All edits were taken back.');
-  if (session.editor !== null) await redraw(session, null);
+  if (session.editor !== null) await redraw(session, deltaVoxels(step.delta));
   else {
     session.change({ drawn: { ...NOTHING_DRAWN, studyId: session.state.drawn.studyId } });
     await refresh(session);

@@ -71,11 +71,15 @@ export class Editor {
 
   /** 1 where the voxel has this label. */
   maskOf(label: number): Uint8Array {
-    return this.labels.map((value) => Number(value === label));
+    const mask = new Uint8Array(this.labels.length);
+    for (let n = 0; n < mask.length; n++) if (this.labels[n] === label) mask[n] = 1;
+    return mask;
   }
 
   /** 1 where the voxel has this label by hand. */
   paintedMask(label: number): Uint8Array {
-    return this.labels.map((value, voxel) => Number(value === label && this.base[voxel] !== label));
+    const mask = this.maskOf(label);
+    for (let n = 0; n < mask.length; n++) if (this.base[n] === label) mask[n] = 0;
+    return mask;
   }
 }
