@@ -44,6 +44,8 @@ def result_paths(sources: Sequence[Source], model_id: str, args: argparse.Namesp
     outputs = _named_by_out(sources, args.out) if is_file_name(args.out) else _named_by_scan(sources, model_id, args)
     inputs = {location(file) for source in sources for file in (source.name, *source.files)}
     for output in [*outputs, *(probability_path(output) for output in outputs if args.probability)]:
+        if output.is_dir():
+            raise ScanError(f"{output}: is a folder, and the result has this name; move it or choose another -o")
         if location(output) in inputs:
             raise ScanError(f"{output}: the result would overwrite this scan; choose another folder with -o")
         if args.sidecar and not is_free_for_sidecar(sidecar_path(output)):

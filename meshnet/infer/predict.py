@@ -22,7 +22,7 @@ from meshnet.infer.arguments import make_parser
 from meshnet.infer.backends import backend_line
 from meshnet.infer.brain_volume import volumes_of_file
 from meshnet.infer.confidence import Confidence, check_confidence
-from meshnet.infer.one_scan import Prediction, StrictError, measure, notes_before, segment_scan
+from meshnet.infer.one_scan import Prediction, StrictError, measure, notes_after, notes_before, segment_scan
 from meshnet.infer.open_model import OpenModel, model_and_scans, open_model
 from meshnet.infer.outcome import CSV_COLUMNS, Outcome, Reporter, lasting_streams, say
 from meshnet.infer.outputs import (
@@ -170,9 +170,13 @@ def _segment(
     is_done = args.skip_done and (map_path is None or map_path.exists())
     if is_done and (earlier := earlier_result(output, scan, source, args, model)) is not None:
         labels, found = earlier
-        volumes = volumes_of_file(measure(spec, scan, labels), all_labels=args.all_labels)
+        measured = measure(spec, scan, labels)
+        volumes = volumes_of_file(measured, all_labels=args.all_labels)
         if volumes is not None:
-            return Outcome(name, spec.id, output, volumes, found or notes, from_before=True, probability=map_path)
+            found = found or [*notes, *notes_after(spec, scan, measured)]
+            if args.strict and found:
+                raise StrictError(scan, found)
+            return Outcome(name, spec.id, output, volumes, found, from_before=True, probability=map_path)
     result = segment_scan(
         scan,
         spec,

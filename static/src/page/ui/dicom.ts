@@ -4,6 +4,7 @@
 import { offerSeries } from './choices';
 import type { Choice } from './choices';
 import { isDicom, unreadableSyntax, withPreamble } from './dicom-bytes';
+import { foreignModelText } from './foreign-models';
 import { tellApart } from './series-names';
 
 /** Files whose names do not say what they are, as scans: one per DICOM series, the largest first. `from`, the folder they
@@ -17,6 +18,8 @@ export async function seriesOf(files: readonly File[], from: string | null, onCo
     const series = await convertDicom(dicom);
     return offerSeries(from === null ? series : series.map((file) => new File([file], `${from}_${file.name}`)));
   }
+  const model = foreignModelText(files);
+  if (model !== null) throw new Error(model);
   if (files.length === 1) return [{ files, hint: null, replaced: false }];
   const scans = await filter(files, mayBeScan);
   if (scans.length > 0) return scans.map((file) => ({ files: [file], hint: null, replaced: false }));
