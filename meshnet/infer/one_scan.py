@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from meshnet.infer.backends import Network
 from meshnet.infer.brain_rule import without_lesions_outside_brain
 from meshnet.infer.confidence import NO_CONFIDENCE, Confidence, Probability, run_network
-from meshnet.infer.run_notes import contrast_notes, result_notes
+from meshnet.infer.run_notes import contrast_notes, fluid_notes, result_notes
 from meshnet.model.spec import Label, ModelSpec
 from meshnet.scan.conform import Conformed, conform
 from meshnet.scan.nifti import Scan
@@ -84,7 +84,10 @@ def segment_scan(
     )
     volumes = measure(spec, scan, prediction.labels_native)
     grid = prediction.conformed
-    notes += [*grid.notes, *result_notes(spec, volumes, grid.head_ml, prediction.outside_brain_ml)]
+    notes += [
+        *_notes_of_image(spec, scan, grid),
+        *result_notes(spec, volumes, grid.head_ml, prediction.outside_brain_ml),
+    ]
     if strict and notes:
         raise StrictError(scan, notes)
     return Result(prediction, volumes, notes)
@@ -96,6 +99,18 @@ def notes_before(spec: ModelSpec, scan: Scan, *, strict: bool) -> list[Note]:
     if strict and notes:
         raise StrictError(scan, notes)
     return notes
+
+
+def notes_after(spec: ModelSpec, scan: Scan, volumes: Sequence[tuple[Label, int, float]]) -> list[Note]:
+    """Notes on conforming the scan and on a result that an earlier run saved, without those on dropped lesions."""
+    conformed = conform(scan, size=spec.input.size[0], voxel_size_mm=spec.input.voxel_size_mm)
+    return [*_notes_of_image(spec, scan, conformed), *result_notes(spec, volumes, conformed.head_ml)]
+
+
+def _notes_of_image(spec: ModelSpec, scan: Scan, conformed: Conformed) -> list[Note]:
+    """Notes on conforming the scan, and on its contrast unless the scan's name says another one already."""
+    of_contrast = [] if contrast_notes(spec, scan) else fluid_notes(spec, conformed)
+    return [*of_contrast, *conformed.notes]
 
 
 def predict(
@@ -117,8 +132,8 @@ def predict(
     Raises ScanError if the scan can't be conformed or normalised; with `strict`, also for a note on conforming it.
     """
     conformed = conform(scan, size=spec.input.size[0], voxel_size_mm=spec.input.voxel_size_mm)
-    if strict and conformed.notes:
-        raise StrictError(scan, conformed.notes)
+    if strict and (notes := _notes_of_image(spec, scan, conformed)):
+        raise StrictError(scan, notes)
     step()
     try:
         image = normalize(reorient(conformed.data, end=spec.input.orientation), spec.input.normalization)

@@ -15,6 +15,24 @@ from meshnet.model.shipped import DEFAULT_MODEL, find_model, is_model, known_mod
 from meshnet.model.spec import ModelSpec, SpecError
 from meshnet.scan.scan_paths import SCAN_SUFFIXES
 
+_IMPORT = "import it with meshnet-import FILE -o FOLDER and give the folder"
+_KERAS = "convert it with tensorflowjs.converters.save_keras_model(model, FOLDER), then import that folder"
+
+#: Endings of model files of other formats: what they are, and the remedy. The page has the same list
+#: (static/src/page/ui/foreign-models.ts).
+FOREIGN_MODELS = {
+    ".onnx": ("an ONNX model", _IMPORT),
+    ".pt": ("a PyTorch model", _IMPORT),
+    ".pth": ("a PyTorch model", _IMPORT),
+    ".ckpt": ("a PyTorch checkpoint", _IMPORT),
+    ".safetensors": ("a file of weights", _IMPORT),
+    ".h5": ("an HDF5 file, such as a Keras model", _KERAS),
+    ".hdf5": ("an HDF5 file, such as a Keras model", _KERAS),
+    ".keras": ("a Keras model", _KERAS),
+    ".tflite": ("a TensorFlow Lite model", "export the original model to ONNX and import that"),
+    ".pb": ("a TensorFlow graph", "export the original model to ONNX and import that"),
+}
+
 
 @dataclass(frozen=True)
 class OpenModel:
@@ -66,6 +84,8 @@ def model_and_scans(words: Sequence[str], model: str | None, *, lists: bool) -> 
         if not words and not lists:
             hint = f"; for the folder of this name give {os.path.join('.', model)}" if Path(model).is_dir() else ""
             raise SpecError(f"{model}: is the model; name a scan after it{hint}")
+    for word in [*words, *([model] if model else [])]:
+        _refuse_foreign_model(word)
     if not words and not lists:
         raise SpecError("no scan is named; give files or folders: meshnet-predict SCAN...")
     other = next((word for word in words if is_model(Path(word))), None)
@@ -83,6 +103,14 @@ def model_and_scans(words: Sequence[str], model: str | None, *, lists: bool) -> 
         ids = ", ".join(sorted(known_models())) or "none"
         raise SpecError(f"{words[0]}: no such file or folder; give a scan, or one of these models and a scan: {ids}")
     return Path(words[0]), list(words[1:])
+
+
+def _refuse_foreign_model(word: str) -> None:
+    """Raise SpecError for a model file of another format, which would be taken for a scan."""
+    path = Path(word)
+    if path.suffix.lower() in FOREIGN_MODELS and path.is_file():
+        what, remedy = FOREIGN_MODELS[path.suffix.lower()]
+        raise SpecError(f"{word}: is {what}, neither a scan nor a model folder; {remedy}")
 
 
 def _is_model_word(word: str) -> bool:

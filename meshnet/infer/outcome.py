@@ -18,6 +18,7 @@ from tqdm import tqdm
 from meshnet.infer.brain_volume import BrainVolume, brain_volume, percent_of
 from meshnet.model.spec import Label
 from meshnet.scan.notes import Note
+from meshnet.scan.scan_stream import ScanError
 
 #: percent_of_brain is empty for a model without a lesion and context.
 CSV_COLUMNS = ("scan", "model", "label", "name", "voxels", "volume_ml", "output", "notes", "percent_of_brain")
@@ -42,7 +43,7 @@ class Reporter:
     """Where outcomes go. `bar` is the progress bar that lines have to be printed around."""
 
     def __init__(self, stack: ExitStack, bar: Any, *, table: Path | None, as_json: bool) -> None:
-        """Opens the table for the lifetime of `stack`. Raises OSError if it can't be written."""
+        """Opens the table for the lifetime of `stack`. Raises ScanError if it can't be written."""
         self._bar = bar
         self._as_json = as_json
         self._table = _open_table(stack, table) if table else None
@@ -75,7 +76,8 @@ def lasting_streams() -> Iterator[None]:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    out, err = _Lasting(sys.stdout), _Lasting(sys.stderr)
+    # A stream is None if the shell closed it (>&-).
+    out, err = (_Lasting(stream) if stream else io.StringIO() for stream in (sys.stdout, sys.stderr))
     with redirect_stdout(out), redirect_stderr(err):
         try:
             yield
@@ -179,10 +181,15 @@ def _brain_json(brain: BrainVolume) -> dict[str, float]:
 
 
 def _open_table(stack: ExitStack, path: Path) -> Any:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Line-buffered, so that finished rows are on disk if a later scan is interrupted. Bytes of a name that are not
-    # UTF-8 are written as escapes, so that the table can be read.
-    file = path.open("w", newline="", encoding="utf-8", errors="backslashreplace", buffering=1)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Line-buffered, so that finished rows are on disk if a later scan is interrupted. Bytes of a name that are not
+        # UTF-8 are written as escapes, so that the table can be read.
+        file = path.open("w", newline="", encoding="utf-8", errors="backslashreplace", buffering=1)
+    except OSError as error:
+        raise ScanError(
+            f"{path}: the table can't be written there ({error.strerror}); choose another file with --csv"
+        ) from error
     table = csv.writer(stack.enter_context(file))
     table.writerow(CSV_COLUMNS)
     return table

@@ -45,6 +45,8 @@ def result_paths(sources: Sequence[Source], model_id: str, args: argparse.Namesp
     inputs = {location(file) for source in sources for file in (source.name, *source.files)}
     for output in outputs:
         for path in written_paths(output, args):
+            if path.is_dir():
+                raise ScanError(f"{path}: is a folder, and the result has this name; move it or choose another -o")
             if location(path) in inputs:
                 raise ScanError(f"{path}: the result would overwrite this scan; choose another folder with -o")
         if args.sidecar and not is_free_for_sidecar(sidecar_path(output)):

@@ -23,7 +23,7 @@ from meshnet.infer.backends import backend_line
 from meshnet.infer.brain_volume import volumes_of_file
 from meshnet.infer.confidence import Confidence, check_confidence, has_probabilities
 from meshnet.infer.dicom_seg import check_highdicom, save_dicom_seg
-from meshnet.infer.one_scan import Prediction, StrictError, measure, notes_before, segment_scan
+from meshnet.infer.one_scan import Prediction, StrictError, measure, notes_after, notes_before, segment_scan
 from meshnet.infer.open_model import OpenModel, model_and_scans, open_model
 from meshnet.infer.outcome import CSV_COLUMNS, Outcome, Reporter, lasting_streams, say
 from meshnet.infer.outputs import (
@@ -194,17 +194,21 @@ def _segment(
     is_done = args.skip_done and all(path.exists() for path in written_paths(output, args))
     if is_done and (earlier := earlier_result(output, scan, source, args, model)) is not None:
         labels, found = earlier
-        volumes = volumes_of_file(measure(spec, scan, labels), all_labels=args.all_labels)
+        measured = measure(spec, scan, labels)
+        volumes = volumes_of_file(measured, all_labels=args.all_labels)
         if volumes is not None:
+            found = found or [*notes, *notes_after(spec, scan, measured)]
+            if args.strict and found:
+                raise StrictError(scan, found)
             if reports is not None:
-                made = sidecar_of(source, args, model, volumes=volumes, notes=found or notes)
+                made = sidecar_of(source, args, model, volumes=volumes, notes=found)
                 report_on_earlier(reports, output, scan, labels, spec=spec, made=made)
             return Outcome(
                 name,
                 spec.id,
                 output,
                 volumes,
-                found or notes,
+                found,
                 from_before=True,
                 probability=map_path,
                 dicom_seg=None if slices is None else seg_path,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,11 +75,14 @@ def earlier_result(
 ) -> tuple[NDArray[np.uint8], list[Note]] | None:
     """The labels of an earlier run on the scan's own grid, and the notes in its sidecar; none without a sidecar.
 
-    Returns None if there is no readable result, or if its sidecar says another model, other settings or another scan.
+    Returns None if there is no readable result of this model, or if its sidecar says another model, other settings or
+    another scan.
     """
     try:
         labels, affine = read_labels(output)
     except ScanError:
+        return None
+    if not _are_labels_of(labels, model.spec.architecture.classes):
         return None
     notes: list[Note] = []
     if (sidecar := read_sidecar(sidecar_path(output))) is not None:
@@ -88,3 +92,10 @@ def earlier_result(
             return None
         notes = [Note(note.code, note.text) for note in sidecar.notes]
     return resample_labels(labels.astype(np.uint8), affine, scan.affine_vox2ras, scan.data.shape), notes
+
+
+def _are_labels_of(labels: NDArray[Any], classes: int) -> bool:
+    """Whether these are voxels of a volume with the labels 0 to `classes` - 1 alone."""
+    if labels.ndim != 3 or labels.dtype.kind not in "iuf" or labels.size == 0:
+        return False
+    return bool(((labels >= 0) & (labels < classes) & (labels == np.floor(labels))).all())

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from meshnet.model.label_roles import lesion_indices
 from meshnet.model.spec import Label, ModelSpec
+from meshnet.scan.appearance import fluid_brightness
+from meshnet.scan.conform import Conformed
 from meshnet.scan.nifti import Scan
 from meshnet.scan.notes import Note, make_note
 from meshnet.scan.scan_paths import stem_of
@@ -15,6 +18,12 @@ from meshnet.scan.scan_paths import stem_of
 #: BIDS suffixes that name a contrast; the page has the same list and rule.
 _SUFFIXES = ("T1w", "T2w", "FLAIR", "PDw", "T2star", "T2starw", "bold", "dwi", "asl", "swi", "CT", "angio",
              "T1map", "T2map")  # fmt: skip
+
+#: Contrasts in which fluid is dark. Of those that are missing here, T2w alone has fluid that is bright for certain.
+_DARK_FLUID = {"t1w", "flair"}
+
+#: Brightness of fluid (`fluid_brightness`) between those of T2w scans and of scans with dark fluid.
+BRIGHT_FLUID = 1.75
 
 #: A lesion larger than this share of the head is implausible.
 LARGEST_LESION = 1 / 3
@@ -41,6 +50,18 @@ def contrast_notes(spec: ModelSpec, scan: Scan) -> list[Note]:
     if guess is None or not spec.modality or guess.lower() in {modality.lower() for modality in spec.modality}:
         return []
     return [make_note("contrast-unlike", guess, spec.modality)]
+
+
+def fluid_notes(spec: ModelSpec, conformed: Conformed) -> list[Note]:
+    """A note if fluid is dark in the scan of a model for T2w alone, or bright for a model for T1w or FLAIR alone."""
+    wanted = {modality.lower() for modality in spec.modality}
+    is_for_t2w = wanted == {"t2w"}
+    if not is_for_t2w and not (wanted and wanted <= _DARK_FLUID):
+        return []
+    brightness = fluid_brightness(conformed.data, spec.input.voxel_size_mm)
+    if math.isnan(brightness) or (brightness >= BRIGHT_FLUID) == is_for_t2w:
+        return []
+    return [make_note("contrast-looks-unlike", brightness, spec.modality)]
 
 
 def result_notes(

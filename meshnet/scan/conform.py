@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 
+from meshnet.scan.appearance import appearance_notes
 from meshnet.scan.head import head_threshold, head_volume_ml, implausible_volume, place_cube
 from meshnet.scan.nifti import Scan
 from meshnet.scan.notes import Note, make_note
@@ -52,20 +53,23 @@ def conform(scan: Scan, *, size: int = SIZE, voxel_size_mm: float = VOXEL_SIZE_M
     head_ml = head_volume_ml(scan.data, head_threshold(scan.data), scan.affine_vox2ras)
     implausible = implausible_volume(head_ml)
     if is_conformed(scan, size=size, voxel_size_mm=voxel_size_mm):
-        return Conformed(scan.data, scan.affine_vox2ras, tuple(implausible), head_ml)
+        notes = (*implausible, *appearance_notes(scan.data, 0.0, 1.0))
+        return Conformed(scan.data, scan.affine_vox2ras, notes, head_ml)
     affine, placed = conformed_grid(scan, size=size, voxel_size_mm=voxel_size_mm)
     data, clipped = (scan.data, []) if scan.stored_dtype == np.uint8 else clip_outliers(scan.data)
+    scale = (0.0, 1.0) if scan.stored_dtype == np.uint8 else intensity_offset_factor(data)
     mapped = resample_linear(data, scan.affine_vox2ras, affine, (size, size, size))
     if scan.stored_dtype == np.uint8:
         grey = np.clip(np.rint(mapped, out=mapped), 0, 255, out=mapped).astype(np.uint8)
     else:
-        grey = to_grey_levels(mapped, *intensity_offset_factor(data))
+        grey = to_grey_levels(mapped, *scale)
     if grey.min() == grey.max():
         raise ScanError(
             f"{scan.where}: conformed to 0-255, every voxel has the value {grey.flat[0]}: an outlier or the header's "
             f"slope takes the whole range of intensities; clip outliers or correct the slope and try again"
         )
-    return Conformed(grey, affine, (*clipped, *placed, *implausible), head_ml)
+    notes = (*clipped, *placed, *implausible, *appearance_notes(data, *scale))
+    return Conformed(grey, affine, notes, head_ml)
 
 
 def conformed_grid(

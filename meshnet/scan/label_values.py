@@ -12,6 +12,9 @@ MOST_LABELS = 64
 #: FreeSurfer's largest code is 14175.
 LARGEST_LABEL = 20_000
 
+#: No scan has as few different values as this.
+FEW_VALUES = 16
+
 #: Voxels that are looked at in one step: a scan shows after a few of them that it holds no labels.
 _CHUNK = 1 << 18
 
@@ -32,6 +35,17 @@ def is_label_like(data: NDArray[Any]) -> bool:
     return True
 
 
+def count_few_values(data: NDArray[Any]) -> int | None:
+    """The number of different values, if there are at most 16."""
+    voxels = data.ravel(order="K")
+    seen: set[float] = set()
+    for start in range(0, voxels.size, _CHUNK):
+        seen.update(np.unique(voxels[start : start + _CHUNK]).tolist())
+        if len(seen) > FEW_VALUES:
+            return None
+    return len(seen)
+
+
 def is_mask_like(data: NDArray[Any]) -> bool:
-    """Whether the values look like labels and most voxels are 0, as in a mask or segmentation of a head."""
-    return is_label_like(data) and 2 * int(np.count_nonzero(data)) < data.size
+    """Whether the values are labels or few, and most voxels are 0, as in a mask or segmentation of a head."""
+    return (is_label_like(data) or count_few_values(data) is not None) and 2 * int(np.count_nonzero(data)) < data.size

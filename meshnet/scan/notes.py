@@ -41,8 +41,8 @@ def fixed(value: float, decimals: int) -> str:
 
 
 def general(value: float) -> str:
-    """`value` with four significant digits: "12.5", "-3.277e+04"."""
-    return f"{value:.4g}"
+    """`value` with four significant digits: "12.5", "-3.277e+04"; never "-0"."""
+    return f"{value:.4g}" if value else "0"
 
 
 def _outliers(n: int, share: float, outliers: tuple[float, float], rest: tuple[float, float]) -> str:
@@ -65,14 +65,31 @@ def _cube_moved(left_mm: float, inferior_mm: float, anterior_mm: float) -> str:
 TEXTS: dict[str, Callable[..., str]] = {
     # while reading
     "nan-read-as-zero": lambda share: f"{percent(share)} of the voxels are NaN; they are read as 0",
+    "fill-values": lambda share, low, high, least: (
+        f"{percent(share)} of the voxels have fill values ({general(low)} to {general(high)}), far below the rest; "
+        f"they are read as {general(least)}"
+    ),
     "units-micron": lambda: "the header gives micrometres; sizes are converted to mm",
     "units-metre": lambda: "the header gives metres; sizes are converted to mm",
     "no-forms": lambda: "the header has neither sform nor qform; left and right are a guess",
-    "forms-disagree": lambda: "sform and qform disagree about left and right; the sform is used",
+    "forms-disagree": lambda sides: (
+        f"sform and qform disagree about {'left and right' if sides else 'the directions of the axes'}; "
+        f"the sform is used"
+    ),
+    "sizes-disagree": lambda of_sform, of_pixdim: (
+        f"a voxel has {general(of_sform)} mm³ by the sform and {general(of_pixdim)} mm³ by pixdim; "
+        f"volumes are those of the sform"
+    ),
     "sform-unusable": lambda: "the sform can't be used; the qform is used",
     "magic-of-a-pair": lambda: "the file has the magic of a .hdr/.img pair, but holds the voxels too",
+    "magic-of-a-single-file": lambda: "the header has the magic of a single file, but the voxels are in the .img",
+    "offset-repaired": lambda said, taken: (
+        f"vox_offset is {general(said)}; by the file's length the voxels start at byte {taken}"
+    ),
+    "form-code-unknown": lambda form, code: f"{form}_code is {code}, which NIfTI doesn't know; it is read as 0",
     "dim-zero": lambda axis: f"dim[{axis}] is 0; it is read as 1",
     "label-like": lambda: "the values look like labels (few small integers), not like a scan",
+    "few-values": lambda count: f"the voxels have only {count} different values; a scan has hundreds",
     # of converters
     "dicom-warning": lambda text: f"dcm2niix: {text}",
     "dicom-resampled": lambda repair: f"{repair}; that image is used",
@@ -83,10 +100,18 @@ TEXTS: dict[str, Callable[..., str]] = {
     "cut-off": lambda ml, size_mm: (
         f"{fixed(ml, 0)} mL of the head lie outside the {general(size_mm)} mm cube and are not segmented"
     ),
+    "grey-scale-narrow": lambda levels: (
+        f"nearly all voxels lie within {levels} of the 256 grey levels; extreme values take the others"
+    ),
+    "looks-inverted": lambda: "all corners of the field of view are brighter than the mean; air should be dark",
     "not-head-sized": lambda ml: f"{fixed(ml, 0)} mL of tissue are in view; a head has 1000 to 6000",
     # of the run
     "contrast-unlike": lambda guess, modality: (
         f"the scan's name says {guess}, the model is made for {' or '.join(modality)}"
+    ),
+    "contrast-looks-unlike": lambda ratio, modality: (
+        f"the brightest parts of the brain are {fixed(ratio, 2)} times as bright as its median (2 or more with the "
+        f"bright fluid of T2w, below 1.4 without); the model is made for {' or '.join(modality)}"
     ),
     "nothing-found": lambda: "no lesion was labelled; a scan of another contrast or orientation gives this too",
     "third-of-head": lambda ml, share, is_lesion: (

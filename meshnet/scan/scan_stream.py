@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import sys
 import zlib
 from pathlib import Path
 from typing import BinaryIO
@@ -46,6 +47,11 @@ class ScanStream:
         """Move to this byte of the decompressed file."""
         self._file.seek(0)
         self.skip(position)
+
+    def length(self) -> int:
+        """Bytes of the decompressed file; moves to its end."""
+        self._file.seek(0)
+        return self.skip(sys.maxsize)
 
     def close(self) -> None:
         self._file.close()

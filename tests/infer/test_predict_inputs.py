@@ -23,8 +23,8 @@ from tests.helpers.heads import bright_model, head, write_head
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """A quick model for T2w scans that marks what is bright, a tissue model by its task."""
-    bright_model(tmp_path / "model", modality=("T2w",), task="tissue")
+    """A quick model that marks what is bright, a tissue model by its task. The head's fluid isn't bright, as in PDw."""
+    bright_model(tmp_path / "model", modality=("T2w", "PDw"), task="tissue")
     return tmp_path / "model"
 
 
@@ -94,7 +94,7 @@ def test_json_is_one_object_per_scan_and_nothing_else(
     assert [volume["name"] for volume in first["volumes"]] == ["background", "lesion"]
     assert first["volumes"][1]["volume_ml"] == pytest.approx(first["volumes"][1]["voxels"] * 0.064, rel=1e-5)
     assert first["notes"] == [
-        {"code": "contrast-unlike", "text": "the scan's name says T1w, the model is made for T2w"}
+        {"code": "contrast-unlike", "text": "the scan's name says T1w, the model is made for T2w or PDw"}
     ]
     assert second["error"].startswith(f"{bad}: not a NIfTI or MGH file")
     assert second["output"] is None
@@ -259,7 +259,7 @@ def test_version_and_models_are_printed_without_other_arguments(
     if flag == "--version":
         assert printed == f"meshnet-predict {__version__}\n"
     else:
-        assert printed.split() == ["bright", "tissue;", "T2w;", str(model)]
+        assert printed.split() == ["bright", "tissue;", "T2w", "or", "PDw;", str(model)]
 
 
 def test_a_full_disk_fails_one_scan_and_not_the_batch(
@@ -275,3 +275,60 @@ def test_a_full_disk_fails_one_scan_and_not_the_batch(
     assert run(model, *scans, "-o", tmp_path / "out") == 1
     assert "No space left on device" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["b_bright.nii.gz"]
+
+
+def test_an_earlier_result_that_holds_no_labels_of_the_model_is_made_again(model: Path, tmp_path: Path) -> None:
+    scan, output = write_head(tmp_path / "a.nii"), tmp_path / "out" / "a_bright.nii.gz"
+    assert run(model, scan, "-o", tmp_path / "out") == 0
+    image = nib.load(output)
+    good = np.asarray(image.dataobj)
+    for other in (np.full(good.shape, 200, np.uint8), np.random.default_rng(0).random(good.shape, np.float32)):
+        nib.save(nib.Nifti1Image(other, image.affine), output)
+        assert run(model, scan, "-o", tmp_path / "out", "--skip-done") == 0
+        assert np.array_equal(np.asarray(nib.load(output).dataobj), good)
+
+
+def test_notes_of_an_earlier_result_are_found_again(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scan = write_head(tmp_path / "a.nii", spoilt())
+    for flags in ([], ["--skip-done"]):
+        assert run(model, scan, "-o", tmp_path / "out", "--json", *flags) == 0
+        assert [note["code"] for note in json.loads(capsys.readouterr().out)["notes"]] == ["outliers-clipped"]
+    assert run(model, scan, "-o", tmp_path / "out", "--skip-done", "--strict") == 1
+
+
+def test_a_result_whose_name_is_a_folders_and_a_table_without_a_place_are_found_at_the_start(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scan = write_head(tmp_path / "a.nii")
+    (tmp_path / "out" / "a_bright.nii.gz").mkdir(parents=True)
+    assert run(model, scan, "-o", tmp_path / "out") == 2
+    assert "is a folder, and the result has this name" in capsys.readouterr().err
+    assert run(model, scan, "-o", tmp_path / "other", "--csv", scan / "t.csv") == 2
+    assert "t.csv: the table can't be written there" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("m.onnx", "an ONNX model, neither a scan nor a model folder; import it with meshnet-import"),
+        ("m.pt", "a PyTorch model, neither"),
+        ("m.keras", "a Keras model, neither a scan nor a model folder; convert it with tensorflowjs"),
+        ("m.tflite", "a TensorFlow Lite model, neither"),
+    ],
+)
+def test_a_model_file_of_another_format_is_named(
+    name: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scan, given = write_head(tmp_path / "a.nii"), tmp_path / name
+    given.write_bytes(b"weights")
+    assert main([str(given), str(scan), "-q"]) == 2
+    assert f"{given}: is {words}" in capsys.readouterr().err
+
+
+def test_a_closed_standard_output_does_not_end_a_batch(model: Path, tmp_path: Path) -> None:
+    write_head(tmp_path / "a.nii")
+    done = shell(f"$PREDICT {model} {tmp_path / 'a.nii'} -o {tmp_path / 'out'} -q >&-", FOLDER=str(tmp_path))
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert len(os.listdir(tmp_path / "out")) == 1

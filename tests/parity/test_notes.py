@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
 import struct
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from meshnet.infer.run_notes import contrast_notes, result_notes
+from meshnet.infer.run_notes import contrast_notes, fluid_notes, result_notes
 from meshnet.model.spec import ModelSpec, dump_spec
 from meshnet.scan.conform import conform
 from meshnet.scan.label_files import maps_tissue_of, names_labels
@@ -56,7 +57,15 @@ def many(value: float, share: float) -> NDArray[Any]:
     return data
 
 
+def turned() -> list[float]:
+    """The sform of OBLIQUE turned by half a turn about the left-right axis."""
+    rows: list[float] = (np.diag([1.0, -1.0, -1.0]) @ OBLIQUE[:3]).ravel().tolist()
+    return rows
+
+
 NAN_AIR = np.where(head() < 100, np.nan, head()).astype(np.float32)
+#: Notes on a scan whose air is taken for tissue.
+BRIGHT_AIR = ["cube-moved", "cut-off", "not-head-sized", "looks-inverted"]
 Change = Callable[[bytes], bytes]
 QFORM = {"sform": 0, "qform": 1}
 
@@ -82,7 +91,26 @@ FILES: dict[str, tuple[Any, dict[str, Any], Change, list[str]]] = {
     "dim[4] is 0": (head(), {}, lambda b: packed(48, "<h", 0)(packed(40, "<h", 4)(b)), ["dim-zero"]),
     "two of dim are 0": (head(), {}, lambda b: packed(48, "<3h", 0, 1, 0)(packed(40, "<h", 6)(b)), ["dim-zero"] * 2),
     "labels": ((head() > 100).astype(np.int16) * 17, {}, bytes, ["label-like"]),
-    "labels with a negative one": ((head() > 100).astype(np.int16) - 1, {}, bytes, []),
+    "labels with a negative one": ((head() > 100).astype(np.int16) - 1, {}, bytes, ["few-values"]),
+    "a mask stored as 0.99999": ((head() > 100).astype(np.float32) * 0.99999, {}, bytes, ["few-values"]),
+    "air of -32768": (np.where(head() < 100, -32768, head()).astype(np.int16), {}, bytes, ["fill-values"]),
+    "two fill values": (np.where(head() < 5, -9999, many(-32768, 0.02)), {}, bytes, ["fill-values"]),
+    "a percent far above": (many(30000, 0.01), {}, bytes, ["grey-scale-narrow"]),
+    "a percent far below": (spiked(*((n, -2e4 - n) for n in range(0, 40000, 70))), {}, bytes, ["grey-scale-narrow"]),
+    "a negative slope": (head(), {"slope": -1.0}, bytes, BRIGHT_AIR),
+    "bright air": (1000 - head(), {}, bytes, BRIGHT_AIR),
+    "vox_offset within the header": (head(), {}, packed(108, "<f", 350), ["offset-repaired"]),
+    "no flags after the header": (head(), {}, lambda b: packed(108, "<f", 348)(b[:348] + b[352:]), ["offset-repaired"]),
+    "vox_offset 0 and no flags": (head(), {}, lambda b: packed(108, "<f", 0)(b[:348] + b[352:]), ["offset-repaired"]),
+    "a pair's magic, vox_offset 348": (
+        head(),
+        {},
+        lambda b: packed(108, "<f", 348)(packed(344, "4s", b"ni1\0")(b)),
+        ["magic-of-a-pair", "offset-repaired"],
+    ),
+    "a code of the sform that NIfTI lacks": (head(), {"qform": 1}, packed(254, "<h", 100), ["form-code-unknown"]),
+    "upside down by the qform": (head(), {"qform": 1}, packed(280, "<12f", *turned()), ["forms-disagree"]),
+    "pixdim of another scan": (head(), {}, packed(80, "<3f", 1, 1, 1), ["sizes-disagree"]),
     "one voxel of -32768": (spiked((99, -32768)), {}, bytes, ["outliers-clipped"]),
     "one int16 voxel of -32768": (spiked((99, -32768)).astype(np.int16), {}, bytes, ["outliers-clipped"]),
     "voxels of either sign": (spiked((99, -1e6), (77, 5e7), (7, 1e5)), {}, bytes, ["outliers-clipped"]),
@@ -128,6 +156,38 @@ REFUSED: dict[str, tuple[dict[str, Any], Change, str]] = {
     "no voxel size, and a qform": (QFORM, packed(88, "<f", 0), NO_SIZE.format("6, 5, 0")),
     "zero sform alone": ({}, packed(280, "<12f", *[0] * 12), "its affine is singular or non-finite"),
     "a quaternion far too long": (QFORM, packed(256, "<3f", 1.0001, 0, 0), "no affine can be made of its qform"),
+    "a field of view of kilometres": (
+        {"sform": 0},
+        packed(80, "<f", 1e20),
+        "its voxels of 1e+20 x 5 x 7 mm span 3.6e+21 mm and lie",
+    ),
+    "a place beyond the float's precision": ({}, packed(292, "<f", 1e30), "lie 1e+30 mm from the origin"),
+    "dim[0] is 8": ({}, packed(40, "<h", 8), "damaged NIfTI header (dim[0] is 8, expected 1 to 7)"),
+    "dim[0] is -3": ({}, packed(40, "<h", -3), "damaged NIfTI header (dim[0] is -3, expected 1 to 7)"),
+    "float128": ({}, packed(70, "<hh", 1536, 128), "voxels are float128, expected one real number per voxel"),
+    "line ends of a NIfTI-2 magic": (
+        {"version": 2},
+        packed(8, "4s", b"\n\x1a\n\n"),
+        "damaged NIfTI header (the end of its magic was changed by a conversion of line ends)",
+    ),
+    "bzip2": ({}, bz2.compress, "not a NIfTI or MGH file (compressed with bzip2); unpack it and give the scan inside"),
+    "a zip": ({}, lambda b: b"PK\3\4" + b, "not a NIfTI or MGH file (a zip archive); unpack it and give the scan"),
+    "a tar": ({}, lambda b: b"scan.nii".ljust(257, b"\0") + b"ustar\0", "(a tar archive); unpack it and give the scan"),
+    "a picture": ({}, lambda b: b"\x89PNG\r\n\x1a\n", "(a PNG picture); a picture has no voxel sizes; export the scan"),
+    "HDF5": (
+        {},
+        lambda b: b"\x89HDF\r\n\x1a\n",
+        "(HDF5, such as MINC 2 or a Keras model); convert the scan to .nii.gz",
+    ),
+    "text": ({}, lambda b: b"subject\tage\n", 'not a NIfTI or MGH file (it starts with "subject "); expected .nii'),
+    "bytes": ({}, lambda b: bytes(range(200, 240)), "(it starts with bytes c8 c9 ca cb cc cd ce cf); expected .nii"),
+    "nothing": ({}, lambda b: b"", "the file is empty; get it again"),
+    "a web page after a byte order mark": (
+        {},
+        lambda b: b"\xef\xbb\xbf<!DOCTYPE html><html>",
+        "is a web page (HTML), not a scan",
+    ),
+    "git-annex on Windows": ({}, lambda b: rb"..\.git\annex\objects\X\MD5E-s1--a.nii.gz", POINTER),
     "an infinite voxel": ({}, packed(352, "<2f", float("inf"), float("nan")), "2 of 47520 voxels are NaN or infinite"),
     "NaN alone": (
         {},
@@ -223,3 +283,56 @@ def assert_same_result_notes(
     given = [{"index": x.index, "voxels": voxels, "volumeMl": ml} for x, voxels, ml in volumes]
     results: list[Any] = list(site([{"result": [json.loads(dump_spec(spec)), given, head_ml, outside_ml]}]))
     assert results == [notes], (volumes_ml, head_ml, outside_ml)
+
+
+def test_both_read_a_pair_whose_header_has_the_magic_of_a_single_file(site: Site, tmp_path: Path) -> None:
+    whole = write_nifti(tmp_path / "a.tmp", head(), OBLIQUE).read_bytes()
+    header, image = tmp_path / "a.hdr", tmp_path / "a.img"
+    header.write_bytes(whole[:348])
+    for content, codes in (
+        (whole, ["magic-of-a-single-file"]),
+        (whole[352:], ["magic-of-a-single-file", "offset-repaired"]),
+    ):
+        image.write_bytes(content)
+        scan = read_scan(header)
+        (result,) = site([{"files": [str(header), str(image)], "out": str(tmp_path / "out"), "grid": GRID}])
+        assert [note["code"] for note in result["notes"]] == [note.code for note in scan.notes] == codes
+        assert np.array_equal(scan.data, head())
+
+
+def test_both_read_a_single_file_called_img_with_the_magic_of_a_pair(site: Site, tmp_path: Path) -> None:
+    path = write_nifti(tmp_path / "a.img", head(), OBLIQUE)
+    path.write_bytes(packed(344, "4s", b"ni1\0")(path.read_bytes()))
+    assert [note.code for note in read_scan(path).notes] == ["magic-of-a-pair"]
+    (result,) = site([{"files": [str(path)], "out": str(tmp_path / "out"), "grid": GRID}])
+    assert [note["code"] for note in result["notes"]] == ["magic-of-a-pair"]
+
+
+@pytest.mark.parametrize(
+    ("modality", "fluid", "noted"),
+    [
+        (("T2w",), 1100, False),
+        (("T2w",), 300, True),
+        (("T1w",), 1100, True),
+        (("T1w", "FLAIR"), 300, False),
+        (("T1w", "T2w"), 300, False),
+        (("T2w", "bold"), 300, False),
+        ((), 1100, False),
+    ],
+)
+def test_both_see_whether_fluid_is_bright(
+    modality: tuple[str, ...], fluid: float, noted: bool, site: Site, tmp_path: Path
+) -> None:
+    data = head()
+    at = np.indices(data.shape, dtype=np.float64)
+    place = [(x - (n - 1) / 2) * mm for x, n, mm in zip(at, data.shape, (6, 5, 7), strict=True)]
+    data[np.sqrt(sum(x**2 for x in place)) < 22] = fluid
+    path = write_nifti(tmp_path / "scan.nii", data, OBLIQUE)
+    job = {"files": [str(path)], "out": str(tmp_path / "out"), "grid": GRID, "modality": list(modality)}
+    (result,) = site([job])
+    conformed = conform(read_scan(path), size=GRID["size"], voxel_size_mm=GRID["voxelSizeMm"])
+    spec = small_model("m")[0]
+    grid = spec.input.model_copy(update={"size": (64, 64, 64), "voxel_size_mm": 4.0})
+    notes = fluid_notes(spec.model_copy(update={"modality": modality, "input": grid}), conformed)
+    assert result["fluidNotes"] == [{"code": note.code, "text": note.text} for note in notes]
+    assert [note.code for note in notes] == (["contrast-looks-unlike"] if noted else [])

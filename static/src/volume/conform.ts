@@ -1,6 +1,7 @@
 // Conform: any scan → 256³, 1 mm, LIA, uint8, as docs/conform.md sets it out (FreeSurfer's mri_convert --conform
 // as FastSurfer computes it). Twin of meshnet/scan/conform.py; arithmetic in float64.
 import { apply, invert, multiply } from './affine';
+import { appearanceNotes } from './appearance';
 import { ScanError } from './errors';
 import { greyScale, type GreyScale } from './grey-scale';
 import { headSizeNotes, headThreshold, headVolumeMl, placeCube } from './head';
@@ -26,6 +27,9 @@ export interface Conformed extends Volume<Uint8Array> {
   readonly headMl: number;
 }
 
+/** Of uint8 files. */
+const AS_IT_IS: GreyScale = { offset: 0, factor: 1 };
+
 /** Tolerance in voxels: of the field of view's edge, of entries that count as integers, of an equal affine. */
 const TOLERANCE = 1e-6;
 
@@ -49,19 +53,20 @@ export function conform(scan: Scan, grid: ConformedGrid = CONFORMED_GRID): Confo
   const { dims, affineVox2ras } = scan;
   const threshold = headThreshold(scan.data);
   const headMl = headVolumeMl(scan, threshold);
-  if (isConformed(scan, grid)) return { data: scan.data as Uint8Array, dims, affineVox2ras, notes: headSizeNotes(headMl), headMl };
+  if (isConformed(scan, grid)) return { data: scan.data as Uint8Array, dims, affineVox2ras, notes: [...headSizeNotes(headMl), ...appearanceNotes(scan, AS_IT_IS)], headMl };
   const cube = placeCube(scan, threshold, conformedAffine(dims, affineVox2ras, grid), grid.size, grid.voxelSizeMm);
   // uint8 files keep their values, as in FastSurfer: masks and conformed scans must not be stretched.
   const keepsValues = scan.dtype === 'uint8';
   const clipped = keepsValues ? null : withoutOutliers(scan.data);
   const data = clipped?.data ?? scan.data;
-  const grey = resample(data, dims, grid.size, sourceFromConformed(affineVox2ras, cube.affineVox2ras), keepsValues ? null : greyScale(data));
+  const scale = keepsValues ? AS_IT_IS : greyScale(data);
+  const grey = resample(data, dims, grid.size, sourceFromConformed(affineVox2ras, cube.affineVox2ras), scale);
   if (grey.every((value) => value === grey[0])) {
     throw new ScanError(
       `${scan.name}: conformed to 0-255, every voxel has the value ${grey[0]!}: an outlier or the header's slope takes the whole range of intensities; clip outliers or correct the slope and try again`,
     );
   }
-  const notes = [...(clipped === null ? [] : [clipped.note]), ...cube.notes, ...headSizeNotes(headMl)];
+  const notes = [...(clipped === null ? [] : [clipped.note]), ...cube.notes, ...headSizeNotes(headMl), ...appearanceNotes({ data, dims }, scale)];
   return { data: grey, dims: [grid.size, grid.size, grid.size], affineVox2ras: cube.affineVox2ras, notes, headMl };
 }
 
@@ -72,11 +77,10 @@ function sourceFromConformed(source: Affine, conformed: Affine): number[] {
 }
 
 /** Trilinear resampling onto the conformed grid through `m`, and to grey levels. */
-function resample(data: VoxelArray, dims: Dims, size: number, m: readonly number[], scale: GreyScale | null): Uint8Array {
+function resample(data: VoxelArray, dims: Dims, size: number, m: readonly number[], { offset, factor }: GreyScale): Uint8Array {
   // Two array types instead of eight keep the inner loop compiled for them; both hold every value exactly.
   const exactInFloat32 = data.BYTES_PER_ELEMENT <= 2 || data instanceof Float32Array;
   const source = exactInFloat32 ? new Float32Array(data) : new Float64Array(data);
-  const [offset, factor] = scale === null ? [0, 1] : [scale.offset, scale.factor];
   const [nx, ny, nz] = dims;
   const [sliceStep, lastX, lastY, lastZ] = [nx * ny, nx - 1, ny - 1, nz - 1];
   const [m0, m4, m8] = [m[0]!, m[4]!, m[8]!];

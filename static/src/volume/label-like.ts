@@ -20,3 +20,16 @@ export function isLabelLike(data: VoxelArray): boolean {
   }
   return true;
 }
+
+/** No scan has as few different values as this. */
+const FEW_VALUES = 16;
+
+/** The number of different values, where there are at most 16; else null. */
+export function countFewValues(data: VoxelArray): number | null {
+  const seen = new Set<number>();
+  for (let n = 0; n < data.length; n++) {
+    seen.add(data[n]!);
+    if (seen.size > FEW_VALUES) return null;
+  }
+  return seen.size;
+}

@@ -3,6 +3,7 @@
 // the same through nibabel.
 import { determinant } from './affine';
 import { ScanError } from './errors';
+import { checkAffine } from './forms';
 import type { NiftiHeader } from './nifti-header';
 import { PLAIN_HEADER } from './nifti-header';
 
@@ -27,7 +28,7 @@ export function parseMghHeader(bytes: Uint8Array, name: string): NiftiHeader {
   if (view.getInt16(28) !== 1) {
     throw new ScanError(`${name}: its MGH header has no position in space (goodRASFlag is not 1), which says nothing about left and right; convert the original images again`);
   }
-  const affine = affineOf(view, dims);
+  const affine = checkAffine(affineOf(view, dims), [3, ...dims], name);
   return {
     ...PLAIN_HEADER,
     littleEndian: false,

@@ -3,6 +3,7 @@
 // Not nifti-reader-js 0.8: it prefers the qform where its code is the larger one (we need sform, else qform), has
 // another fallback affine than nibabel, checks nothing, and cannot write a header.
 import { ScanError } from './errors';
+import { notAScan } from './foreign-files';
 
 type Kind = 'u1' | 'i2' | 'i4' | 'i8' | 'f4' | 'f8' | 'text';
 type Place = readonly [kind: Kind, offset: number];
@@ -53,6 +54,8 @@ export interface NiftiHeader extends NiftiFields {
   readonly singleFile: boolean;
   /** pixdim[1 … 3] as the file has them; `pixdim` has 1 in place of 0. */
   readonly fileSizes: readonly number[];
+  /** Codes of the two forms as the file has them. */
+  readonly fileCodes: readonly (readonly [form: 'qform' | 'sform', code: number])[];
 }
 
 export const HEADER_BYTES = { 1: 348, 2: 540 } as const;
@@ -63,6 +66,7 @@ export const PLAIN_HEADER: NiftiHeader = {
   littleEndian: true,
   singleFile: true,
   fileSizes: [],
+  fileCodes: [],
   dim_info: 0,
   dim: [],
   intent_p: [0, 0, 0],
@@ -96,21 +100,10 @@ export function parseHeader(bytes: Uint8Array, name: string): NiftiHeader {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const littleEndian = bytes.length >= 4 && [348, 540].includes(view.getInt32(0, true));
   const size = bytes.length >= 4 ? view.getInt32(0, littleEndian) : 0;
-  if (size !== 348 && size !== 540) {
-    throw new ScanError(`${name}: not a NIfTI or MGH file (${describeStart(bytes)}); expected .nii, .nii.gz, a .hdr with its .img, .mgh or .mgz`);
-  }
-  if (bytes.length < size) {
-    throw new ScanError(`${name}: the header ends after ${bytes.length} of ${size} bytes; get the file again`);
-  }
+  if (size !== 348 && size !== 540) throw new ScanError(`${name}: ${notAScan(bytes)}`);
+  if (bytes.length < size) throw new ScanError(`${name}: the header ends after ${bytes.length} of ${size} bytes; get the file again`);
   const version = size === 348 ? 1 : 2;
-  const magic = text(bytes, version === 1 ? 344 : 4, 4);
-  if (magic !== `n+${version}\0` && magic !== `ni${version}\0`) {
-    throw new ScanError(
-      version === 1
-        ? `${name}: an Analyze 7.5 header without NIfTI magic, which says nothing about left and right; convert the original images with dcm2niix`
-        : `${name}: not a NIfTI file (magic ${JSON.stringify(magic)}); expected .nii, .nii.gz or a .hdr with its .img`,
-    );
-  }
+  const magic = checkedMagic(bytes, version, name);
   const fields: Record<string, number | number[] | Uint8Array> = {};
   for (const [field, [count, ...places]] of Object.entries(FIELDS)) {
     const [kind, offset] = places[version - 1]!;
@@ -118,22 +111,41 @@ export function parseHeader(bytes: Uint8Array, name: string): NiftiHeader {
     else if (count === 1) fields[field] = getNumber(view, kind, offset, littleEndian);
     else fields[field] = Array.from({ length: count }, (_, n) => getNumber(view, kind, offset + n * SIZE[kind], littleEndian));
   }
-  return repaired({ ...(fields as unknown as NiftiFields), version, littleEndian, singleFile: magic.startsWith('n+'), fileSizes: (fields.pixdim as number[]).slice(1, 4) });
+  const header = { ...(fields as unknown as NiftiFields), version, littleEndian, singleFile: magic.startsWith('n+') } as const;
+  const rank = header.dim[0]!;
+  if (!(rank >= 1 && rank <= 7)) throw new ScanError(`${name}: damaged NIfTI header (dim[0] is ${rank}, expected 1 to 7); convert or export the scan again`);
+  return repaired({ ...header, fileSizes: header.pixdim.slice(1, 4), fileCodes: [['qform', header.qform_code], ['sform', header.sform_code]] });
+}
+
+/** The magic. Raises ScanError for another one, and for a NIfTI-2 magic whose end was changed. */
+function checkedMagic(bytes: Uint8Array, version: 1 | 2, name: string): string {
+  const magic = text(bytes, version === 1 ? 344 : 4, 4);
+  if (magic !== `n+${version}\0` && magic !== `ni${version}\0`) {
+    throw new ScanError(
+      version === 1
+        ? `${name}: an Analyze 7.5 header without NIfTI magic, which says nothing about left and right; convert the original images with dcm2niix`
+        : `${name}: ${notAScan(bytes)}`,
+    );
+  }
+  if (version === 2 && !['\r\n\x1a\n', '\0\0\0\0'].includes(text(bytes, 8, 4))) {
+    throw new ScanError(`${name}: damaged NIfTI header (the end of its magic was changed by a conversion of line ends); copy the file again in binary mode`);
+  }
+  return magic;
 }
 
 function text(bytes: Uint8Array, start: number, length: number): string {
   return String.fromCharCode(...bytes.subarray(start, start + length));
 }
 
-function describeStart(bytes: Uint8Array): string {
-  if (text(bytes, 128, 4) === 'DICM') return 'a DICOM file, which dcm2niix converts';
-  return `it starts with ${JSON.stringify(text(bytes, 0, 8))}`;
+/** Whether NIfTI defines this code of a form. */
+export function isKnownCode(code: number): boolean {
+  return code >= 0 && code <= 5;
 }
 
 /** The repairs that nibabel makes silently: voxel sizes of 0 or below, a sign of the third axis other than ±1, unknown codes. */
 function repaired(header: NiftiHeader): NiftiHeader {
-  const knownCode = (code: number): number => (code >= 0 && code <= 5 ? code : 0);
-  const pixdim = header.pixdim.map((value, n) => (n < 1 || n > 3 ? value : Math.abs(value) || 1));
+  const knownCode = (code: number): number => (isKnownCode(code) ? code : 0);
+  const pixdim = header.pixdim.map((value, n) => (n < 1 || n > 3 ? value : value === 0 ? 1 : Math.abs(value)));
   if (pixdim[0] !== 1 && pixdim[0] !== -1) pixdim[0] = 1;
   return { ...header, pixdim, qform_code: knownCode(header.qform_code), sform_code: knownCode(header.sform_code) };
 }

@@ -150,13 +150,13 @@ describe('a file is refused by name and reason', () => {
     ['too many voxels', { dims: [1024, 1024, 512], voxels: new Uint8Array(1) }, 'shape (1024, 1024, 512) is no 3-D head scan; expected 2 to 2048 voxels per axis and at most 268435456 in all'],
     ['an early end', { voxels: ramp(SMALL).subarray(0, 50) }, '10 bytes of voxels are missing; the header promises (3, 4, 5) x 1 of uint8'],
     ['voxels inside the header', { voxOffset: 100 }, 'damaged NIfTI header (vox_offset 100 lies before the end of the header, 352)'],
-    ['a slope without an intercept', { slope: 2, inter: NaN }, 'the slope is 2 but the intercept is NaN'],
+    ['a slope without an intercept', { slope: 2, inter: NaN }, 'the slope is 2 but the intercept is nan'],
     ['a constant image', { voxels: new Uint8Array(60).fill(7) }, 'every voxel has the value 7'],
     ['axes in one plane', { srow: [1, 1, 0, 0, 1, 1, 0, 0, 0, 0, 1, 0] }, 'its affine is singular or non-finite'],
     ['an affine with NaN', { srow: [NaN, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0] }, 'its affine is singular or non-finite'],
     ['an impossible quaternion', { sformCode: 0, qformCode: 1, quatern: [1, 1, 1] }, 'no affine can be made of its qform'],
     ['Analyze 7.5', { magic: '\0\0\0\0' }, 'an Analyze 7.5 header without NIfTI magic'],
-    ['a damaged NIfTI-2 magic', { version: 2, magic: 'abc\0' }, 'not a NIfTI file (magic "abc\\u0000")'],
+    ['a damaged NIfTI-2 magic', { version: 2, magic: 'abc\0' }, 'not a NIfTI or MGH file (it starts with bytes 1c 02 00 00 61 62 63 00)'],
   ];
   for (const [what, example, sentence] of refused) {
     it(what, () => {

@@ -2,12 +2,14 @@
 // The rules, shared with meshnet/scan/nifti.py, are in docs/conform.md. Raises ScanError for every file it refuses.
 import { FramesError, ScanError } from './errors';
 import { gunzip, isGzip } from './gzip';
-import { isLabelLike } from './label-like';
+import { countFewValues, isLabelLike } from './label-like';
 import { isMgh, MGH_VOXEL_OFFSET, parseMghHeader } from './mgh';
 import { chooseAffine } from './forms';
-import { HEADER_BYTES, parseHeader, type NiftiHeader } from './nifti-header';
-import { note, type Note } from './notes';
-import { refusePointer } from './pointers';
+import { parseHeader, type NiftiHeader } from './nifti-header';
+import { general, note, type Note } from './notes';
+import { replaceFill } from './fill-values';
+import { refuseForeign } from './foreign-files';
+import { holdsVoxels, voxelStart } from './voxel-start';
 import type { Dims, Volume, VoxelArray } from './volume';
 
 /** A file that the visitor opened. Its name is used in messages and tells .hdr from .img. */
@@ -63,24 +65,28 @@ const REFUSED: Readonly<Record<number, string>> = {
 export function readScan(files: readonly ScanFile[], frame: number | null = null): Scan {
   const { main, voxels } = arrange(files);
   const { name } = main;
-  const notes: Note[] = [];
   const bytes = unpack(main);
   const mgh = isMgh(bytes);
-  const header = mgh ? parseMghHeader(bytes, name) : singleFile(parseHeader(bytes, name), voxels, name, notes);
+  const header = mgh ? parseMghHeader(bytes, name) : parseHeader(bytes, name);
   const [dtype, itemBytes, reader] = voxelType(header, name);
-  const { dims, frames } = shape(header, name, notes);
-  const affineVox2ras = chooseAffine(header, name, notes);
+  const assumptions: Note[] = [];
+  const { dims, frames } = shape(header, name, assumptions);
+  const affineVox2ras = chooseAffine(header, name, assumptions);
   const chosen = chooseFrame(dims, frames, frame, name);
 
-  const content = header.singleFile ? bytes : unpack(imageFile(voxels, name));
-  const offset = mgh ? MGH_VOXEL_OFFSET : voxelOffset(header, name);
+  const notes: Note[] = [];
   const frameBytes = dims[0] * dims[1] * dims[2] * itemBytes;
-  const missing = offset + frameBytes * frames - content.length;
+  const size = frameBytes * frames;
+  const single = mgh || holdsVoxels(header, size, bytes.length, name, voxels !== null, notes);
+  const content = single ? bytes : unpack(imageFile(voxels, name));
+  const offset = mgh ? MGH_VOXEL_OFFSET : voxelStart(header, size, content.length, name, single, notes);
+  const missing = offset + size - content.length;
   if (missing > 0) {
     throw new ScanError(
       `${name}: ${missing} bytes of voxels are missing; the header promises ${shapeText(dims)} x ${frames} of ${dtype}, so the file is cut short; get it again`,
     );
   }
+  notes.push(...assumptions);
   const start = offset + frameBytes * chosen;
   const raw = content.slice(start, start + frameBytes);
   if (!header.littleEndian) swapBytes(raw, itemBytes);
@@ -88,14 +94,16 @@ export function readScan(files: readonly ScanFile[], frame: number | null = null
   const data = applySlope(stored, header, name);
   checkFinite(data, name, notes);
   checkContrast(data, name);
-  if (isLabelLike(data)) notes.push(note('label-like'));
+  const filled = replaceFill(data);
+  if (filled !== null) notes.push(filled);
+  notes.push(...valueNotes(data));
   return { name, data, dims, affineVox2ras, header, dtype, notes };
 }
 
 function arrange(files: readonly ScanFile[]): { main: ScanFile; voxels: ScanFile | null } {
   const isImage = ({ name }: ScanFile): boolean => /\.img(\.gz)?$/i.test(name);
   const voxels = files.find(isImage) ?? null;
-  if (files.length === 1 && voxels !== null && isSingleNifti(voxels)) return { main: voxels, voxels: null };
+  if (files.length === 1 && voxels !== null && beginsWithHeader(voxels)) return { main: voxels, voxels: null };
   const main = files.find((file) => !isImage(file));
   if (main === undefined) {
     const name = voxels?.name ?? 'scan';
@@ -107,11 +115,11 @@ function arrange(files: readonly ScanFile[]): { main: ScanFile; voxels: ScanFile
   return { main, voxels };
 }
 
-/** Whether a file holds header and voxels, whatever it is called. */
-function isSingleNifti(file: ScanFile): boolean {
+/** Whether a file called .img begins with a header. */
+function beginsWithHeader(file: ScanFile): boolean {
   const head = unpack(file);
   const magic = (start: number): string => String.fromCharCode(...head.subarray(start, start + 4));
-  return magic(344) === 'n+1\0' || magic(4) === 'n+2\0';
+  return /^n[+i]1\0$/.test(magic(344)) || /^n[+i]2\0$/.test(magic(4));
 }
 
 function imageFile(voxels: ScanFile | null, name: string): ScanFile {
@@ -122,18 +130,9 @@ function imageFile(voxels: ScanFile | null, name: string): ScanFile {
 }
 
 function unpack({ name, bytes }: ScanFile): Uint8Array {
-  if (bytes.length === 0) throw new ScanError(`${name}: the file is empty; get it again`);
   const unpacked = isGzip(bytes) ? gunzip(bytes, name, MAX_FILE_BYTES) : bytes;
-  if (unpacked !== bytes && isGzip(unpacked)) throw new ScanError(`${name}: is compressed twice; unpack it once (gunzip) and try again`);
-  refusePointer(unpacked, name);
+  refuseForeign(unpacked, name);
   return unpacked;
-}
-
-/** The header; the magic of a pair is corrected where a file that isn't called .hdr came without an .img. */
-function singleFile(header: NiftiHeader, voxels: ScanFile | null, name: string, notes: Note[]): NiftiHeader {
-  if (header.singleFile || voxels !== null || /\.hdr(\.gz)?$/i.test(name)) return header;
-  notes.push(note('magic-of-a-pair'));
-  return { ...header, singleFile: true };
 }
 
 function voxelType(header: NiftiHeader, name: string): readonly [string, number, Reader] {
@@ -144,20 +143,20 @@ function voxelType(header: NiftiHeader, name: string): readonly [string, number,
 }
 
 function shapeText(dims: readonly number[]): string {
-  return `(${dims.join(', ')})`;
+  return dims.length === 1 ? `(${dims[0]},)` : `(${dims.join(', ')})`; // as Python writes it
 }
 
 /** Sizes along i, j, k and the number of frames; trailing axes of size 1 don't count. */
 function shape(header: NiftiHeader, name: string, notes: Note[]): { dims: Dims; frames: number } {
   const rank = header.dim[0]!;
-  const sizes = header.dim.slice(1, 1 + Math.min(Math.max(rank, 0), 7));
+  const sizes = header.dim.slice(1, 1 + rank);
   for (let axis = 4; axis <= sizes.length; axis++) {
     if (sizes[axis - 1] !== 0) continue;
     sizes[axis - 1] = 1;
     notes.push(note('dim-zero', axis));
   }
   while (sizes.length > 3 && sizes.at(-1) === 1) sizes.pop();
-  if (rank > 7 || sizes.length < 3 || sizes.length > 4) {
+  if (sizes.length < 3 || sizes.length > 4) {
     throw new ScanError(`${name}: expected a 3-D volume, got shape ${shapeText(sizes)}; convert it to one 3-D file`);
   }
   const space = sizes.slice(0, 3);
@@ -181,16 +180,6 @@ function chooseFrame(dims: Dims, frames: number, frame: number | null, name: str
   return chosen;
 }
 
-function voxelOffset(header: NiftiHeader, name: string): number {
-  const offset = Math.trunc(header.vox_offset);
-  const smallest = header.singleFile ? HEADER_BYTES[header.version] + 4 : 0;
-  if (offset === 0) return smallest;
-  if (!(offset >= smallest)) {
-    throw new ScanError(`${name}: damaged NIfTI header (vox_offset ${offset} lies before the end of the header, ${smallest}); convert or export the scan again`);
-  }
-  return offset;
-}
-
 function swapBytes(bytes: Uint8Array, itemBytes: number): void {
   for (let start = 0; itemBytes > 1 && start < bytes.length; start += itemBytes) {
     for (let low = start, high = start + itemBytes - 1; low < high; low++, high--) {
@@ -206,7 +195,7 @@ function applySlope(stored: VoxelArray, header: NiftiHeader, name: string): Voxe
   const { scl_slope: slope, scl_inter: inter } = header;
   if (slope === 0 || !Number.isFinite(slope)) return stored;
   if (!Number.isFinite(inter)) {
-    throw new ScanError(`${name}: the slope is ${slope} but the intercept is ${inter}; convert the scan again`);
+    throw new ScanError(`${name}: the slope is ${general(slope)} but the intercept is ${general(inter)}; convert the scan again`);
   }
   if (slope === 1 && inter === 0) return stored;
   const data = new Float64Array(stored.length);
@@ -238,8 +227,14 @@ function checkFinite(data: VoxelArray, name: string, notes: Note[]): void {
   if (nan > 0) notes.push(note('nan-read-as-zero', nan / data.length));
 }
 
+function valueNotes(data: VoxelArray): Note[] {
+  if (isLabelLike(data)) return [note('label-like')];
+  const few = countFewValues(data);
+  return few === null ? [] : [note('few-values', few)];
+}
+
 function checkContrast(data: VoxelArray, name: string): void {
   const first = data[0]!;
   for (let n = 1; n < data.length; n++) if (data[n] !== first) return;
-  throw new ScanError(`${name}: every voxel has the value ${first}; a constant image has nothing to segment`);
+  throw new ScanError(`${name}: every voxel has the value ${general(first)}; a constant image has nothing to segment`);
 }

@@ -11,23 +11,35 @@ export interface Note {
 const TEXTS = {
   // While reading.
   'nan-read-as-zero': (share: number) => `${percent(share)} of the voxels are NaN; they are read as 0`,
+  'fill-values': (share: number, low: number, high: number, least: number) =>
+    `${percent(share)} of the voxels have fill values (${general(low)} to ${general(high)}), far below the rest; they are read as ${general(least)}`,
   'units-micron': () => 'the header gives micrometres; sizes are converted to mm',
   'units-metre': () => 'the header gives metres; sizes are converted to mm',
   'no-forms': () => 'the header has neither sform nor qform; left and right are a guess',
-  'forms-disagree': () => 'sform and qform disagree about left and right; the sform is used',
+  'forms-disagree': (sides: boolean) => `sform and qform disagree about ${sides ? 'left and right' : 'the directions of the axes'}; the sform is used`,
+  'sizes-disagree': (ofSform: number, ofPixdim: number) =>
+    `a voxel has ${general(ofSform)} mm³ by the sform and ${general(ofPixdim)} mm³ by pixdim; volumes are those of the sform`,
   'sform-unusable': () => "the sform can't be used; the qform is used",
   'magic-of-a-pair': () => 'the file has the magic of a .hdr/.img pair, but holds the voxels too',
+  'magic-of-a-single-file': () => 'the header has the magic of a single file, but the voxels are in the .img',
+  'offset-repaired': (said: number, taken: number) => `vox_offset is ${general(said)}; by the file's length the voxels start at byte ${taken}`,
+  'form-code-unknown': (form: string, code: number) => `${form}_code is ${code}, which NIfTI doesn't know; it is read as 0`,
   'dim-zero': (axis: number) => `dim[${axis}] is 0; it is read as 1`,
   'label-like': () => 'the values look like labels (few small integers), not like a scan',
+  'few-values': (count: number) => `the voxels have only ${count} different values; a scan has hundreds`,
   // While conforming.
   'outliers-clipped': (voxels: number, share: number, low: number, high: number, restLow: number, restHigh: number) =>
     `${percent(share)} of the voxels (${voxels}) have values far outside the rest (${general(low)} to ${general(high)}, the rest ${general(restLow)} to ${general(restHigh)}); the grey scale leaves them out`,
   'cube-moved': (leftMm: number, inferiorMm: number, anteriorMm: number) =>
     `the field of view is larger than the cube; the cube is moved by ${fixed(leftMm, 1)} / ${fixed(inferiorMm, 1)} / ${fixed(anteriorMm, 1)} mm (left, inferior, anterior) so that it holds the head`,
   'cut-off': (ml: number, sizeMm: number) => `${fixed(ml, 0)} mL of the head lie outside the ${general(sizeMm)} mm cube and are not segmented`,
+  'grey-scale-narrow': (levels: number) => `nearly all voxels lie within ${levels} of the 256 grey levels; extreme values take the others`,
+  'looks-inverted': () => 'all corners of the field of view are brighter than the mean; air should be dark',
   'not-head-sized': (ml: number) => `${fixed(ml, 0)} mL of tissue are in view; a head has 1000 to 6000`,
   // After a run.
   'contrast-unlike': (modality: string, wanted: readonly string[]) => `the scan's name says ${modality}, the model is made for ${wanted.join(' or ')}`,
+  'contrast-looks-unlike': (ratio: number, wanted: readonly string[]) =>
+    `the brightest parts of the brain are ${fixed(ratio, 2)} times as bright as its median (2 or more with the bright fluid of T2w, below 1.4 without); the model is made for ${wanted.join(' or ')}`,
   'nothing-found': () => 'no lesion was labelled; a scan of another contrast or orientation gives this too',
   'third-of-head': (ml: number, share: number, isLesion: boolean) =>
     `${fixed(ml, 0)} mL ${isLesion ? 'of lesion ' : ''}were labelled, ${percent(share)} of the head; check the contrast and the picture`,

@@ -1,15 +1,32 @@
 // Notes on a run: a contrast that the model was not made for, and results that can't be right. Twin of
 // meshnet/infer/run_notes.py.
 import type { ModelSpec } from '../generated/model-spec';
+import { fluidBrightness } from './appearance';
 import { guessModality, suits } from './contrast';
 import { lesionIndices } from './label-roles';
 import { note, type Note } from './notes';
 import type { LabelVolume } from './prepare';
+import type { Volume } from './volume';
 
 /** A note where the scan's name or header names a contrast that is missing in the model's `modality`. */
 export function contrastNotes(fileName: string, headerText: string, modality: readonly string[]): Note[] {
   const contrast = guessModality(fileName, headerText);
   return contrast === null || suits(contrast, modality) ? [] : [note('contrast-unlike', contrast, modality)];
+}
+
+/** Contrasts in which fluid is dark. Of those that are missing here, T2w alone has fluid that is bright for certain. */
+const DARK_FLUID = ['t1w', 'flair'];
+/** Brightness of fluid between those of T2w scans and of scans with dark fluid. */
+const BRIGHT_FLUID = 1.75;
+
+/** A note where fluid is dark in the scan of a model for T2w alone, or bright for a model for T1w or FLAIR alone. */
+export function fluidNotes(conformed: Volume<Uint8Array>, voxelSizeMm: number, modality: readonly string[]): Note[] {
+  const wanted = modality.map((contrast) => contrast.toLowerCase());
+  if (wanted.length === 0) return [];
+  const isForT2w = wanted.every((contrast) => contrast === 't2w');
+  if (!isForT2w && !wanted.every((contrast) => DARK_FLUID.includes(contrast))) return [];
+  const brightness = fluidBrightness(conformed, voxelSizeMm);
+  return Number.isNaN(brightness) || (brightness >= BRIGHT_FLUID) === isForT2w ? [] : [note('contrast-looks-unlike', brightness, modality)];
 }
 
 /** A lesion larger than this share of the head is implausible. */

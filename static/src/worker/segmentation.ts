@@ -7,7 +7,7 @@ import { voxelVolumeMl } from '../volume/native';
 import type { Scan } from '../volume/nifti';
 import type { Note } from '../volume/notes';
 import { toNetworkInput, type Prepared } from '../volume/prepare';
-import { contrastNotes } from '../volume/run-notes';
+import { contrastNotes, fluidNotes } from '../volume/run-notes';
 import type { Volume } from '../volume/volume';
 import type { ModelSpec } from '../generated/model-spec';
 import { noExperience, probeAll, rankBackends, type Experience, type SegmentResult } from '../engine/choose';
@@ -60,7 +60,9 @@ export async function segmentScan(
   const runOptions: RunOptions = { signal, onProgress, ...(options.maxBufferBytes === null ? {} : { maxBufferBytes: options.maxBufferBytes }) };
   const network = { spec, graph, choice, experience: experienceOf(spec.weights.sha256) };
   const result = await runNetwork(network, input, runOptions, confidence, onBackend);
-  const notes = [...contrastNotes(prepared.scan.name, headerText(prepared.scan), spec.modality), ...conformed.notes];
+  const named = contrastNotes(prepared.scan.name, headerText(prepared.scan), spec.modality);
+  const seen = named.length > 0 ? [] : fluidNotes(conformed, spec.input.voxel_size_mm, spec.modality);
+  const notes = [...named, ...seen, ...conformed.notes];
   return { conformed, result, notes };
 }
 

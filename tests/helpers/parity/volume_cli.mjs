@@ -1,7 +1,7 @@
 // Runs static/src/volume under Node: a JSON list of jobs on standard input, a JSON list of results on standard output.
 //
 // job: { files: [path], out: folder, frame?: number, grid?: conformed grid, labels?: path of raw conformed labels,
-//        spec?: the parts of a model description that concern its input }
+//        spec?: the parts of a model description that concern its input, modality?: a model's, for the notes on the contrast }
 //   or { contrast: [file name, header text, the model's modality] }, { result: [spec, volumes, head's mL, dropped mL] } for notes
 //      on a run, { names: [file name without extensions] } for which of them say labels and whose tissue they map,
 //      { parts: path of a raw mask, dims } for its separate parts,
@@ -25,7 +25,7 @@ import { encodeSegmentation } from '../../../static/src/volume/dicom/segmentatio
 import { compareMasks } from '../../../static/src/volume/compare.ts';
 import { removeSmallComponents } from '../../../static/src/volume/clean.ts';
 import { mapsTissueOf, namesLabels } from '../../../static/src/volume/label-names.ts';
-import { contrastNotes, resultNotes } from '../../../static/src/volume/run-notes.ts';
+import { contrastNotes, fluidNotes, resultNotes } from '../../../static/src/volume/run-notes.ts';
 import { ScanError } from '../../../static/src/volume/errors.ts';
 import { measuredFacts } from '../../../static/src/volume/report-facts.ts';
 import { makePictures } from '../../../static/src/volume/report-pictures.ts';
@@ -35,7 +35,7 @@ import { separateParts } from '../../../static/src/volume/parts.ts';
 import { sha256OfFiles, sidecarOf } from '../../../static/src/volume/sidecar.ts';
 import * as volume from '../../../static/src/volume/prepare.ts';
 
-function run({ files, out, frame = null, grid, labels, spec }) {
+function run({ files, out, frame = null, grid, labels, spec, modality }) {
   mkdirSync(out, { recursive: true });
   const save = (name, array) => writeFileSync(join(out, name), new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
   const read = (path) => new Uint8Array(readFileSync(path));
@@ -46,6 +46,7 @@ function run({ files, out, frame = null, grid, labels, spec }) {
   const result = { dims: scan.dims, affine: scan.affineVox2ras, conformedAffine: conformed.affineVox2ras, dtype: scan.dtype };
   result.notes = [...scan.notes, ...conformed.notes];
   result.headMl = conformed.headMl;
+  if (modality !== undefined) result.fluidNotes = fluidNotes(conformed, grid.voxelSizeMm, modality);
   if (labels !== undefined) {
     const native = volume.toNative({ ...conformed, data: read(labels) }, scan);
     save('labels_native.u8', native.data);

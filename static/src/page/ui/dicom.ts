@@ -4,6 +4,7 @@
 import { offerSeries } from './choices';
 import type { Choice } from './choices';
 import { isDicom, isSegmentation, unreadableSyntax, withPreamble } from './dicom-bytes';
+import { foreignModelText } from './foreign-models';
 import { seriesUidIn, tellApart } from './series-names';
 import type { DicomSeries } from '../../volume/dicom/types';
 
@@ -26,6 +27,8 @@ export async function seriesOf(files: readonly File[], from: string | null, onCo
     const series = await convertDicom(dicom);
     return offerSeries(from === null ? series : series.map((file) => renamed(file, `${from}_${file.name}`)));
   }
+  const model = foreignModelText(files);
+  if (model !== null) throw new Error(model);
   if (files.length === 1) return [{ files, hint: null, replaced: false }];
   const scans = await filter(files, mayBeScan);
   if (scans.length > 0) return scans.map((file) => ({ files: [file], hint: null, replaced: false }));

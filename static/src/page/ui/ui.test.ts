@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { diagnosticsText, type DiagnosticFacts } from './diagnostics';
 import { allOf, leftOutText, offerOf, offerSeries } from './choices';
-import { findDicom } from './dicom';
+import { findDicom, seriesOf } from './dicom';
 import { isDicom, unreadableSyntax, withPreamble } from './dicom-bytes';
 import { sortByContent, sortFiles } from './files';
+import { foreignModelText } from './foreign-models';
 import { formatBytes, formatDuration, formatEstimate, formatMl, formatVoxelSize, probabilityName, savedName, secondsLeft, tableName } from './format';
 import { guessModality } from '../../volume/contrast';
 import type { Label } from '../../generated/model-spec';
@@ -236,4 +237,18 @@ test('with tissue labels the table has the share of the brain, and a row of the 
     'a.nii,joint,2,lesion,500,0.5000,a_joint.nii.gz,,25.0000',
     'a.nii,joint,,brain,2000,2.0000,a_joint.nii.gz,,100.0000',
   ]);
+});
+
+describe('a model file of another format', () => {
+  for (const [name, what] of [['m.onnx', 'an ONNX model'], ['m.PT', 'a PyTorch model'], ['m.pth', 'a PyTorch model'], ['best.ckpt', 'a PyTorch checkpoint'], ['m.h5', 'an HDF5 file'], ['m.keras', 'a Keras model'], ['m.tflite', 'a TensorFlow Lite model'], ['saved_model.pb', 'a TensorFlow graph']] as const) {
+    test(`is named: ${name}`, async () => {
+      const files = [new File(['x'.repeat(200)], 'notes.txt'), new File(['x'.repeat(200)], name)];
+      expect(foreignModelText(files)).toContain(`${name}: is ${what}`);
+      await expect(seriesOf(files, null, () => undefined)).rejects.toThrow(/which this page doesn't read; .*drop (the|that) folder/);
+    });
+  }
+
+  test('is not taken for one by a name within', () => {
+    expect(foreignModelText([new File([], 'onnx.nii'), new File([], 'a.pt.gz')])).toBeNull();
+  });
 });
