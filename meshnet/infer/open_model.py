@@ -110,6 +110,8 @@ def _refuse_foreign_model(word: str) -> None:
     path = Path(word)
     if path.suffix.lower() in FOREIGN_MODELS and path.is_file():
         what, remedy = FOREIGN_MODELS[path.suffix.lower()]
+        if is_model(path.parent):
+            remedy = f"give its folder, {path.parent}"
         raise SpecError(f"{word}: is {what}, neither a scan nor a model folder; {remedy}")
 
 
