@@ -67,6 +67,11 @@ def parser() -> argparse.ArgumentParser:
         choices=["on", "off"],
         help="on: visitors may compare a result with a mask or another result; off: they may not (default: on)",
     )
+    kiosk.add_argument(
+        "--mesh",
+        choices=["on", "off"],
+        help="on: visitors may save labels as meshes, with --saving folder; off: they may not (default: on)",
+    )
     return p
 
 
@@ -81,9 +86,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     p = parser()
     args = p.parse_args(argv)
     if not args.kiosk and any(
-        setting is not None for setting in (args.idle, args.saving, args.queue, args.confidence, args.compare)
+        setting is not None
+        for setting in (args.idle, args.saving, args.queue, args.confidence, args.compare, args.mesh)
     ):
-        p.error("--idle, --saving, --queue, --confidence and --compare are settings of a kiosk; add --kiosk")
+        p.error("--idle, --saving, --queue, --confidence, --compare and --mesh are settings of a kiosk; add --kiosk")
     if args.idle is not None and args.idle < SHORTEST_IDLE_SECONDS:
         p.error(f"--idle {args.idle}: a visitor needs at least {SHORTEST_IDLE_SECONDS} seconds to read the page")
     kiosk = None
@@ -94,6 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.queue or Kiosk.queue,
             args.confidence or Kiosk.confidence,
             args.compare or Kiosk.compare,
+            args.mesh or Kiosk.mesh,
         )
     try:
         app = create_app(args.models, kiosk=kiosk)

@@ -6,6 +6,7 @@ import { changeConfidence, clean, goTo, removeResult, removeStudy, showLabel, sh
 import { answerAll, answerFrame, answerInput, answerSeries, open, openSample } from './actions/open';
 import { pauseQueue, resumeQueue, segmentAll, skipScan, stopScan } from './actions/queue';
 import { saveLabels, saveProbability, saveTable } from './actions/save';
+import { saveMesh } from './actions/mesh';
 import { saveAll, saveSummary, showTable } from './actions/save-all';
 import { cancel, findBackend, segment } from './actions/segment';
 import { startKiosk } from './kiosk/kiosk';
@@ -63,6 +64,7 @@ onClick('stop', () => { stopScan(session); });
 onClick('sample', () => void openSample(session));
 onClick('save-native', () => void saveLabels(session, 'native'));
 onClick('save-conformed', () => void saveLabels(session, 'conformed'));
+onClick('save-mesh', () => void saveMesh(session));
 onClick('save-table', () => void saveTable(session));
 onClick('save-probability', () => void saveProbability(session));
 onClick('end-comparison', () => void endComparison(session));

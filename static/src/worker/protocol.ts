@@ -1,6 +1,8 @@
 // The calls of the page to its worker, with the data that they exchange.
 import type { Dims, Affine } from '../volume/volume';
 import type { Comparison } from '../volume/compare';
+import type { MeshFormat } from '../volume/mesh/formats';
+import type { MeshQuality } from '../volume/mesh/quality';
 import type { Note } from '../volume/notes';
 import type { NiftiHeader } from '../volume/nifti-header';
 import type { LabelVolume } from '../volume/prepare';
@@ -160,6 +162,8 @@ export interface Calls {
     request: { result: OutcomeRequest; other: { readonly kind: 'file'; readonly file: File; readonly namedMask: boolean } | { readonly kind: 'result'; readonly result: OutcomeRequest } };
     reply: { comparison: Comparison; overlay: DisplayVolume<Uint8Array> };
   };
+  /** One watertight mesh around the labels `indices` on the scan's own grid, in RAS+ mm. */
+  mesh: { request: OutcomeRequest & { indices: readonly number[]; quality: MeshQuality; format: MeshFormat }; reply: { bytes: Uint8Array; triangles: number } };
   save: { request: OutcomeRequest & { space: 'native' | 'conformed'; allLabels: boolean }; reply: { bytes: Uint8Array } };
 }
 

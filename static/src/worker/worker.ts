@@ -8,6 +8,8 @@ import { resultNotes } from '../volume/run-notes';
 import { chosenLabel, othersOf, probabilityOf, thresholded } from '../volume/confidence';
 import { compareMasks, onGridOf } from '../volume/compare';
 import { lesionIndices } from '../volume/label-roles';
+import { encodeMesh } from '../volume/mesh/formats';
+import { labelMesh } from '../volume/mesh/label-mesh';
 import { readMask } from '../volume/read-mask';
 import { encodeNativeProbability } from '../volume/nifti-write';
 import type { Dims, Volume, VoxelArray } from '../volume/volume';
@@ -103,6 +105,14 @@ const handlers: Handlers<Calls, Stage> = {
     const onGrid = onGridOf(reference, mask);
     const overlay = mask.data.map((value, n) => (value !== 0 ? (onGrid[n] !== 0 ? 1 : 2) : onGrid[n] !== 0 ? 3 : 0));
     return { comparison: compareMasks(mask, reference), overlay: { ...mask, data: overlay } };
+  },
+
+  mesh: ({ labels, grid, indices, quality, format, ...settings }) => {
+    const native = toNative(cleaned(labels, settings).conformed, grid);
+    const mesh = labelMesh(native, indices, quality);
+    const of = labels.spec.labels.filter(({ index }) => indices.includes(index));
+    const bytes = encodeMesh(mesh, format, of.map(({ name }) => name).join(' + '), of[0]!.color);
+    return Promise.resolve({ bytes, triangles: mesh.triangles.length / 3 });
   },
 
   save: ({ labels, grid, space, allLabels, ...settings }) => {

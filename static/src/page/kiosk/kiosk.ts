@@ -13,6 +13,8 @@ export interface KioskSettings {
   readonly confidence: 'on' | 'off';
   /** `off`: no comparison with masks or other results. */
   readonly compare: 'on' | 'off';
+  /** `off`: no meshes. */
+  readonly mesh: 'on' | 'off';
 }
 
 /** Events that count as input. */
@@ -27,6 +29,7 @@ export function startKiosk(settings: KioskSettings, toolbar: HTMLElement, isBusy
   document.documentElement.dataset['queue'] = settings.queue;
   document.documentElement.dataset['confidence'] = settings.confidence;
   document.documentElement.dataset['compare'] = settings.compare;
+  document.documentElement.dataset['mesh'] = settings.mesh;
   let touched = false;
   let lastInput = performance.now();
   for (const type of INPUTS) {

@@ -71,6 +71,11 @@ export function probabilityName(scan: Named['scan'], result: Named['result']): s
   return `${stemOfResult(scan, result)}_probseg.nii.gz`;
 }
 
+/** Name of a saved mesh: "sub-01_T2w_t2-lesion_label-Left-Thalamus_fine.stl". */
+export function meshName(scan: Named['scan'], result: Named['result'], label: string, quality: string, format: string): string {
+  return `${stemOfResult(scan, result)}_label-${label.replace(/[^\p{L}\p{N}.-]+/gu, '-')}_${quality}.${format}`;
+}
+
 /** "sub-01_T2w_frame3_t2-lesion_flip_threshold0.3_min0.5mL": results that differ have names that differ. */
 function stemOfResult({ name, frame }: Named['scan'], { spec, mirror, threshold, smallestMl }: Named['result']): string {
   const confidence = `${mirror ? '_flip' : ''}${threshold === null ? '' : `_threshold${threshold}`}`;

@@ -6,7 +6,7 @@ type Write = (content: Uint8Array | Blob) => Promise<{ readonly place: string; r
 /** Asks for a place for a file of this name; returns the function that writes it there, or null where the visitor declined. */
 export type Saver = (name: string) => Promise<Write | null>;
 
-const TYPES = [['.nii.gz', 'application/gzip'], ['.csv', 'text/csv'], ['.zip', 'application/zip']] as const;
+const TYPES = [['.nii.gz', 'application/gzip'], ['.csv', 'text/csv'], ['.zip', 'application/zip'], ['.stl', 'model/stl'], ['.obj', 'model/obj'], ['.glb', 'model/gltf-binary'], ['.mz3', 'application/octet-stream']] as const;
 
 export const saveAsDownload: Saver = (name) =>
   Promise.resolve((content) => {
@@ -45,7 +45,7 @@ export const saveInFolder: Saver = async (name) => {
 
 /** The name, with a number added where the folder holds a file of that name: it may be another patient's. */
 async function freeName(folder: FileSystemDirectoryHandle, name: string): Promise<string> {
-  const [, stem, extension] = /^(.*?)(\.nii\.gz|\.csv|\.zip)$/.exec(name)!;
+  const [, stem, extension] = /^(.*?)(\.nii\.gz|\.[a-z0-9]+)$/.exec(name)!;
   for (let n = 1; ; n++) {
     const free = n === 1 ? name : `${stem!} (${n})${extension!}`;
     try {

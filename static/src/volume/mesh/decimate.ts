@@ -131,16 +131,13 @@ class Work {
       this.mark[this.follower(corner, 1)] = mark;
       this.mark[this.follower(corner, 2)] = mark;
     });
-    let common = 0;
-    let keeps = true;
+    const common: number[] = [];
     // Each neighbour once: as the next corner of one triangle.
     this.eachCorner(v, (corner) => {
       const neighbour = this.follower(corner, 1);
-      if (neighbour === u || this.mark[neighbour] !== mark) return;
-      common++;
-      if (this.valence(neighbour) < 4) keeps = false;
+      if (neighbour !== u && this.mark[neighbour] === mark) common.push(neighbour);
     });
-    return keeps && common === 2;
+    return common.length === 2 && common.every((neighbour) => this.valence(neighbour) > 3);
   }
 
   /** Whether a triangle at `from` without `other` would turn over or vanish with its corner at `spot`. */
