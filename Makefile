@@ -16,7 +16,7 @@ NPM_CI := npm ci --no-audit --no-fund --loglevel=error
 SITE_SOURCES := $(shell find static/src static/scripts static/public -type f 2>/dev/null) \
 	$(wildcard static/*.html static/*.json static/vite.config.ts)
 
-.PHONY: help serve test test-long evaluate-models evaluate-report train-recipe check check-python check-site kernel bench bench-full bench-train screenshot build wheels package release docs clean system
+.PHONY: help serve test test-long evaluate-models evaluate-report train-recipe check check-python check-site kernel bench bench-full bench-train gpu-report gpu-bundle screenshot build wheels package release docs clean system
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-16s %s\n", $$1, $$2 }'
@@ -66,6 +66,14 @@ bench: $(BENCH_NEEDS) ## our engines beside other runtimes, one table (hours; AR
 
 bench-full: $(BENCH_NEEDS) ## bench without a cap, with the 25-layer and the 30-channel model (days)
 	$(VENV)/bin/python -m bench --full $(ARGS)
+
+gpu-report: $(VENV)/.full static/node_modules/.stamp bench/node_modules/.stamp system ## what this machine's GPU does with the networks, in gpu-report/ (8 minutes; without a GPU a small run in software)
+	cd static && npx vite build --config vite.engine.config.ts --logLevel error
+	$(VENV)/bin/python -m bench.gpu $(ARGS)
+
+gpu-bundle: $(VENV)/.full static/node_modules/.stamp bench/node_modules/.stamp ## all that a machine with PyTorch and a GPU needs to train, test and measure without a network, in gpu-bundle/ (docs/bench.md)
+	cd static && npx vite build --config vite.engine.config.ts --logLevel error
+	$(VENV)/bin/python -m bench.bundle --data $(DATA) $(ARGS)
 
 bench-train: $(VENV)/.full ## seconds, memory and GFLOP/s of a training step of every network (ARGS="--size 128")
 	$(VENV)/bin/python -m meshnet.lab.bench_train $(ARGS)
@@ -145,13 +153,13 @@ static/dist/index.html: static/node_modules/.stamp $(SITE_SOURCES)
 	if [ -d $(DATA) ]; then $(VENV)/bin/python -m export.published $(DATA) .models; fi
 	touch $@
 
-# A browser and software graphics for the tests; the Colin27 head for training.
+# A browser, software graphics and a checker of DICOM for the tests; the Colin27 head for training.
 system:
-	@if [ -x /usr/bin/chromium ] && [ -d /usr/share/mricron/templates ] && ls /usr/share/vulkan/icd.d/lvp_icd* >/dev/null 2>&1; then \
+	@if [ -x /usr/bin/chromium ] && [ -x /usr/bin/dciodvfy ] && [ -d /usr/share/mricron/templates ] && ls /usr/share/vulkan/icd.d/lvp_icd* >/dev/null 2>&1; then \
 		true; \
 	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
-			chromium mesa-vulkan-drivers mricron-data; \
+			chromium mesa-vulkan-drivers mricron-data dicom3tools; \
 	else \
-		echo "make: the browser tests need chromium, mesa-vulkan-drivers and mricron-data; install them with your package manager" >&2; \
+		echo "make: the tests need chromium, mesa-vulkan-drivers, mricron-data and dicom3tools; install them with your package manager" >&2; \
 	fi

@@ -11,6 +11,7 @@ import numpy as np
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, sync_playwright
 
+from bench.deno import lavapipe_driver
 from bench.estimate import prefix_share
 from bench.inputs import onnx_file, tfjs_folder, volume_files, web_bundle
 from bench.memory import sampled
@@ -25,12 +26,6 @@ _SEND_LABELS = """async () => {
 }"""
 
 CHROMIUM = Path(os.environ.get("MESHNET_CHROMIUM", "/usr/bin/chromium"))
-
-
-def lavapipe_driver() -> str | None:
-    """Path of Mesa's software Vulkan driver; None if it is not installed."""
-    drivers = sorted(Path("/usr/share/vulkan/icd.d").glob("lvp_icd*.json"))
-    return str(drivers[0]) if drivers else None
 
 
 def visit_browser(job: Job, setting: Setting, server: Server) -> Visit:

@@ -14,16 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from bench.browser import lavapipe_driver
+from bench.deno import REPO, lavapipe_driver, trial_command
 from bench.inputs import brainchop_files, onnx_file, volume_files, web_bundle
 from bench.memory import sampled
 from bench.runtimes import Runtime
 from bench.server import BENCH
 from bench.visit import Job, Setting, Visit, visit_from_report
 
-REPO = BENCH.parent
-DENO = BENCH / "node_modules" / "@deno" / "linux-x64-glibc" / "deno"
-ENGINE = REPO / "static" / "dist-engine"
 BRAINCHOP_PYTHON = REPO / ".bench-venv" / "bin" / "python"
 
 
@@ -43,10 +40,8 @@ def visit_deno(job: Job, setting: Setting) -> Visit:
         if job.cap_s is not None:
             trial["cancelAfterMs"] = job.cap_s * 1e3
         (folder / "trial.json").write_text(json.dumps(trial), encoding="utf-8")
-        script = REPO / "tests" / "engine" / "run_deno.ts"
-        command = [str(DENO), "run", "--allow-all", "--unstable-webgpu", "--no-lock", str(script), str(ENGINE)]
         environment = {**os.environ, "VK_ICD_FILENAMES": lavapipe_driver() or ""}
-        trial_report = _run([*command, str(folder)], folder, environment, job)
+        trial_report = _run(trial_command(folder), folder, environment, job)
         report = _from_trial(trial_report) if "runsMs" in trial_report else trial_report
         return visit_from_report(report, job, _labels(folder, job, transposed=True))
     finally:
@@ -124,17 +119,6 @@ def _labels(folder: Path, job: Job, *, transposed: bool) -> Any:
         return None
     labels = np.fromfile(path, np.uint8).reshape([job.size] * 3)
     return labels.transpose(2, 1, 0) if transposed else labels
-
-
-def build_deno_engine() -> str | None:
-    """Build the engine as plain modules. Returns the reason if that is impossible, else None."""
-    if not DENO.exists():
-        return "Deno is missing; run `make bench`, which installs it (Linux on x64 only)"
-    if lavapipe_driver() is None:
-        return "Mesa's Vulkan driver is not installed (mesa-vulkan-drivers)"
-    command = ["npx", "vite", "build", "--config", "vite.engine.config.ts", "--logLevel", "error"]
-    done = subprocess.run(command, cwd=REPO / "static", capture_output=True, text=True, check=False)
-    return None if done.returncode == 0 else f"building the engine failed: {done.stderr.strip()[-300:]}"
 
 
 def missing_python(runtime: Runtime) -> str | None:

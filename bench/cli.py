@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from bench import browser, child
 from bench.cell import Cell, Schedule, blank, cell_from_visits, known_from, schedule_cell
+from bench.deno import build_deno_engine
 from bench.estimate import SHORTEST_PREFIX, Known
 from bench.inputs import Model, paper_model, published_model, reference
 from bench.machine import cores, describe
@@ -197,7 +198,7 @@ def _missing(runtime: Runtime, setting: Setting) -> str | None:
     """Why a runtime can't be measured on this machine, for the note of its row; None if it can."""
     if runtime.host == "python":
         return child.missing_python(runtime)
-    return child.build_deno_engine() if runtime.host == "deno" else browser.missing(runtime, setting)
+    return build_deno_engine() if runtime.host == "deno" else browser.missing(runtime, setting)
 
 
 def _models(args: argparse.Namespace, work: Path) -> list[Model]:

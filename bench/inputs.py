@@ -12,20 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from scipy.ndimage import gaussian_filter
 
 from bench.estimate import total_macs
-from export.to_tfjs import write_tfjs
 from export.to_web import write_web
 from meshnet.infer.run_torch import run_torch
 from meshnet.model.checkpoint import Weights, load_checkpoint
 from meshnet.model.graph import build_graph, stored_model
 from meshnet.model.network import MeshNet, weights_of
-from meshnet.model.onnx import to_onnx
 from meshnet.model.spec import PAPER_DILATIONS, Architecture, BatchNorm, ModelSpec, WeightsFile, make_labels
 
 #: Edge, in voxels, of the volume that sets the random networks' BatchNorm statistics.
@@ -144,8 +141,13 @@ def web_bundle(model: Model) -> Path:
 
 
 def onnx_file(model: Model) -> Path:
+    """The exported ONNX file; written if missing, which needs the package onnx."""
     path = model.folder / "model.onnx"
     if not path.exists():
+        import onnx
+
+        from meshnet.model.onnx import to_onnx
+
         path.parent.mkdir(parents=True, exist_ok=True)
         onnx.save(to_onnx(model.spec, model.weights), path)
     return path
@@ -156,6 +158,8 @@ def tfjs_folder(model: Model, size: int) -> Path:
     shape."""
     folder = model.folder / "tfjs"
     if not (folder / "model.json").exists():
+        from export.to_tfjs import write_tfjs
+
         write_tfjs(folder, model.spec, model.weights)
     target = folder / f"model-{size}.json"
     if not target.exists():

@@ -39,6 +39,10 @@ class Kiosk:
     """`on`: probabilities, a threshold on them and the average with the mirror image; `off`: none of these."""
     compare: Literal["on", "off"] = "on"
     """`on`: results can be compared with masks and with each other."""
+    edit: Literal["on", "off"] = "on"
+    """`on`: results can be corrected by hand."""
+    report: Literal["on", "off"] = "on"
+    """`on`: reports can be saved, where results can."""
     mesh: Literal["on", "off"] = "on"
     """`on`: labels can be saved as meshes, where saving is on."""
 

@@ -68,6 +68,16 @@ def parser() -> argparse.ArgumentParser:
         help="on: visitors may compare a result with a mask or another result; off: they may not (default: on)",
     )
     kiosk.add_argument(
+        "--edit",
+        choices=["on", "off"],
+        help="on: visitors may correct a result by hand; off: they may not (default: on)",
+    )
+    kiosk.add_argument(
+        "--report",
+        choices=["on", "off"],
+        help="on: visitors may save reports, where --saving allows it; off: they may not (default: on)",
+    )
+    kiosk.add_argument(
         "--mesh",
         choices=["on", "off"],
         help="on: visitors may save labels as meshes, with --saving folder; off: they may not (default: on)",
@@ -87,9 +97,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = p.parse_args(argv)
     if not args.kiosk and any(
         setting is not None
-        for setting in (args.idle, args.saving, args.queue, args.confidence, args.compare, args.mesh)
+        for setting in (
+            args.idle,
+            args.saving,
+            args.queue,
+            args.confidence,
+            args.compare,
+            args.edit,
+            args.report,
+            args.mesh,
+        )
     ):
-        p.error("--idle, --saving, --queue, --confidence, --compare and --mesh are settings of a kiosk; add --kiosk")
+        p.error(
+            "--idle, --saving, --queue, --confidence, --compare, --edit, --report and --mesh are settings of a kiosk; "
+            "add --kiosk"
+        )
     if args.idle is not None and args.idle < SHORTEST_IDLE_SECONDS:
         p.error(f"--idle {args.idle}: a visitor needs at least {SHORTEST_IDLE_SECONDS} seconds to read the page")
     kiosk = None
@@ -100,6 +122,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.queue or Kiosk.queue,
             args.confidence or Kiosk.confidence,
             args.compare or Kiosk.compare,
+            args.edit or Kiosk.edit,
+            args.report or Kiosk.report,
             args.mesh or Kiosk.mesh,
         )
     try:

@@ -26,7 +26,8 @@ _README = """# Segmentations by MeshNet
 
 `sub-*/**/anat/*_dseg.nii.gz`: labels (their names in the `.tsv` beside it). `*_label-lesion_mask.nii.gz`: lesions.
 The `.json` beside each says how it was made and has the volumes in mL. `sub-*.html` and `group.html` have pictures for
-quality control; `group_volumes.tsv` has one row per scan. For research, not for diagnosis.
+quality control and link to a report on each scan; `group_volumes.tsv` has one row per scan. For research, not for
+diagnosis.
 """
 
 
@@ -52,7 +53,14 @@ class Job:
 
     @property
     def mosaic(self) -> Path:
-        return self.folder.parents[1 if self.session else 0] / "figures" / f"{self.stem}{self.desc}_mosaic.png"
+        return self._figure("mosaic.png")
+
+    @property
+    def report(self) -> Path:
+        return self._figure("report.html")
+
+    def _figure(self, ending: str) -> Path:
+        return self.folder.parents[1 if self.session else 0] / "figures" / f"{self.stem}{self.desc}_{ending}"
 
 
 def suffixes_of(spec: ModelSpec) -> tuple[str, ...]:

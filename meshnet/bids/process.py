@@ -10,11 +10,12 @@ import numpy as np
 
 from meshnet.bids.layout import Job, dseg_table
 from meshnet.bids.mosaic import write_mosaic
-from meshnet.infer.confidence import Confidence
+from meshnet.infer.confidence import Confidence, has_probabilities
 from meshnet.infer.lesions import lesion_labels
 from meshnet.infer.one_scan import segment_scan
 from meshnet.infer.open_model import OpenModel, open_model
 from meshnet.infer.outputs import sidecar_path
+from meshnet.infer.report.of_run import write_scan_page
 from meshnet.infer.sidecar import Engine, Settings, Sidecar, make_sidecar, read_sidecar, source_file, write_sidecar
 from meshnet.model.spec import ModelSpec
 from meshnet.scan.nifti import read_scan, save_labels
@@ -58,7 +59,7 @@ def finished(job: Job, spec: ModelSpec, settings: Settings) -> Sidecar | None:
 
     Sidecars are written last, so a scan whose worker was lost is not finished.
     """
-    needed = [job.labels, job.mosaic, *([job.mask] if lesion_labels(spec) else [])]
+    needed = [job.labels, job.mosaic, job.report, *([job.mask] if lesion_labels(spec) else [])]
     sidecar = read_sidecar(sidecar_path(job.labels))
     if sidecar is None or not all(path.is_file() for path in needed):
         return None
@@ -75,7 +76,7 @@ def _model(model: Path, backend: str | None, threads: int) -> OpenModel:
 def _segment(job: Job, model: OpenModel, options: RunOptions) -> Outcome:
     spec, settings = model.spec, options.settings
     scan = read_scan(job.image)
-    confidence = Confidence(threshold=settings.threshold, flip=settings.flip)
+    confidence = Confidence(threshold=settings.threshold, flip=settings.flip, probability=has_probabilities(spec))
     result = segment_scan(
         scan,
         spec,
@@ -100,6 +101,7 @@ def _segment(job: Job, model: OpenModel, options: RunOptions) -> Outcome:
         volumes=result.volumes,
         notes=result.notes,
     ).model_copy(update={"bids_sources": (job.uri,), "bids_spatial_reference": "orig"})
+    write_scan_page(job.report, scan, spec, result.prediction, made)
     if lesions := lesion_labels(spec):
         save_labels(job.mask, np.isin(labels, lesions).astype(np.uint8), scan.header)
         of_mask = {"bids_type": "Lesion", "bids_description": f"lesions found by {spec.name}"}

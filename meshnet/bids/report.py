@@ -1,4 +1,4 @@
-"""Reports of a derived data set: a page per subject, and for the group a table and a page of all pictures."""
+"""Pages of a derived data set: one per subject, and for the group a table and a page of all pictures."""
 
 from __future__ import annotations
 
@@ -33,8 +33,16 @@ class Result:
     @property
     def mosaic(self) -> str:
         """Path of the picture, relative to the data set."""
+        return self._figure("mosaic.png")
+
+    @property
+    def report(self) -> str:
+        """Path of the report, relative to the data set."""
+        return self._figure("report.html")
+
+    def _figure(self, ending: str) -> str:
         name = self.path.name.removesuffix("_dseg.json")
-        return f"sub-{self.subject}/figures/{name}_mosaic.png"
+        return f"sub-{self.subject}/figures/{name}_{ending}"
 
 
 def find_results(out: Path, subjects: Sequence[str] = ()) -> list[Result]:
@@ -115,8 +123,11 @@ def _page(title: str, results: Sequence[Result]) -> str:
         source = escape(sidecar.source.name)
         rows.append(f'<tr><td><a href="#scan{number}">{source}</a></td>{cells}<td>{len(sidecar.notes) or ""}</td></tr>')
         notes = "".join(f'<p class="note">{escape(note.text)} [{note.code}]</p>' for note in sidecar.notes)
+        report = (
+            f'<p><a href="{escape(result.report)}">Report: volume, diameter, place and slices of each lesion</a></p>'
+        )
         sections.append(
-            f'<section id="scan{number}"><h2>{source}</h2>{notes}<img src="{escape(result.mosaic)}" '
+            f'<section id="scan{number}"><h2>{source}</h2>{notes}{report}<img src="{escape(result.mosaic)}" '
             f'alt="Slices of {source} with outlined labels" loading="lazy"></section>'
         )
     made = results[0].sidecar

@@ -141,6 +141,12 @@ def make_parser() -> argparse.ArgumentParser:
         help="also save the lesion's probability map beside each result, under its name with _probseg at the end",
     )
     parser.add_argument(
+        "--dicom-seg",
+        action="store_true",
+        help="also save the labels as DICOM-SEG on the slices of the DICOM series, beside each result under its name "
+        "with .dcm at the end; an error for a scan that is no DICOM or that dcm2niix resampled",
+    )
+    parser.add_argument(
         "--threads",
         metavar="N",
         type=_thread_count,
@@ -151,6 +157,13 @@ def make_parser() -> argparse.ArgumentParser:
         "--sidecar",
         action="store_true",
         help="also write a JSON file beside each result: model, engine, settings, volumes, notes, the scan's SHA-256",
+    )
+    parser.add_argument(
+        "--report",
+        metavar="DIR",
+        type=Path,
+        help="also write a report on each scan (one HTML file: volume, diameter, place and slices of each lesion) to "
+        "this folder, a table, and for several scans a page of all",
     )
     parser.add_argument("--strict", action="store_true", help="a note on a scan is an error: its result is not saved")
     parser.add_argument(

@@ -71,6 +71,11 @@ def check_confidence(spec: ModelSpec, wanted: Confidence) -> None:
         )
 
 
+def has_probabilities(spec: ModelSpec) -> bool:
+    """Whether `Confidence.probability` can be asked for."""
+    return spec.architecture.classes <= MOST_CLASSES and chosen_label(spec) is not None
+
+
 def chosen_label(spec: ModelSpec) -> int | None:
     """Index of the label that a threshold and a probability map are about; None if there is none.
 

@@ -35,6 +35,7 @@ class Outcome:
     error: str | None = None
     from_before: bool = False  #: an earlier run wrote the result
     probability: Path | None = None  #: the probability map, if one was saved
+    dicom_seg: Path | None = None  #: the DICOM-SEG file, if one was saved
 
 
 class Reporter:
@@ -165,6 +166,7 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
         "notes": [{"code": note.code, "text": note.text} for note in outcome.notes],
         "error": outcome.error,
         **({"probability": str(outcome.probability)} if outcome.probability is not None else {}),
+        **({"dicom_seg": str(outcome.dicom_seg)} if outcome.dicom_seg is not None else {}),
     }
 
 

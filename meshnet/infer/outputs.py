@@ -43,9 +43,10 @@ def result_paths(sources: Sequence[Source], model_id: str, args: argparse.Namesp
     """
     outputs = _named_by_out(sources, args.out) if is_file_name(args.out) else _named_by_scan(sources, model_id, args)
     inputs = {location(file) for source in sources for file in (source.name, *source.files)}
-    for output in [*outputs, *(probability_path(output) for output in outputs if args.probability)]:
-        if location(output) in inputs:
-            raise ScanError(f"{output}: the result would overwrite this scan; choose another folder with -o")
+    for output in outputs:
+        for path in written_paths(output, args):
+            if location(path) in inputs:
+                raise ScanError(f"{path}: the result would overwrite this scan; choose another folder with -o")
         if args.sidecar and not is_free_for_sidecar(sidecar_path(output)):
             raise ScanError(
                 f"{sidecar_path(output)}: is there and is no sidecar of MeshNet; choose another name or folder with -o"
@@ -86,6 +87,17 @@ def prepare_folders(outputs: Iterable[Path]) -> None:
 def probability_path(output: Path) -> Path:
     """The file of the probability map that belongs to a result; BIDS names such maps `probseg`."""
     return output.with_name(f"{stem_of(output)}_probseg.nii.gz")
+
+
+def dicom_seg_path(output: Path) -> Path:
+    """The DICOM-SEG file that belongs to a result."""
+    return output.with_name(f"{stem_of(output)}.dcm")
+
+
+def written_paths(output: Path, args: argparse.Namespace) -> list[Path]:
+    """A result, its probability map and its DICOM-SEG, as far as they were asked for."""
+    maps = [probability_path(output)] if args.probability else []
+    return [output, *maps, *([dicom_seg_path(output)] if args.dicom_seg else [])]
 
 
 def too_long(output: Path, *, probability: bool = False) -> str | None:

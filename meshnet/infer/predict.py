@@ -21,27 +21,34 @@ from tqdm import tqdm
 from meshnet.infer.arguments import make_parser
 from meshnet.infer.backends import backend_line
 from meshnet.infer.brain_volume import volumes_of_file
-from meshnet.infer.confidence import Confidence, check_confidence
+from meshnet.infer.confidence import Confidence, check_confidence, has_probabilities
+from meshnet.infer.dicom_seg import check_highdicom, save_dicom_seg
 from meshnet.infer.one_scan import Prediction, StrictError, measure, notes_before, segment_scan
 from meshnet.infer.open_model import OpenModel, model_and_scans, open_model
 from meshnet.infer.outcome import CSV_COLUMNS, Outcome, Reporter, lasting_streams, say
 from meshnet.infer.outputs import (
+    dicom_seg_path,
     prepare_folders,
     probability_path,
     result_paths,
     searched_without,
     too_long,
     without_results,
+    written_paths,
 )
-from meshnet.infer.provenance import earlier_result, save_sidecar
+from meshnet.infer.provenance import earlier_result, save_sidecar, sidecar_of
+from meshnet.infer.report.folder import ReportFolder, check_pillow
+from meshnet.infer.report.of_run import report_on_earlier, report_on_run
 from meshnet.infer.sources import Source, expand, find_sources, read_source
 from meshnet.model.label_roles import saved_labels
 from meshnet.model.shipped import DEFAULT_MODEL
 from meshnet.model.spec import ModelSpec, SpecError
 from meshnet.scan.conform import conformed_grid
+from meshnet.scan.dicom_slices import SourceSlices, find_slices
 from meshnet.scan.label_files import check_replaceable
 from meshnet.scan.label_values import is_mask_like
 from meshnet.scan.nifti import Scan, new_header, save_labels, save_probability, space_code
+from meshnet.scan.notes import Note
 from meshnet.scan.scan_stream import ScanError
 
 __all__ = ["CSV_COLUMNS", "main"]
@@ -78,6 +85,8 @@ def _prepare(args: argparse.Namespace, scratch: Path) -> tuple[OpenModel, list[t
 
     Raises SpecError, ScanError or OSError if the run can't start.
     """
+    if args.report is not None:
+        check_pillow()
     given, words = model_and_scans(args.words, args.model, lists=bool(args.lists))
     paths = expand(words, args.lists)
     model = open_model(given, backend=args.backend, threads=args.threads)
@@ -122,9 +131,18 @@ def _predict_all(args: argparse.Namespace, model: OpenModel, jobs: list[tuple[So
     with ExitStack() as stack:
         bar = stack.enter_context(tqdm(total=len(jobs) * steps_per_scan, unit="step", disable=args.quiet))
         reporter = Reporter(stack, bar, table=args.csv, as_json=args.json)
+        reports = None if args.report is None else ReportFolder(args.report, scans=len(jobs))
+        if reports is not None:
+            stack.callback(reports.finish)
+
+        def fail(source: Source, output: Path, message: str, notes: Sequence[Note] = ()) -> None:
+            reporter.report(Outcome(source.name, model_id, output, notes=notes, error=message))
+            if reports is not None:
+                reports.add_failure(source.name, message)
+
         for source, output in jobs:
             if reason := too_long(output, probability=args.probability):
-                reporter.report(Outcome(source.name, model_id, output, error=f"{source.name}: {reason}"))
+                fail(source, output, f"{source.name}: {reason}")
                 failed += 1
         try:
             for index, (source, output) in enumerate(jobs):
@@ -132,14 +150,13 @@ def _predict_all(args: argparse.Namespace, model: OpenModel, jobs: list[tuple[So
                     continue
                 bar.set_description(source.name.name)
                 try:
-                    reporter.report(_segment(source, output, args, model, bar.update))
+                    reporter.report(_segment(source, output, args, model, bar.update, reports=reports))
                 except MaskError as error:
                     bar.write(str(error), file=sys.stderr)
                 except Exception as error:  # an error in one scan must not stop the others
                     failed += 1
                     notes = error.notes if isinstance(error, StrictError) else ()
-                    message = _message(source.name, error)
-                    reporter.report(Outcome(source.name, model_id, output, notes=notes, error=message))
+                    fail(source, output, _message(source.name, error), notes)
                 else:
                     done += 1
                 bar.update((index + 1) * steps_per_scan - bar.n)
@@ -152,9 +169,15 @@ def _predict_all(args: argparse.Namespace, model: OpenModel, jobs: list[tuple[So
 
 
 def _segment(
-    source: Source, output: Path, args: argparse.Namespace, model: OpenModel, step: Callable[[], object]
+    source: Source,
+    output: Path,
+    args: argparse.Namespace,
+    model: OpenModel,
+    step: Callable[[], object],
+    *,
+    reports: ReportFolder | None,
 ) -> Outcome:
-    """Read, segment, save and measure one scan, or measure an earlier result.
+    """Read, segment, save and measure one scan, or measure an earlier result; write the report if there are any.
 
     Raises ScanError, MaskError or OSError if that can't be done.
     """
@@ -167,29 +190,65 @@ def _segment(
     for path in (output, map_path):
         if path is not None:
             check_replaceable(path, *_grid(scan, spec, args.space))
-    is_done = args.skip_done and (map_path is None or map_path.exists())
+    slices, seg_path = _slices(source, scan) if args.dicom_seg else None, dicom_seg_path(output)
+    is_done = args.skip_done and all(path.exists() for path in written_paths(output, args))
     if is_done and (earlier := earlier_result(output, scan, source, args, model)) is not None:
         labels, found = earlier
         volumes = volumes_of_file(measure(spec, scan, labels), all_labels=args.all_labels)
         if volumes is not None:
-            return Outcome(name, spec.id, output, volumes, found or notes, from_before=True, probability=map_path)
+            if reports is not None:
+                made = sidecar_of(source, args, model, volumes=volumes, notes=found or notes)
+                report_on_earlier(reports, output, scan, labels, spec=spec, made=made)
+            return Outcome(
+                name,
+                spec.id,
+                output,
+                volumes,
+                found or notes,
+                from_before=True,
+                probability=map_path,
+                dicom_seg=None if slices is None else seg_path,
+            )
     result = segment_scan(
         scan,
         spec,
         model.network,
         remove_below_ml=args.remove_below,
         keep_outside_brain=args.keep_outside_brain,
-        confidence=_confidence(args),
+        confidence=_confidence(args, spec if reports is not None else None),
         strict=args.strict,
         step=step,
     )
     _save(output, scan, spec, result.prediction, args)
-    save_sidecar(output, source, args, model, volumes=result.volumes, notes=result.notes)
-    return Outcome(name, spec.id, output, result.volumes, result.notes, probability=map_path)
+    if slices is not None:
+        save_dicom_seg(seg_path, result.prediction.labels_native, slices, spec, all_labels=args.all_labels)
+    made = sidecar_of(source, args, model, volumes=result.volumes, notes=result.notes)
+    save_sidecar(output, made, asked=args.sidecar)
+    if reports is not None:
+        report_on_run(reports, output, scan, result.prediction, spec=spec, made=made)
+    return Outcome(
+        name,
+        spec.id,
+        output,
+        result.volumes,
+        result.notes,
+        probability=map_path,
+        dicom_seg=None if slices is None else seg_path,
+    )
 
 
-def _confidence(args: argparse.Namespace) -> Confidence:
-    return Confidence(threshold=args.threshold, flip=args.flip, probability=args.probability)
+def _slices(source: Source, scan: Scan) -> SourceSlices:
+    """The DICOM slices of a scan for --dicom-seg. Raises ScanError if there are none or they don't fit."""
+    if source.dicom is None:
+        raise ScanError(f"{source.name}: --dicom-seg needs a scan that is a DICOM series; leave it out for other files")
+    check_highdicom(str(source.name))
+    return find_slices(source.dicom, scan)
+
+
+def _confidence(args: argparse.Namespace, reported: ModelSpec | None = None) -> Confidence:
+    """Use of probabilities. reported: the model if there is a report, which shows its probabilities where it can."""
+    wanted = args.probability or (reported is not None and has_probabilities(reported))
+    return Confidence(threshold=args.threshold, flip=args.flip, probability=wanted)
 
 
 def _message(path: Path, error: Exception) -> str:
@@ -213,5 +272,5 @@ def _save(output: Path, scan: Scan, spec: ModelSpec, prediction: Prediction, arg
     header = scan.header if is_native else new_header(grid.affine_vox2ras, grid.data.shape, code=code)
     labels = prediction.labels_native if is_native else prediction.labels_conformed
     save_labels(output, saved_labels(labels, spec, all_labels=args.all_labels), header)
-    if (maps := prediction.probability) is not None:
+    if args.probability and (maps := prediction.probability) is not None:
         save_probability(probability_path(output), maps.native if is_native else maps.conformed, header)

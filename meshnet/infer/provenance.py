@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 
 from meshnet.infer.open_model import OpenModel
 from meshnet.infer.outputs import sidecar_path
-from meshnet.infer.sidecar import Engine, Settings, make_sidecar, read_sidecar, source_file, write_sidecar
+from meshnet.infer.sidecar import (
+    Engine,
+    Settings,
+    Sidecar,
+    make_sidecar,
+    read_sidecar,
+    source_file,
+    write_sidecar,
+)
 from meshnet.infer.sources import Source
 from meshnet.model.spec import Label
 from meshnet.scan.label_files import read_labels
@@ -32,20 +40,16 @@ def settings_of(args: argparse.Namespace) -> Settings:
     )
 
 
-def save_sidecar(
-    output: Path,
+def sidecar_of(
     source: Source,
     args: argparse.Namespace,
     model: OpenModel,
     *,
     volumes: Sequence[tuple[Label, int, float]],
     notes: Sequence[Note],
-) -> None:
-    """Write the sidecar of a result if it was asked for, or if an earlier run left one, which is out of date now."""
-    path = sidecar_path(output)
-    if not args.sidecar and read_sidecar(path) is None:
-        return
-    sidecar = make_sidecar(
+) -> Sidecar:
+    """How a result of this run was made."""
+    return make_sidecar(
         model.spec,
         interface="command line",
         command=args.command,
@@ -56,7 +60,13 @@ def save_sidecar(
         volumes=volumes,
         notes=notes,
     )
-    write_sidecar(path, sidecar)
+
+
+def save_sidecar(output: Path, sidecar: Sidecar, *, asked: bool) -> None:
+    """Write the sidecar of a result if it was asked for, or if an earlier run left one, which is out of date now."""
+    path = sidecar_path(output)
+    if asked or read_sidecar(path) is not None:
+        write_sidecar(path, sidecar)
 
 
 def earlier_result(

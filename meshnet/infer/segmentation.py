@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 
 from meshnet.infer.arguments import cores
 from meshnet.infer.confidence import Confidence, check_confidence
+from meshnet.infer.dicom_seg import save_dicom_seg
 from meshnet.infer.lesions import Lesion, find_lesions
-from meshnet.infer.one_scan import Result, segment_scan
+from meshnet.infer.one_scan import Prediction, Result, segment_scan
 from meshnet.infer.open_model import OpenModel, open_model
 from meshnet.infer.outputs import RESULT_SUFFIXES, sidecar_path
+from meshnet.infer.report.folder import check_pillow
+from meshnet.infer.report.of_run import write_scan_page
 from meshnet.infer.sidecar import (
     Engine,
     Settings,
@@ -33,6 +36,7 @@ from meshnet.infer.sources import Source, Word, find_sources, read_source
 from meshnet.model.label_roles import context_indices
 from meshnet.model.shipped import DEFAULT_MODEL
 from meshnet.model.spec import ModelSpec
+from meshnet.scan.dicom_slices import DicomSeries, SourceSlices, find_slices
 from meshnet.scan.nifti import Scan, read_scan, save_labels
 from meshnet.scan.notes import Note
 from meshnet.scan.scan_stream import ScanError
@@ -56,6 +60,8 @@ class Segmentation:
     model: ModelSpec
     sidecar: Sidecar  #: how this was made, as written by `save`
     _scan: Scan = field(repr=False)
+    _prediction: Prediction = field(repr=False)
+    _slices: SourceSlices | ScanError = field(repr=False)  #: of the DICOM series, or why there are none
 
     @cached_property
     def scan(self) -> nib.Nifti1Image:
@@ -63,21 +69,45 @@ class Segmentation:
         return nib.Nifti1Image(self._scan.data, self._scan.affine_vox2ras)
 
     def save(self, path: str | os.PathLike[str], *, sidecar: bool = False) -> Path:
-        """Write the labels as NIfTI (.nii.gz or .nii), as `meshnet-predict` does; returns the path.
+        """Write the labels as NIfTI (.nii.gz or .nii) or DICOM-SEG (.dcm), as `meshnet-predict` does; returns the path.
 
-        sidecar: also write the JSON file of docs/sidecar.md beside it. An existing file is replaced. Raises ScanError
-        for another ending, or if a JSON file that is no sidecar is in the sidecar's place, OSError if nothing can be
-        written.
+        DICOM-SEG lies on the slices of the DICOM series that the scan was read from (docs/dicom-seg.md) and has all
+        labels. sidecar: also write the JSON file of docs/sidecar.md beside it. An existing file is replaced. Raises
+        ScanError for another ending, for DICOM-SEG of a scan that was no DICOM series or that dcm2niix resampled, or if
+        a JSON file that is no sidecar is in the sidecar's place, OSError if nothing can be written.
         """
         target = Path(path)
-        if not target.name.lower().endswith(RESULT_SUFFIXES):
-            raise ScanError(f"{target}: labels are saved as NIfTI; end the name with .nii.gz or .nii")
+        name = target.name.lower()
+        if not name.endswith((*RESULT_SUFFIXES, ".dcm")):
+            raise ScanError(
+                f"{target}: labels are saved as NIfTI or DICOM-SEG; end the name with .nii.gz, .nii or .dcm"
+            )
         beside = sidecar_path(target)
         if sidecar and not is_free_for_sidecar(beside):
             raise ScanError(f"{beside}: is there and is no sidecar of MeshNet; choose another name")
-        save_labels(target, np.asarray(self.labels.dataobj), self._scan.header)
+        labels = np.asarray(self.labels.dataobj)
+        if name.endswith(".dcm"):
+            if isinstance(self._slices, ScanError):
+                raise self._slices
+            save_dicom_seg(target, labels, self._slices, self.model, all_labels=True)
+        else:
+            save_labels(target, labels, self._scan.header)
         if sidecar:
             write_sidecar(beside, self.sidecar)
+        return target
+
+    def report(self, path: str | os.PathLike[str]) -> Path:
+        """Write a report as one HTML file, as `meshnet-predict --report` does; returns the path.
+
+        The report has volume, longest diameter, place and side of each label and lesion, slices through the lesions and
+        a mosaic; with `probability=True` also their probabilities. An existing file is replaced. Raises ScanError for a
+        name that doesn't end in .html or without Pillow (the extra `report`), OSError if nothing can be written.
+        """
+        target = Path(path)
+        if target.suffix.lower() not in (".html", ".htm"):
+            raise ScanError(f"{target}: a report is one HTML file; end the name with .html")
+        check_pillow()
+        write_scan_page(target, self._scan, self.model, self._prediction, self.sidecar)
         return target
 
     def show(self) -> NiiVue:
@@ -135,7 +165,7 @@ def segment(
     confidence = Confidence(threshold=threshold, flip=flip, probability=probability)
     check_confidence(opened.spec, confidence)
     with tempfile.TemporaryDirectory(prefix="meshnet-") as folder:
-        name, files, read = _read(scan, affine, frame, Path(folder), opened.spec.id)
+        name, files, read, slices = _read(scan, affine, frame, Path(folder), opened.spec.id)
         result = segment_scan(
             read,
             opened.spec,
@@ -162,10 +192,12 @@ def segment(
         volumes=result.volumes,
         notes=result.notes,
     )
-    return _segmentation(opened, read, result, sidecar)
+    return _segmentation(opened, read, result, sidecar, slices)
 
 
-def _segmentation(opened: OpenModel, scan: Scan, result: Result, sidecar: Sidecar) -> Segmentation:
+def _segmentation(
+    opened: OpenModel, scan: Scan, result: Result, sidecar: Sidecar, slices: SourceSlices | ScanError
+) -> Segmentation:
     prediction = result.prediction
     maps = prediction.probability
     return Segmentation(
@@ -174,25 +206,31 @@ def _segmentation(opened: OpenModel, scan: Scan, result: Result, sidecar: Sideca
         if maps is None
         else nib.Nifti1Image((maps.native / np.float32(255)).astype(np.float32), scan.affine_vox2ras),
         volumes_ml={label.name: ml for label, _, ml in result.volumes if label.index > 0},
-        lesions=find_lesions(opened.spec, prediction.labels_native, scan.affine_vox2ras),
+        lesions=find_lesions(
+            opened.spec, prediction.labels_native, scan.affine_vox2ras, None if maps is None else maps.native
+        ),
         notes=result.notes,
         model=opened.spec,
         sidecar=sidecar,
         _scan=scan,
+        _prediction=prediction,
+        _slices=slices,
     )
 
 
 def _read(
     scan: ScanLike, affine: NDArray[np.float64] | None, frame: int | None, scratch: Path, model_id: str
-) -> tuple[str, tuple[Path, ...], Scan]:
-    """Name, original files and content of a scan of any kind."""
+) -> tuple[str, tuple[Path, ...], Scan, SourceSlices | ScanError]:
+    """Name, original files, content and DICOM slices of a scan of any kind."""
+    no_dicom = ScanError("the scan was not read from a DICOM series, which DICOM-SEG needs; save it as .nii.gz")
     if isinstance(scan, str | os.PathLike):
         source = _one_source(Path(scan), scratch, model_id)
-        return source.name.name, source.files, read_source(source, frame=frame)
+        read = read_source(source, frame=frame)
+        return source.name.name, source.files, read, no_dicom if source.dicom is None else _slices(source.dicom, read)
     if isinstance(scan, SpatialImage):
         path = scan.get_filename()
         if path is not None and nib.is_proxy(scan.dataobj) and Path(path).is_file():  # nothing in it was changed
-            return Path(path).name, (Path(path),), read_scan(Path(path), frame=frame)
+            return Path(path).name, (Path(path),), read_scan(Path(path), frame=frame), no_dicom
         image = _in_memory(np.asanyarray(scan.dataobj), scan.affine, scan.header)
     elif isinstance(scan, np.ndarray):
         if affine is None:
@@ -207,7 +245,15 @@ def _read(
         read = read_scan(written, frame=frame)
     except ScanError as error:
         raise ScanError(str(error).replace(str(written), "the image")) from error
-    return "the image", (), replace(read, where="the image")
+    return "the image", (), replace(read, where="the image"), no_dicom
+
+
+def _slices(series: DicomSeries, scan: Scan) -> SourceSlices | ScanError:
+    """The slices are read at once: those of a zip are gone when the result is saved."""
+    try:
+        return find_slices(series, scan)
+    except ScanError as error:
+        return error
 
 
 def _in_memory(voxels: NDArray[Any], affine: NDArray[np.float64] | None, header: Any) -> nib.Nifti1Image:

@@ -23,30 +23,30 @@ from meshnet.scan.notes import Note
 FORMAT = "meshnet-result"
 
 
-class _Part(BaseModel):
+class SidecarPart(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, populate_by_name=True, json_schema_serialization_defaults_required=True
     )
 
 
-class Software(_Part):
+class Software(SidecarPart):
     name: Literal["MeshNet"] = "MeshNet"
     version: str
     interface: Literal["command line", "page", "Python"] = Field(description="what the user ran")
 
 
-class ModelUsed(_Part):
+class ModelUsed(SidecarPart):
     id: str
     name: str
     sha256: str = Field(pattern="^[0-9a-f]{64}$", description="of the weights file")
 
 
-class Engine(_Part):
+class Engine(SidecarPart):
     backend: str = Field(description="'cpu', 'onnx' or 'torch'; in the page 'webgpu', 'webgl2', 'cpu' or 'tfjs'")
     device: str = Field(description="the processor or graphics device, as the engine names it")
 
 
-class SourceFile(_Part):
+class SourceFile(SidecarPart):
     """The scan."""
 
     name: str = Field(description="file name without folders; of a DICOM series the name of its converted file")
@@ -59,7 +59,7 @@ class SourceFile(_Part):
     frame: int | None = Field(default=None, ge=0, description="frame of a 4-D scan, counted from 0")
 
 
-class Settings(_Part):
+class Settings(SidecarPart):
     """Options that change the labels; the defaults are those of a plain run."""
 
     threshold: float | None = Field(
@@ -75,7 +75,7 @@ class Settings(_Part):
     all_labels: bool = Field(default=False, description="the file has the tissue around the lesion too")
 
 
-class VolumeOfLabel(_Part):
+class VolumeOfLabel(SidecarPart):
     """Counted on the scan's own grid, whatever grid the labels are saved on."""
 
     index: int = Field(ge=0, le=255)
@@ -84,12 +84,12 @@ class VolumeOfLabel(_Part):
     volume_ml: float = Field(ge=0)
 
 
-class NoteText(_Part):
+class NoteText(SidecarPart):
     code: str
     text: str
 
 
-class Sidecar(_Part):
+class Sidecar(SidecarPart):
     """How a result was made, and what was found."""
 
     format: Literal["meshnet-result"] = "meshnet-result"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from meshnet.scan.archive import is_zip, unpack
 from meshnet.scan.dicom import convert_dicom, is_dicom
+from meshnet.scan.dicom_slices import DicomSeries
 from meshnet.scan.nifti import Scan, read_scan
 from meshnet.scan.notes import Note
 from meshnet.scan.scan_paths import (
@@ -35,6 +36,7 @@ class Source:
     is_named: bool  #: given by name, so taken even if its values look like labels
     notes: tuple[Note, ...] = ()  #: of the conversion
     error: str | None = None  #: why there is nothing to read
+    dicom: DicomSeries | None = None  #: the slices of a converted series
 
 
 @dataclass(frozen=True)
@@ -210,7 +212,18 @@ def _converted(files: Sequence[Path], *, name: Path, prefix: str, where: Path, s
         series = convert_dicom(files, _new_folder(scratch), where=str(where))
     except (ScanError, OSError) as error:
         return [Source(where, where, name, tuple(files), True, error=str(error))]
-    return [Source(s.path, name / f"{prefix}{s.name}.nii", name, tuple(files), True, s.notes) for s in series]
+    return [
+        Source(
+            path=s.path,
+            name=name / f"{prefix}{s.name}.nii",
+            home=name,
+            files=tuple(files),
+            is_named=True,
+            notes=s.notes,
+            dicom=DicomSeries(tuple(files), s.uid),
+        )
+        for s in series
+    ]
 
 
 def _new_folder(scratch: Path) -> Path:

@@ -157,7 +157,7 @@ def measure_offer(source: Sequence[str], size: int, device: torch.device, items:
         opened: Source = open_source(config) if source else _MadeUp(Path(folder), size, items + 1)
         times, shape = [time.perf_counter()], (0,)
         # As in a training, workers run ahead of the network; with enough items, the mean is their rate.
-        for image, _ in make_loader(opened, config.data, device, 0, items + 1):
+        for image, *_ in make_loader(opened, config.data, device, 0, items + 1):
             times.append(time.perf_counter())
             shape = tuple(image.shape[2:])
     return Offer((len(times) - 2) / (times[-1] - times[1]), shape, workers)

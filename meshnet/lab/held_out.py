@@ -17,7 +17,7 @@ import numpy as np
 from meshnet.cohort.splits import PAPER_QUARTILES, quartile
 from meshnet.synth.anatomy import Anatomy
 from meshnet.synth.draw import SynthConfig
-from meshnet.synth.lesion import LesionMasks, load_lesion_masks
+from meshnet.synth.lesion_masks import LesionMasks, load_lesion_masks
 from meshnet.synth.render import Subject
 from meshnet.synth.subject import Synthesizer
 

@@ -41,7 +41,7 @@ from meshnet.synth.draw import SynthConfig, Task
 from meshnet.synth.frozen_subjects import FrozenSeeds, frozen_subjects, read_frozen_seeds
 from meshnet.synth.grid import Grid
 from meshnet.synth.label_maps import Split, load_heads
-from meshnet.synth.lesion import LesionMasks, load_lesion_masks
+from meshnet.synth.lesion_masks import LesionMasks, load_lesion_masks
 from meshnet.synth.render import Subject
 from meshnet.synth.subject import Synthesizer
 from meshnet.synth.synth_heads import HeadConfig, HeadGenerator

@@ -19,9 +19,15 @@ from meshnet.scan.scan_stream import ScanError
 
 _PREAMBLE = 128
 
-#: File name of a series: series number and description, date and time, study. `_tell_apart` drops the last two.
-_PATTERN = "%s_%d_%t_%k"
-_NAME = re.compile(r"(?P<base>.*?)(?:_(?P<time>\d{1,14}))?_(?P<study>\d+(?:\.\d+){3,})(?P<ending>.*)")
+#: SOP classes Segmentation Storage and Label Map Segmentation Storage.
+_SEGMENTATIONS = (b"1.2.840.10008.5.1.4.1.1.66.4", b"1.2.840.10008.5.1.4.1.1.66.7")
+
+#: File name of a series: its number and description, date and time, the UIDs of study and series. `_tell_apart` drops
+#: what is not needed of the last three.
+_PATTERN = "%s_%d_%t_%k_%j"
+_NAME = re.compile(
+    r"(?P<base>.*?)(?:_(?P<time>\d{1,14}))?_(?P<study>\d+(?:\.\d+){3,})(?:_(?P<series>\d+(?:\.\d+){2,}))?(?P<ending>.*)"
+)
 
 #: dcm2niix's endings of images that it resampled, and what it did.
 _RESAMPLED = re.compile(r"_(Tilt_Eq|Tilt|Eq)(?:_\d+)?$")
@@ -45,6 +51,7 @@ class Series:
 
     path: Path  #: the NIfTI file
     name: str  #: number and description, as far as needed with date or study: "3_T1_head"
+    uid: str | None  #: Series Instance UID; None if the files have none
     notes: tuple[Note, ...]  #: dcm2niix's warnings, and what it resampled
 
 
@@ -69,13 +76,24 @@ def is_dicom(path: Path) -> bool:
     return group == 8 and element <= 0x20 and (explicit or int.from_bytes(head[4:8], "little") <= 256)
 
 
+def is_segmentation(path: Path) -> bool:
+    """Whether a DICOM file's meta header says that it is a segmentation, which dcm2niix would convert like a scan."""
+    with path.open("rb") as file:
+        head = file.read(1024)
+    return any(uid + end in head for uid in _SEGMENTATIONS for end in (b"\0", b"\2\0"))
+
+
 def convert_dicom(files: Sequence[Path], to: Path, *, where: str) -> list[Series]:
     """Convert DICOM files to one NIfTI file per series, in the empty folder `to`; sorted by name.
 
     Of a series that dcm2niix also resampled (missing slices, gantry tilt), only the resampled image is returned, with a
-    note. where: the files' name, for messages. Raises ScanError if dcm2niix is missing or converts nothing.
+    note. Segmentations are left out. where: the files' name, for messages. Raises ScanError if dcm2niix is missing or
+    converts nothing.
     """
     program = _dcm2niix(where)
+    files = [file for file in files if not is_segmentation(file)]
+    if not files:
+        raise ScanError(f"{where}: these DICOM files are segmentations; give the series that they were made from")
     staged, converted = to / "dicom", to / "nifti"
     staged.mkdir(parents=True)
     converted.mkdir()
@@ -100,7 +118,8 @@ def convert_dicom(files: Sequence[Path], to: Path, *, where: str) -> list[Series
         repair = _RESAMPLED.search(name)
         notes = [make_note("dicom-resampled", _REPAIRS[repair[1]])] if repair else []
         notes += [make_note("dicom-warning", text) for text in warnings.get(_RESAMPLED.sub("", path.stem), [])]
-        series.append(Series(path, name, tuple(notes)))
+        match = _NAME.fullmatch(path.stem)
+        series.append(Series(path, name, match["series"] if match else None, tuple(notes)))
     return series
 
 
@@ -139,24 +158,41 @@ def _tell_apart(stems: Sequence[str]) -> list[str]:
     """Names without date and study, unless two series of different studies would have the same name.
 
     Those have the date, or the study's number where the dates are equal: other names would say more about a patient
-    than needed.
+    than needed. Series of one study with the same name are numbered from the second.
     """
     parts = []
     for stem in stems:
         match = _NAME.fullmatch(stem)
         parts.append(
-            (match["base"], (match["time"] or "")[:8], match["study"], match["ending"]) if match else (stem, "", "", "")
+            _Parts(match["base"], (match["time"] or "")[:8], match["study"], match["series"] or "", match["ending"])
+            if match
+            else _Parts(stem, "", "", "", "")
         )
     names = []
-    for base, date, study, ending in parts:
-        studies = _distinct(s for b, _, s, _ in parts if b == base)
-        dates = _distinct(d for b, d, _, _ in parts if b == base)
+    for own in parts:
+        alike = [other for other in parts if other.base == own.base]
+        studies = _distinct(other.study for other in alike)
+        dates = _distinct(other.date for other in alike)
         if len(studies) == 1:
             mark = ""
         else:
-            mark = f"_{date}" if len(dates) == len(studies) else f"_study{studies.index(study) + 1}"
-        names.append(f"{base}{mark}{ending}")
+            mark = f"_{own.date}" if len(dates) == len(studies) else f"_study{studies.index(own.study) + 1}"
+        of_study = _distinct(other.series for other in alike if other.study == own.study)
+        number = of_study.index(own.series)
+        letter = "" if number == 0 else f"_{number + 1}"
+        names.append(f"{own.base}{mark}{letter}{own.ending}")
     return names
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The parts of a name that dcm2niix gave by `_PATTERN`."""
+
+    base: str
+    date: str
+    study: str
+    series: str
+    ending: str
 
 
 def _distinct(values: Iterable[str]) -> list[str]:

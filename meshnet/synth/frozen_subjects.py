@@ -17,7 +17,7 @@ from typing import cast
 import numpy as np
 
 from meshnet.synth.contrast import HeadContrast
-from meshnet.synth.lesion import LesionMasks
+from meshnet.synth.lesion_masks import LesionMasks
 from meshnet.synth.synth_heads import HeadGenerator
 from meshnet.synth.torch_render import DrawnHead
 

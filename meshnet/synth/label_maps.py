@@ -4,10 +4,14 @@ A label map is a NIfTI volume of whole numbers at 1 mm (SynthSeg's 20 training m
 names (`meshnet/conf/synth-heads.json`: SHA-256 and split by person) must have that SHA-256. A file that it doesn't name
 is somebody's own head: it is accepted, and belongs to the training split. A label that `meshnet.synth.label_table`
 doesn't know is an error.
+
+`pack_heads` writes heads as the cache holds them, as `NAME.head.npz`. A folder of these files is read in place of the
+label maps.
 """
 
 from __future__ import annotations
 
+import bz2
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -28,6 +32,8 @@ Split = Literal["train", "choose", "test"]
 
 #: Counts changes of this module's method; a cached head of another version is never read.
 _METHOD_VERSION = 2
+#: End of the name of a packed head.
+_PACKED = ".head.npz"
 _MARGIN_VOXELS = 2
 _GYRI_CLOSING_MM = 6.0
 _DURA_MM = 1.6
@@ -76,44 +82,97 @@ def _split(name: str, file: str) -> Split:
 def load_heads(
     folder: Path, cache: Path, splits: Sequence[Split] = ("train",), table: Mapping[str, ListedFile] | None = None
 ) -> list[HeadLabels]:
-    """Heads of `folder` (*.nii, *.nii.gz) in `splits`, by file name.
+    """Heads of `folder` (*.nii, *.nii.gz, *.head.npz) in `splits`, by file name.
 
     The first call takes some ten seconds a head; the result is kept in `cache` under the file's SHA-256. Raises
     FileNotFoundError for a folder without label maps, LabelMapError for a file that can't be used.
     """
     listed = read_table() if table is None else table
-    paths = sorted(p for p in folder.glob("*.nii*") if p.name.endswith((".nii", ".nii.gz")))
-    if not paths:
-        raise FileNotFoundError(
-            f"{folder}: no label maps (*.nii, *.nii.gz) here; point data.anatomies at a folder of them"
-        )
+    paths = _head_files(folder)
     heads = []
     for path in paths:
-        row = listed.get(path.name)
-        if (row is not None and row.split not in splits) or (row is None and "train" not in splits):
+        row = listed.get(_label_map_name(path))
+        split: Split = row.split if row is not None else "train"
+        if split not in splits:
             continue
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        sha256 = _source_sha256(path)
         if row is not None and sha256 != row.sha256:
             raise LabelMapError(
                 f"{path}: SHA-256 is {sha256}, expected {row.sha256}; fetch the file again, or rename it to use it as "
                 f"a head of your own"
             )
-        heads.append(_cached_head(path, sha256, row.split if row is not None else "train", cache))
+        stored = path if path.name.endswith(_PACKED) else _cached_head(path, sha256, cache)
+        heads.append(_read_head(stored, _label_map_name(path).split(".nii")[0], sha256, split))
     if not heads:
         raise FileNotFoundError(f"{folder}: {len(paths)} label maps, none in split {', '.join(splits)}")
     return heads
 
 
-def _cached_head(path: Path, sha256: str, split: Split, cache: Path) -> HeadLabels:
+def has_split(folder: Path, split: Split) -> bool:
+    """Whether the folder holds a head that the project's table lists in this split."""
+    listed = {name for name, row in read_table().items() if row.split == split}
+    return any(_label_map_name(path) in listed for path in _head_files(folder))
+
+
+def pack_heads(folder: Path, cache: Path, out: Path, splits: Sequence[Split] = ("train", "choose")) -> None:
+    """Write the heads of `folder` in `splits` to the folder `out`. Raises the errors of `load_heads`."""
+    out.mkdir(parents=True, exist_ok=True)
+    for head in load_heads(folder, cache, splits):
+        _write_head(out / f"{head.name}{_PACKED}", head.classes, head.affine_mni2vox, head.sha256)
+
+
+def _head_files(folder: Path) -> list[Path]:
+    paths = sorted(p for p in folder.glob("*.n*") if p.name.endswith((".nii", ".nii.gz", _PACKED)))
+    if not paths:
+        raise FileNotFoundError(
+            f"{folder}: no label maps (*.nii, *.nii.gz) here; point data.anatomies at a folder of them"
+        )
+    return paths
+
+
+def _label_map_name(path: Path) -> str:
+    """The name of the label map that a file is, or that a packed head was made from."""
+    return path.name.removesuffix(_PACKED) + ".nii.gz" if path.name.endswith(_PACKED) else path.name
+
+
+def _source_sha256(path: Path) -> str:
+    """Of the label map; a packed head holds it."""
+    if not path.name.endswith(_PACKED):
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    with np.load(path) as arrays:
+        if int(arrays["method_version"]) != _METHOD_VERSION:
+            raise LabelMapError(
+                f"{path}: packed by method {int(arrays['method_version'])} of this software, expected "
+                f"{_METHOD_VERSION}; pack the label maps again"
+            )
+        return str(arrays["sha256"])
+
+
+def _cached_head(path: Path, sha256: str, cache: Path) -> Path:
+    """The file of the cache that holds the head of a label map; written if missing."""
     stored = cache / f"head-{_METHOD_VERSION}-{sha256[:16]}.npz"
     if not stored.is_file():
         classes, affine = head_classes(read_label_map(path), source=str(path))
         cache.mkdir(parents=True, exist_ok=True)
-        partial = stored.with_suffix(".partial.npz")
-        np.savez_compressed(partial, classes=classes, affine_mni2vox=affine)
-        partial.replace(stored)
+        _write_head(stored, classes, affine, sha256)
+    return stored
+
+
+def _write_head(path: Path, classes: NDArray[np.uint8], affine: NDArray[np.float64], sha256: str) -> None:
+    partial = path.with_suffix(".partial.npz")
+    about = {"sha256": sha256, "method_version": _METHOD_VERSION, "shape": classes.shape, "affine_mni2vox": affine}
+    np.savez(partial, classes_bz2=np.frombuffer(bz2.compress(classes.tobytes()), np.uint8), **about)
+    partial.replace(path)
+
+
+def _read_head(stored: Path, name: str, sha256: str, split: Split) -> HeadLabels:
     with np.load(stored) as arrays:
-        return HeadLabels(path.name.split(".nii")[0], sha256, split, arrays["classes"], arrays["affine_mni2vox"])
+        if "classes" in arrays:  # written by an earlier version
+            classes = arrays["classes"]
+        else:
+            flat = np.frombuffer(bytearray(bz2.decompress(arrays["classes_bz2"].tobytes())), np.uint8)
+            classes = flat.reshape(arrays["shape"])
+        return HeadLabels(name, sha256, split, classes, arrays["affine_mni2vox"])
 
 
 def read_label_map(path: Path) -> NDArray[np.int32]:

@@ -1,17 +1,15 @@
 """Lesions for `meshnet.synth.subject`: real stroke masks, moved a little, and painted old or recent.
 
-Masks come from a folder of NIfTI files in MNI space (the 1,449 public SOOP masks). A plan is drawn
-from the subject's random generator; painting happens in template space, before the head is deformed,
-so that a lesion follows the anatomy it lies in.
+Masks come from `meshnet.synth.lesion_masks` (the 1,449 public SOOP masks). A plan is drawn from the subject's random
+generator. Painting happens in template space, before the head is deformed, so that a lesion follows the anatomy around
+it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,28 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from meshnet.synth.anatomy import CSF, GREY, WHITE
-
-
-@dataclass(frozen=True)
-class LesionMask:
-    """One mask cut to its bounding box (RAS order): boolean [x, y, z], template mm of its voxel 0."""
-
-    name: str
-    mask: NDArray[np.bool_]
-    origin_mm: tuple[float, float, float]
-    voxels: int
-
-    def center_mm(self) -> NDArray[np.float64]:
-        """Template mm of the centroid."""
-        return np.asarray(np.argwhere(self.mask).mean(axis=0) + np.array(self.origin_mm))
-
-
-@dataclass(frozen=True)
-class LesionMasks:
-    """Masks to draw from, with the chance of each."""
-
-    masks: tuple[LesionMask, ...]
-    chances: NDArray[np.float64]
+from meshnet.synth.lesion_masks import LesionMask, LesionMasks
 
 
 @dataclass(frozen=True)
@@ -67,71 +44,6 @@ class LesionPlan:
         """Template mm of the lesion's middle, moved and mirrored."""
         center = self.mask.center_mm() * (np.array([-1, 1, 1]) if self.mirrored else 1)
         return np.asarray(center + self.shift_mm)
-
-
-def load_lesion_masks(
-    folder: Path,
-    cache: Path,
-    *,
-    skip: Collection[str] = (),
-    only: Collection[str] = (),
-    size_power: float = 0.5,
-) -> LesionMasks:
-    """All masks of a folder, but those named in `skip` (or just those in `only`); names are file names.
-
-    Masks of fewer than 300 voxels are left out: at this resolution they are not learnable as lesions.
-    Drawn in proportion to their size to the power `size_power`. Raises FileNotFoundError for an empty folder.
-    """
-    masks = tuple(m for m in _read_all(folder, cache) if m.voxels >= 300)
-    known = {m.name for m in masks}
-    unknown = sorted((set(skip) | set(only)) - known)
-    if unknown:
-        raise FileNotFoundError(
-            f"{folder}: no lesion mask {unknown[0]!r} of at least 300 voxels ({len(unknown)} missing)"
-        )
-    chosen = tuple(m for m in masks if m.name not in skip and (not only or m.name in only))
-    weight = np.array([m.voxels for m in chosen], float) ** size_power
-    return LesionMasks(chosen, weight / weight.sum())
-
-
-def _read_all(folder: Path, cache: Path) -> list[LesionMask]:
-    paths = sorted(folder.glob("*.nii.gz"))
-    if not paths:
-        raise FileNotFoundError(f"{folder}: no lesion masks (*.nii.gz) here; see data.lesions")
-    packed = cache / f"lesions-{len(paths)}-{sum(p.stat().st_size for p in paths)}.npz"
-    if not packed.is_file():
-        _pack(paths, packed)
-    with np.load(packed) as stored:
-        names, shapes, origins, offsets = (stored[k] for k in ("names", "shapes", "origins", "offsets"))
-        bits = stored["bits"]
-    out = []
-    for i, name in enumerate(names):
-        count = int(np.prod(shapes[i]))
-        flat = np.unpackbits(bits[offsets[i] : offsets[i + 1]], count=count).astype(bool)
-        origin = (float(origins[i][0]), float(origins[i][1]), float(origins[i][2]))
-        out.append(LesionMask(str(name), flat.reshape(shapes[i]), origin, int(flat.sum())))
-    return out
-
-
-def _pack(paths: Sequence[Path], packed: Path) -> None:
-    names, shapes, origins, pieces = [], [], [], []
-    for path in paths:
-        image = nib.as_closest_canonical(nib.load(path))
-        mask = np.asarray(image.dataobj) > 0
-        where = np.argwhere(mask)
-        if not len(where):
-            continue
-        low, high = where.min(axis=0), where.max(axis=0) + 1
-        cut = mask[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
-        names.append(path.name)
-        shapes.append(cut.shape)
-        origins.append((image.affine @ [*low, 1])[:3])
-        pieces.append(np.packbits(cut.ravel()))
-    packed.parent.mkdir(parents=True, exist_ok=True)
-    partial = packed.with_suffix(".partial.npz")
-    offsets = np.cumsum([0] + [len(p) for p in pieces])
-    np.savez(partial, names=names, shapes=shapes, origins=origins, offsets=offsets, bits=np.concatenate(pieces))
-    partial.replace(packed)
 
 
 def draw_lesion(rng: np.random.Generator, masks: LesionMasks) -> LesionPlan:

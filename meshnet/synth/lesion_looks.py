@@ -21,7 +21,8 @@ from meshnet.synth.axis_matrices import smooth_noise
 from meshnet.synth.contrast import ContrastDraw, HeadContrast
 from meshnet.synth.head_volumes import CENTER_MNI_MM, Box, HeadVolumes, Level
 from meshnet.synth.label_table import BRAIN, CLASSES, RIMS, VENTRICLES, WHITE
-from meshnet.synth.lesion import LesionMask, LesionMasks, blur
+from meshnet.synth.lesion import blur
+from meshnet.synth.lesion_masks import LesionMask, LesionMasks
 
 #: Changed tissue per contrast: alternatives (chance, reference row, low, high) of its brightness, and how far tissue
 #: goes towards it: (low, high) for an old lesion's rim, a recent lesion, and a faint recent one.

@@ -19,7 +19,7 @@ from meshnet.synth.contrast import HeadContrast
 from meshnet.synth.grid import Grid
 from meshnet.synth.label_maps import Split, load_heads
 from meshnet.synth.label_table import TARGET_LABELS, Target
-from meshnet.synth.lesion import load_lesion_masks
+from meshnet.synth.lesion_masks import load_lesion_masks
 from meshnet.synth.synth_heads import HeadConfig, HeadGenerator
 from meshnet.synth.torch_render import render
 

@@ -18,7 +18,8 @@ import numpy as np
 from meshnet.synth.anatomy import Anatomy
 from meshnet.synth.draw import SynthConfig, draw_acquisition, draw_contrast, draw_shape
 from meshnet.synth.grid import Grid
-from meshnet.synth.lesion import LesionMasks, LesionPlan, draw_lesion
+from meshnet.synth.lesion import LesionPlan, draw_lesion
+from meshnet.synth.lesion_masks import LesionMasks
 from meshnet.synth.render import Head, Subject, SyntheticScan
 
 

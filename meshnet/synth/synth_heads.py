@@ -20,8 +20,8 @@ from meshnet.synth.grid import Grid
 from meshnet.synth.head_volumes import HeadVolumes
 from meshnet.synth.label_maps import HeadLabels
 from meshnet.synth.label_table import Target
-from meshnet.synth.lesion import LesionMasks
 from meshnet.synth.lesion_looks import center_head_mm, draw_lesion
+from meshnet.synth.lesion_masks import LesionMasks
 from meshnet.synth.shapes import ScanRanges, ShapeRanges, draw_acquisition, draw_shape
 from meshnet.synth.torch_render import DrawnHead, HeadScan, render
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 
 from meshnet.cohort.splits import INNER_FOLDS
-from meshnet.train.settings import ConfigError, DataConfig, TrainConfig
+from meshnet.train.settings import ConfigError, DataConfig, TrainConfig, TrainerConfig
 
 
 def check_values(config: TrainConfig) -> None:
@@ -22,6 +24,7 @@ def check_values(config: TrainConfig) -> None:
         )
     for key, value in (
         ("trainer.epochs", trainer.epochs),
+        ("trainer.batch_size", trainer.batch_size),
         ("trainer.devices", trainer.devices),
         ("trainer.nodes", trainer.nodes),
         ("trainer.log_every", trainer.log_every),
@@ -56,8 +59,24 @@ def check_values(config: TrainConfig) -> None:
             f"loss.class_weights={loss.class_weights}: expected {len(data.labels)} weights of 0 or more, one for each "
             f"of the labels {', '.join(data.labels)}"
         )
+    _check_batch(data, trainer)
     _check_workers(data)
     _check_accelerator(trainer.accelerator)
+
+
+def _check_batch(data: DataConfig, trainer: TrainerConfig) -> None:
+    """Volumes of one batch have one size: a stage of another size starts with a new batch."""
+    if trainer.batch_size == 1:
+        return
+    before, volumes = 0, trainer.batch_size * trainer.devices * trainer.nodes
+    for stage, following in pairwise(data.stages):
+        before += stage.steps
+        if before % volumes and list(stage.size) != list(following.size):
+            raise ConfigError(
+                f"trainer.batch_size={trainer.batch_size}: data.stages change from {list(stage.size)} to "
+                f"{list(following.size)} voxels after {before} items, within a batch; expected a multiple of {volumes} "
+                f"items before the change"
+            )
 
 
 def _check_workers(data: DataConfig) -> None:

@@ -22,12 +22,15 @@ NOT_LESION = 255
 
 @dataclass(frozen=True)
 class Item:
-    """One volume. image: float32 [D, H, W], normalised; labels: uint8 [D, H, W], with `NOT_LESION` where a person
-    marked lesions only; name: of the subject."""
+    """One volume. image: float32 [D, H, W], normalised; labels: uint8 [D, H, W]; name: of the subject.
+
+    lesion_only: a person marked lesions only, and every other voxel is labelled `NOT_LESION`.
+    """
 
     image: NDArray[np.float32]
     labels: NDArray[np.uint8]
     name: str
+    lesion_only: bool = False
 
 
 class Source(Protocol):
@@ -52,8 +55,8 @@ class Source(Protocol):
     def validation_item(self, index: int) -> Item: ...
 
 
-class Steps(Dataset[tuple[Tensor, Tensor]]):
-    """Training steps `start..stop` of a source, as `as_tensors` gives them."""
+class Steps(Dataset[tuple[Tensor, Tensor, bool]]):
+    """Items `start..stop` of a source: `as_tensors`, and `Item.lesion_only`."""
 
     def __init__(self, source: Source, start: int, stop: int) -> None:
         self._source, self._start, self._stop = source, start, stop
@@ -61,8 +64,9 @@ class Steps(Dataset[tuple[Tensor, Tensor]]):
     def __len__(self) -> int:
         return self._stop - self._start
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        return as_tensors(self._source.item(self._start + index))
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, bool]:
+        item = self._source.item(self._start + index)
+        return (*as_tensors(item), item.lesion_only)
 
 
 def as_tensors(item: Item) -> tuple[Tensor, Tensor]:

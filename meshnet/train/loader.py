@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 
 from meshnet.train.config import DataConfig
 from meshnet.train.items import Source, Steps
@@ -15,18 +16,29 @@ from meshnet.train.items import Source, Steps
 _MOST_WORKERS = 16
 
 
+#: image float32 [N, 1, D, H, W], labels uint8 [N, D, H, W], and `Item.lesion_only` of each volume.
+Batch = tuple[Tensor, Tensor, tuple[bool, ...]]
+
+
 def make_loader(
-    source: Source, config: DataConfig, device: torch.device, start: int, stop: int
-) -> DataLoader[tuple[Tensor, Tensor]]:
-    """The items of the steps `start` to `stop`, in order, as batches of one: image float32, labels uint8."""
+    source: Source, config: DataConfig, device: torch.device, start: int, stop: int, *, batch_size: int = 1
+) -> DataLoader[tuple[Tensor, Tensor, bool]]:
+    """The items `start` to `stop` of a source, in order; each value is a `Batch` of `batch_size` of them."""
     workers = worker_count(config, device)
     return DataLoader(
         Steps(source, start, stop),
-        batch_size=1,
+        batch_size=batch_size,
+        collate_fn=_collate,
         num_workers=workers,
         prefetch_factor=config.prefetch if workers else None,
         pin_memory=device.type == "cuda",
     )
+
+
+def _collate(items: Sequence[tuple[Tensor, Tensor, bool]]) -> Batch:
+    """One batch. The flags stay on the CPU, where the loss reads them."""
+    images, labels, lesion_only = zip(*items, strict=True)
+    return default_collate(list(images)), default_collate(list(labels)), lesion_only
 
 
 def worker_count(config: DataConfig, device: torch.device) -> int:

@@ -10,6 +10,7 @@ import math
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -26,7 +27,7 @@ from meshnet.train.config import ConfigError, TrainConfig, as_yaml
 from meshnet.train.fabric import make_fabric
 from meshnet.train.items import Source
 from meshnet.train.loader import make_loader
-from meshnet.train.losses import segmentation_loss
+from meshnet.train.losses import batch_loss
 from meshnet.train.memory import check_memory, recomputes
 from meshnet.train.networks import Trained, bare, build_network, freeze_norm, save_network
 from meshnet.train.optimizer import build_optimizer, build_schedule
@@ -56,7 +57,8 @@ class Run:
     """A run in progress.
 
     network: the plain module. model: the same, wrapped by Fabric. average: the exponential moving average of its
-    weights, None without `trainer.ema_decay`. steps: optimiser steps of the schedule, each over one volume per device.
+    weights, None without `trainer.ema_decay`. steps: optimiser steps of the schedule, each over
+    `trainer.batch_size` volumes per device.
     stop: the step after which the run is finished. budget: seconds after which it is, whichever comes first.
     """
 
@@ -131,7 +133,7 @@ def _train(config: TrainConfig, fabric: Fabric, command: str, until_epoch: int |
         keep_cases(run.folder, run.source.cases)
     stop = run.stop
     if until_epoch is not None:
-        stop = min(stop, _steps(fabric, until_epoch * run.source.steps_per_epoch))
+        stop = min(stop, _steps(fabric, config, until_epoch * run.source.steps_per_epoch))
     _loop(run, stop)
     if until_epoch is not None and run.progress.score is None:  # stopped here before: the state holds no score
         run.progress.score = _validate(run)
@@ -143,9 +145,14 @@ def _train(config: TrainConfig, fabric: Fabric, command: str, until_epoch: int |
     return run.progress
 
 
-def _steps(fabric: Fabric, volumes: int) -> int:
-    """Optimiser steps over `volumes` volumes, one volume per device in each step."""
-    return -(-volumes // fabric.world_size)
+def _steps(fabric: Fabric, config: TrainConfig, volumes: int) -> int:
+    """Optimiser steps over `volumes` volumes."""
+    return -(-volumes // _volumes_per_step(fabric, config))
+
+
+def _volumes_per_step(fabric: Fabric, config: TrainConfig) -> int:
+    """Volumes of one optimiser step, over all devices."""
+    return fabric.world_size * config.trainer.batch_size
 
 
 def _start(fabric: Fabric, config: TrainConfig, command: str) -> Run:
@@ -158,10 +165,10 @@ def _start(fabric: Fabric, config: TrainConfig, command: str) -> Run:
     if config.trainer.channels_last:
         network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     optimizer = build_optimizer(network, config.optimizer)
-    schedule = build_schedule(optimizer, config.schedule, _steps(fabric, source.steps))
+    schedule = build_schedule(optimizer, config.schedule, _steps(fabric, config, source.steps))
     compiled = cast(nn.Module, torch.compile(network)) if config.trainer.compile else network
     model, wrapped = fabric.setup(compiled, optimizer)
-    steps, folder, average = _steps(fabric, source.steps), Path(config.run), _average(config, network)
+    steps, folder, average = _steps(fabric, config, source.steps), Path(config.run), _average(config, network)
     stop = min(steps, config.trainer.stop_at_step or steps)
     return Run(
         fabric=fabric,
@@ -211,18 +218,19 @@ def _resume(run: Run) -> None:
 
 def _loop(run: Run, stop: int) -> None:
     """Train up to the step `stop`, then validate and save."""
-    t, progress, devices = run.config.trainer, run.progress, run.fabric.world_size
-    every = t.validate_every or max(1, min(_steps(run.fabric, run.source.steps_per_epoch), run.steps // 20))
+    t, progress, volumes = run.config.trainer, run.progress, _volumes_per_step(run.fabric, run.config)
+    epoch = _steps(run.fabric, run.config, run.source.steps_per_epoch)
+    every = t.validate_every or max(1, min(epoch, run.steps // 20))
     # Fabric gives the volumes to the devices in turn
-    first, last = progress.step * devices, max(stop, progress.step) * devices
-    loader = make_loader(run.source, run.config.data, run.fabric.device, first, last)
+    first, last = progress.step * volumes, max(stop, progress.step) * volumes
+    loader = make_loader(run.source, run.config.data, run.fabric.device, first, last, batch_size=t.batch_size)
     batches = run.fabric.setup_dataloaders(loader)
     bar = tqdm(batches, initial=progress.step, total=stop, desc=run.folder.name, mininterval=5, disable=None)
     saved = time.monotonic()
     losses, loss = UnreadLosses(), math.nan
     with LogFile(run.folder, write=run.fabric.is_global_zero) as log:
-        for image, labels in bar:
-            losses.add(_step(run, image, labels))
+        for image, labels, lesion_only in bar:
+            losses.add(_step(run, image, labels, lesion_only))
             if run.average:
                 run.average.update_parameters(bare(run.network))
             progress.step += 1
@@ -251,7 +259,7 @@ def _loop(run: Run, stop: int) -> None:
                 break
 
 
-def _step(run: Run, image: Tensor, labels: Tensor) -> Tensor:
+def _step(run: Run, image: Tensor, labels: Tensor, lesion_only: Sequence[bool]) -> Tensor:
     """One optimiser step; returns the loss, a scalar on the device."""
     t = run.config.trainer
     # dropout masks depend on the step's number only, so that a resumed run draws the same ones
@@ -261,7 +269,7 @@ def _step(run: Run, image: Tensor, labels: Tensor) -> Tensor:
     if max(run.progress.step, share * run.steps) >= t.freeze_norm_after * run.steps:
         freeze_norm(run.network)
     batch = image.to(memory_format=torch.channels_last_3d) if t.channels_last else image
-    loss = segmentation_loss(run.model(batch), labels.long(), run.config.loss)
+    loss = batch_loss(run.model(batch), labels.long(), run.config.loss, lesion_only)
     run.fabric.backward(loss)
     if t.gradient_clip:
         run.fabric.clip_gradients(run.model, run.optimizer, max_norm=t.gradient_clip)

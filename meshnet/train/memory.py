@@ -21,10 +21,10 @@ def bytes_needed(config: TrainConfig, shape: tuple[int, ...]) -> int:
 
     Counted are the activations kept for the backward pass: with recomputation the inputs of all layers and the
     activations of one layer, else (`trainer.checkpoint_activations` is false) four tensors per layer; 2 bytes per value
-    in mixed precision.
+    in mixed precision. A batch of several volumes needs that much for each.
     """
     m = config.model
-    voxels = shape[0] * shape[1] * shape[2]
+    voxels = shape[0] * shape[1] * shape[2] * config.trainer.batch_size
     layers = len(m.dilations)
     kept = 4 * layers if config.trainer.checkpoint_activations is False else layers + 5
     width = 4 if config.trainer.precision == "32-true" else 2

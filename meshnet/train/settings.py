@@ -62,8 +62,9 @@ class DataConfig:
     For `synth` and `synth_heads`:
         task: the labels to draw. `synth`: `lesion` or `tissue`; `synth_heads`: `tissue-lesion`, `lesion`, `tissue`,
             `brain` or `deep`.
-        lesions: folder of lesion masks in MNI space (*.nii.gz), required by the tasks with a lesion; for `synth_heads`
-            a list of folders. held_out: JSON file whose `lesions` are never drawn (empty: none).
+        lesions: folder of lesion masks in MNI space (*.nii.gz) or a packed file of them (*.npz), required by the tasks
+            with a lesion; for `synth_heads` a list of these. held_out: JSON file whose `lesions` are never drawn (none
+            where it is empty).
         lesion_probability: share of the heads with a lesion. lesion_size_power: a mask is drawn with a probability
             proportional to its size to this power (0: all with the same probability).
         contrasts: weight of each contrast. stages: patches, one stage after the other.
@@ -77,8 +78,8 @@ class DataConfig:
             brightness in T2w, as a share of the fluid's.
 
     For `synth_heads` only:
-        anatomies: folder of label maps. rotation_deg: largest tilt about the left-right axis. stripped_probability:
-            share of skull-stripped heads. device: where heads are rendered, `cpu` or `cuda`.
+        anatomies: folder of label maps, or of packed heads. rotation_deg: largest tilt about the left-right axis.
+            stripped_probability: share of skull-stripped heads. device: where heads are rendered, `cpu` or `cuda`.
     """
 
     source: str = "prepared"
@@ -151,6 +152,8 @@ class TrainerConfig:
     """Settings of the training loop.
 
     epochs: of a prepared data set; synthetic training is as long as its stages.
+    batch_size: volumes of one step on each device; the loss is the mean over them, and there are as many times fewer
+        steps. More than 1 pays where a step is bound by kernel launches, not by its arithmetic.
     accelerator, devices, nodes, strategy, precision: of Lightning Fabric. precision `auto` is 16-mixed on CUDA, else
         32-true.
     checkpoint_activations: recompute activations in the backward pass instead of keeping them; None: where the device's
@@ -171,6 +174,7 @@ class TrainerConfig:
     """
 
     epochs: int = 50
+    batch_size: int = 1
     accelerator: str = "auto"
     devices: int = 1
     nodes: int = 1

@@ -27,13 +27,13 @@ from meshnet.train.synth_heads_source import SynthHeadsSource, lesion_masks
 
 class SynthSource:
     """Rendered subjects. The seed of a subject follows from the seed of the run and the step's number; the stage of
-    the step sets patch and voxel size. stop_at_step: as of TrainerConfig, for the description."""
+    the step sets patch and voxel size. stop_after: items after which the run stops, for the description (0: all)."""
 
     size = 256
     voxel_size_mm = 1.0
     cases: Sequence[str] = ()
 
-    def __init__(self, config: DataConfig, seed: int, *, stop_at_step: int = 0) -> None:
+    def __init__(self, config: DataConfig, seed: int, *, stop_after: int = 0) -> None:
         if not config.stages:
             raise ConfigError("data.stages: synthetic training needs at least one stage {steps, size, voxel_size_mm}")
         cache = Path(config.cache)
@@ -55,7 +55,7 @@ class SynthSource:
         self.steps = sum(stage.steps for stage in config.stages)
         self.steps_per_epoch = self.steps
         self.description = (
-            f"{min(self.steps, stop_at_step or self.steps)} synthetic {config.task} patches from ICBM152 and Colin27"
+            f"{min(self.steps, stop_after or self.steps)} synthetic {config.task} patches from ICBM152 and Colin27"
             + (f" and {len(lesions.masks)} real lesion masks" if lesions else "")
         )
 
@@ -115,7 +115,9 @@ class PreparedSource:
 
     def _load(self, row: Row) -> Item:
         item = load_case(self._folder, row, self._orientation)
-        return item if self._classes == 2 else replace(item, labels=_lesion_only(item.labels, self._classes - 1))
+        if self._classes == 2:
+            return item
+        return replace(item, labels=_lesion_only(item.labels, self._classes - 1), lesion_only=True)
 
 
 class MixedSource:
@@ -191,14 +193,15 @@ def _contrasts(config: DataConfig) -> dict[Contrast, float]:
 
 def open_source(config: TrainConfig) -> Source:
     """The data source that the settings name. Raises ConfigError, or FileNotFoundError for missing files."""
+    stop_after = config.trainer.stop_at_step * config.trainer.batch_size
     if config.data.source == "synth":
         seed = config.seed + 1000 * config.restart
-        return SynthSource(config.data, seed, stop_at_step=config.trainer.stop_at_step)
+        return SynthSource(config.data, seed, stop_after=stop_after)
     if config.data.source == "prepared":
         if not 0 <= config.fold < OUTER_FOLDS:
             raise ConfigError(f"fold: expected 0..{OUTER_FOLDS - 1}, got {config.fold}")
         return _mixed(config) if config.data.synthetic_share else PreparedSource(config)
     if config.data.source == "synth_heads":
         seed = config.seed + 1000 * config.restart
-        return SynthHeadsSource(config.data, seed, stop_at_step=config.trainer.stop_at_step)
+        return SynthHeadsSource(config.data, seed, stop_after=stop_after)
     raise ConfigError(f"data.source: expected prepared, synth or synth_heads, got {config.data.source!r}")

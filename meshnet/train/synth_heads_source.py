@@ -14,9 +14,9 @@ from typing import Any, cast, get_args
 import numpy as np
 
 from meshnet.synth.contrast import HeadContrast
-from meshnet.synth.label_maps import HeadLabels, LabelMapError, load_heads, read_table
+from meshnet.synth.label_maps import HeadLabels, LabelMapError, has_split, load_heads
 from meshnet.synth.label_table import TARGET_LABELS, Target
-from meshnet.synth.lesion import LesionMasks, load_lesion_masks
+from meshnet.synth.lesion_masks import LesionMasks, load_lesion_masks, mask_names
 from meshnet.synth.shapes import ScanRanges, ShapeRanges
 from meshnet.synth.synth_heads import HeadConfig, HeadGenerator
 from meshnet.train.config import ConfigError, DataConfig, Stage
@@ -37,14 +37,14 @@ class _Pools:
 class SynthHeadsSource:
     """Rendered subjects of label-map heads. The seed of a subject follows from the seed of the run and the step.
 
-    stop_at_step: as of TrainerConfig, for the description.
+    stop_after: items after which the run stops, for the description (0: all).
     """
 
     size = 256
     voxel_size_mm = 1.0
     cases: Sequence[str] = ()
 
-    def __init__(self, config: DataConfig, seed: int, *, stop_at_step: int = 0) -> None:
+    def __init__(self, config: DataConfig, seed: int, *, stop_after: int = 0) -> None:
         if not config.stages:
             raise ConfigError("data.stages: synthetic training needs at least one stage {steps, size, voxel_size_mm}")
         if not config.anatomies:
@@ -59,7 +59,7 @@ class SynthHeadsSource:
         self.steps = sum(stage.steps for stage in config.stages)
         self.steps_per_epoch = self.steps
         count = f" and {len(masks.masks)} real lesion masks" if masks else ""
-        heads = min(self.steps, stop_at_step or self.steps)
+        heads = min(self.steps, stop_after or self.steps)
         self.description = (
             f"{heads} synthetic {target} heads from {len(self._pools.names)} label maps "
             f"({', '.join(self._pools.names)}){count}"
@@ -96,7 +96,7 @@ def head_config(config: DataConfig, target: Target) -> HeadConfig:
 
 
 def lesion_masks(config: DataConfig) -> LesionMasks:
-    """The masks of every folder of `data.lesions` without those of `data.held_out`. Raises ConfigError."""
+    """The masks of every entry of `data.lesions` without those of `data.held_out`. Raises ConfigError."""
     folders = [config.lesions] if isinstance(config.lesions, str) else list(config.lesions)
     if not any(folders):
         raise ConfigError(
@@ -105,7 +105,8 @@ def lesion_masks(config: DataConfig) -> LesionMasks:
     held_out = held_out_masks(config.held_out)
     pools = []
     for folder in map(Path, folders):
-        skip = [name for name in held_out if (folder / name).is_file()]
+        names = set(mask_names(folder)) if held_out else set()
+        skip = [name for name in held_out if name in names]
         pools.append(load_lesion_masks(folder, Path(config.cache), skip=skip, size_power=config.lesion_size_power))
     masks = tuple(mask for pool in pools for mask in pool.masks)
     weights = np.array([mask.voxels for mask in masks], float) ** config.lesion_size_power
@@ -125,8 +126,7 @@ def _load_pools(config: DataConfig, drawn: HeadConfig, masks: LesionMasks | None
 
 
 def _choosing_heads(folder: Path, cache: Path) -> list[HeadLabels]:
-    listed = {name for name, row in read_table().items() if row.split == "choose"}
-    return load_heads(folder, cache, ("choose",)) if any((folder / name).is_file() for name in listed) else []
+    return load_heads(folder, cache, ("choose",)) if has_split(folder, "choose") else []
 
 
 def _target(config: DataConfig) -> Target:

@@ -8,7 +8,7 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
-from meshnet.train.items import NOT_LESION, Source, as_tensors
+from meshnet.train.items import Source, as_tensors
 
 
 @torch.inference_mode()
@@ -20,18 +20,18 @@ def validate(fabric: Fabric, model: nn.Module, source: Source) -> float | None:
     model.eval()
     scores: list[float] = []
     for index in range(source.validation_count()):
-        image, labels = (t.to(fabric.device) for t in as_tensors(source.validation_item(index)))
+        item = source.validation_item(index)
+        image, labels = (t.to(fabric.device) for t in as_tensors(item))
         with fabric.autocast():  # the averaged weights of trainer.ema_decay are in no wrapper of Fabric
             logits = model(image[None])[0]
-        scores.extend(_foreground_dice(logits.argmax(dim=0), labels, len(logits)))
+        scores.extend(_foreground_dice(logits.argmax(dim=0), labels, len(logits), item.lesion_only))
     return sum(scores) / len(scores) if scores else None
 
 
-def _foreground_dice(predicted: Tensor, labels: Tensor, classes: int) -> Iterator[float]:
-    """Dice of every foreground class that `labels` contains; integers [D, H, W]. Of a volume with `NOT_LESION`
-    voxels, Dice of the lesion, the last class."""
-    first = classes - 1 if (labels == NOT_LESION).any() else 1
-    for index in range(first, classes):
+def _foreground_dice(predicted: Tensor, labels: Tensor, classes: int, lesion_only: bool) -> Iterator[float]:
+    """Dice of every foreground class that `labels` contains; integers [D, H, W]. Of a volume where only the lesion
+    is marked, Dice of the lesion, the last class."""
+    for index in range(classes - 1 if lesion_only else 1, classes):
         p, t = predicted == index, labels == index
         if t.any():
             yield float(2 * (p & t).sum() / (p.sum() + t.sum()))

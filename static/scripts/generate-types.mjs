@@ -1,5 +1,5 @@
-// ModelSpec and Sidecar as TypeScript, from the JSON Schemas that `python -m meshnet.model.spec` and
-// `python -m meshnet.infer.sidecar` print.
+// ModelSpec, Sidecar and Report as TypeScript, from the JSON Schemas that `python -m meshnet.model.spec`,
+// `python -m meshnet.infer.sidecar` and `python -m meshnet.infer.report.facts` print.
 import { readFile, writeFile } from 'node:fs/promises';
 import { compile } from 'json-schema-to-typescript';
 
@@ -7,6 +7,7 @@ const folder = new URL('../src/generated/', import.meta.url);
 const generated = [
   { from: 'model.schema.json', name: 'ModelSpec', to: 'model-spec.ts' },
   { from: 'sidecar.schema.json', name: 'Sidecar', to: 'sidecar.ts' },
+  { from: 'report.schema.json', name: 'Report', to: 'report.ts' },
 ];
 for (const { from, name, to } of generated) {
   const schema = JSON.parse(await readFile(new URL(from, folder), 'utf8'));

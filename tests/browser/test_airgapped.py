@@ -134,7 +134,7 @@ def test_the_ten_commands_of_the_readme_run_from_the_wheel(wheels: Path, tmp_pat
     expected = [
         *("scan_t2-lesion.nii.gz", "tissue.nii.gz", "volumes.csv", "results/a_t2-lesion.nii.gz", "scores.csv"),
         *("picked/sub-01_T2w_t2-lesion.nii.gz", "from-dicom/dicom-folder_3_T2_test_t2-lesion.nii.gz"),
-        *("from-dicom/study_3_T2_test_t2-lesion.nii.gz", "results/a_t2-lesion.nii.gz"),
+        *("from-dicom/study_3_T2_test_t2-lesion.nii.gz", "from-dicom/study_3_T2_test_t2-lesion.dcm"),
         *("scan_t2-lesion_flip_threshold0.3.nii.gz", "scan_t2-lesion_flip_threshold0.3_probseg.nii.gz"),
         *("bids/derivatives/meshnet/sub-01/anat/sub-01_label-lesion_mask.nii.gz",),
     ]

@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 import meshnet
-from bench.browser import lavapipe_driver
+from bench.deno import lavapipe_driver
 from meshnet import __version__
 from meshnet.model.checkpoint import load_checkpoint
 from tests.helpers.browser.chromium import NO_GPU, WEBGPU, OpenPage

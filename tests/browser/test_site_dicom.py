@@ -10,10 +10,32 @@ import nibabel as nib
 import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
+from pydicom import dcmread
 
+from meshnet.infer.dicom_seg import save_dicom_seg
+from meshnet.infer.predict import main
+from meshnet.model.shipped import known_models
+from meshnet.model.spec import read_spec
+from meshnet.scan.dicom import convert_dicom
+from meshnet.scan.dicom_slices import DicomSeries, find_slices
+from meshnet.scan.nifti import read_scan
 from tests.helpers.browser.chromium import NO_GPU, OpenPage
-from tests.helpers.browser.site import counts, drop, save, segment, status, wait_for
+from tests.helpers.browser.serving import serve
+from tests.helpers.browser.site import (
+    counts,
+    drop,
+    labels_of,
+    save,
+    segment,
+    status,
+    wait_for,
+    write_model,
+    write_scan,
+)
 from tests.helpers.browser.visits import PATIENCE_MS
+from tests.helpers.dicom_check import dicom_errors
+from tests.helpers.dicom_series import write_series
+from tests.helpers.heads import head
 
 #: Slices of one volume of the series; it has ten volumes.
 SLICES = 15
@@ -131,3 +153,54 @@ def test_files_that_only_look_like_dicom_are_refused_in_words(
 
     expect(status(page)).to_contain_text("IM0001: could not be converted", timeout=PATIENCE_MS)
     expect(status(page)).to_contain_text("drop the .nii.gz")
+
+
+def test_labels_are_saved_on_the_slices_of_the_series_as_meshnet_predict_writes_them(
+    open_page: OpenPage, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    models = tmp_path_factory.mktemp("models")
+    model = write_model(models, "tissue")
+    files = write_series(tmp_path / "series")
+    out = tmp_path / "predicted"
+    assert main([str(model), str(tmp_path / "series"), "-o", str(out), "--dicom-seg", "-q"]) == 0
+    (wanted,) = out.glob("*.dcm")
+    with serve("--models", str(models)) as url:
+        page = open_page("/", flags=NO_GPU, url=url)
+        drop(page, write_scan(tmp_path / "plain.nii.gz"))
+        wait_for(page, "ready")
+        segment(page, "tissue")
+        expect(page.get_by_test_id("save-dicom-seg")).to_be_hidden()
+
+        drop(page, *reversed(files))
+        wait_for(page, "ready")
+        segment(page, "tissue")
+        saved = save(page, "dicom-seg", tmp_path)
+        status_text = status(page).inner_text()
+    assert saved.name == "3_T2_test_tissue.dcm"
+    assert "DICOM-SEG on the slices of the series" in status_text
+    assert dicom_errors(saved) == []
+    page_seg, python_seg = dcmread(saved), dcmread(wanted)
+    np.testing.assert_array_equal(page_seg.pixel_array, python_seg.pixel_array)
+    assert page_seg.PerFrameFunctionalGroupsSequence == python_seg.PerFrameFunctionalGroupsSequence
+    assert page_seg.StudyInstanceUID == python_seg.StudyInstanceUID
+    assert [segment_.SegmentLabel for segment_ in page_seg.SegmentSequence] == list(labels_of(model))[1:]
+
+
+def test_of_a_series_with_missing_slices_the_page_says_why_it_has_no_dicom_seg(page: Page, tmp_path: Path) -> None:
+    drop(page, *write_series(tmp_path / "series", without=(18, 19, 20)))
+    page.get_by_test_id("series").first.click()
+    wait_for(page, "ready")
+    segment(page, "tissue")
+    page.get_by_test_id("save-dicom-seg").click()
+    expect(status(page)).to_contain_text("have no slice in the DICOM series, the first is slice", timeout=PATIENCE_MS)
+
+
+def test_a_segmentation_is_no_scan(page: Page, tmp_path: Path) -> None:
+    files = write_series(tmp_path / "in", data=head()[:, :, 15:25])
+    (series,) = convert_dicom(files, tmp_path / "work", where="in")
+    scan = read_scan(series.path)
+    slices = find_slices(DicomSeries(tuple(files), series.uid), scan)
+    spec = read_spec(known_models()["tissue"] / "model.json")
+    save_dicom_seg(tmp_path / "seg.dcm", np.ones(scan.data.shape, np.uint8), slices, spec, all_labels=True)
+    drop(page, tmp_path / "seg.dcm")
+    expect(status(page)).to_contain_text("seg.dcm is a DICOM segmentation, no scan; drop the series")

@@ -11,11 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.browser import lavapipe_driver
-from bench.child import DENO, ENGINE, build_deno_engine
+from bench.deno import ENGINE, build_deno_engine, lavapipe_driver, trial_command
 from tests.helpers.deno import Run
 from tests.helpers.engine_cases import BuiltCase, write_case
-from tests.helpers.paths import REPO
 
 
 @pytest.fixture(scope="session")
@@ -33,9 +31,8 @@ def run(engine: Path, tmp_path: Path) -> Run:
 
     def run_one(built: BuiltCase, *, timeout_s: float = 600, **options: Any) -> dict[str, Any]:
         write_case(built, tmp_path, **options)
-        program = REPO / "tests" / "engine" / "run_deno.ts"
         done = subprocess.run(
-            [DENO, "run", "--allow-all", "--unstable-webgpu", "--no-lock", program, engine, tmp_path],
+            trial_command(tmp_path),
             capture_output=True,
             text=True,
             check=False,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.child import DENO
+from bench.deno import DENO
 from tests.helpers.locks import one_process_at_a_time
 from tests.helpers.paths import REPO
 

@@ -7,7 +7,7 @@ import pytest
 
 from meshnet.synth.frozen_subjects import frozen_subjects, read_frozen_seeds
 from meshnet.synth.label_maps import HeadLabels, head_classes
-from meshnet.synth.lesion import LesionMask, LesionMasks
+from meshnet.synth.lesion_masks import LesionMask, LesionMasks
 from meshnet.synth.synth_heads import HeadConfig, HeadGenerator
 from tests.helpers.label_map_heads import ellipsoid_labels
 

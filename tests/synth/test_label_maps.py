@@ -13,6 +13,7 @@ from meshnet.synth.label_maps import (
     ListedFile,
     head_classes,
     load_heads,
+    pack_heads,
     read_label_map,
     read_table,
 )
@@ -146,3 +147,20 @@ def test_mirroring_swaps_left_and_right_of_deep_structures_alone() -> None:
     assert names[mirrored[INDEX["left putamen"]]] == "right putamen"
     assert names[mirrored[INDEX["brain stem"]]] == "brain stem"
     np.testing.assert_array_equal(class_of_target("tissue", mirrored=True), class_of_target("tissue"))
+
+
+def test_packed_heads_stand_for_their_label_maps(tmp_path: Path) -> None:
+    save_label_map(tmp_path / "listed.nii.gz", ellipsoid_labels())
+    save_label_map(tmp_path / "own.nii.gz", ellipsoid_labels())
+    cache, packed = tmp_path / "cache", tmp_path / "packed"
+    pack_heads(tmp_path, cache, packed)
+    assert sorted(path.name for path in packed.iterdir()) == ["listed.head.npz", "own.head.npz"]
+    first, again = (load_heads(folder, tmp_path / "unused", ("train",)) for folder in (tmp_path, packed))
+    for head, other in zip(first, again, strict=True):
+        assert (head.name, head.sha256, head.split) == (other.name, other.sha256, other.split)
+        np.testing.assert_array_equal(head.classes, other.classes)
+        np.testing.assert_array_equal(head.affine_mni2vox, other.affine_mni2vox)
+    table = {"listed.nii.gz": ListedFile(first[0].sha256, "test")}
+    assert [h.name for h in load_heads(packed, cache, ("test",), table)] == ["listed"]
+    with pytest.raises(LabelMapError, match=r"listed\.head\.npz: SHA-256 is .* expected 00"):
+        load_heads(packed, cache, ("test",), {"listed.nii.gz": ListedFile("00", "test")})

@@ -27,7 +27,7 @@ from meshnet.synth.anatomy import (
 )
 from meshnet.synth.draw import Contrast, SynthConfig, draw_shape
 from meshnet.synth.grid import Grid
-from meshnet.synth.lesion import LesionMasks, load_lesion_masks
+from meshnet.synth.lesion_masks import LesionMasks, load_lesion_masks, mask_names, pack_masks
 from meshnet.synth.subject import Synthesizer, training_patch
 from meshnet.train.config import ConfigError, DataConfig, Stage, compose_config
 from meshnet.train.sources import SynthSource
@@ -183,6 +183,17 @@ def test_skipped_masks_are_never_drawn_and_unknown_ones_refused(mask_folder: Pat
     assert [m.name for m in load_lesion_masks(mask_folder, tmp_path, only=["a.nii.gz"]).masks] == ["a.nii.gz"]
     with pytest.raises(FileNotFoundError, match=r"no lesion mask 'c\.nii\.gz'"):
         load_lesion_masks(mask_folder, tmp_path, skip=["c.nii.gz"])
+
+
+def test_a_packed_file_stands_for_its_folder_of_masks(mask_folder: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "masks.npz"
+    pack_masks(mask_folder, packed)
+    assert mask_names(packed) == mask_names(mask_folder) == ["a.nii.gz", "b.nii.gz", "dot.nii.gz"]
+    from_folder, from_file = (load_lesion_masks(source, tmp_path / "cache") for source in (mask_folder, packed))
+    np.testing.assert_array_equal(from_folder.chances, from_file.chances)
+    for mask, other in zip(from_folder.masks, from_file.masks, strict=True):
+        assert (mask.name, mask.origin_mm, mask.voxels) == (other.name, other.origin_mm, other.voxels)
+        np.testing.assert_array_equal(mask.mask, other.mask)
 
 
 def test_a_lesion_task_without_masks_is_refused(heads: list[Anatomy], tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from meshnet.synth.grid import Grid
 from meshnet.synth.head_volumes import Box, HeadVolumes, Level
 from meshnet.synth.label_maps import HeadLabels, head_classes
 from meshnet.synth.label_table import BRAIN, CLASS_COUNT, INDEX, TARGET_LABELS, VENTRICLES, Target
-from meshnet.synth.lesion import LesionMask, LesionMasks
 from meshnet.synth.lesion_looks import draw_lesion, lesion_anatomy, mask_from_voxel, paint_lesion, place_mask
+from meshnet.synth.lesion_masks import LesionMask, LesionMasks
 from meshnet.synth.shapes import ScanRanges, ShapeRanges
 from meshnet.synth.synth_heads import HeadConfig, HeadGenerator, patch_grid
 from meshnet.synth.torch_render import DrawnHead, _by_part, _sample, render

@@ -13,6 +13,7 @@ from meshnet.lab.bench_train import Setup
 from meshnet.model.checkpoint import load_checkpoint
 from meshnet.train.config import compose_config
 from meshnet.train.loop import train
+from meshnet.train.losses import batch_loss
 from meshnet.train.memory import bytes_needed
 from tests.helpers.make_arc import prepare_arc
 
@@ -42,6 +43,18 @@ def test_a_run_in_half_precision_that_stops_on_the_way_ends_with_the_same_weight
         torch.use_deterministic_algorithms(False)
     for name, tensor in weights[0].items():
         np.testing.assert_allclose(weights[1][name], tensor, rtol=1e-3, atol=1e-4, err_msg=name)
+
+
+def test_the_loss_does_not_make_the_cpu_wait_for_the_gpu() -> None:
+    logits = torch.rand(2, 5, 16, 16, 16, device="cuda", requires_grad=True)
+    labels = torch.randint(0, 5, (2, 16, 16, 16), device="cuda")
+    config = compose_config(["data=synth_heads", "loss.class_weights=[1,1,1,1,2]", "loss.dice=1", "run=x"]).loss
+    batch_loss(logits, labels, config, (False, False))  # the class weights cross the bus once
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        batch_loss(logits, labels, config, (False, True)).backward()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_a_step_needs_no_less_memory_than_the_check_asks_for() -> None:

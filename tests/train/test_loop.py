@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from meshnet.model.checkpoint import load_checkpoint
 from meshnet.train.cli import main
 from meshnet.train.config import ConfigError, compose_config
+from meshnet.train.items import Item, Source
 from meshnet.train.loop import Run, _step, train
 from meshnet.train.memory import bytes_needed, check_memory
 from meshnet.train.networks import build_network
@@ -264,6 +265,65 @@ def test_two_devices_take_a_volume_each_in_every_step(prepared: Path, tmp_path: 
     }
 
 
+def test_a_step_over_several_volumes_halves_the_steps_and_resumes_to_the_same_weights(
+    prepared: Path, whole: Path, tmp_path: Path
+) -> None:
+    arguments = ["data.inner_fold=0", "trainer.batch_size=2"]
+    for run in ("whole", "parts"):
+        config = compose_config(command(prepared, tmp_path / run, *arguments))
+        if run == "parts":
+            train(config, command="first epoch", until_epoch=1)
+        train(config, command="the rest")
+    assert len(log_of(tmp_path / "whole")) == -(-len(log_of(whole)) // 2)
+    for name, tensor in weights_of_run(tmp_path / "whole").items():
+        np.testing.assert_array_equal(weights_of_run(tmp_path / "parts")[name], tensor, err_msg=name)
+    with pytest.raises(ConfigError, match=r"trainer\.batch_size was 2, now 1"):
+        train(compose_config(command(prepared, tmp_path / "whole", "data.inner_fold=0")), command="test")
+
+
+def test_a_batch_of_the_same_volume_twice_is_a_step_of_one(prepared: Path, tmp_path: Path) -> None:
+    """The gradient of the mean loss: with BatchNorm at its running statistics, both runs have the same weights."""
+    weights = []
+    for size in (1, 2):
+        run = tmp_path / str(size)
+        settings = [f"trainer.batch_size={size}", "trainer.freeze_norm_after=0", "trainer.stop_at_step=3"]
+        config = compose_config(command(prepared, run, "trainer.epochs=12", *settings))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                "meshnet.train.loop.open_source", lambda config: OneItem(open_source(config), config.trainer.batch_size)
+            )
+            train(config, command="test")
+        weights.append(weights_of_run(run))
+    for name, tensor in weights[0].items():
+        np.testing.assert_allclose(weights[1][name], tensor, rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+class OneItem:
+    """A source that always gives its first item, for 1000 steps whatever the batch."""
+
+    def __init__(self, source: Source, batch_size: int) -> None:
+        self._source = source
+        self.size, self.voxel_size_mm, self.cases = source.size, source.voxel_size_mm, source.cases
+        self.steps = self.steps_per_epoch = 1000 * batch_size
+        self.description = source.description
+
+    def item(self, step: int) -> Item:
+        return self._source.item(0)
+
+    def validation_count(self) -> int:
+        return 0
+
+    def validation_item(self, index: int) -> Item:
+        raise NotImplementedError
+
+
+def test_a_batch_over_stages_of_different_sizes_is_refused() -> None:
+    stages = "data.stages=[{steps: 3, size: [20, 20, 20]}, {steps: 3, size: [24, 24, 24]}]"
+    with pytest.raises(ConfigError, match=r"batch_size=2: data\.stages change from \[20, 20, 20\] .* after 3 items"):
+        compose_config(["data=synth_lesion", stages, "trainer.batch_size=2", "run=x"])
+    compose_config(["data=synth_lesion", stages, "trainer.batch_size=3", "run=x"])
+
+
 def test_a_compiled_run_is_the_same_run(prepared: Path, whole: Path, tmp_path: Path) -> None:
     run = tmp_path / "compiled"
     # in a separate process: the compiler raises deprecation warnings
@@ -308,10 +368,10 @@ def test_what_a_step_draws_depends_on_its_number_alone(
         assert torch.equal(tensor, states[1][name]), name
 
 
-def stopping_at(step: int) -> Callable[[Run, Tensor, Tensor], float]:
-    def stop(run: Run, image: Tensor, labels: Tensor) -> float:
+def stopping_at(step: int) -> Callable[[Run, Tensor, Tensor, Sequence[bool]], Tensor]:
+    def stop(run: Run, image: Tensor, labels: Tensor, lesion_only: Sequence[bool]) -> Tensor:
         if run.progress.step == step:
             raise KeyboardInterrupt
-        return _step(run, image, labels)
+        return _step(run, image, labels, lesion_only)
 
     return stop

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from meshnet.train.config import LossConfig
 from meshnet.train.items import NOT_LESION
-from meshnet.train.losses import segmentation_loss, soft_dice_loss
+from meshnet.train.losses import batch_loss, segmentation_loss, soft_dice_loss
 
 
 def volume(*voxels: tuple[float, ...]) -> Tensor:
@@ -101,14 +101,17 @@ def test_half_precision_logits_give_a_float32_loss_with_a_gradient() -> None:
     assert logits.grad[0, 1, 0, 0, 1] < 0
 
 
+def lesion_only(logits: Tensor, settings: LossConfig) -> Tensor:
+    """The loss of two voxels, the second of which is marked as lesion, class 2."""
+    return segmentation_loss(logits, labels(NOT_LESION, 2), settings, lesion_only=True)
+
+
 def test_a_voxel_that_is_no_lesion_may_be_any_tissue() -> None:
     """Three classes: the last is the lesion. Voxel 1: not a lesion, 1 - 0.2; voxel 2: a lesion, 0.6."""
     logits = volume((0.3, 0.5, 0.2), (0.3, 0.1, 0.6))
-    got = segmentation_loss(logits, labels(NOT_LESION, 2), config(class_weights=[1.0, 1.0, 2.0]))
+    got = lesion_only(logits, config(class_weights=[1.0, 1.0, 2.0]))
     assert got.item() == pytest.approx(-(log(0.8) + 2 * log(0.6)) / 3, rel=1e-6)
-    swapped = segmentation_loss(
-        volume((0.5, 0.3, 0.2), (0.1, 0.3, 0.6)), labels(NOT_LESION, 2), config(class_weights=[1.0, 1.0, 2.0])
-    )
+    swapped = lesion_only(volume((0.5, 0.3, 0.2), (0.1, 0.3, 0.6)), config(class_weights=[1.0, 1.0, 2.0]))
     assert swapped.item() == pytest.approx(got.item(), rel=1e-6), "how the rest is split makes no difference"
 
 
@@ -116,7 +119,24 @@ def test_soft_dice_of_a_volume_with_lesions_only_is_that_of_the_lesion() -> None
     logits = volume((0.3, 0.5, 0.2), (0.3, 0.1, 0.6))
     plain = config(class_weights=[1.0, 1.0, 1.0])
     with_dice = config(class_weights=[1.0, 1.0, 1.0], dice=1.0, dice_offset_voxels=0.0)
-    part = segmentation_loss(logits, labels(NOT_LESION, 2), with_dice) - segmentation_loss(
-        logits, labels(NOT_LESION, 2), plain
-    )
+    part = lesion_only(logits, with_dice) - lesion_only(logits, plain)
     assert part.item() == pytest.approx(1 - 2 * 0.6 / (0.8 + 1), rel=1e-5)
+
+
+def test_the_gradient_of_a_batch_is_the_mean_of_its_volumes_gradients() -> None:
+    """One volume with all labels and another that marks the lesion only, of different weight."""
+    settings = config(class_weights=[0.5, 1.0, 2.0], label_smoothing=0.01, dice=1.0, dice_offset_voxels=1.0)
+    network = torch.nn.Conv3d(1, 3, 1)
+    images = torch.rand(2, 1, 1, 1, 4, generator=torch.Generator().manual_seed(0))
+    truth = torch.cat([labels(0, 1, 2, 2), labels(NOT_LESION, NOT_LESION, NOT_LESION, 2)])
+    separate = [
+        gradient(network, segmentation_loss(network(images[i : i + 1]), truth[i : i + 1], settings, lesion_only=i == 1))
+        for i in range(2)
+    ]
+    together = gradient(network, batch_loss(network(images), truth, settings, (False, True)))
+    torch.testing.assert_close(together, (separate[0] + separate[1]) / 2)
+    assert not torch.allclose(separate[0], separate[1], rtol=0.1)
+
+
+def gradient(network: torch.nn.Module, loss: Tensor) -> Tensor:
+    return torch.cat([part.flatten() for part in torch.autograd.grad(loss, list(network.parameters()))])

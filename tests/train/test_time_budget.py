@@ -99,10 +99,11 @@ def test_workers_load_the_same_items_with_labels_of_one_byte(prepared: Path) -> 
     config.data.workers = 1
     there = list(make_loader(source, config.data, torch.device("cpu"), 2, 5))
     assert len(here) == len(there) == 3
-    for (image, labels), (other_image, other_labels) in zip(here, there, strict=True):
+    for (image, labels, lesion_only), (other_image, other_labels, other_lesion_only) in zip(here, there, strict=True):
         assert labels.dtype == torch.uint8
         assert torch.equal(image, other_image)
         assert torch.equal(labels, other_labels)
+        assert lesion_only == other_lesion_only == (False,)
 
 
 def test_losses_are_read_together_and_the_first_bad_one_is_named(tmp_path: Path) -> None:

@@ -1,14 +1,18 @@
 // Wiring only: connects the elements of index.html to the actions, and the session's state to `show`.
 import { EngineClient } from '../worker/engine-client';
 import { compareWithFile, compareWithResult, endComparison, isReference } from './actions/compare';
+import { abandonStroke, changeSettings, endStroke, pickLabel, press, revertEdits, runCommand, startEditing, stroke } from './actions/edit';
 import { missCatalogue, pickModel, useCatalogue } from './actions/models';
 import { changeConfidence, clean, goTo, removeResult, removeStudy, showLabel, showResult, showStudy, threshold } from './actions/look';
 import { answerAll, answerFrame, answerInput, answerSeries, open, openSample } from './actions/open';
 import { pauseQueue, resumeQueue, segmentAll, skipScan, stopScan } from './actions/queue';
-import { saveLabels, saveProbability, saveTable } from './actions/save';
 import { saveMesh } from './actions/mesh';
+import { saveReport, saveReports } from './actions/report';
+import { saveDicomSeg, saveLabels, saveProbability, saveTable } from './actions/save';
 import { saveAll, saveSummary, showTable } from './actions/save-all';
 import { cancel, findBackend, segment } from './actions/segment';
+import { connectPointer } from './edit/pointer';
+import { withSize } from './edit/settings';
 import { startKiosk } from './kiosk/kiosk';
 import { applyUpdate, keepOffline } from './offline/register';
 import { isActive } from './queue';
@@ -22,6 +26,7 @@ import { readCleaning } from './ui/cleaning';
 import { connectThreshold, readConfidence } from './ui/confidence';
 import { copyText } from './ui/copy';
 import { byId, byTestId } from './ui/dom';
+import { connectEditPanel, showBrush } from './ui/edit-panel';
 import { filesOf, folderName } from './ui/files';
 import { readOptions } from './ui/options';
 import { connectStudyKeys } from './ui/study-list';
@@ -62,10 +67,14 @@ onClick('resume', () => void resumeQueue(session));
 onClick('skip', () => { skipScan(session); });
 onClick('stop', () => { stopScan(session); });
 onClick('sample', () => void openSample(session));
-onClick('save-native', () => void saveLabels(session, 'native'));
-onClick('save-conformed', () => void saveLabels(session, 'conformed'));
+const withJson = byId('with-json', HTMLInputElement);
+onClick('save-native', () => void saveLabels(session, 'native', withJson.checked));
+onClick('save-conformed', () => void saveLabels(session, 'conformed', withJson.checked));
 onClick('save-mesh', () => void saveMesh(session));
+onClick('save-dicom-seg', () => void saveDicomSeg(session));
 onClick('save-table', () => void saveTable(session));
+onClick('save-report', () => void saveReport(session));
+onClick('save-reports', () => void saveReports(session));
 onClick('save-probability', () => void saveProbability(session));
 onClick('end-comparison', () => void endComparison(session));
 byId('compare-with', HTMLSelectElement).addEventListener('change', (event) => { void compareWithResult(session, Number((event.target as HTMLSelectElement).value)); });
@@ -75,6 +84,17 @@ reference.addEventListener('change', () => {
   reference.value = '';
   if (file !== undefined) void compareWithFile(session, file);
 });
+onClick('start-edit', () => void startEditing(session));
+onClick('revert-edits', () => void revertEdits(session));
+connectEditPanel(
+  {
+    run: (command) => void runCommand(session, command),
+    size: (mm) => { changeSettings(session, withSize(session.state.editSettings, mm)); },
+    tolerance: (tolerancePercent) => { changeSettings(session, { tolerancePercent }); },
+    label: (index) => { pickLabel(session, index); },
+  },
+  () => session.state.editing !== null,
+);
 onClick('no-threshold', () => void threshold(session, null));
 connectThreshold((value) => void threshold(session, value));
 for (const id of ['mirror', 'probability']) byId(id, HTMLInputElement).addEventListener('change', () => void changeConfidence(session, readConfidence()));
@@ -111,6 +131,14 @@ const viewsConnected = viewer.then((opened) => {
   };
   connectViews(opened);
   connectReadout(opened);
+  connectPointer(byId('canvas', HTMLCanvasElement).parentElement!, opened, {
+    takes: () => session.editor !== null && session.state.editSettings.tool !== 'look',
+    begin: (point, isEraser) => void press(session, point, isEraser),
+    move: ({ voxel }) => void stroke(session, voxel),
+    end: () => { endStroke(session); },
+    abandon: () => void abandonStroke(session),
+    hover: (place) => { showBrush(opened, session.state.editSettings, place); },
+  });
 });
 byId('copy', HTMLButtonElement).addEventListener('click', () => {
   void copyText(byTestId('diagnostics', HTMLPreElement)).then((said) => { byId('copied', HTMLSpanElement).textContent = said; });

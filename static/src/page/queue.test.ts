@@ -17,6 +17,7 @@ const resultOf = (id: number, modelKey: string, labels: Record<string, number> =
   id,
   modelKey,
   smallestMl: null,
+  edit: null,
   keepOutsideBrain: false,
   saved: false,
   spec: { id: modelKey, name: modelKey, labels: [{ index: 0, name: 'background' }, ...Object.keys(labels).map((name, n) => ({ index: n + 1, name }))] },

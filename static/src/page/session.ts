@@ -3,7 +3,9 @@
 import type { EngineClient } from '../worker/engine-client';
 import type { BackendOptions } from '../worker/protocol';
 import { messageOf } from '../engine/message';
+import type { Editor } from './edit/editor';
 import { isActive } from './queue';
+import { shownResult, shownStudy } from './studies';
 import { INITIAL_STATE, isBusy } from './state';
 import type { ActivityKind, Messages, PageState } from './state';
 import { MODEL_PART } from './ui/files';
@@ -26,6 +28,10 @@ export class Session {
   private readonly privateNames = new Set<string>();
   private reader: EngineClient | null = null;
   private lastId = 0;
+  /** The labels of `state.editing`; null where that is. */
+  editor: Editor | null = null;
+  /** Whether edits are being measured. */
+  isMeasuring = false;
 
   constructor(
     readonly services: Services,
@@ -55,7 +61,11 @@ export class Session {
   }
 
   change(changes: Partial<PageState>): void {
-    this.current = { ...this.current, ...changes };
+    const next = { ...this.current, ...changes };
+    // The tools belong to the shown result and to no other.
+    const isLeft = next.editing !== null && next.editing.resultId !== shownResult(shownStudy(next))?.id;
+    this.current = isLeft ? { ...next, editing: null } : next;
+    if (this.current.editing === null) this.editor = null;
     this.onChange(this.current);
   }
 

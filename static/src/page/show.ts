@@ -9,6 +9,7 @@ import { showComparison } from './ui/comparison';
 import { showConfidence } from './ui/confidence';
 import { showMeshLabels } from './ui/mesh';
 import { diagnosticsText } from './ui/diagnostics';
+import { showEdit } from './ui/edit-panel';
 import { showLayers } from './ui/layers';
 import type { LayerActions } from './ui/layers';
 import { showModelList, showPickedModel } from './ui/models';
@@ -58,6 +59,7 @@ export function show(state: PageState, before: PageState, actions: Actions): voi
   if (studyChanged || changed('comparison')) {
     showComparison(study, state.comparison);
   }
+  if (studyChanged || changed('editing', 'editSettings')) showEdit(shownResult(study), state.editing, state.editSettings);
   if (changed('activity')) showActivity(state.activity);
   if (changed('activity', 'shownId', 'models', 'pickedKey', 'queue')) showButtons(state.activity.kind === 'running', canRun(state));
   if (changed('activity', 'studies', 'pickedKey', 'queue', 'kiosk')) showSegmentAll(dueStudies(state), allowsQueue(state) ? studies.length : 0, !isBusy(state) && !isActive(queue));

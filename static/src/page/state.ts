@@ -8,7 +8,10 @@ import type { KioskSettings } from './kiosk/kiosk';
 import type { OfflineState } from './offline/register';
 import { dueIds, isActive } from './queue';
 import type { Queue } from './queue';
-import { hasUnsaved, removesAlike, shownResult, shownStudy } from './studies';
+import { isEdited } from './edit/history';
+import { FIRST_SETTINGS } from './edit/settings';
+import type { Editing, EditSettings } from './edit/settings';
+import { hasUnsaved, removalOf, removesAlike, shownResult, shownStudy } from './studies';
 import type { Result, Studies } from './studies';
 import type { Cleaning } from './ui/cleaning';
 import type { Compared } from './ui/comparison';
@@ -31,6 +34,9 @@ export interface PageState extends Studies {
   readonly confidence: ConfidenceSettings;
   /** The comparison in the picture, in the place of the shown result's labels; null where there is none. */
   readonly comparison: Compared | null;
+  readonly editSettings: EditSettings;
+  /** The editing of the shown result, whose labels are in the picture; null while the tools are closed. */
+  readonly editing: Editing | null;
   /** Null before the first one. */
   readonly queue: Queue | null;
   readonly activity: Activity;
@@ -106,6 +112,8 @@ export const INITIAL_STATE: PageState = {
   cleaning: { smallestMl: null, keepOutsideBrain: false, allLabels: false, problem: null },
   confidence: { mirror: false, probability: false },
   comparison: null,
+  editSettings: FIRST_SETTINGS,
+  editing: null,
   queue: null,
   activity: { kind: 'idle', text: 'Open a scan to begin.' },
   run: null,
@@ -158,7 +166,8 @@ export function isOutdated(state: PageState): boolean {
   const result = shownResult(study);
   if (drawn.studyId !== shownId || drawn.resultId !== (result?.id ?? null)) return true;
   if (result === null) return false;
-  const isMeasured = removesAlike(drawn, cleaning) && removesAlike(result, cleaning) && drawn.threshold === result.threshold;
+  const wanted = removalOf(result, cleaning);
+  const isMeasured = removesAlike(drawn, wanted) && removesAlike(result, wanted) && drawn.threshold === result.threshold;
   return !isMeasured || drawn.probability !== drawsProbability(state, result);
 }
 
@@ -197,6 +206,16 @@ export function backendLine(state: PageState): BackendLine | null {
   return choice === null ? null : { tense: 'Will run', choice, seconds: pace === undefined ? null : pace * runs };
 }
 
+/** Closes the tools; the next refresh draws the labels as a layer again. */
+export function withoutEditing({ editing, drawn }: PageState): Partial<PageState> {
+  return editing === null ? {} : { editing: null, drawn: { ...NOTHING_DRAWN, studyId: drawn.studyId } };
+}
+
+/** Whether results may be edited by hand; a kiosk may switch that off. */
+export function allowsEditing({ kiosk, messages }: PageState): boolean {
+  return kiosk?.edit !== 'off' && messages.noViewer === null;
+}
+
 /** Sentences to show beside the status, most urgent first. */
 export function warnings(state: PageState): string[] {
   const { choice, messages, cleaning } = state;
@@ -211,6 +230,9 @@ export function warnings(state: PageState): string[] {
       ? null
       : `The result below is still that of ${result.spec.name}; press Segment to run ${model.name}.`,
     result === null ? null : cleaning.problem,
+    result === null || !isEdited(result) || removesAlike(result, cleaning)
+      ? null
+      : 'This result was edited by hand, so that what is removed stays as it was when the editing began. Press Revert edits to change that.',
     choice?.backend === 'tfjs' && result === null ? 'TensorFlow.js is not kept for use without a network: the first run fetches it from the server.' : null,
     messages.viewerFault,
   ];

@@ -4,6 +4,8 @@ import type { ModelSpec } from '../generated/model-spec';
 import { shownIndices } from '../volume/label-roles';
 import type { Note } from '../volume/notes';
 import type { Outcome, OutcomeRequest, RunReport, ScanFacts, ScanSource, StoredLabels } from '../worker/protocol';
+import { isEdited } from './edit/history';
+import type { Edit } from './edit/history';
 import type { Run } from './state';
 import { pathOf } from './ui/paths';
 
@@ -39,6 +41,8 @@ export interface Result {
   readonly mirror: boolean;
   /** On the probability of the lesion, 0…1, as the slider has it; null for the most probable label everywhere. */
   readonly threshold: number | null;
+  /** Changes by hand; null where there were none. */
+  readonly edit: Edit | null;
   /** Whether its labels or volumes have been saved as they are. */
   readonly saved: boolean;
 }
@@ -115,15 +119,38 @@ export function withVisible(study: Study, index: number, isVisible: boolean): St
   return { ...study, results: study.results.map((result) => (result.id === study.shownResultId ? { ...result, visible: change(result) } : result)) };
 }
 
-export function withMeasured(study: Study, id: number, outcome: Outcome, { smallestMl, keepOutsideBrain }: Removal): Study {
-  const measured = (result: Result): Result => ({ ...result, outcome, smallestMl, keepOutsideBrain, saved: result.saved && removesAlike(result, { smallestMl, keepOutsideBrain }) });
+/** `edit`: the edits that were measured; later ones wait for their turn. Other removals take steps that could be redone with them. */
+export function withMeasured(study: Study, id: number, outcome: Outcome, { smallestMl, keepOutsideBrain }: Removal, edit: Edit | null = null): Study {
+  const measured = (result: Result): Result => {
+    const isAlike = removesAlike(result, { smallestMl, keepOutsideBrain });
+    return { ...result, outcome, smallestMl, keepOutsideBrain, edit: isAlike ? afterMeasuring(result.edit, edit) : null, saved: result.saved && isAlike };
+  };
   const results = study.results.map((result) => (result.id === id ? measured(result) : result));
   return { ...study, results };
 }
 
-/** The shown result with another threshold; it is measured and drawn with it at the next refresh. */
+function afterMeasuring(now: Edit | null, measured: Edit | null): Edit | null {
+  return now !== null && now.delta === measured?.delta ? { ...now, isMeasured: true } : now;
+}
+
+/** The scan with a result edited by hand. */
+export function withEdit(study: Study, id: number, edit: Edit): Study {
+  return { ...study, results: study.results.map((result) => (result.id === id ? { ...result, edit, saved: false } : result)) };
+}
+
+/** The removal that a result is to have: the one that is set, but an edited result keeps that of the time when the editing began. */
+export function removalOf(result: Result, set: Removal): Removal {
+  return isEdited(result) ? result : set;
+}
+
+/** Whether the result's volumes are not yet those of its edits and of the removal that is set. */
+export function isUnmeasured(result: Result, set: Removal): boolean {
+  return !removesAlike(result, removalOf(result, set)) || result.edit?.isMeasured === false;
+}
+
+/** The shown result with another threshold, without edits; it is measured and drawn with it at the next refresh. */
 export function withThreshold(study: Study, threshold: number | null): Study {
-  const change = (result: Result): Result => (result.id === study.shownResultId && result.threshold !== threshold ? { ...result, threshold, saved: false } : result);
+  const change = (result: Result): Result => (result.id === study.shownResultId && result.threshold !== threshold ? { ...result, threshold, edit: null, saved: false } : result);
   return { ...study, results: study.results.map(change) };
 }
 
@@ -136,14 +163,16 @@ export function shownResult(study: Study | null): Result | null {
 }
 
 /** The request to measure or save this result. */
-export function outcomeRequest({ facts }: Study, { labels, smallestMl, keepOutsideBrain, threshold }: Pick<Result, 'labels' | 'smallestMl' | 'keepOutsideBrain' | 'threshold'>): OutcomeRequest {
-  return { labels, grid: facts!.grid, smallestMl, keepOutsideBrain, threshold };
+export function outcomeRequest({ facts }: Study, { labels, smallestMl, keepOutsideBrain, threshold, edit }: Pick<Result, 'labels' | 'smallestMl' | 'keepOutsideBrain' | 'threshold' | 'edit'>): OutcomeRequest {
+  return { labels, grid: facts!.grid, smallestMl, keepOutsideBrain, threshold, edit: edit?.delta ?? null };
 }
 
-/** The result's model; the second and later results of one model are numbered. */
-export function resultName({ results }: Study, { id, modelKey, spec }: Result): string {
+/** The result's model; the second and later results of one model are numbered, and edited ones say so. */
+export function resultName({ results }: Study, result: Result): string {
+  const { id, modelKey, spec } = result;
   const alike = results.filter((other) => other.modelKey === modelKey);
-  return alike.length === 1 ? spec.name : `${spec.name}, run ${alike.findIndex((other) => other.id === id) + 1}`;
+  const run = alike.length === 1 ? '' : `, run ${alike.findIndex((other) => other.id === id) + 1}`;
+  return `${spec.name}${run}${isEdited(result) ? ', edited' : ''}`;
 }
 
 /** Volume of the model's first label that is shown at first, in mL. */

@@ -1,10 +1,13 @@
-// The viewer, the only module that uses NiiVue. It gets plain arrays on the scan's own grid; the worker reads the files, so
+// The viewer, with drawing.ts the only module that uses NiiVue. It gets plain arrays on the scan's own grid; the worker reads the files, so
 // that the scan shown is the scan that is segmented.
 import { DRAG_MODE, MULTIPLANAR_TYPE, Niivue, NVImage, SHOW_RENDER, SLICE_TYPE } from '@niivue/niivue';
 import type { DisplayVolume } from '../worker/protocol';
 import type { Label } from '../generated/model-spec';
 import { SOFTWARE_RENDERER } from '../engine/renderers';
 import { apply, invert } from '../volume/affine';
+import type { Axis } from '../volume/brush';
+import { Drawing, nativeAxis, pixelsOf, pointAt } from './drawing';
+import type { PicturePoint } from './drawing';
 
 export type View = 'both' | 'slices' | 'axial' | 'coronal' | 'sagittal' | 'render';
 
@@ -43,9 +46,14 @@ const KEYS: Readonly<Record<string, Triple>> = {
 
 export class Viewer {
   private labels: readonly Label[] = [];
+  /** Indices of the labels in the picture. */
+  private visible: readonly number[] = [];
   private opacity = 0.6;
   private view: View = 'slices';
   private affineVox2ras: DisplayVolume['affineVox2ras'] = [];
+  private dims: Triple = [0, 0, 0];
+  /** Labels that are being edited, in the place of the layer of labels; null where none are. */
+  private drawing: Drawing | null = null;
   onLocation: (location: Location) => void = () => undefined;
 
   /** The picture could not be brought back after the graphics device was lost. */
@@ -89,16 +97,18 @@ export class Viewer {
     this.setView(this.view);
     for (const volume of volumes) this.nv.addVolume(volume);
     this.nv.scene.crosshairPos = scene.crosshairPos;
+    if (this.drawing !== null) this.edit(this.drawing.labels, this.drawing.names, this.visible);
     this.redraw();
   }
 
   /** Shows a scan, with contrast between its 2 % and 98 % quantiles, and removes the labels of the scan before. */
   async showScan(scan: DisplayVolume): Promise<void> {
+    this.endEdit();
     this.labels = [];
     const image = await toImage(scan, 'scan', 'gray', 1);
     for (const volume of [...this.nv.volumes].reverse()) this.nv.removeVolume(volume);
     this.nv.addVolume(image);
-    this.affineVox2ras = scan.affineVox2ras;
+    [this.affineVox2ras, this.dims] = [scan.affineVox2ras, scan.dims];
     this.nv.scene.crosshairPos = [0.5, 0.5, 0.5];
     this.nv.setScale(1);
     this.redraw();
@@ -106,6 +116,7 @@ export class Viewer {
 
   /** Removes scan and labels. */
   clear(): void {
+    this.endEdit();
     this.labels = [];
     for (const volume of [...this.nv.volumes].reverse()) this.nv.removeVolume(volume);
     this.nv.drawScene();
@@ -117,6 +128,7 @@ export class Viewer {
     const probability = isSameResult ? this.nv.volumes[2] : undefined;
     this.clearLabels();
     this.labels = labels;
+    this.visible = visible;
     image.setColormapLabel(colours(labels, visible));
     this.nv.addVolume(image);
     if (probability !== undefined) this.nv.addVolume(probability);
@@ -125,6 +137,8 @@ export class Viewer {
 
   /** Draws these labels (indices) only. */
   setVisible(visible: readonly number[]): void {
+    this.visible = visible;
+    this.drawing?.setColours(colours(this.labels, visible));
     const image = this.nv.volumes[1];
     if (image === undefined) return;
     image.setColormapLabel(colours(this.labels, visible));
@@ -144,6 +158,7 @@ export class Viewer {
   }
 
   clearLabels(): void {
+    this.endEdit();
     this.labels = [];
     for (const volume of this.nv.volumes.slice(1).reverse()) this.nv.removeVolume(volume);
     this.redraw();
@@ -152,7 +167,51 @@ export class Viewer {
   /** 0 (labels hidden) … 1. */
   setOpacity(opacity: number): void {
     this.opacity = opacity;
-    if (this.nv.volumes.length > 1) this.nv.setOpacity(1, opacity);
+    if (this.drawing !== null) this.drawing.setOpacity(opacity);
+    else if (this.nv.volumes.length > 1) this.nv.setOpacity(1, opacity);
+  }
+
+  /** Shows labels that are being edited, [z][y][x] on the scan's grid, in the place of the layer of labels, until another layer is shown. */
+  edit(labels: Uint8Array, names: readonly Label[], visible: readonly number[]): void {
+    [this.labels, this.visible] = [names, visible];
+    const { affineVox2ras } = this;
+    this.drawing = new Drawing(this.nv, { dims: this.dims, affineVox2ras }, labels, names, colours(names, visible), this.opacity);
+    this.reportLocation();
+  }
+
+  /** Draws labels that were changed since: those of these voxels, or all of them. */
+  redrawEdit(voxels: readonly number[] | null): void {
+    this.drawing?.update(voxels);
+    this.reportLocation();
+  }
+
+  private endEdit(): void {
+    if (this.drawing === null) return;
+    this.drawing.close();
+    this.drawing = null;
+    if (this.nv.volumes.length > 1) this.nv.setOpacity(1, this.opacity);
+  }
+
+  /** The slice under a place of the canvas (CSS pixels from its top left corner); null where none is. */
+  pointAt(x: number, y: number): PicturePoint | null {
+    return this.nv.volumes.length === 0 ? null : pointAt(this.nv, { dims: this.dims, affineVox2ras: this.affineVox2ras }, x, y);
+  }
+
+  /** CSS pixels of a length in mm at a place of the picture. */
+  pixelsOf({ field }: PicturePoint, lengthMm: number): number {
+    return pixelsOf(this.nv, field, lengthMm);
+  }
+
+  /** The voxel under the crosshair and the voxel axis across the slice that arrow keys move in. */
+  crosshair(): { readonly voxel: Triple; readonly sliceAxis: Axis } {
+    const ras = this.view === 'coronal' ? 1 : this.view === 'sagittal' ? 0 : 2;
+    return { voxel: this.crosshairVoxel(), sliceAxis: nativeAxis(this.nv.volumes[0]!, ras) };
+  }
+
+  /** The scan's values [z][y][x], and their range in the picture at first. */
+  intensity(): { readonly values: ArrayLike<number>; readonly range: number } {
+    const scan = this.nv.volumes[0]!;
+    return { values: scan.img as ArrayLike<number>, range: scan.robust_max! - scan.robust_min! };
   }
 
   setView(view: View): void {
@@ -196,6 +255,11 @@ export class Viewer {
     this.reportLocation();
   }
 
+  private crosshairVoxel(): Triple {
+    const mm = Array.from(this.nv.frac2mm(this.nv.scene.crosshairPos, 0, true)).slice(0, 3) as unknown as Triple;
+    return apply(invert(this.affineVox2ras), mm).map((value, axis) => Math.min(this.dims[axis]! - 1, Math.max(0, Math.round(value)))) as unknown as Triple;
+  }
+
   private reportLocation(): void {
     const [scan, overlay] = this.nv.volumes;
     if (scan === undefined) return;
@@ -204,11 +268,11 @@ export class Viewer {
       const [i, j, k] = image.mm2vox([...mm]) as Triple;
       return image.getValue(i, j, k);
     };
-    const index = overlay === undefined ? null : valueAt(overlay);
-    const positionMm = Array.from(mm).slice(0, 3) as unknown as Triple;
+    const voxel = this.crosshairVoxel();
+    const index = this.drawing?.labelAt(voxel) ?? (overlay === undefined ? null : valueAt(overlay));
     this.onLocation({
-      positionMm,
-      voxel: apply(invert(this.affineVox2ras), positionMm).map(Math.round) as unknown as Triple,
+      positionMm: Array.from(mm).slice(0, 3) as unknown as Triple,
+      voxel,
       intensity: valueAt(scan),
       label: this.labels.find((label) => label.index === index) ?? null,
     });

@@ -88,7 +88,7 @@ export function gzip(bytes: Uint8Array): Uint8Array {
 let crcTable: Uint32Array | null = null;
 
 /** CRC-32 of RFC 1952, without the final inversion. */
-function updateCrc32(crc: number, bytes: Uint8Array): number {
+export function updateCrc32(crc: number, bytes: Uint8Array): number {
   crcTable ??= Uint32Array.from({ length: 256 }, (_, index) => {
     let value = index;
     for (let bit = 0; bit < 8; bit++) value = value & 1 ? 0xedb88320 ^ (value >>> 1) : value >>> 1;

@@ -75,7 +75,7 @@ function distancesMm(from: readonly number[], to: readonly number[], dims: Dims,
  * One line of the exact squared distance transform, in place: f(x) becomes the least of f(q) + (step · (x − q))², as the lower
  * envelope of parabolas (Felzenszwalb and Huttenlocher 2012, doi:10.4086/toc.2012.v008a019).
  */
-function transformLine(values: Float64Array, start: number, stride: number, n: number, stepMm: number): void {
+export function transformLine(values: Float64Array, start: number, stride: number, n: number, stepMm: number): void {
   const line = new Float64Array(n);
   const centres: number[] = [];
   const bounds: number[] = [];

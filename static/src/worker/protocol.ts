@@ -1,11 +1,16 @@
 // The calls of the page to its worker, with the data that they exchange.
 import type { Dims, Affine } from '../volume/volume';
 import type { Comparison } from '../volume/compare';
+import type { SegmentedBy } from '../volume/dicom/segmentation';
+import type { DicomSeries } from '../volume/dicom/types';
+import type { Note } from '../volume/notes';
 import type { MeshFormat } from '../volume/mesh/formats';
 import type { MeshQuality } from '../volume/mesh/quality';
-import type { Note } from '../volume/notes';
+import type { LabelDelta } from '../volume/label-delta';
 import type { NiftiHeader } from '../volume/nifti-header';
 import type { LabelVolume } from '../volume/prepare';
+import type { Measured } from '../volume/report-facts';
+import type { Pictures } from '../volume/report-pictures';
 import type { ModelSpec } from '../generated/model-spec';
 import type { BackendId, LayerTiming, Progress } from '../engine/types';
 import type { ModelSource } from '../model/source';
@@ -90,6 +95,8 @@ export interface OutcomeRequest {
   readonly keepOutsideBrain: boolean;
   /** On the probability of the chosen label, 0…1; null for the most probable label everywhere. */
   readonly threshold: number | null;
+  /** Edits by hand on `grid`, from the labels that the other settings give; null where there are none. */
+  readonly edit: LabelDelta | null;
 }
 
 /** How a run uses probabilities; without both, no engine computes any. */
@@ -157,13 +164,19 @@ export interface Calls {
   outcome: { request: OutcomeRequest; reply: { outcome: Outcome; overlay: DisplayVolume<Uint8Array> } };
   /** The probability of the chosen label on the scan's own grid, resampled like labels. */
   probability: { request: Pick<OutcomeRequest, 'labels' | 'grid'>; reply: { overlay: DisplayVolume<Uint8Array>; bytes: Uint8Array } };
+  /** The labels that edits by hand start from. `under`: the labels that come up where a label is erased. `edit` of the request is not used. */
+  editable: { request: OutcomeRequest; reply: { base: Uint8Array; under: Uint8Array } };
   /** Masks of the lesion, or of all labels where the model has none, on the scan's own grid. Overlay: 1 both, 2 the result, 3 the other. */
   compare: {
     request: { result: OutcomeRequest; other: { readonly kind: 'file'; readonly file: File; readonly namedMask: boolean } | { readonly kind: 'result'; readonly result: OutcomeRequest } };
     reply: { comparison: Comparison; overlay: DisplayVolume<Uint8Array> };
   };
+  /** The numbers and pictures of a report on a result. */
+  report: { request: { scan: ScanSource; result: OutcomeRequest }; reply: { measured: Measured; pictures: Pictures } };
   /** One watertight mesh around the labels `indices` on the scan's own grid, in RAS+ mm. */
   mesh: { request: OutcomeRequest & { indices: readonly number[]; quality: MeshQuality; format: MeshFormat }; reply: { bytes: Uint8Array; triangles: number } };
+  /** Labels as DICOM-SEG. `version`: of the site. */
+  dicomSeg: { request: OutcomeRequest & { allLabels: boolean; series: DicomSeries; model: SegmentedBy; version: string }; reply: { bytes: Uint8Array } };
   save: { request: OutcomeRequest & { space: 'native' | 'conformed'; allLabels: boolean }; reply: { bytes: Uint8Array } };
 }
 

@@ -79,11 +79,15 @@ export function headerText(scan: Scan): string {
   return new TextDecoder('latin1').decode(scan.header.descrip).replace(/\0.*$/s, '').trim();
 }
 
-/** The scan on the model's grid: nearly always the one made when it was opened. */
-function conformedFor({ scan, conformed }: Prepared, spec: ModelSpec): Conformed {
-  const { size, voxel_size_mm: wantedMm } = spec.input;
-  const fits = size.every((n, axis) => n === conformed.dims[axis]) && Math.abs(voxelSizeMm(conformed.affineVox2ras)[0] - wantedMm) <= 1e-5;
-  return fits ? conformed : conform(scan, { size: size[0], voxelSizeMm: wantedMm });
+/** The scan on the grid of a model's labels: nearly always the one made when it was opened. */
+export function conformedOn({ scan, conformed }: Prepared, { dims, affineVox2ras }: Pick<Volume, 'dims' | 'affineVox2ras'>): Conformed {
+  const wantedMm = voxelSizeMm(affineVox2ras)[0];
+  const fits = dims.every((n, axis) => n === conformed.dims[axis]) && Math.abs(voxelSizeMm(conformed.affineVox2ras)[0] - wantedMm) <= 1e-5;
+  return fits ? conformed : conform(scan, { size: dims[0], voxelSizeMm: wantedMm });
+}
+
+function conformedFor(prepared: Prepared, { input: { size, voxel_size_mm: mm } }: ModelSpec): Conformed {
+  return conformedOn(prepared, { dims: size, affineVox2ras: [mm, 0, 0, 0, 0, mm, 0, 0, 0, 0, mm, 0, 0, 0, 0, 1] });
 }
 
 /** Per model, by the weights' SHA-256: a backend without memory for one model may run a smaller one, and ids may repeat. */

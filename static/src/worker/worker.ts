@@ -3,7 +3,9 @@ import { apply, voxelSizeMm } from '../volume/affine';
 import type { Conformed } from '../volume/conform';
 import { encodeConformed, encodeNative, fromNetworkLabels, labelVolumes, prepare, toNative } from '../volume/prepare';
 import type { Prepared } from '../volume/prepare';
-import { voxelVolumeMl } from '../volume/native';
+import { labelsToNative, voxelVolumeMl } from '../volume/native';
+import { measuredFacts } from '../volume/report-facts';
+import { makePictures } from '../volume/report-pictures';
 import { resultNotes } from '../volume/run-notes';
 import { chosenLabel, othersOf, probabilityOf, thresholded } from '../volume/confidence';
 import { compareMasks, onGridOf } from '../volume/compare';
@@ -16,6 +18,7 @@ import type { Dims, Volume, VoxelArray } from '../volume/volume';
 import type { ModelSpec } from '../generated/model-spec';
 import type { LoadedModel } from '../model/bundle';
 import { labelCentres } from '../volume/centres';
+import { applyDelta } from '../volume/label-delta';
 import { cpu } from '../engine/cpu/index';
 import { messageOf } from '../engine/message';
 import { loadModel, needsAnswers } from '../model/source';
@@ -31,7 +34,7 @@ import type { Progress, RunResult } from '../engine/types';
 import { webgl2 } from '../engine/webgl2/index';
 import { webgpu } from '../engine/webgpu/index';
 import { secondsOfRun } from './pace';
-import { cleanLabels, headerText, segmentScan, type CleanedLabels } from './segmentation';
+import { cleanLabels, conformedOn, headerText, segmentScan, type CleanedLabels } from './segmentation';
 
 /** How many separate parts are listed one by one, the largest first. */
 const LISTED_PARTS = 8;
@@ -76,10 +79,10 @@ const handlers: Handlers<Calls, Stage> = {
     return { facts: factsOf(prepared, scan.frame), ...ran };
   },
 
-  outcome: ({ labels, grid, ...settings }) => {
-    const { conformed, removedVoxels, outsideVoxels } = cleaned(labels, settings);
-    const voxelMl = voxelVolumeMl(conformed.affineVox2ras);
-    const native = toNative(conformed, grid);
+  outcome: (request) => {
+    const { labels, grid } = request;
+    const { native, removedVoxels, outsideVoxels } = nativeOf(request);
+    const voxelMl = voxelVolumeMl(labels.affineVox2ras);
     const volumes = labelVolumes(native, labels.classes);
     const outcome: Outcome = {
       volumes,
@@ -97,6 +100,13 @@ const handlers: Handlers<Calls, Stage> = {
     return Promise.resolve({ overlay: native, bytes: encodeNativeProbability(native.data, grid.dims, grid.header) });
   },
 
+  editable: (request) => {
+    const { labels, grid } = request;
+    const base = nativeOf({ ...request, edit: null }).native.data;
+    const under = labels.confidence === null ? base.slice() : toNative({ ...labels, data: unpacked(labels.confidence.others, labels.dims) }, grid).data;
+    return Promise.resolve({ base, under });
+  },
+
   compare: async ({ result, other }) => {
     const mask = maskOf(result);
     const reference = other.kind === 'result'
@@ -107,19 +117,38 @@ const handlers: Handlers<Calls, Stage> = {
     return { comparison: compareMasks(mask, reference), overlay: { ...mask, data: overlay } };
   },
 
-  mesh: ({ labels, grid, indices, quality, format, ...settings }) => {
-    const native = toNative(cleaned(labels, settings).conformed, grid);
-    const mesh = labelMesh(native, indices, quality);
-    const of = labels.spec.labels.filter(({ index }) => indices.includes(index));
+  report: async ({ scan, result }) => {
+    const { labels, grid } = result;
+    const { native } = nativeOf(result);
+    const probability = labels.confidence === null ? null : toNative({ ...labels, data: unpacked(labels.confidence.probability, labels.dims) }, grid).data;
+    const measured = measuredFacts(labels.spec, native, probability);
+    const centres = measured.lesions.flatMap(({ centre_ras_mm: centre }) => (centre === null ? [] : [centre]));
+    const conformed = conformedOn(await preparedOf(scan), labels);
+    return { measured, pictures: makePictures(labels.spec, conformed, native, centres) };
+  },
+
+  mesh: ({ indices, quality, format, ...request }) => {
+    const mesh = labelMesh(nativeOf(request).native, indices, quality);
+    const of = request.labels.spec.labels.filter(({ index }) => indices.includes(index));
     const bytes = encodeMesh(mesh, format, of.map(({ name }) => name).join(' + '), of[0]!.color);
     return Promise.resolve({ bytes, triangles: mesh.triangles.length / 3 });
   },
 
-  save: ({ labels, grid, space, allLabels, ...settings }) => {
-    const { conformed } = cleaned(labels, settings);
-    const saved = { ...conformed, data: savedLabels(conformed.data, labels.spec, allLabels) };
-    const bytes = space === 'native' ? encodeNative(toNative(saved, grid), grid) : encodeConformed(saved, grid);
-    return Promise.resolve({ bytes });
+  dicomSeg: async ({ series, model, allLabels, version, ...request }) => {
+    const { encodeSegmentation } = await import('../volume/dicom/segmentation');
+    const { dims, affineVox2ras } = request.grid;
+    const { data } = nativeOf(request).native;
+    return { bytes: encodeSegmentation(data, dims, affineVox2ras, series, model, { allLabels, isEdited: request.edit !== null, version, now: new Date() }) };
+  },
+
+  save: ({ space, allLabels, ...request }) => {
+    const { labels, grid } = request;
+    const { native, conformed } = nativeOf(request);
+    const saved = (volume: Volume<Uint8Array>): Volume<Uint8Array> => ({ ...volume, data: savedLabels(volume.data, labels.spec, allLabels) });
+    if (space === 'native') return Promise.resolve({ bytes: encodeNative(saved(native), grid) });
+    // Edits exist on the scan's own grid only.
+    const onConformed = request.edit === null ? conformed : { ...conformed, data: labelsToNative(native, conformed.dims, conformed.affineVox2ras) };
+    return Promise.resolve({ bytes: encodeConformed(saved(onConformed), grid) });
   },
 };
 
@@ -140,8 +169,16 @@ function factsOf({ scan, conformed }: Prepared, frame: number | null): ScanFacts
   };
 }
 
+/** The labels of a result on the scan's own grid, edits included; `conformed` is without them. */
+function nativeOf({ labels, grid, edit, ...settings }: OutcomeRequest): CleanedLabels & { readonly native: Volume<Uint8Array> } {
+  const result = cleaned(labels, settings);
+  const native = toNative(result.conformed, grid);
+  if (edit !== null) applyDelta(native.data, edit);
+  return { ...result, native };
+}
+
 /** The labels on the network's grid, by the threshold if there is one, without lesions outside the brain and small components. */
-function cleaned(stored: StoredLabels, { threshold, ...options }: Omit<OutcomeRequest, 'labels' | 'grid'>): CleanedLabels {
+function cleaned(stored: StoredLabels, { threshold, ...options }: Omit<OutcomeRequest, 'labels' | 'grid' | 'edit'>): CleanedLabels {
   const { gzipped, dims, affineVox2ras, confidence } = stored;
   const data = threshold === null || confidence === null
     ? unpacked(gzipped, dims)
@@ -150,9 +187,9 @@ function cleaned(stored: StoredLabels, { threshold, ...options }: Omit<OutcomeRe
 }
 
 /** The lesion of a result on the scan's own grid, or all of its labels where the model has no lesion. */
-function maskOf({ labels, grid, ...settings }: OutcomeRequest): Volume<Uint8Array> {
-  const native = toNative(cleaned(labels, settings).conformed, grid);
-  const lesions = lesionIndices(labels.spec);
+function maskOf(request: OutcomeRequest): Volume<Uint8Array> {
+  const { native } = nativeOf(request);
+  const lesions = lesionIndices(request.labels.spec);
   return { ...native, data: native.data.map((label) => Number(lesions.length > 0 ? lesions.includes(label) : label > 0)) };
 }
 
@@ -203,7 +240,7 @@ function describe(error: unknown): string {
 
 /** Big arrays are handed over, not copied. */
 function transfer(reply: Calls[CallName]['reply']): Transferable[] {
-  const arrays = 'display' in reply ? [reply.display.data] : 'overlay' in reply ? [reply.overlay.data] : 'bytes' in reply ? [reply.bytes] : [];
+  const arrays = 'display' in reply ? [reply.display.data] : 'overlay' in reply ? [reply.overlay.data] : 'bytes' in reply ? [reply.bytes] : 'base' in reply ? [reply.base, reply.under] : [];
   return arrays.flatMap((array) => (array.buffer instanceof ArrayBuffer ? [array.buffer] : []));
 }
 

@@ -8,16 +8,29 @@
 //      { sidecar: what `sidecarOf` takes, created: ISO date, files: [path] of the scan } for the JSON beside a result,
 //      { clean: path of raw labels, dims, smallestVoxels, out: path } for the labels without small components,
 //      { brainRule: path of raw labels, dims, spec, out: path } for those without lesions outside the brain,
-//      { compare: two of { path of raw labels, dims, affine } } for the comparison of a result with a reference
+//      { dicomSeg: paths of DICOM files, seriesUid, labels: path of raw labels, dims, affine, model, allLabels, isEdited?, version, out: path }
+//        for their DICOM-SEG, or { error },
+//      { segmentCodes: [label name], task } for their codes,
+//      { compare: two of { path of raw labels, dims, affine } } for the comparison of a result with a reference,
+//      { facts: path of raw labels, dims, affine, spec, probability: path or null } for the measured facts of a report,
+//      { pictures: path of a raw conformed scan, dims, affine, spec, labels: { path, dims, affine }, centres } for its slices,
+//      { scanPage: facts, pictures (or null), summary: address }, { summaryPage: [entries, version, date] } for its HTML
 // result: { error, frames } for a refused scan, else what `run` returns; volumes go to files in `out`.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { withoutLesionsOutsideBrain } from '../../../static/src/volume/brain-rule.ts';
+import { readSeries } from '../../../static/src/volume/dicom/read.ts';
+import { codesOf } from '../../../static/src/volume/dicom/segment-codes.ts';
+import { encodeSegmentation } from '../../../static/src/volume/dicom/segmentation.ts';
 import { compareMasks } from '../../../static/src/volume/compare.ts';
 import { removeSmallComponents } from '../../../static/src/volume/clean.ts';
 import { mapsTissueOf, namesLabels } from '../../../static/src/volume/label-names.ts';
 import { contrastNotes, resultNotes } from '../../../static/src/volume/run-notes.ts';
 import { ScanError } from '../../../static/src/volume/errors.ts';
+import { measuredFacts } from '../../../static/src/volume/report-facts.ts';
+import { makePictures } from '../../../static/src/volume/report-pictures.ts';
+import { scanPage } from '../../../static/src/page/report/scan-page.ts';
+import { summaryPage } from '../../../static/src/page/report/summary-page.ts';
 import { separateParts } from '../../../static/src/volume/parts.ts';
 import { sha256OfFiles, sidecarOf } from '../../../static/src/volume/sidecar.ts';
 import * as volume from '../../../static/src/volume/prepare.ts';
@@ -46,6 +59,18 @@ function run({ files, out, frame = null, grid, labels, spec }) {
   return result;
 }
 
+const bytesOf = (path) => new Uint8Array(readFileSync(path));
+
+function rawVolume(path, { dims, affine }) {
+  return { data: bytesOf(path), dims, affineVox2ras: affine };
+}
+
+/** Pictures whose PNG files are base64. */
+function decoded({ mmPerPixel, lesions, mosaic }) {
+  const picture = (one) => ({ ...one, png: new Uint8Array(Buffer.from(one.png, 'base64')) });
+  return { mmPerPixel, lesions: lesions.map((slices) => slices.map(picture)), mosaic: mosaic.map(picture) };
+}
+
 async function attempt(job) {
   if (job.sidecar !== undefined) {
     const sha256 = await sha256OfFiles(job.files.map((path) => new Blob([readFileSync(path)])));
@@ -62,6 +87,26 @@ async function attempt(job) {
   if (job.compare !== undefined) {
     const [result, reference] = job.compare.map(({ path, dims, affine }) => ({ data: new Uint8Array(readFileSync(path)), dims, affineVox2ras: affine }));
     return compareMasks(result, reference);
+  }
+  if (job.facts !== undefined) return measuredFacts(job.spec, rawVolume(job.facts, job), job.probability === null ? null : bytesOf(job.probability));
+  if (job.pictures !== undefined && job.scanPage === undefined) {
+    const made = makePictures(job.spec, rawVolume(job.pictures, job), rawVolume(job.labels.path, job.labels), job.centres);
+    const encoded = (picture) => ({ ...picture, png: Buffer.from(picture.png).toString('base64') });
+    return { ...made, lesions: made.lesions.map((slices) => slices.map(encoded)), mosaic: made.mosaic.map(encoded) };
+  }
+  if (job.scanPage !== undefined) return scanPage(job.scanPage, job.pictures === null ? null : decoded(job.pictures), job.summary);
+  if (job.summaryPage !== undefined) return summaryPage(...job.summaryPage);
+  if (job.segmentCodes !== undefined) return job.segmentCodes.map((name) => codesOf({ name }, job.task));
+  if (job.dicomSeg !== undefined) {
+    const series = await readSeries(job.dicomSeg.map((path) => new Blob([readFileSync(path)])));
+    const own = series.find(({ seriesUid }) => seriesUid === job.seriesUid);
+    try {
+      const options = { allLabels: job.allLabels, isEdited: job.isEdited ?? false, version: job.version, now: new Date() };
+      writeFileSync(job.out, encodeSegmentation(new Uint8Array(readFileSync(job.labels)), job.dims, job.affine, own, job.model, options));
+      return {};
+    } catch (error) {
+      return { error: error.message };
+    }
   }
   if (job.parts !== undefined) return separateParts(new Uint8Array(readFileSync(job.parts)), job.dims, 254);
   if (job.clean !== undefined) {

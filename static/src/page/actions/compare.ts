@@ -41,7 +41,7 @@ async function compare(session: Session, name: string, other: Other): Promise<vo
   session.enter('loading', `Comparing with ${name}…`);
   try {
     const { comparison, overlay } = await session.idleClient.call('compare', { result: outcomeRequest(study, result), other });
-    session.change({ comparison: { name, comparison } });
+    session.change({ comparison: { name, comparison }, editing: null });
     await session.draw((viewer) => viewer.showLabels(overlay, COMPARISON_LABELS, COMPARISON_LABELS.map(({ index }) => index)));
     session.change({ drawn: { ...session.state.drawn, probability: false } });
     session.enter(restingKind(session.state), restingText(session.state));

@@ -3,9 +3,10 @@
 import { shownIndices } from '../../volume/label-roles';
 import { CallError } from '../../worker/client';
 import type { Session } from '../session';
-import { drawsProbability, isBusy, isOutdated, NOTHING_DRAWN, restingKind } from '../state';
+import { isEdited } from '../edit/history';
+import { drawsProbability, isBusy, isOutdated, NOTHING_DRAWN, restingKind, withoutEditing } from '../state';
 import type { PageState } from '../state';
-import { hasUnsaved, outcomeRequest, removesAlike, shownResult, shownStudy, withMeasured, withoutResult, withoutStudy, withStudy, withThreshold, withVisible } from '../studies';
+import { hasUnsaved, outcomeRequest, removalOf, removesAlike, shownResult, shownStudy, withMeasured, withoutResult, withoutStudy, withStudy, withThreshold, withVisible } from '../studies';
 import type { Result, Study } from '../studies';
 import type { Cleaning } from '../ui/cleaning';
 import type { ConfidenceSettings } from '../ui/confidence';
@@ -49,10 +50,11 @@ export async function removeResult(session: Session, resultId: number, confirm: 
   await refresh(session);
 }
 
-/** Measures again with or without small components; the network does not run again. */
+/** Measures again with or without small components; the network does not run again. An edited result stays as it is. */
 export async function clean(session: Session, cleaning: Cleaning): Promise<void> {
   session.say({ remark: null });
-  session.change({ cleaning });
+  const result = shownResult(shownStudy(session.state));
+  session.change({ cleaning, ...(result !== null && isEdited(result) ? {} : withoutEditing(session.state)) });
   await refresh(session);
 }
 
@@ -140,16 +142,17 @@ async function drawResult(session: Session, study: Study, result: Result | null)
   }
   session.change({ comparison: null });
   const { drawn, cleaning } = session.state;
-  const { smallestMl, keepOutsideBrain } = cleaning;
+  const { smallestMl, keepOutsideBrain } = removalOf(result, cleaning);
+  const removal = { smallestMl, keepOutsideBrain };
   const { threshold } = result;
   const isSame = drawn.resultId === result.id;
-  const isMeasured = isSame && removesAlike(drawn, cleaning) && removesAlike(result, cleaning) && drawn.threshold === threshold;
+  const isMeasured = isSame && removesAlike(drawn, removal) && removesAlike(result, removal) && drawn.threshold === threshold;
   session.enter('loading', 'Updating the result…');
   if (!isMeasured) {
-    const { outcome, overlay } = await session.idleClient.call('outcome', outcomeRequest(study, { ...result, smallestMl, keepOutsideBrain }));
+    const { outcome, overlay } = await session.idleClient.call('outcome', outcomeRequest(study, { ...result, ...removal }));
     session.change({
-      studies: withStudy(session.state.studies, id, (now) => withMeasured(now, result.id, outcome, cleaning)),
-      drawn: { studyId: id, resultId: result.id, smallestMl, keepOutsideBrain, threshold, probability: drawn.probability && isSame },
+      studies: withStudy(session.state.studies, id, (now) => withMeasured(now, result.id, outcome, removal, result.edit)),
+      drawn: { studyId: id, resultId: result.id, ...removal, threshold, probability: drawn.probability && isSame },
     });
     await session.draw((viewer) => viewer.showLabels(overlay, result.spec.labels, result.visible, isSame));
   }
@@ -167,6 +170,12 @@ async function drawProbability(session: Session, study: Study, result: Result): 
 
 /** Thresholds the shown result again; null for the most probable label everywhere. */
 export async function threshold(session: Session, value: number | null): Promise<void> {
+  const result = shownResult(shownStudy(session.state));
+  if (result !== null && isEdited(result)) {
+    session.say({ remark: 'This result was edited by hand, and another threshold would discard the edits. Press Revert edits first.' });
+    return;
+  }
+  session.change(withoutEditing(session.state));
   changeShown(session, (study) => withThreshold(study, value));
   await refresh(session);
 }

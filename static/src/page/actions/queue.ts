@@ -84,7 +84,13 @@ async function runScan(session: Session, { source }: Study): Promise<void> {
   try {
     const ran = await client.call('run', { scan: source, source: model.source, options, confidence }, stageListener(session, runNow, (run) => { setJob({ kind: 'running', run }); }));
     const { result } = await measured(session, model.key, ran, confidence.mirror);
-    session.change({ studies: withStudy(session.state.studies, id, (study) => ({ ...withResult({ ...study, facts: ran.facts }, result), job: { kind: 'done' } })) });
+    session.change({ studies: withStudy(session.state.studies, id, (study) => {
+      const added = withResult({ ...study, facts: ran.facts }, result);
+      // A result that is being edited stays in the picture.
+      const { editing } = session.state;
+      const stays = study.results.some((other) => other.id === editing?.resultId) && study.source.id === session.state.shownId;
+      return { ...added, shownResultId: stays ? study.shownResultId : added.shownResultId, job: { kind: 'done' } };
+    }) });
   } catch (error) {
     // A scan that was skipped or stopped has its job already.
     if (job().kind === 'running') setJob({ kind: 'failed', reason: messageOf(error) });

@@ -1,7 +1,7 @@
 // Saving what the list holds: the table of all scans, or a zip with masks, tables and a description.
 import type { Session } from '../session';
 import { isBusy, restingKind } from '../state';
-import { notesOfResult, outcomeRequest, removesAlike, withMeasured, withStudy } from '../studies';
+import { isUnmeasured, notesOfResult, outcomeRequest, removalOf, withMeasured, withStudy } from '../studies';
 import type { Result, Study } from '../studies';
 import { savedName } from '../ui/format';
 import { sha256OfFiles } from '../../volume/sidecar';
@@ -72,15 +72,17 @@ function folderOf({ name }: Study): string {
   return name.slice(0, name.lastIndexOf('/') + 1);
 }
 
-/** Measures every result with the cleaning that is set: one table has one rule. */
-async function cleanAll(session: Session): Promise<void> {
+/** Measures every result with the cleaning that is set: one table has one rule. Edited results keep theirs. */
+export async function cleanAll(session: Session): Promise<void> {
   await refresh(session);
   const { cleaning } = session.state;
-  const due = session.state.studies.flatMap((study) => study.results.filter((result) => !removesAlike(result, cleaning)).map((result) => [study, result] as const));
+  const due = session.state.studies.flatMap((study) => study.results.filter((result) => isUnmeasured(result, cleaning)).map((result) => [study, result] as const));
   for (const [n, [study, result]] of due.entries()) {
     session.enter('loading', `Updating ${n + 1} of ${due.length} results…`);
-    const { outcome } = await session.idleClient.call('outcome', outcomeRequest(study, { ...result, smallestMl: cleaning.smallestMl, keepOutsideBrain: cleaning.keepOutsideBrain }));
-    session.change({ studies: withStudy(session.state.studies, study.source.id, (now) => withMeasured(now, result.id, outcome, cleaning)) });
+    const { smallestMl, keepOutsideBrain } = removalOf(result, cleaning);
+    const removal = { smallestMl, keepOutsideBrain };
+    const { outcome } = await session.idleClient.call('outcome', outcomeRequest(study, { ...result, ...removal }));
+    session.change({ studies: withStudy(session.state.studies, study.source.id, (now) => withMeasured(now, result.id, outcome, removal, result.edit)) });
   }
   if (due.length > 0) session.enter(restingKind(session.state), restingText(session.state));
 }

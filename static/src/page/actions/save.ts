@@ -3,17 +3,41 @@ import { messageOf } from '../../engine/message';
 import type { Session } from '../session';
 import { isBusy, restingKind } from '../state';
 import { notesOf, outcomeRequest, shownResult, shownStudy } from '../studies';
-import { probabilityName, savedName, tableName } from '../ui/format';
+import { sha256OfFiles } from '../../volume/sidecar';
+import { dicomSeriesOf } from '../ui/dicom';
+import { dicomSegName, probabilityName, savedName, sidecarName, tableName } from '../ui/format';
+import { sidecarOfResult } from '../ui/results-json';
 import { saveAsDownload, saveInFolder } from '../ui/saving';
 import { volumesCsv } from '../ui/table';
+import { measured } from './edit';
 
-export async function saveLabels(session: Session, space: 'native' | 'conformed'): Promise<void> {
+/** `withJson`: with the JSON of docs/sidecar.md beside them. */
+export async function saveLabels(session: Session, space: 'native' | 'conformed', withJson: boolean): Promise<void> {
   const study = shownStudy(session.state);
   const result = shownResult(study);
   if (study?.facts == null || result === null) return;
   const grid = space === 'native' ? 'on the scan’s own grid' : 'on the 1 mm grid the model saw';
   const request = { ...outcomeRequest(study, result), space, allLabels: session.state.cleaning.allLabels };
-  const saved = await write(session, savedName(study.facts.summary, result, space), grid, async () => (await session.idleClient.call('save', request)).bytes);
+  const { version, cleaning: { allLabels } } = session.state;
+  const beside = async (labelsName: string): Promise<NamedContent> => {
+    const sidecar = sidecarOfResult(study, result, { version, allLabels, space }, new Date(), await sha256OfFiles(study.source.files));
+    return { name: sidecarName(labelsName), content: new TextEncoder().encode(`${JSON.stringify(sidecar, null, 2)}\n`) };
+  };
+  const content = async (): Promise<Uint8Array> => (await session.idleClient.call('save', request)).bytes;
+  const saved = await write(session, savedName(study.facts.summary, result, space), grid, content, withJson ? beside : null);
+  if (saved) markSaved(session, [result.id]);
+}
+
+/** The labels as DICOM-SEG on the slices of the series that the scan was converted from. */
+export async function saveDicomSeg(session: Session): Promise<void> {
+  const study = shownStudy(session.state);
+  const result = shownResult(study);
+  const series = study === null ? null : dicomSeriesOf(study.source.files[0]!);
+  if (study?.facts == null || result === null || series === null) return;
+  const { id, name, task, labels, weights } = result.spec;
+  const model = { id, name, task, labels, weightsSha256: weights.sha256 };
+  const request = { ...outcomeRequest(study, result), allLabels: session.state.cleaning.allLabels, series, model, version: session.state.version };
+  const saved = await write(session, dicomSegName(study.facts.summary, result), 'DICOM-SEG on the slices of the series', async () => (await session.idleClient.call('dicomSeg', request)).bytes);
   if (saved) markSaved(session, [result.id]);
 }
 
@@ -31,8 +55,12 @@ export async function saveTable(session: Session): Promise<void> {
   const result = shownResult(study);
   if (study?.facts == null || result === null) return;
   const scan = study.facts.summary;
-  const csv = volumesCsv(scan.name, result.spec.id, result.outcome, result.spec.labels, savedName(scan, result, 'native'), notesOf(study));
-  const saved = await write(session, tableName(scan, result), 'volumes on the scan’s own grid', () => Promise.resolve(new TextEncoder().encode(csv)));
+  const saved = await write(session, tableName(scan, result), 'volumes on the scan’s own grid', async () => {
+    await measured(session, study.source.id, result.id);
+    const now = session.state.studies.find(({ source }) => source.id === study.source.id) ?? study;
+    const { outcome } = now.results.find(({ id }) => id === result.id) ?? result;
+    return new TextEncoder().encode(volumesCsv(scan.name, result.spec.id, outcome, result.spec.labels, savedName(scan, result, 'native'), notesOf(now)));
+  });
   if (saved) markSaved(session, [result.id]);
 }
 
@@ -42,15 +70,25 @@ export function markSaved(session: Session, resultIds: readonly number[]): void 
   session.change({ studies });
 }
 
-/** A kiosk saves where the visitor chooses, and leaves nothing among the downloads. Returns whether the file was saved. */
-export async function write(session: Session, name: string, what: string, content: () => Promise<Uint8Array | Blob>): Promise<boolean> {
+interface NamedContent {
+  readonly name: string;
+  readonly content: Uint8Array;
+}
+
+/**
+ * A kiosk saves where the visitor chooses, and leaves nothing among the downloads. `beside`: a second file in the same place,
+ * by the name that the first one got there. Returns whether the file was saved.
+ */
+export async function write(session: Session, name: string, what: string, content: () => Promise<Uint8Array | Blob>, beside: ((savedName: string) => Promise<NamedContent>) | null = null): Promise<boolean> {
   const saver = session.state.kiosk === null ? saveAsDownload : saveInFolder;
   try {
     // The place first: browsers let a page ask for it only right after the click.
     const save = await saver(name);
     if (save === null) return false;
     const saved = await save(await content());
-    if (!isBusy(session.state)) session.enter(restingKind(session.state), `Saved ${saved.place}: ${saved.name} (${what}).`);
+    const second = beside === null ? null : await beside(saved.name);
+    if (second !== null) await save(second.content, second.name);
+    if (!isBusy(session.state)) session.enter(restingKind(session.state), `Saved ${saved.place}: ${saved.name}${second === null ? '' : ` and ${second.name}`} (${what}).`);
     return true;
   } catch (error) {
     // A run that was started meanwhile goes on.

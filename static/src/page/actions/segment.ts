@@ -75,8 +75,8 @@ type Overlay = Calls['outcome']['reply']['overlay'];
 /** A new result of a run, measured with the cleaning that is set. */
 export async function measured(session: Session, modelKey: string, { facts, spec, report, labels }: Ran, mirror: boolean): Promise<{ result: Result; overlay: Overlay }> {
   const { smallestMl, keepOutsideBrain } = session.state.cleaning;
-  const { outcome, overlay } = await session.services.client.call('outcome', { labels, grid: facts.grid, smallestMl, keepOutsideBrain, threshold: null });
-  return { result: { id: session.newId(), modelKey, spec, report, labels, outcome, smallestMl, keepOutsideBrain, visible: shownIndices(spec), mirror, threshold: null, saved: false }, overlay };
+  const { outcome, overlay } = await session.services.client.call('outcome', { labels, grid: facts.grid, smallestMl, keepOutsideBrain, threshold: null, edit: null });
+  return { result: { id: session.newId(), modelKey, spec, report, labels, outcome, smallestMl, keepOutsideBrain, visible: shownIndices(spec), mirror, threshold: null, edit: null, saved: false }, overlay };
 }
 
 /** Adds the result of a run to the shown scan and moves the crosshair to what was found. */

@@ -13,6 +13,10 @@ export interface KioskSettings {
   readonly confidence: 'on' | 'off';
   /** `off`: no comparison with masks or other results. */
   readonly compare: 'on' | 'off';
+  /** `off`: no edits by hand. */
+  readonly edit: 'on' | 'off';
+  /** `off`: no reports. */
+  readonly report: 'on' | 'off';
   /** `off`: no meshes. */
   readonly mesh: 'on' | 'off';
 }
@@ -29,6 +33,8 @@ export function startKiosk(settings: KioskSettings, toolbar: HTMLElement, isBusy
   document.documentElement.dataset['queue'] = settings.queue;
   document.documentElement.dataset['confidence'] = settings.confidence;
   document.documentElement.dataset['compare'] = settings.compare;
+  document.documentElement.dataset['edit'] = settings.edit;
+  document.documentElement.dataset['report'] = settings.report;
   document.documentElement.dataset['mesh'] = settings.mesh;
   let touched = false;
   let lastInput = performance.now();

@@ -1,5 +1,6 @@
 // The panel "Confidence": the probability over the picture, and the threshold on it. A threshold starts at none: the most
 // probable label wins everywhere, until the slider is moved.
+import { isEdited } from '../edit/history';
 import type { Result } from '../studies';
 import { byId, byTestId } from './dom';
 
@@ -30,8 +31,11 @@ export function showConfidence(result: Result | null): void {
   box.querySelector('.chosen')!.textContent = name;
   const slider = byId('threshold', HTMLInputElement);
   if (document.activeElement !== slider || threshold === null) slider.value = String(threshold ?? 0.5);
-  const text = threshold === null ? 'none: the most probable label' : `${name} from ${threshold.toFixed(2)}`;
+  const edited = isEdited(result);
+  slider.disabled = edited;
+  const own = threshold === null ? 'none: the most probable label' : `${name} from ${threshold.toFixed(2)}`;
+  const text = edited ? `${own}; revert the edits to change it` : own;
   byId('threshold-text', HTMLOutputElement).textContent = text;
   slider.setAttribute('aria-valuetext', text);
-  byTestId('no-threshold', HTMLButtonElement).disabled = threshold === null;
+  byTestId('no-threshold', HTMLButtonElement).disabled = threshold === null || edited;
 }

@@ -9,6 +9,14 @@ export async function isDicom(file: File): Promise<boolean> {
   return formOf(await headOf(file)) !== null;
 }
 
+/** SOP classes Segmentation Storage and Label Map Segmentation Storage, as they end in a meta header. */
+const SEGMENTATION = /1\.2\.840\.10008\.5\.1\.4\.1\.1\.66\.[47][\0\x02]/;
+
+/** Whether a DICOM file's meta header says that it is a segmentation, which dcm2niix would convert like a scan. */
+export async function isSegmentation(file: File): Promise<boolean> {
+  return SEGMENTATION.test(String.fromCharCode(...new Uint8Array(await file.slice(0, 1024).arrayBuffer())));
+}
+
 /** The file with preamble and mark, which the converter expects; the same file where it has them. */
 export async function withPreamble(file: File): Promise<File> {
   const form = formOf(await headOf(file));

@@ -3,8 +3,17 @@
 // nothing of a patient stays in it.
 import { offerSeries } from './choices';
 import type { Choice } from './choices';
-import { isDicom, unreadableSyntax, withPreamble } from './dicom-bytes';
-import { tellApart } from './series-names';
+import { isDicom, isSegmentation, unreadableSyntax, withPreamble } from './dicom-bytes';
+import { seriesUidIn, tellApart } from './series-names';
+import type { DicomSeries } from '../../volume/dicom/types';
+
+/** Header facts of the series that a converted file was made from; no pixels. */
+const seriesOfFile = new WeakMap<File, DicomSeries>();
+
+/** The DICOM series that this file was converted from; null for any other file. */
+export function dicomSeriesOf(file: File): DicomSeries | null {
+  return seriesOfFile.get(file) ?? null;
+}
 
 /** Files whose names do not say what they are, as scans: one per DICOM series, the largest first. `from`, the folder they
  * came from, becomes part of the names, because series of one protocol have the same names. Files that are no DICOM are
@@ -15,12 +24,19 @@ export async function seriesOf(files: readonly File[], from: string | null, onCo
   if (dicom.length > 0) {
     onConvert(dicom.length);
     const series = await convertDicom(dicom);
-    return offerSeries(from === null ? series : series.map((file) => new File([file], `${from}_${file.name}`)));
+    return offerSeries(from === null ? series : series.map((file) => renamed(file, `${from}_${file.name}`)));
   }
   if (files.length === 1) return [{ files, hint: null, replaced: false }];
   const scans = await filter(files, mayBeScan);
   if (scans.length > 0) return scans.map((file) => ({ files: [file], hint: null, replaced: false }));
   throw new Error(`Got ${files.length} files that are neither NIfTI nor DICOM (${files[0]!.name} …); give one .nii, .nii.gz or .mgz, or the folder of a DICOM series.`);
+}
+
+function renamed(file: File, name: string): File {
+  const made = new File([file], name);
+  const series = dicomSeriesOf(file);
+  if (series !== null) seriesOfFile.set(made, series);
+  return made;
 }
 
 /** The files whose content is DICOM; names are arbitrary in this format. */
@@ -48,19 +64,28 @@ const FAILURES: Readonly<Record<number, string>> = {
   10: 'slices are missing; drop the whole folder of the series',
 };
 
-/** NIfTI files of all series. Throws an Error with a sentence for the visitor. */
-async function convertDicom(files: readonly File[]): Promise<File[]> {
+/** NIfTI files of all series; segmentations are left out. Throws an Error with a sentence for the visitor. */
+async function convertDicom(all: readonly File[]): Promise<File[]> {
+  const files = await filter(all, async (file) => !(await isSegmentation(file)));
+  if (files.length === 0) throw new Error(`${all[0]!.name} is a DICOM segmentation, no scan; drop the series that it was made from.`);
   const { Dcm2niix } = await import('@niivue/dcm2niix');
   const converter = new Dcm2niix();
   try {
     await converter.init();
-    // Series number, description, date and study, of which `tellApart` keeps what is needed; no sidecar files; neither
+    // Series number, description, date, study and series, of which `tellApart` keeps what is needed; no sidecar files; neither
     // cropped nor rotated.
-    const converted = await converter.input(await numbered(files)).f('%s_%d_%t_%k').b('n').z('n').x('i').run();
+    const slices = await numbered(files);
+    const converted = await converter.input(slices).f('%s_%d_%t_%k_%j').b('n').z('n').x('i').run();
     const volumes = converted.filter(({ name }) => name.endsWith('.nii'));
     if (volumes.length === 0) throw new Error('exit code 2');
     const names = tellApart(volumes.map(({ name }) => name));
-    return volumes.map((file, n) => new File([file], names[n]!));
+    const series = await readHeaders(slices);
+    return volumes.map((file, n) => {
+      const made = new File([file], names[n]!);
+      const own = series.find(({ seriesUid }) => seriesUid === seriesUidIn(file.name));
+      if (own !== undefined) seriesOfFile.set(made, own);
+      return made;
+    });
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     const code = /exit code (\d+)/.exec(message);
@@ -70,6 +95,16 @@ async function convertDicom(files: readonly File[]): Promise<File[]> {
     throw new Error(`${files.length === 1 ? files[0]!.name : `${files.length} DICOM files`}: could not be converted (${reason}). Convert them with dcm2niix on this computer and drop the .nii.gz.`);
   } finally {
     converter.worker?.terminate();
+  }
+}
+
+/** Header facts for DICOM-SEG; none where a header cannot be read, which must not cost the scan. */
+async function readHeaders(slices: readonly File[]): Promise<readonly DicomSeries[]> {
+  try {
+    const { readSeries } = await import('../../volume/dicom/read');
+    return await readSeries(slices);
+  } catch {
+    return [];
   }
 }
 

@@ -1,4 +1,6 @@
-// Numbers as the page shows them.
+// Numbers as the page shows them, and names of saved files.
+import { isEdited } from '../edit/history';
+import type { Edit } from '../edit/history';
 
 /** Volume with its significant digits: "34.9 mL", "0.42 mL", "1,243 mL". */
 export function formatMl(volumeMl: number): string {
@@ -53,7 +55,7 @@ export function stemOf(scanName: string): string {
 /** Parts of the names of saved files: the scan, its frame where it has several, the model, and the settings that change the labels. */
 interface Named {
   readonly scan: { readonly name: string; readonly frame: number | null };
-  readonly result: { readonly spec: { readonly id: string }; readonly mirror: boolean; readonly threshold: number | null; readonly smallestMl: number | null };
+  readonly result: { readonly spec: { readonly id: string }; readonly mirror: boolean; readonly threshold: number | null; readonly smallestMl: number | null; readonly edit: Pick<Edit, 'delta'> | null };
 }
 
 /** Name of the table of volumes. */
@@ -66,9 +68,9 @@ export function savedName(scan: Named['scan'], result: Named['result'], space: '
   return `${stemOfResult(scan, result)}${space === 'conformed' ? '_conformed' : ''}.nii.gz`;
 }
 
-/** Name of a saved probability map; BIDS names such maps `probseg`. */
+/** Name of a saved probability map, which edits don't change; BIDS names such maps `probseg`. */
 export function probabilityName(scan: Named['scan'], result: Named['result']): string {
-  return `${stemOfResult(scan, result)}_probseg.nii.gz`;
+  return `${stemOfResult(scan, { ...result, edit: null })}_probseg.nii.gz`;
 }
 
 /** Name of a saved mesh: "sub-01_T2w_t2-lesion_label-Left-Thalamus_fine.stl". */
@@ -76,8 +78,24 @@ export function meshName(scan: Named['scan'], result: Named['result'], label: st
   return `${stemOfResult(scan, result)}_label-${label.replace(/[^\p{L}\p{N}.-]+/gu, '-')}_${quality}.${format}`;
 }
 
-/** "sub-01_T2w_frame3_t2-lesion_flip_threshold0.3_min0.5mL": results that differ have names that differ. */
-function stemOfResult({ name, frame }: Named['scan'], { spec, mirror, threshold, smallestMl }: Named['result']): string {
+/** Name of a report. */
+export function reportName(scan: Named['scan'], result: Named['result']): string {
+  return `${stemOfResult(scan, result)}_report.html`;
+}
+
+/** Name of the JSON beside saved labels. */
+export function sidecarName(labelsName: string): string {
+  return `${labelsName.replace(/\.nii\.gz$/, '')}.json`;
+}
+
+/** Name of a saved DICOM-SEG file. */
+export function dicomSegName(scan: Named['scan'], result: Named['result']): string {
+  return `${stemOfResult(scan, result)}.dcm`;
+}
+
+/** "sub-01_T2w_frame3_t2-lesion_flip_threshold0.3_min0.5mL_edited": results that differ have names that differ. */
+function stemOfResult({ name, frame }: Named['scan'], result: Named['result']): string {
+  const { spec, mirror, threshold, smallestMl } = result;
   const confidence = `${mirror ? '_flip' : ''}${threshold === null ? '' : `_threshold${threshold}`}`;
-  return `${stemOf(name)}${frame === null ? '' : `_frame${frame}`}_${spec.id}${confidence}${smallestMl === null ? '' : `_min${smallestMl}mL`}`;
+  return `${stemOf(name)}${frame === null ? '' : `_frame${frame}`}_${spec.id}${confidence}${smallestMl === null ? '' : `_min${smallestMl}mL`}${isEdited(result) ? '_edited' : ''}`;
 }

@@ -1,13 +1,15 @@
 // results.json of the zip: how every result was made, and its volumes; each result has the keys of a sidecar.
 import type { Sidecar } from '../../generated/sidecar';
 import { sidecarOf } from '../../volume/sidecar';
+import { toolNames } from '../edit/history';
 import { notesOfResult } from '../studies';
 import type { Result, Study } from '../studies';
 
-/** Of every result in the file. `allLabels`: the masks have the tissue around a lesion too. */
+/** Of saved labels. `allLabels`: they have the tissue around a lesion too; `space`: their grid, the scan's own if not given. */
 export interface Written {
   readonly version: string;
   readonly allLabels: boolean;
+  readonly space?: 'native' | 'conformed';
 }
 
 /** `files`: the result's mask in the zip, by the result's id. `digests`: SHA-256 of a scan's files, by the scan's id. */
@@ -32,16 +34,16 @@ export function resultsJson(studies: readonly Study[], files: ReadonlyMap<number
 
 /** How a result was made: the JSON beside a mask of meshnet-predict has these keys (docs/sidecar.md). `sha256` of the scan's
  * files is null where it is not known. */
-export function sidecarOfResult(study: Study, result: Result, { version, allLabels }: Written, created: Date, sha256: string | null): Sidecar {
+export function sidecarOfResult(study: Study, result: Result, { version, allLabels, space = 'native' }: Written, created: Date, sha256: string | null): Sidecar {
   const { spec, report, outcome, threshold, mirror, smallestMl, keepOutsideBrain } = result;
   return sidecarOf({
     version,
     spec,
     engine: { backend: report.backend, device: report.device },
     source: { name: study.source.files[0]!.name, sha256, frame: study.source.frame },
-    space: 'native',
+    space,
     settings: { threshold, flip: mirror, remove_below_ml: smallestMl, keep_outside_brain: keepOutsideBrain, all_labels: allLabels },
-    edits: [],
+    edits: toolNames(result),
     volumes: outcome.volumes,
     notes: notesOfResult(study, result),
     created,

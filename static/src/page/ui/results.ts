@@ -6,6 +6,7 @@ import { brainVolume } from '../../volume/brain-volume';
 import { contextIndices, shownIndices } from '../../volume/label-roles';
 import { resultName, shownResult } from '../studies';
 import type { Result, Study } from '../studies';
+import { dicomSeriesOf } from './dicom';
 import { byId, byTestId, element } from './dom';
 import { formatCount, formatMl } from './format';
 
@@ -41,6 +42,7 @@ export function showResults(study: Study | null, actions: ResultActions, scroll:
     foreground.length > listed.length ? `${foreground.length - listed.length} labels of this model were not found.` : '',
     outcome.removedMl > 0 ? `${formatMl(outcome.removedMl)} in small components was removed.` : '',
   ];
+  byTestId('save-dicom-seg', HTMLButtonElement).hidden = dicomSeriesOf(study.source.files[0]!) === null;
   const note = byId('results-note', HTMLParagraphElement);
   note.textContent = notes.join(' ').trim();
   note.hidden = note.textContent === '';

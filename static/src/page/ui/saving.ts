@@ -1,15 +1,16 @@
 // Where a saved file goes: to the browser's downloads, or to a folder that the visitor chooses.
 
-/** Writes the content; returns their place as words ("among this browser's downloads") and their name there. */
-type Write = (content: Uint8Array | Blob) => Promise<{ readonly place: string; readonly name: string }>;
+/** Writes the content, under another name if one is given; returns its place as words ("among this browser's downloads") and
+ * its name there. */
+type Write = (content: Uint8Array | Blob, name?: string) => Promise<{ readonly place: string; readonly name: string }>;
 
 /** Asks for a place for a file of this name; returns the function that writes it there, or null where the visitor declined. */
 export type Saver = (name: string) => Promise<Write | null>;
 
-const TYPES = [['.nii.gz', 'application/gzip'], ['.csv', 'text/csv'], ['.zip', 'application/zip'], ['.stl', 'model/stl'], ['.obj', 'model/obj'], ['.glb', 'model/gltf-binary'], ['.mz3', 'application/octet-stream']] as const;
+const TYPES = [['.nii.gz', 'application/gzip'], ['.csv', 'text/csv'], ['.zip', 'application/zip'], ['.dcm', 'application/dicom'], ['.html', 'text/html'], ['.json', 'application/json'], ['.stl', 'model/stl'], ['.obj', 'model/obj'], ['.glb', 'model/gltf-binary'], ['.mz3', 'application/octet-stream']] as const;
 
-export const saveAsDownload: Saver = (name) =>
-  Promise.resolve((content) => {
+export const saveAsDownload: Saver = (asked) =>
+  Promise.resolve((content, name = asked) => {
     const [, type] = TYPES.find(([ending]) => name.endsWith(ending))!;
     const url = URL.createObjectURL(new Blob([content as Blob | Uint8Array<ArrayBuffer>], { type }));
     const link = document.createElement('a');
@@ -22,7 +23,7 @@ export const saveAsDownload: Saver = (name) =>
   });
 
 /** The file lies where the visitor chose (a memory stick) and in no list of downloads. */
-export const saveInFolder: Saver = async (name) => {
+export const saveInFolder: Saver = async (asked) => {
   // Some browsers lack it, although the types promise it.
   const pick = (window as { showDirectoryPicker?: (options: { mode: 'readwrite' }) => Promise<FileSystemDirectoryHandle> }).showDirectoryPicker;
   if (pick === undefined) throw new Error('This browser has no folder picker: nothing can be saved here. Chromium has one.');
@@ -33,7 +34,7 @@ export const saveInFolder: Saver = async (name) => {
     if (error instanceof DOMException && error.name === 'AbortError') return null;
     throw error;
   }
-  return async (content) => {
+  return async (content, name = asked) => {
     const free = await freeName(folder, name);
     const file = await folder.getFileHandle(free, { create: true });
     const writable = await file.createWritable();

@@ -1,5 +1,6 @@
 // The list of scans: a table with a button that shows the scan, its state, the volume of its main label, and a button that
 // removes it. A row changes in place, so that the keyboard's focus stays where it is.
+import { isEdited } from '../edit/history';
 import { mainVolumeMl, shownResult } from '../studies';
 import type { Study } from '../studies';
 import { byId, byTestId, element } from './dom';
@@ -88,7 +89,7 @@ function fillRow(row: HTMLTableRowElement, study: Study, isShown: boolean): void
 }
 
 /** The row names the file already. */
-function reasonOf(reason: string, { source }: Study): string {
+export function reasonOf(reason: string, { source }: Study): string {
   const prefix = `${source.files[0]!.name}: `;
   return reason.startsWith(prefix) ? reason.slice(prefix.length) : reason;
 }
@@ -102,7 +103,8 @@ function stateOf({ job, results }: Study): State {
   if (job.kind === 'running') return { kind: 'running', text: runningText(job.run.progress?.fraction ?? null) };
   if (job.kind === 'waiting' || job.kind === 'failed' || job.kind === 'skipped') return { kind: job.kind, text: job.kind };
   if (results.length === 0) return { kind: 'open', text: '' };
-  return { kind: 'done', text: results.length === 1 ? 'done' : `${results.length} results` };
+  if (results.length > 1) return { kind: 'done', text: `${results.length} results` };
+  return { kind: 'done', text: isEdited(results[0]!) ? 'edited' : 'done' };
 }
 
 function runningText(fraction: number | null): string {

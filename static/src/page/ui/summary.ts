@@ -47,7 +47,7 @@ export function summaryCsv({ labels, rows }: Summary): string {
 }
 
 /** Why this scan has no result of the last queue; null where it has or was not in it. */
-function stateText({ job }: Study): string | null {
+export function stateText({ job }: Study): string | null {
   if (job.kind === 'failed') return `failed: ${job.reason}`;
   return job.kind === 'skipped' || job.kind === 'waiting' || job.kind === 'running' ? job.kind : null;
 }

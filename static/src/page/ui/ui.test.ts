@@ -36,13 +36,13 @@ test.each([
   ['bold.nii', 3, null, 'native', 'bold_frame3_t2-lesion.nii.gz'],
   ['bold.nii', 0, 0.5, 'conformed', 'bold_frame0_t2-lesion_min0.5mL_conformed.nii.gz'],
 ] as const)('%s, frame %s, components below %s mL removed, is saved (%s) as %s', (name, frame, smallestMl, space, saved) => {
-  const result = { spec: { id: 't2-lesion' }, smallestMl, mirror: false, threshold: null };
+  const result = { spec: { id: 't2-lesion' }, smallestMl, mirror: false, threshold: null, edit: null };
   expect(savedName({ name, frame }, result, space)).toBe(saved);
   expect(tableName({ name, frame }, result)).toBe(saved.replace(/(_conformed)?\.nii\.gz$/, '_volumes.csv'));
 });
 
 test('a result of a threshold or of the mirror image says so in its name, and its probability map follows it', () => {
-  const result = { spec: { id: 't2-lesion' }, smallestMl: 0.5, mirror: true, threshold: 0.3 };
+  const result = { spec: { id: 't2-lesion' }, smallestMl: 0.5, mirror: true, threshold: 0.3, edit: null };
   expect(savedName({ name: 'x.nii', frame: null }, result, 'native')).toBe('x_t2-lesion_flip_threshold0.3_min0.5mL.nii.gz');
   expect(probabilityName({ name: 'x.nii', frame: null }, result)).toBe('x_t2-lesion_flip_threshold0.3_min0.5mL_probseg.nii.gz');
 });
@@ -143,6 +143,7 @@ describe('dropped files', () => {
       ['3_T1_20200101.nii', '3_T1_20210203_Eq_1.nii', '4_T2.nii']);
     expect(tellApart(['3_T1_20200101120000_1.2.3.44.nii', '3_T1_20200101150000_1.2.4.55.nii'])).toEqual(['3_T1_study1.nii', '3_T1_study2.nii']);
     expect(tellApart(['odd.nii', '3_T1_20200101120000_1.2.3.44a.nii', '3_T1_20200101120000_1.2.3.44.nii'])).toEqual(['odd.nii', '3_T1a.nii', '3_T1.nii']);
+    expect(tellApart(['3_T1_20200101120000_1.2.3.44_1.2.3.5.nii', '3_T1_20200101120000_1.2.3.44_1.2.3.4_e2.nii'])).toEqual(['3_T1_2.nii', '3_T1_e2.nii']);
   });
 
   const bytes = (...values: number[]): Uint8Array<ArrayBuffer> => Uint8Array.from(values);

@@ -1,0 +1,5 @@
+import sys
+
+from bench.bundle.pack import main
+
+sys.exit(main())

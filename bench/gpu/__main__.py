@@ -1,0 +1,5 @@
+import sys
+
+from bench.gpu.cli import main
+
+sys.exit(main())

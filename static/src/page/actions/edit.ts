@@ -1,0 +1,291 @@
+// Correcting the shown result by hand. Every step changes the labels of the editor (edit/editor.ts), and the difference that it made
+// goes into the state at once; the volumes follow when the worker has measured them.
+import { brushVoxels, isInside } from '../../volume/brush';
+import type { Axis } from '../../volume/brush';
+import { voxelsBetweenSlices } from '../../volume/fill-between';
+import { grownVoxels, otherPieces, pieceAt } from '../../volume/flood';
+import { voxelSizeMm } from '../../volume/affine';
+import { isEmptyDelta, NO_DELTA } from '../../volume/label-delta';
+import { shownIndices } from '../../volume/label-roles';
+import { smoothMask } from '../../volume/smooth';
+import type { Dims } from '../../volume/volume';
+import { messageOf } from '../../engine/message';
+import { CallError } from '../../worker/client';
+import type { PicturePoint } from '../drawing';
+import { Editor } from '../edit/editor';
+import { isEdited, redoneStep, revertStep, undoneStep, withStep } from '../edit/history';
+import type { Edit, EditName } from '../edit/history';
+import type { Command } from '../edit/keys';
+import { resized, TOOLS } from '../edit/settings';
+import type { EditSettings } from '../edit/settings';
+import type { Session } from '../session';
+import { allowsEditing, isBusy, NOTHING_DRAWN, restingKind, withoutEditing } from '../state';
+import { outcomeRequest, shownResult, shownStudy, withEdit, withMeasured, withStudy } from '../studies';
+import type { Result, Study } from '../studies';
+import { refresh, restingText } from './look';
+
+/** A press on the picture: a voxel of the scan, and the voxel axis across its slice. */
+type Place = Pick<PicturePoint, 'voxel' | 'sliceAxis'>;
+
+/** Opens the tools for the shown result. */
+export async function startEditing(session: Session): Promise<void> {
+  const study = shownStudy(session.state);
+  const result = shownResult(study);
+  if (study?.facts == null || result === null || session.state.editing !== null || !allowsEditing(session.state)) return;
+  if (isBusy(session.state)) {
+    session.say({ remark: 'Something is still under way; press Edit by hand when that is done.' });
+    return;
+  }
+  session.enter('loading', 'Opening the labels for editing…');
+  try {
+    const { base, under } = await session.idleClient.call('editable', outcomeRequest(study, result));
+    session.enter(restingKind(session.state), restingText(session.state));
+    if (shownResult(shownStudy(session.state)) !== result) return;
+    const { labels: names } = result.spec;
+    session.change({ comparison: null, editing: { resultId: result.id, label: shownIndices(result.spec)[0] ?? 1, said: '' } });
+    const editor = (session.editor = new Editor(study.facts.grid, base, under, result.edit?.delta ?? null));
+    await session.draw((viewer) => {
+      viewer.edit(editor.labels, names, result.visible);
+      editor.fillAxis = viewer.crosshair().sliceAxis;
+    });
+  } catch (error) {
+    session.fail(error);
+  }
+}
+
+/** Closes the tools; the edits stay. */
+export async function stopEditing(session: Session): Promise<void> {
+  session.change(withoutEditing(session.state));
+  await refresh(session);
+}
+
+export function changeSettings(session: Session, changes: Partial<EditSettings>): void {
+  session.change({ editSettings: { ...session.state.editSettings, ...changes } });
+}
+
+export function pickLabel(session: Session, label: number): void {
+  const { editing } = session.state;
+  if (editing !== null) session.change({ editing: { ...editing, label } });
+}
+
+/** Runs the command of a button or a key. */
+export async function runCommand(session: Session, command: Command): Promise<void> {
+  const { editSettings } = session.state;
+  const tool = TOOLS.find((one) => one === command);
+  if (tool !== undefined) changeSettings(session, { tool });
+  else if (command === 'disc') changeSettings(session, { isDisc: !editSettings.isDisc });
+  else if (command === 'smaller' || command === 'larger') session.change({ editSettings: resized(editSettings, command === 'larger' ? 1 : -1) });
+  else if (command === 'fill') await fillBetween(session);
+  else if (command === 'smooth') smooth(session);
+  else if (command === 'undo') await undo(session);
+  else if (command === 'redo') await redo(session);
+  else if (command === 'close') await stopEditing(session);
+  else if (command === 'use') await useAtCrosshair(session);
+}
+
+/** The chosen tool at the crosshair, for the keyboard. */
+async function useAtCrosshair(session: Session): Promise<void> {
+  const viewer = await session.services.viewer;
+  if (viewer === null) return;
+  await press(session, viewer.crosshair(), false);
+  endStroke(session);
+}
+
+/** A press with the chosen tool, or with the eraser. */
+export async function press(session: Session, place: Place, isEraser: boolean): Promise<void> {
+  const { editor, state: { editing, editSettings: { tool } } } = session;
+  if (editor === null || editing === null || tool === 'look') return;
+  const [i, j, k] = place.voxel.map(Math.round) as unknown as Dims;
+  if (!isInside(editor.grid.dims, i, j, k)) return;
+  const voxel = i + editor.grid.dims[0] * (j + editor.grid.dims[1] * k);
+  if (isEraser || tool === 'pen' || tool === 'eraser') {
+    editor.stroke = { name: isEraser ? 'eraser' : (tool as 'pen' | 'eraser'), last: place.voxel, sliceAxis: place.sliceAxis };
+    await stroke(session, place.voxel);
+  } else if (tool === 'grow') await grow(session, [i, j, k], place.sliceAxis);
+  else if (tool === 'delete') {
+    const piece = pieceAt(editor.labels, editor.grid.dims, editing.label, voxel);
+    editor.erase(piece, editing.label);
+    await endStep(session, 'delete piece', piece, `No piece of ${nameOf(session)} lies there.`);
+  } else {
+    const others = otherPieces(editor.labels, editor.grid.dims, editing.label, voxel);
+    editor.erase(others, editing.label);
+    await endStep(session, 'keep piece', others, `No piece of ${nameOf(session)} lies there, or there is no other.`);
+  }
+}
+
+/** A move with the pen or the eraser down. */
+export async function stroke(session: Session, to: Dims): Promise<void> {
+  const { editor, state: { editing, editSettings: { brushMm, isDisc } } } = session;
+  if (editor === null || editing === null || editor.stroke === null) return;
+  const { name, last, sliceAxis } = editor.stroke;
+  const voxels = brushVoxels(editor.grid, last, to, { diameterMm: brushMm, discAxis: isDisc ? sliceAxis : null });
+  editor.stroke = { ...editor.stroke, last: to };
+  if (name === 'pen') editor.paint(voxels, editing.label);
+  else editor.erase(voxels, editing.label);
+  await redraw(session, voxels);
+}
+
+export function endStroke(session: Session): void {
+  const { editor } = session;
+  if (editor === null || editor.stroke === null) return;
+  const { name, sliceAxis } = editor.stroke;
+  editor.stroke = null;
+  editor.fillAxis = sliceAxis;
+  void endStep(session, name, [], 'Nothing changed there.');
+}
+
+export async function abandonStroke(session: Session): Promise<void> {
+  session.editor?.abandon();
+  await redraw(session, null);
+}
+
+async function grow(session: Session, seed: Dims, sliceAxis: Axis): Promise<void> {
+  const { editor, state: { editing, editSettings: { growMm, tolerancePercent, isDisc } } } = session;
+  const viewer = await session.services.viewer;
+  if (editor === null || editing === null || viewer === null) return;
+  const { values, range } = viewer.intensity();
+  const voxels = grownVoxels(values, editor.grid, seed, { tolerance: (tolerancePercent / 100) * range, reachMm: growMm / 2, sliceAxis: isDisc ? sliceAxis : null });
+  editor.paint(voxels, editing.label);
+  await endStep(session, 'grow', voxels, 'All of that region has the label already.');
+}
+
+async function fillBetween(session: Session): Promise<void> {
+  const { editor, state: { editing } } = session;
+  if (editor === null || editing === null) return;
+  const voxels = voxelsBetweenSlices(editor.maskOf(editing.label), editor.paintedMask(editing.label), editor.grid, editor.fillAxis);
+  editor.paint(voxels, editing.label);
+  await endStep(session, 'fill between slices', voxels, 'There is no gap to fill: draw outlines in two slices of the same view first, one behind the other.');
+}
+
+function smooth(session: Session): void {
+  const { editor, state: { editing } } = session;
+  if (editor === null || editing === null) return;
+  // As much as the voxels within a slice are wide, so that it shows in the picture; at least 1 mm.
+  const sigmaMm = Math.max(1, Math.min(...voxelSizeMm(editor.grid.affineVox2ras)));
+  const { added, removed } = smoothMask(editor.maskOf(editing.label), editor.grid, sigmaMm);
+  editor.paint(added, editing.label);
+  editor.erase(removed, editing.label);
+  void endStep(session, 'smooth', [...added, ...removed], 'It is smooth already.');
+}
+
+async function undo(session: Session): Promise<void> {
+  const { editor } = session;
+  const edit = editedResult(session)?.edit ?? null;
+  const step = edit?.done.at(-1);
+  if (editor === null || edit === null || step === undefined) return;
+  editor.revert(step.delta);
+  takeUp(session, undoneStep(edit, editor.difference()), `Undone: ${step.name}.`);
+  await redraw(session, null);
+}
+
+async function redo(session: Session): Promise<void> {
+  const { editor } = session;
+  const edit = editedResult(session)?.edit ?? null;
+  const step = edit?.undone[0];
+  if (editor === null || edit === null || step === undefined) return;
+  editor.apply(step.delta);
+  takeUp(session, redoneStep(edit, editor.difference()), `Redone: ${step.name}.`);
+  await redraw(session, null);
+}
+
+/** Takes all edits of the shown result back. With the tools open this can be undone. */
+export async function revertEdits(session: Session): Promise<void> {
+  const result = shownResult(shownStudy(session.state));
+  if (result?.edit == null || !isEdited(result)) return;
+  const step = revertStep(result.edit);
+  session.editor?.apply(step.delta);
+  takeUp(session, withStep(result.edit, step, NO_DELTA), 'All edits were taken back.');
+  if (session.editor !== null) await redraw(session, null);
+  else {
+    session.change({ drawn: { ...NOTHING_DRAWN, studyId: session.state.drawn.studyId } });
+    await refresh(session);
+  }
+}
+
+/** Takes the change since the last step into the state; `nothing` is said where there is none. */
+async function endStep(session: Session, name: EditName, voxels: readonly number[], nothing: string): Promise<void> {
+  const { editor } = session;
+  const result = editedResult(session);
+  if (editor === null || result === null) return;
+  const delta = editor.settle();
+  if (isEmptyDelta(delta)) {
+    say(session, nothing);
+    return;
+  }
+  takeUp(session, withStep(result.edit, { name, delta }, editor.difference()), `Done: ${name}.`);
+  if (voxels.length > 0) await redraw(session, voxels);
+}
+
+function takeUp(session: Session, edit: Edit, said: string): void {
+  const study = shownStudy(session.state);
+  const result = shownResult(study);
+  if (study === null || result === null) return;
+  session.change({ studies: withStudy(session.state.studies, study.source.id, (now) => withEdit(now, result.id, edit)) });
+  say(session, said);
+  void measureEdits(session);
+}
+
+function say(session: Session, said: string): void {
+  const { editing } = session.state;
+  if (editing !== null) session.change({ editing: { ...editing, said } });
+}
+
+/** Measures the edits that are not in the table yet, beside whatever is under way. */
+async function measureEdits(session: Session): Promise<void> {
+  if (session.isMeasuring) return;
+  session.isMeasuring = true;
+  for (let due = nextUnmeasured(session); due !== null; due = nextUnmeasured(session)) {
+    try {
+      await measure(session, ...due);
+    } catch (error) {
+      // A worker that was ended, with a run or after a queue, is replaced.
+      if (error instanceof CallError && error.cancelled) continue;
+      session.say({ remark: `The edits could not be measured (${messageOf(error)}); they are kept, and can be saved.` });
+      break;
+    }
+  }
+  session.isMeasuring = false;
+  session.endReader();
+}
+
+/** Measures the edits of a result, so that its volumes are those of its labels. */
+export async function measured(session: Session, studyId: number, resultId: number): Promise<void> {
+  for (;;) {
+    const study = session.state.studies.find(({ source }) => source.id === studyId);
+    const result = study?.results.find(({ id }) => id === resultId);
+    if (study === undefined || result?.edit?.isMeasured !== false) return;
+    await measure(session, study, result);
+  }
+}
+
+async function measure(session: Session, study: Study, result: Result): Promise<void> {
+  const { outcome } = await session.idleClient.call('outcome', outcomeRequest(study, result));
+  const change = (now: Study): Study => {
+    // The removal may have been changed meanwhile, which measures anew.
+    const same = now.results.find(({ id }) => id === result.id);
+    return same?.smallestMl === result.smallestMl && same.keepOutsideBrain === result.keepOutsideBrain ? withMeasured(now, result.id, outcome, result, result.edit) : now;
+  };
+  session.change({ studies: withStudy(session.state.studies, study.source.id, change) });
+}
+
+function nextUnmeasured({ state }: Session): [Study, Result] | null {
+  for (const study of state.studies) {
+    const due = study.results.find(({ edit }) => edit?.isMeasured === false);
+    if (due !== undefined) return [study, due];
+  }
+  return null;
+}
+
+function editedResult({ state }: Session): Result | null {
+  return state.editing === null ? null : shownResult(shownStudy(state));
+}
+
+function nameOf(session: Session): string {
+  const { editing } = session.state;
+  return editedResult(session)?.spec.labels.find(({ index }) => index === editing?.label)?.name ?? 'the label';
+}
+
+async function redraw(session: Session, voxels: readonly number[] | null): Promise<void> {
+  const viewer = await session.services.viewer;
+  viewer?.redrawEdit(voxels);
+}
