@@ -43,6 +43,8 @@ class Kiosk:
     """`on`: results can be corrected by hand."""
     report: Literal["on", "off"] = "on"
     """`on`: reports can be saved, where results can."""
+    mesh: Literal["on", "off"] = "on"
+    """`on`: labels can be saved as meshes, where saving is on."""
 
 
 def create_app(

@@ -77,6 +77,11 @@ def parser() -> argparse.ArgumentParser:
         choices=["on", "off"],
         help="on: visitors may save reports, where --saving allows it; off: they may not (default: on)",
     )
+    kiosk.add_argument(
+        "--mesh",
+        choices=["on", "off"],
+        help="on: visitors may save labels as meshes, with --saving folder; off: they may not (default: on)",
+    )
     return p
 
 
@@ -92,10 +97,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = p.parse_args(argv)
     if not args.kiosk and any(
         setting is not None
-        for setting in (args.idle, args.saving, args.queue, args.confidence, args.compare, args.edit, args.report)
+        for setting in (
+            args.idle,
+            args.saving,
+            args.queue,
+            args.confidence,
+            args.compare,
+            args.edit,
+            args.report,
+            args.mesh,
+        )
     ):
         p.error(
-            "--idle, --saving, --queue, --confidence, --compare, --edit and --report are settings of a kiosk; "
+            "--idle, --saving, --queue, --confidence, --compare, --edit, --report and --mesh are settings of a kiosk; "
             "add --kiosk"
         )
     if args.idle is not None and args.idle < SHORTEST_IDLE_SECONDS:
@@ -110,6 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.compare or Kiosk.compare,
             args.edit or Kiosk.edit,
             args.report or Kiosk.report,
+            args.mesh or Kiosk.mesh,
         )
     try:
         app = create_app(args.models, kiosk=kiosk)

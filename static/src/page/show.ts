@@ -7,6 +7,7 @@ import { notesOf, shownResult, shownStudy } from './studies';
 import { byId, byTestId } from './ui/dom';
 import { showComparison } from './ui/comparison';
 import { showConfidence } from './ui/confidence';
+import { showMeshLabels } from './ui/mesh';
 import { diagnosticsText } from './ui/diagnostics';
 import { showEdit } from './ui/edit-panel';
 import { showLayers } from './ui/layers';
@@ -53,6 +54,7 @@ export function show(state: PageState, before: PageState, actions: Actions): voi
     showLayers(study, actions);
     showResults(study, actions, !isActive(queue)); // the list stays in view while a queue runs
     showConfidence(shownResult(study));
+    showMeshLabels(shownResult(study));
   }
   if (studyChanged || changed('comparison')) {
     showComparison(study, state.comparison);

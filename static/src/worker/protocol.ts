@@ -4,6 +4,8 @@ import type { Comparison } from '../volume/compare';
 import type { SegmentedBy } from '../volume/dicom/segmentation';
 import type { DicomSeries } from '../volume/dicom/types';
 import type { Note } from '../volume/notes';
+import type { MeshFormat } from '../volume/mesh/formats';
+import type { MeshQuality } from '../volume/mesh/quality';
 import type { LabelDelta } from '../volume/label-delta';
 import type { NiftiHeader } from '../volume/nifti-header';
 import type { LabelVolume } from '../volume/prepare';
@@ -171,6 +173,8 @@ export interface Calls {
   };
   /** The numbers and pictures of a report on a result. */
   report: { request: { scan: ScanSource; result: OutcomeRequest }; reply: { measured: Measured; pictures: Pictures } };
+  /** One watertight mesh around the labels `indices` on the scan's own grid, in RAS+ mm. */
+  mesh: { request: OutcomeRequest & { indices: readonly number[]; quality: MeshQuality; format: MeshFormat }; reply: { bytes: Uint8Array; triangles: number } };
   /** Labels as DICOM-SEG. `version`: of the site. */
   dicomSeg: { request: OutcomeRequest & { allLabels: boolean; series: DicomSeries; model: SegmentedBy; version: string }; reply: { bytes: Uint8Array } };
   save: { request: OutcomeRequest & { space: 'native' | 'conformed'; allLabels: boolean }; reply: { bytes: Uint8Array } };

@@ -10,6 +10,8 @@ import { resultNotes } from '../volume/run-notes';
 import { chosenLabel, othersOf, probabilityOf, thresholded } from '../volume/confidence';
 import { compareMasks, onGridOf } from '../volume/compare';
 import { lesionIndices } from '../volume/label-roles';
+import { encodeMesh } from '../volume/mesh/formats';
+import { labelMesh } from '../volume/mesh/label-mesh';
 import { readMask } from '../volume/read-mask';
 import { encodeNativeProbability } from '../volume/nifti-write';
 import type { Dims, Volume, VoxelArray } from '../volume/volume';
@@ -123,6 +125,13 @@ const handlers: Handlers<Calls, Stage> = {
     const centres = measured.lesions.flatMap(({ centre_ras_mm: centre }) => (centre === null ? [] : [centre]));
     const conformed = conformedOn(await preparedOf(scan), labels);
     return { measured, pictures: makePictures(labels.spec, conformed, native, centres) };
+  },
+
+  mesh: ({ indices, quality, format, ...request }) => {
+    const mesh = labelMesh(nativeOf(request).native, indices, quality);
+    const of = request.labels.spec.labels.filter(({ index }) => indices.includes(index));
+    const bytes = encodeMesh(mesh, format, of.map(({ name }) => name).join(' + '), of[0]!.color);
+    return Promise.resolve({ bytes, triangles: mesh.triangles.length / 3 });
   },
 
   dicomSeg: async ({ series, model, allLabels, version, ...request }) => {

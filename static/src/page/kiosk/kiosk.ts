@@ -17,6 +17,8 @@ export interface KioskSettings {
   readonly edit: 'on' | 'off';
   /** `off`: no reports. */
   readonly report: 'on' | 'off';
+  /** `off`: no meshes. */
+  readonly mesh: 'on' | 'off';
 }
 
 /** Events that count as input. */
@@ -33,6 +35,7 @@ export function startKiosk(settings: KioskSettings, toolbar: HTMLElement, isBusy
   document.documentElement.dataset['compare'] = settings.compare;
   document.documentElement.dataset['edit'] = settings.edit;
   document.documentElement.dataset['report'] = settings.report;
+  document.documentElement.dataset['mesh'] = settings.mesh;
   let touched = false;
   let lastInput = performance.now();
   for (const type of INPUTS) {

@@ -73,6 +73,11 @@ export function probabilityName(scan: Named['scan'], result: Named['result']): s
   return `${stemOfResult(scan, { ...result, edit: null })}_probseg.nii.gz`;
 }
 
+/** Name of a saved mesh: "sub-01_T2w_t2-lesion_label-Left-Thalamus_fine.stl". */
+export function meshName(scan: Named['scan'], result: Named['result'], label: string, quality: string, format: string): string {
+  return `${stemOfResult(scan, result)}_label-${label.replace(/[^\p{L}\p{N}.-]+/gu, '-')}_${quality}.${format}`;
+}
+
 /** Name of a report. */
 export function reportName(scan: Named['scan'], result: Named['result']): string {
   return `${stemOfResult(scan, result)}_report.html`;

@@ -7,7 +7,7 @@ type Write = (content: Uint8Array | Blob, name?: string) => Promise<{ readonly p
 /** Asks for a place for a file of this name; returns the function that writes it there, or null where the visitor declined. */
 export type Saver = (name: string) => Promise<Write | null>;
 
-const TYPES = [['.nii.gz', 'application/gzip'], ['.csv', 'text/csv'], ['.zip', 'application/zip'], ['.dcm', 'application/dicom'], ['.html', 'text/html'], ['.json', 'application/json']] as const;
+const TYPES = [['.nii.gz', 'application/gzip'], ['.csv', 'text/csv'], ['.zip', 'application/zip'], ['.dcm', 'application/dicom'], ['.html', 'text/html'], ['.json', 'application/json'], ['.stl', 'model/stl'], ['.obj', 'model/obj'], ['.glb', 'model/gltf-binary'], ['.mz3', 'application/octet-stream']] as const;
 
 export const saveAsDownload: Saver = (asked) =>
   Promise.resolve((content, name = asked) => {
@@ -46,7 +46,7 @@ export const saveInFolder: Saver = async (asked) => {
 
 /** The name, with a number added where the folder holds a file of that name: it may be another patient's. */
 async function freeName(folder: FileSystemDirectoryHandle, name: string): Promise<string> {
-  const [, stem, extension] = /^(.*?)(\.nii\.gz|\.csv|\.zip|\.dcm|\.html|\.json)$/.exec(name)!;
+  const [, stem, extension] = /^(.*?)(\.nii\.gz|\.[a-z0-9]+)$/.exec(name)!;
   for (let n = 1; ; n++) {
     const free = n === 1 ? name : `${stem!} (${n})${extension!}`;
     try {
