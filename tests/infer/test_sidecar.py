@@ -22,7 +22,7 @@ from tests.helpers.paths import REPO
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    bright_model(tmp_path / "model", modality=("T2w",), task="tissue")
+    bright_model(tmp_path / "model", modality=("T2w", "PDw"), task="tissue")
     return tmp_path / "model"
 
 
@@ -82,7 +82,7 @@ def test_skipped_scans_have_the_notes_of_their_first_run(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spoilt = head()
-    spoilt[3, 3, 3] = -32768  # noted while conforming, which a skipped scan doesn't go through
+    spoilt[3, 3, 3] = -32768  # noted while conforming
     scan = write_head(tmp_path / "a.nii", spoilt)
     words = (scan, "-o", tmp_path / "out", "--json", "--sidecar")
     assert run(model, *words) == 0
