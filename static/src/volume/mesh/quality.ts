@@ -1,4 +1,4 @@
-// What the quality words mean, in millimetres. A thin sheet of the mask never vanishes: all qualities start from the surface
+// The quality words in millimetres. A thin sheet of the mask never vanishes: all qualities start from the surface
 // of the voxels and only move it, they don't blur the mask.
 
 export type MeshQuality = 'fine' | 'medium' | 'coarse';

@@ -138,7 +138,7 @@ function triangulated({ dims }: PaddedMask, faces: Uint32Array, { twin, isShared
   return { positions: Float64Array.from(positions), triangles: Uint32Array.from(triangles) };
 }
 
-/** Moves vertices that lie at one place apart, each to the middle of its own faces. */
+/** Moves vertices that lie at one place apart, each to the middle of the faces around it. */
 function separate(positions: number[], sums: Float64Array, corners: number, [nx, ny]: Dims): void {
   const firstAt = new Map<number, number>();
   const split = new Set<number>();
