@@ -130,8 +130,7 @@ const handlers: Handlers<Calls, Stage> = {
   mesh: ({ indices, quality, format, ...request }) => {
     const mesh = labelMesh(nativeOf(request).native, indices, quality);
     const of = request.labels.spec.labels.filter(({ index }) => indices.includes(index));
-    const bytes = encodeMesh(mesh, format, of.map(({ name }) => name).join(' + '), of[0]!.color);
-    return Promise.resolve({ bytes, triangles: mesh.triangles.length / 3 });
+    return Promise.resolve({ bytes: encodeMesh(mesh, format, of.map(({ name }) => name).join(' + '), of[0]!.color) });
   },
 
   dicomSeg: async ({ series, model, allLabels, version, ...request }) => {
