@@ -164,7 +164,7 @@ export function shownResult(study: Study | null): Result | null {
 
 /** The request to measure or save this result. */
 export function outcomeRequest({ facts }: Study, { labels, smallestMl, keepOutsideBrain, threshold, edit }: Pick<Result, 'labels' | 'smallestMl' | 'keepOutsideBrain' | 'threshold' | 'edit'>): OutcomeRequest {
-  return { labels, grid: facts!.grid, smallestMl, keepOutsideBrain, threshold, edit: edit?.delta ?? null };
+  return { labels, grid: facts!.grid, smallestMl, keepOutsideBrain, threshold, edit: edit !== null && isEdited({ edit }) ? edit.delta : null };
 }
 
 /** The result's model; the second and later results of one model are numbered, and edited ones say so. */

@@ -248,14 +248,11 @@ async function measureEdits(session: Session): Promise<void> {
   session.endReader();
 }
 
-/** Measures the edits of a result, so that its volumes are those of its labels. */
-export async function measured(session: Session, studyId: number, resultId: number): Promise<void> {
-  for (;;) {
-    const study = session.state.studies.find(({ source }) => source.id === studyId);
-    const result = study?.results.find(({ id }) => id === resultId);
-    if (study === undefined || result?.edit?.isMeasured !== false) return;
-    await measure(session, study, result);
-  }
+/** The result with the volumes of its edits, which the table may not have yet. */
+export async function withOutcome(session: Session, study: Study, result: Result): Promise<Result> {
+  if (result.edit?.isMeasured !== false) return result;
+  const { outcome } = await session.idleClient.call('outcome', outcomeRequest(study, result));
+  return { ...result, outcome };
 }
 
 async function measure(session: Session, study: Study, result: Result): Promise<void> {

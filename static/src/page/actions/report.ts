@@ -15,6 +15,7 @@ import { sidecarOfResult } from '../ui/results-json';
 import { reasonOf } from '../ui/study-list';
 import { stateText } from '../ui/summary';
 import { ZipWriter } from '../ui/zip-writer';
+import { withOutcome } from './edit';
 import { restingText } from './look';
 import { cleanAll } from './save-all';
 import { write } from './save';
@@ -74,7 +75,7 @@ async function zipOf(session: Session, studies: readonly Study[]): Promise<Blob>
 async function reportOn(session: Session, study: Study, result: Result, created: Date, sha256: string | null): Promise<{ readonly report: Report; readonly pictures: Pictures }> {
   const { version, cleaning } = session.state;
   const { measured, pictures } = await session.idleClient.call('report', { scan: study.source, result: outcomeRequest(study, result) });
-  const made = sidecarOfResult(study, result, { version, allLabels: cleaning.allLabels }, created, sha256);
+  const made = sidecarOfResult(study, await withOutcome(session, study, result), { version, allLabels: cleaning.allLabels }, created, sha256);
   return { report: { format: 'meshnet-report', version: 1, made, ...measured }, pictures };
 }
 

@@ -2,14 +2,14 @@
 import { messageOf } from '../../engine/message';
 import type { Session } from '../session';
 import { isBusy, restingKind } from '../state';
-import { notesOf, outcomeRequest, shownResult, shownStudy } from '../studies';
+import { notesOfResult, outcomeRequest, shownResult, shownStudy } from '../studies';
 import { sha256OfFiles } from '../../volume/sidecar';
 import { dicomSeriesOf } from '../ui/dicom';
 import { dicomSegName, probabilityName, savedName, sidecarName, tableName } from '../ui/format';
 import { sidecarOfResult } from '../ui/results-json';
 import { saveAsDownload, saveInFolder } from '../ui/saving';
 import { volumesCsv } from '../ui/table';
-import { measured } from './edit';
+import { withOutcome } from './edit';
 
 /** `withJson`: with the JSON of docs/sidecar.md beside them. */
 export async function saveLabels(session: Session, space: 'native' | 'conformed', withJson: boolean): Promise<void> {
@@ -20,7 +20,7 @@ export async function saveLabels(session: Session, space: 'native' | 'conformed'
   const request = { ...outcomeRequest(study, result), space, allLabels: session.state.cleaning.allLabels };
   const { version, cleaning: { allLabels } } = session.state;
   const beside = async (labelsName: string): Promise<NamedContent> => {
-    const sidecar = sidecarOfResult(study, result, { version, allLabels, space }, new Date(), await sha256OfFiles(study.source.files));
+    const sidecar = sidecarOfResult(study, await withOutcome(session, study, result), { version, allLabels, space }, new Date(), await sha256OfFiles(study.source.files));
     return { name: sidecarName(labelsName), content: new TextEncoder().encode(`${JSON.stringify(sidecar, null, 2)}\n`) };
   };
   const content = async (): Promise<Uint8Array> => (await session.idleClient.call('save', request)).bytes;
@@ -56,10 +56,8 @@ export async function saveTable(session: Session): Promise<void> {
   if (study?.facts == null || result === null) return;
   const scan = study.facts.summary;
   const saved = await write(session, tableName(scan, result), 'volumes on the scan’s own grid', async () => {
-    await measured(session, study.source.id, result.id);
-    const now = session.state.studies.find(({ source }) => source.id === study.source.id) ?? study;
-    const { outcome } = now.results.find(({ id }) => id === result.id) ?? result;
-    return new TextEncoder().encode(volumesCsv(scan.name, result.spec.id, outcome, result.spec.labels, savedName(scan, result, 'native'), notesOf(now)));
+    const measured = await withOutcome(session, study, result);
+    return new TextEncoder().encode(volumesCsv(scan.name, result.spec.id, measured.outcome, result.spec.labels, savedName(scan, result, 'native'), notesOfResult(study, measured)));
   });
   if (saved) markSaved(session, [result.id]);
 }
