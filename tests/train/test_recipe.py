@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -140,15 +140,15 @@ def test_an_interrupted_recipe_goes_on_to_the_same_weights(
     assert weights_file(run / "model") == weights_file(whole / "model")
 
 
-def interrupting(after: int) -> Callable[[loop.Run, Tensor, Tensor], float]:
+def interrupting(after: int) -> Callable[[loop.Run, Tensor, Tensor, Sequence[bool]], Tensor]:
     """`_step` that raises KeyboardInterrupt in place of step number `after` + 1 of all runs together."""
     counter: Iterator[int] = iter(range(after + 1))
     plain = loop._step
 
-    def step(run: loop.Run, image: Tensor, labels: Tensor) -> float:
+    def step(run: loop.Run, image: Tensor, labels: Tensor, lesion_only: Sequence[bool]) -> Tensor:
         if next(counter) == after:
             raise KeyboardInterrupt
-        return plain(run, image, labels)
+        return plain(run, image, labels, lesion_only)
 
     return step
 
@@ -348,8 +348,8 @@ def test_the_moving_average_of_the_weights_is_what_a_run_saves(
     states: list[dict[str, NDArray[np.float32]]] = []
     plain = loop._step
 
-    def step(run: loop.Run, image: Tensor, labels: Tensor) -> float:
-        value = plain(run, image, labels)
+    def step(run: loop.Run, image: Tensor, labels: Tensor, lesion_only: Sequence[bool]) -> Tensor:
+        value = plain(run, image, labels, lesion_only)
         states.append({name: array.copy() for name, array in weights_of(bare(run.network)).items()})
         return value
 
