@@ -158,7 +158,7 @@ export interface Calls {
   probe: { request: BackendOptions; reply: BackendChoice };
   load: { request: { scan: ScanSource }; reply: { facts: ScanFacts; display: DisplayVolume } };
   model: { request: { source: ModelSource }; reply: { spec: ModelSpec | null; notes: readonly string[] } };
-  /** Seconds that a run of the model would take here; null where TensorFlow.js would run it, which is fetched at the first run only. */
+  /** Seconds that a run of the model would take here; null where the CPU engine would not run it: a graphics device takes seconds, and is left alone until it is needed. */
   pace: { request: { source: ModelSource; options: BackendOptions }; reply: { seconds: number | null } };
   run: { request: { scan: ScanSource; source: ModelSource; options: BackendOptions; confidence: ConfidenceOptions }; reply: { facts: ScanFacts; spec: ModelSpec; report: RunReport; labels: StoredLabels } };
   outcome: { request: OutcomeRequest; reply: { outcome: Outcome; overlay: DisplayVolume<Uint8Array> } };

@@ -67,9 +67,7 @@ const handlers: Handlers<Calls, Stage> = {
   pace: async ({ source, options }, { signal }) => {
     const { spec, graph } = await loadModel(source, signal);
     const { module } = rankBackends(await probeAll(BACKENDS), options.forced).ranked[0]!;
-    if (module.id === 'tfjs') return { seconds: null };
-    const limit = options.maxBufferBytes === null ? {} : { maxBufferBytes: options.maxBufferBytes };
-    return { seconds: await secondsOfRun(graph, spec.input.size, module, { signal, ...limit }) };
+    return { seconds: module.id === 'cpu' ? await secondsOfRun(graph, spec.input.size, module, { signal }) : null };
   },
 
   run: async ({ scan, source, options, confidence }, context) => {
