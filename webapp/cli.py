@@ -18,6 +18,17 @@ from webapp.catalogue import ModelsFolderError
 SHORTEST_IDLE_SECONDS = 20
 HIGHEST_PORT = 65535
 
+#: Settings of a kiosk that are on or off, fields of `Kiosk`, and their help.
+SWITCHES = {
+    "queue": "on: visitors may open several scans and segment all of them; off: one scan at a time",
+    "confidence": "on: visitors may look at probabilities, move the threshold and average with the mirror image; off: "
+    "they may not",
+    "compare": "on: visitors may compare a result with a mask or another result; off: they may not",
+    "edit": "on: visitors may correct a result by hand; off: they may not",
+    "report": "on: visitors may save reports, where --saving allows it; off: they may not",
+    "mesh": "on: visitors may save labels as meshes, with --saving folder; off: they may not",
+}
+
 
 def parser() -> argparse.ArgumentParser:
     """The command line of `meshnet-serve`."""
@@ -51,37 +62,8 @@ def parser() -> argparse.ArgumentParser:
         choices=["folder", "off"],
         help="folder: visitors choose where results are saved; off: no save buttons (default: off)",
     )
-    kiosk.add_argument(
-        "--queue",
-        choices=["on", "off"],
-        help="on: visitors may open several scans and segment all of them; off: one scan at a time (default: on)",
-    )
-    kiosk.add_argument(
-        "--confidence",
-        choices=["on", "off"],
-        help="on: visitors may look at probabilities, move the threshold and average with the mirror image; off: they "
-        "may not (default: on)",
-    )
-    kiosk.add_argument(
-        "--compare",
-        choices=["on", "off"],
-        help="on: visitors may compare a result with a mask or another result; off: they may not (default: on)",
-    )
-    kiosk.add_argument(
-        "--edit",
-        choices=["on", "off"],
-        help="on: visitors may correct a result by hand; off: they may not (default: on)",
-    )
-    kiosk.add_argument(
-        "--report",
-        choices=["on", "off"],
-        help="on: visitors may save reports, where --saving allows it; off: they may not (default: on)",
-    )
-    kiosk.add_argument(
-        "--mesh",
-        choices=["on", "off"],
-        help="on: visitors may save labels as meshes, with --saving folder; off: they may not (default: on)",
-    )
+    for name, text in SWITCHES.items():
+        kiosk.add_argument(f"--{name}", choices=["on", "off"], help=f"{text} (default: on)")
     return p
 
 
@@ -95,37 +77,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Command line. Exit code 0 after Ctrl-C; 2 if the server can't start."""
     p = parser()
     args = p.parse_args(argv)
-    if not args.kiosk and any(
-        setting is not None
-        for setting in (
-            args.idle,
-            args.saving,
-            args.queue,
-            args.confidence,
-            args.compare,
-            args.edit,
-            args.report,
-            args.mesh,
-        )
-    ):
-        p.error(
-            "--idle, --saving, --queue, --confidence, --compare, --edit, --report and --mesh are settings of a kiosk; "
-            "add --kiosk"
-        )
+    names = ["idle", "saving", *SWITCHES]
+    given = {name: value for name in names if (value := getattr(args, name)) is not None}
+    if given and not args.kiosk:
+        listed = ", ".join(f"--{name}" for name in names[:-1])
+        p.error(f"{listed} and --{names[-1]} are settings of a kiosk; add --kiosk")
     if args.idle is not None and args.idle < SHORTEST_IDLE_SECONDS:
         p.error(f"--idle {args.idle}: a visitor needs at least {SHORTEST_IDLE_SECONDS} seconds to read the page")
-    kiosk = None
-    if args.kiosk:
-        kiosk = Kiosk(
-            args.idle or Kiosk.idle_seconds,
-            args.saving or Kiosk.saving,
-            args.queue or Kiosk.queue,
-            args.confidence or Kiosk.confidence,
-            args.compare or Kiosk.compare,
-            args.edit or Kiosk.edit,
-            args.report or Kiosk.report,
-            args.mesh or Kiosk.mesh,
-        )
+    if "idle" in given:
+        given["idle_seconds"] = given.pop("idle")
+    kiosk = Kiosk(**given) if args.kiosk else None
     try:
         app = create_app(args.models, kiosk=kiosk)
         listener = listen(args.host, args.port)

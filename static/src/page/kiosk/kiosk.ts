@@ -21,6 +21,9 @@ export interface KioskSettings {
   readonly mesh: 'on' | 'off';
 }
 
+/** Settings that style.css reads: each hides its part of the page where it is off. */
+const SWITCHES = ['queue', 'confidence', 'compare', 'edit', 'report', 'mesh'] as const;
+
 /** Events that count as input. */
 const INPUTS = ['pointerdown', 'pointermove', 'keydown', 'wheel', 'touchstart', 'dragover'] as const;
 
@@ -30,12 +33,7 @@ const INPUTS = ['pointerdown', 'pointermove', 'keydown', 'wheel', 'touchstart', 
  */
 export function startKiosk(settings: KioskSettings, toolbar: HTMLElement, isBusy: () => boolean): void {
   document.documentElement.dataset['kiosk'] = settings.saving;
-  document.documentElement.dataset['queue'] = settings.queue;
-  document.documentElement.dataset['confidence'] = settings.confidence;
-  document.documentElement.dataset['compare'] = settings.compare;
-  document.documentElement.dataset['edit'] = settings.edit;
-  document.documentElement.dataset['report'] = settings.report;
-  document.documentElement.dataset['mesh'] = settings.mesh;
+  for (const name of SWITCHES) document.documentElement.dataset[name] = settings[name];
   let touched = false;
   let lastInput = performance.now();
   for (const type of INPUTS) {
