@@ -75,5 +75,4 @@ def test_model_and_view_are_remembered_until_they_are_forgotten(page: Page, scan
 
     page.get_by_test_id("forget").click()
     expect(page.locator("#forgotten")).to_have_text("Forgotten.")
-    page.evaluate("removeEventListener('beforeunload', () => undefined)")
     assert page.evaluate("localStorage.length") == 0

@@ -158,8 +158,8 @@ export interface Calls {
   probe: { request: BackendOptions; reply: BackendChoice };
   load: { request: { scan: ScanSource }; reply: { facts: ScanFacts; display: DisplayVolume } };
   model: { request: { source: ModelSource }; reply: { spec: ModelSpec | null; notes: readonly string[] } };
-  /** Seconds that a run of the model would take here; null where the CPU engine would not run it: a graphics device takes seconds, and is left alone until it is needed. */
-  pace: { request: { source: ModelSource; options: BackendOptions }; reply: { seconds: number | null } };
+  /** Seconds that a run of the model would take on the CPU. */
+  pace: { request: { source: ModelSource }; reply: { seconds: number } };
   run: { request: { scan: ScanSource; source: ModelSource; options: BackendOptions; confidence: ConfidenceOptions }; reply: { facts: ScanFacts; spec: ModelSpec; report: RunReport; labels: StoredLabels } };
   outcome: { request: OutcomeRequest; reply: { outcome: Outcome; overlay: DisplayVolume<Uint8Array> } };
   /** The probability of the chosen label on the scan's own grid, resampled like labels. */

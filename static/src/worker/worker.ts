@@ -64,10 +64,9 @@ const handlers: Handlers<Calls, Stage> = {
     return { spec, notes };
   },
 
-  pace: async ({ source, options }, { signal }) => {
+  pace: async ({ source }, { signal }) => {
     const { spec, graph } = await loadModel(source, signal);
-    const { module } = rankBackends(await probeAll(BACKENDS), options.forced).ranked[0]!;
-    return { seconds: module.id === 'cpu' ? await secondsOfRun(graph, spec.input.size, module, { signal }) : null };
+    return { seconds: await secondsOfRun(graph, spec.input.size, cpu, { signal }) };
   },
 
   run: async ({ scan, source, options, confidence }, context) => {

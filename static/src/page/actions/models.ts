@@ -23,16 +23,17 @@ export function pickModel(session: Session, key: string): void {
 }
 
 /**
- * Finds out how long the picked model would take. A forced backend is not tried: it is forced where a test or a report
- * wants exactly one run. Nothing is shown where the trial fails; the run itself will say why.
+ * Finds out how long the picked model would take, where the CPU will run it: a graphics device takes seconds, and is left
+ * alone until it is needed. A forced backend is not tried: it is forced where a test or a report wants exactly one run.
+ * Nothing is shown where the trial fails; the run itself will say why.
  */
 export async function findPace(session: Session): Promise<void> {
   const { client, options } = session.services;
   const model = pickedModel(session.state);
-  if (model === null || options.forced !== null || isBusy(session.state) || isActive(session.state.queue) || model.key in session.state.pace) return;
+  if (model === null || session.state.choice?.backend !== 'cpu' || options.forced !== null || isBusy(session.state) || isActive(session.state.queue) || model.key in session.state.pace) return;
   try {
-    const { seconds } = await client.call('pace', { source: model.source, options });
-    if (seconds !== null && !(model.key in session.state.pace)) session.change({ pace: { ...session.state.pace, [model.key]: seconds } });
+    const { seconds } = await client.call('pace', { source: model.source });
+    if (!(model.key in session.state.pace)) session.change({ pace: { ...session.state.pace, [model.key]: seconds } });
   } catch {
     // no estimate
   }

@@ -9,6 +9,7 @@ import type { Run } from '../state';
 import { shownStudy, withResult, withStudy } from '../studies';
 import type { Result, Study } from '../studies';
 import { keepAwake } from '../ui/awake';
+import { findPace } from './models';
 import { doneText, goTo, refresh } from './look';
 
 /** A run that has begun and says nothing yet. */
@@ -19,6 +20,7 @@ export async function findBackend(session: Session): Promise<void> {
   const { client, options } = session.services;
   try {
     session.change({ choice: await client.call('probe', options) });
+    void findPace(session);
   } catch (error) {
     session.fail(error);
   }

@@ -1,4 +1,4 @@
-// Binary glTF 2.0 (https://registry.khronos.org/glTF/specs/2.0/glTF-2.0.html): one mesh with normals and a colour.
+// Binary glTF 2.0 (specification of the Khronos Group): one mesh with normals and a colour.
 import { vertexNormals } from './mesh';
 import type { Mesh } from './mesh';
 
