@@ -5,7 +5,6 @@ The page writes the same object (static/src/volume/dicom/segmentation.ts). docs/
 
 from __future__ import annotations
 
-import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from meshnet.infer.segment_codes import Code, codes_of
 from meshnet.model.label_roles import shown_indices
 from meshnet.model.spec import Label, ModelSpec
 from meshnet.scan.dicom_slices import SourceSlices
+from meshnet.scan.replacing import replacing
 from meshnet.scan.scan_stream import ScanError
 
 if TYPE_CHECKING:
@@ -63,13 +63,8 @@ def save_dicom_seg(
     check_highdicom(str(path))
     segmentation = dicom_seg(labels_native, slices, spec, all_labels=all_labels)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
+    with replacing(path) as partial:
         segmentation.save_as(partial)
-        os.replace(partial, path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 def segment_labels(spec: ModelSpec, *, all_labels: bool) -> list[Label]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from meshnet import __version__
 from meshnet.model.spec import Label, ModelSpec
 from meshnet.scan.notes import Note
+from meshnet.scan.replacing import replacing
 
 FORMAT = "meshnet-result"
 
@@ -158,13 +158,8 @@ def source_file(name: str, files: Sequence[Path], *, frame: int | None = None) -
 
 def write_sidecar(path: Path, sidecar: Sidecar) -> None:
     """Write the file, replacing it atomically."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
+    with replacing(path) as partial:
         partial.write_text(dump_sidecar(sidecar), encoding="utf-8")
-        os.replace(partial, path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 def read_sidecar(path: Path) -> Sidecar | None:

@@ -32,6 +32,7 @@ from meshnet.scan.nifti_voxels import (
     usable_values,
 )
 from meshnet.scan.notes import Note
+from meshnet.scan.replacing import replacing
 from meshnet.scan.scan_stream import ScanError, ScanStream, pair_partner
 
 __all__ = [
@@ -133,14 +134,9 @@ def save_volume(path: Path, voxels: NDArray[np.uint8], header: nib.Nifti1Header)
     offset = int(header["vox_offset"])
     payload = header.binaryblock.ljust(offset, b"\0") + voxels.tobytes(order="F")
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        is_plain = path.name.lower().endswith(".nii")
+    is_plain = path.name.lower().endswith(".nii")
+    with replacing(path) as partial:
         partial.write_bytes(payload if is_plain else gzip.compress(payload, 6, mtime=0))
-        os.replace(partial, path)
-    except OSError:  # a full disk, a limit on file sizes
-        partial.unlink(missing_ok=True)
-        raise
 
 
 def new_header(affine_vox2ras: NDArray[np.float64], shape: tuple[int, ...], *, code: int) -> nib.Nifti1Header:

@@ -1,0 +1,24 @@
+"""Replace a file at once, so that nobody ever finds half of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A hidden name beside `path` to write to; at the end the file written there replaces `path` atomically.
+
+    Where writing fails with OSError (a full disk, a limit on file sizes), the partial file is deleted, `path` stays as
+    it was, and the error is raised.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        yield partial
+        os.replace(partial, path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
