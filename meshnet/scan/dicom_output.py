@@ -25,8 +25,7 @@ _UNREADABLE = (
 _HARMLESS = ("Patient Position", "Unable to determine manufacturer", "Error: Converted")
 
 _CONVERTED = re.compile(r"Convert \d+ DICOM as (.*?)(?: \([\dx]+\))?$")
-#: The part of a converted file's name that all files of a series share: up to its UID.
-_SERIES = re.compile(r".*_\d+(?:\.\d+){2,}")
+_UID = re.compile(r"\d+(?:\.\d+){2,}")
 _LONGEST_META_BYTES = 4096
 
 
@@ -49,10 +48,10 @@ def warnings_of(output: str, name_of: Callable[[str], str]) -> dict[str, list[st
             apart.append(re.sub(r" varies .*", " varies", line.strip()))  # the values may be a patient's dates
         elif match := _CONVERTED.match(line):
             name = PurePosixPath(match[1]).name
-            own = _SERIES.match(name)
-            if series is not None and series != (own[0] if own else name):
+            own = [name, *_UID.findall(name)][-1]  # the series' UID comes last
+            if series not in (None, own):
                 apart = []
-            series = own[0] if own else name
+            series = own
             found[name] = list(dict.fromkeys([*apart, *waiting]))
             waiting = []
     return found

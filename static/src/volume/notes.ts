@@ -27,6 +27,9 @@ const TEXTS = {
   'dim-zero': (axis: number) => `dim[${axis}] is 0; it is read as 1`,
   'label-like': () => 'the values look like labels (few small integers), not like a scan',
   'few-values': (count: number) => `the voxels have only ${count} different values; a scan has hundreds`,
+  // Of the DICOM converter.
+  'dicom-warning': (text: string) => `dcm2niix: ${text}`,
+  'dicom-resampled': (repair: string) => `${repair}; that image is used`,
   // While conforming.
   'outliers-clipped': (voxels: number, share: number, low: number, high: number, restLow: number, restHigh: number) =>
     `${percent(share)} of the voxels (${voxels}) have values far outside the rest (${general(low)} to ${general(high)}, the rest ${general(restLow)} to ${general(restHigh)}); the grey scale leaves them out`,

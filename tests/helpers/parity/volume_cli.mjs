@@ -4,6 +4,7 @@
 //        spec?: the parts of a model description that concern its input, modality?: a model's, for the notes on the contrast }
 //   or { contrast: [file name, header text, the model's modality] }, { result: [spec, volumes, head's mL, dropped mL] } for notes
 //      on a run, { names: [file name without extensions] } for which of them say labels and whose tissue they map,
+//      { dcm2niix: [exit code, printed text, { printed path: name to show }] } for the warnings, the failure and the rest's reason,
 //      { parts: path of a raw mask, dims } for its separate parts,
 //      { sidecar: what `sidecarOf` takes, created: ISO date, files: [path] of the scan } for the JSON beside a result,
 //      { clean: path of raw labels, dims, smallestVoxels, out: path } for the labels without small components,
@@ -33,6 +34,7 @@ import { scanPage } from '../../../static/src/page/report/scan-page.ts';
 import { summaryPage } from '../../../static/src/page/report/summary-page.ts';
 import { separateParts } from '../../../static/src/volume/parts.ts';
 import { sha256OfFiles, sidecarOf } from '../../../static/src/volume/sidecar.ts';
+import { failureReason, incompleteReason, warningsOf } from '../../../static/src/page/dcm2niix/output.ts';
 import * as volume from '../../../static/src/volume/prepare.ts';
 
 function run({ files, out, frame = null, grid, labels, spec, modality }) {
@@ -79,6 +81,11 @@ async function attempt(job) {
   }
   if (job.contrast !== undefined) return contrastNotes(...job.contrast);
   if (job.result !== undefined) return resultNotes(...job.result);
+  if (job.dcm2niix !== undefined) {
+    const [exitCode, output, names] = job.dcm2niix;
+    const nameOf = (path) => names[path] ?? path;
+    return [Object.fromEntries(warningsOf(output, nameOf)), failureReason(exitCode, output, nameOf), incompleteReason(exitCode, output, nameOf)];
+  }
   if (job.names !== undefined) return job.names.map((name) => [namesLabels(name), mapsTissueOf(name)]);
   if (job.brainRule !== undefined) {
     const { labels, removedVoxels } = withoutLesionsOutsideBrain(new Uint8Array(readFileSync(job.brainRule)), job.dims, job.spec);

@@ -111,10 +111,10 @@ async function openSorted(session: Session, dropped: Dropped, from: string | nul
 async function openUnknown(session: Session, files: readonly File[], from: string | null): Promise<void> {
   session.enter('loading', 'Opening…');
   try {
-    const choices = await seriesOf(files, from, (count) => { session.enter('loading', `Converting ${count} DICOM files…`); });
+    const { choices, faults } = await seriesOf(files, from, (count) => { session.enter('loading', `Converting ${count} DICOM files…`); });
     session.keepPrivate(choices.flatMap((choice) => choice.files));
     // A study holds localisers and series that no model takes.
-    await openOffer(session, { choices, masks: [], others: 0 }, true);
+    await openOffer(session, { choices, masks: [], others: 0, faults }, true);
   } catch (error) {
     session.fail(error);
   }

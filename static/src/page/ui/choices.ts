@@ -8,7 +8,7 @@ export interface Choice {
   readonly files: readonly File[];
   /** Why to take it, or not; null where nothing is to say. */
   readonly hint: string | null;
-  /** Whether an image that dcm2niix made of it takes its place, because its own shape is wrong. */
+  /** Whether it is left out where all are opened: an image that dcm2niix made of it takes its place, or it is one slice. */
   readonly replaced: boolean;
 }
 
@@ -18,6 +18,8 @@ export interface Offer {
   readonly masks: readonly string[];
   /** Number of other files beside them, such as .json and .tsv. */
   readonly others: number;
+  /** Sentences on DICOM series that could not be converted. */
+  readonly faults: readonly string[];
 }
 
 /** The scans among these image files, in the order of their paths; masks are left out, unless there is nothing else.
@@ -38,6 +40,7 @@ export function offerOf(files: readonly File[], others = 0): Offer {
   return {
     choices: sorted.map((group) => ({ files: group, hint: null, replaced: false })),
     others,
+    faults: [],
     masks: groups.filter((group) => !kept.includes(group)).map(([first]) => first!.name),
   };
 }
@@ -48,24 +51,27 @@ export function allOf({ choices }: Offer): readonly Choice[] {
 }
 
 /** Sentences on the files that are not opened; empty where all are. */
-export function leftOutText({ masks, others }: Pick<Offer, 'masks' | 'others'>): string {
+export function leftOutText({ masks, others, faults }: Pick<Offer, 'masks' | 'others' | 'faults'>): string {
   const rest = masks.length > 3 ? ` and ${masks.length - 3} more` : '';
   return [
+    ...faults,
     masks.length === 0 ? '' : `Left out as masks by their names: ${masks.slice(0, 3).join(', ')}${rest}.`,
     others === 0 ? '' : `Left out ${others === 1 ? 'one file that is no scan' : `${others} files that are no scans`}.`,
   ].filter((sentence) => sentence !== '').join(' ');
 }
 
 /** dcm2niix's endings of images that it resampled: even slice spacing, gantry tilt removed. */
-const RESAMPLED = /_(Tilt_Eq|Tilt|Eq)(_\d+)?$/;
+export const RESAMPLED = /_(Tilt_Eq|Tilt|Eq)(_\d+)?$/;
 const HINTS: Readonly<Record<string, readonly [resampled: string, original: string]>> = {
   Eq: ['resampled to even slice spacing; take this one', 'slices are missing or unevenly spaced: its shape is wrong'],
   Tilt: ['gantry tilt removed; take this one', 'the gantry was tilted: its shape is wrong'],
   Tilt_Eq: ['gantry tilt removed and resampled to even slice spacing; take this one', 'the gantry was tilted and slices are uneven: its shape is wrong'],
 };
 
-/** Converted series, the largest first, and those that dcm2niix also resampled last. */
-export function offerSeries(volumes: readonly File[]): Choice[] {
+/** Converted series, the largest first, and last those that dcm2niix also resampled and single slices beside other series. */
+export async function offerSeries(volumes: readonly File[]): Promise<Choice[]> {
+  const flat = new Set<File>();
+  for (const file of volumes) if (await isSingleSlice(file)) flat.add(file);
   const resampledOf = new Map<string, string>();
   for (const { name } of volumes) {
     const found = RESAMPLED.exec(stemOf(name));
@@ -75,8 +81,15 @@ export function offerSeries(volumes: readonly File[]): Choice[] {
     const stem = stemOf(file.name);
     const own = RESAMPLED.exec(stem)?.[1];
     const other = resampledOf.get(stem);
+    if (flat.has(file) && flat.size < volumes.length) return { files: [file], hint: 'one slice, as of a localizer', replaced: true };
     const hint = own !== undefined ? HINTS[own]![0] : other !== undefined ? HINTS[other]![1] : null;
     return { files: [file], hint, replaced: own === undefined && other !== undefined };
   });
   return rated.sort((a, b) => Number(a.replaced) - Number(b.replaced) || b.files[0]!.size - a.files[0]!.size);
+}
+
+/** Whether dim[3] of a NIfTI-1 file that dcm2niix wrote is 1. */
+async function isSingleSlice(file: File): Promise<boolean> {
+  const head = new Uint8Array(await file.slice(0, 48).arrayBuffer());
+  return head.length === 48 && new DataView(head.buffer).getInt16(46, true) === 1;
 }
