@@ -1,11 +1,11 @@
 // The viewer, with drawing.ts the only module that uses NiiVue. It gets plain arrays on the scan's own grid; the worker reads the files, so
 // that the scan shown is the scan that is segmented.
 import { DRAG_MODE, MULTIPLANAR_TYPE, Niivue, NVImage, SHOW_RENDER, SLICE_TYPE } from '@niivue/niivue';
-import type { DisplayVolume } from '../worker/protocol';
-import type { Label } from '../generated/model-spec';
-import { SOFTWARE_RENDERER } from '../engine/renderers';
-import { apply, invert } from '../volume/affine';
-import type { Axis } from '../volume/brush';
+import type { DisplayVolume } from '../../worker/protocol';
+import type { Label } from '../../generated/model-spec';
+import { SOFTWARE_RENDERER } from '../../engine/renderers';
+import { apply, invert } from '../../volume/affine';
+import type { Axis } from '../../volume/brush';
 import { Drawing, nativeAxis, pixelsOf, pointAt } from './drawing';
 import type { PicturePoint } from './drawing';
 
