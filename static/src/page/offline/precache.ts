@@ -1,6 +1,9 @@
 // The list of files that make up one version of the site, as the server writes it in front of sw.js
 // (webapp/offline.py), and the names and headers derived from it. Pure: no caches, no network.
 
+import { say } from '../texts/message';
+import type { Message } from '../texts/message';
+
 export interface PrecachedFile {
   /** Relative to the folder that sw.js lies in. */
   readonly path: string;
@@ -50,11 +53,11 @@ export function answerHeaders(file: PrecachedFile, precache: Precache): Record<s
 }
 
 /** Sentence for the visitor when a version could not be kept. */
-export function failureSentence(error: unknown, precache: Precache): string {
+export function failureSentence(error: unknown, precache: Precache): Message {
   const megabytes = Math.ceil(precache.files.reduce((sum, file) => sum + file.bytes, 0) / 1e6);
   if (error instanceof Error && error.name === 'QuotaExceededError') {
-    return `This browser has no room for the ${megabytes} MB that use without a network needs: free some disk space and reload. While the server can be reached, everything works.`;
+    return say('offline.noRoom', { megabytes });
   }
   const reason = error instanceof Error ? error.message : String(error);
-  return `The site could not be kept for use without a network (${reason}). While the server can be reached, everything works; reload to try again.`;
+  return say('offline.notKept', { reason });
 }

@@ -1,4 +1,7 @@
 // The visitor's settings of a result: what is removed from its labels, and what is saved of them.
+import { formatNumber } from '../texts/language';
+import { say } from '../texts/message';
+import type { Message } from '../texts/message';
 import { byId } from './dom';
 
 export interface Cleaning {
@@ -9,7 +12,7 @@ export interface Cleaning {
   /** The tissue around the lesion is saved too. */
   readonly allLabels: boolean;
   /** A sentence where the field holds no volume. */
-  readonly problem: string | null;
+  readonly problem: Message | null;
 }
 
 export function readCleaning(): Cleaning {
@@ -18,5 +21,5 @@ export function readCleaning(): Cleaning {
   const field = byId('clean-ml', HTMLInputElement);
   if (field.checkValidity()) return { ...settings, smallestMl: field.valueAsNumber, problem: null };
   // The field is part of the result, so a wrong entry must not hide the result.
-  return { ...settings, smallestMl: null, problem: 'Nothing was removed: type the smallest component to keep, from 0.001 to 1,000 mL, such as 0.5.' };
+  return { ...settings, smallestMl: null, problem: say('results.smallestWrong', { from: () => formatNumber(0.001), to: () => formatNumber(1000), such: () => formatNumber(0.5) }) };
 }
