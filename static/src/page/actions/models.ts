@@ -24,9 +24,9 @@ export function pickModel(session: Session, key: string): void {
 }
 
 /**
- * Finds out how long the picked model would take, where the CPU will run it: a graphics device takes seconds, and is left
- * alone until it is needed. A forced backend is not tried: it is forced where a test or a report wants exactly one run.
- * Nothing is shown where the trial fails; the run itself will say why.
+ * Finds out how long the picked model would take where the CPU will run it. Opening a graphics device takes seconds, so it
+ * waits until the run. A forced backend is not tried, because tests and reports force one to get exactly one run. Nothing is
+ * shown where the trial fails; the run itself will say why.
  */
 export async function findPace(session: Session): Promise<void> {
   const { client, options } = session.services;
