@@ -1,5 +1,7 @@
 // Settings that this browser keeps between visits: the last model and the view. No scan, no result and no name of one.
 // A kiosk keeps none.
+import { t } from './texts/language';
+import type { Language } from './texts/language';
 import { byId, byTestId } from './ui/dom';
 
 /** The entry of localStorage that holds all of it, as JSON. */
@@ -13,6 +15,8 @@ interface Remembered {
   /** 0…100. */
   readonly opacity?: string;
   readonly radiological?: boolean;
+  /** Chosen by hand. */
+  readonly language?: Language;
   /** Whether a scan has been segmented before. */
   readonly hasSegmented?: boolean;
 }
@@ -63,7 +67,7 @@ export function rememberView(): void {
 export function connectForget(): void {
   byTestId('forget', HTMLButtonElement).addEventListener('click', () => {
     localStorage.removeItem(ENTRY);
-    byId('forgotten', HTMLSpanElement).textContent = 'Forgotten.';
+    byId('forgotten', HTMLSpanElement).textContent = t('foot.forgotten');
     byId('first-steps', HTMLOListElement).hidden = false;
   });
 }

@@ -15,9 +15,14 @@ import type { Result, Studies } from './studies';
 import type { ListedModel, ModelList } from './ui/models';
 import type { Offer } from './ui/choices';
 import { modalityWarning } from './ui/modality';
+import type { Language } from './texts/language';
+import { say } from './texts/message';
+import type { Text } from './texts/message';
 import type { Cleaning, Compared, ConfidenceSettings, Run } from './types';
 
 export interface PageState extends Studies {
+  /** Language of the texts. */
+  readonly language: Language;
   /** Version of the software; empty until the list of models has arrived. */
   readonly version: string;
   /** Null on a page for one visitor. */
@@ -67,7 +72,7 @@ export type ActivityKind = 'idle' | 'loading' | 'ready' | 'running' | 'done' | '
 export interface Activity {
   readonly kind: ActivityKind;
   /** The sentence in the status line. */
-  readonly text: string;
+  readonly text: Text;
 }
 
 /** A question that the visitor has to answer before a file can be used. */
@@ -81,19 +86,20 @@ export type TfjsSource = Extract<ModelSource, { kind: 'tfjs' }>;
 
 export interface Messages {
   /** A refusal or failure outside the work under way; shown until the visitor's next step. */
-  readonly remark: string | null;
+  readonly remark: Text | null;
   /** The viewer could not draw this scan or result. */
-  readonly viewerFault: string | null;
+  readonly viewerFault: Text | null;
   /** Why there is no viewer at all. */
-  readonly noViewer: string | null;
+  readonly noViewer: Text | null;
   /** For the diagnostics, without names of the visitor's files. */
   readonly lastError: string | null;
 }
 
 export const INITIAL_STATE: PageState = {
+  language: 'en',
   version: '',
   kiosk: null,
-  models: { usable: [], broken: [], placeholder: 'Loading the list of models…' },
+  models: { usable: [], broken: [], placeholder: say('model.loading') },
   pickedKey: null,
   studies: [],
   shownId: null,
@@ -104,7 +110,7 @@ export const INITIAL_STATE: PageState = {
   editSettings: FIRST_SETTINGS,
   editing: null,
   queue: null,
-  activity: { kind: 'idle', text: 'Open a scan to begin.' },
+  activity: { kind: 'idle', text: say('run.idle') },
   run: null,
   choice: null,
   pace: {},
@@ -178,7 +184,7 @@ export function restingKind(state: PageState): ActivityKind {
 }
 
 export interface BackendLine {
-  readonly tense: 'Will run' | 'Runs' | 'Ran';
+  readonly tense: 'will' | 'runs' | 'ran';
   readonly choice: BackendChoice;
   /** How long a run will take; null where that is not known or it has begun. */
   readonly seconds: number | null;
@@ -188,11 +194,11 @@ export interface BackendLine {
 export function backendLine(state: PageState): BackendLine | null {
   const { run, choice } = state;
   const report = shownResult(shownStudy(state))?.report;
-  if (run?.started === true && choice !== null) return { tense: 'Runs', choice, seconds: null };
-  if (report !== undefined) return { tense: 'Ran', choice: report, seconds: null };
+  if (run?.started === true && choice !== null) return { tense: 'runs', choice, seconds: null };
+  if (report !== undefined) return { tense: 'ran', choice: report, seconds: null };
   const pace = state.pace[state.pickedKey ?? ''];
   const runs = confidenceOptions(state).mirror ? 2 : 1;
-  return choice === null ? null : { tense: 'Will run', choice, seconds: pace === undefined ? null : pace * runs };
+  return choice === null ? null : { tense: 'will', choice, seconds: pace === undefined ? null : pace * runs };
 }
 
 /** Closes the tools; the next refresh draws the labels as a layer again. */
@@ -206,7 +212,7 @@ export function allowsEditing({ kiosk, messages }: PageState): boolean {
 }
 
 /** Sentences to show beside the status, most urgent first. */
-export function warnings(state: PageState): string[] {
+export function warnings(state: PageState): Text[] {
   const { choice, messages, cleaning } = state;
   const model = pickedModel(state);
   const study = shownStudy(state);
@@ -217,12 +223,12 @@ export function warnings(state: PageState): string[] {
     model === null ? null : modalityWarning(contrast, model.name, model.modality),
     result === null || model === null || model.key === result.modelKey
       ? null
-      : `The result below is still that of ${result.spec.name}; press Segment to run ${model.name}.`,
+      : say('results.other', { old: result.spec.name, model: model.name }),
     result === null ? null : cleaning.problem,
     result === null || !isEdited(result) || removesAlike(result, cleaning)
       ? null
-      : 'This result was edited by hand, so that what is removed stays as it was when the editing began. Press Revert edits to change that.',
-    choice?.backend === 'tfjs' && result === null ? 'TensorFlow.js is not kept for use without a network: the first run fetches it from the server.' : null,
+      : say('results.editedStays'),
+    choice?.backend === 'tfjs' && result === null ? say('backend.tfjsNotKept') : null,
     messages.viewerFault,
   ];
   return all.filter((warning) => warning !== null);

@@ -6,6 +6,8 @@ import type { Note } from '../volume/notes';
 import type { Outcome, OutcomeRequest, RunReport, ScanFacts, ScanSource, StoredLabels } from '../worker/protocol';
 import { isEdited } from './edit/history';
 import type { Edit } from './edit/history';
+import { say } from './texts/message';
+import type { Text } from './texts/message';
 import type { Run } from './types';
 import { pathOf } from './ui/paths';
 
@@ -53,7 +55,7 @@ export type Job =
   | { readonly kind: 'waiting' }
   | { readonly kind: 'running'; readonly run: Run }
   | { readonly kind: 'done' }
-  | { readonly kind: 'failed'; readonly reason: string }
+  | { readonly kind: 'failed'; readonly reason: Text }
   | { readonly kind: 'skipped' };
 
 export interface Studies {
@@ -168,11 +170,11 @@ export function outcomeRequest({ facts }: Study, { labels, smallestMl, keepOutsi
 }
 
 /** The result's model; the second and later results of one model are numbered, and edited ones say so. */
-export function resultName({ results }: Study, result: Result): string {
+export function resultName({ results }: Study, result: Result): Text {
   const { id, modelKey, spec } = result;
   const alike = results.filter((other) => other.modelKey === modelKey);
-  const run = alike.length === 1 ? '' : `, run ${alike.findIndex((other) => other.id === id) + 1}`;
-  return `${spec.name}${run}${isEdited(result) ? ', edited' : ''}`;
+  const name = alike.length === 1 ? spec.name : say('results.run', { name: spec.name, n: alike.findIndex((other) => other.id === id) + 1 });
+  return isEdited(result) ? say('results.edited', { name }) : name;
 }
 
 /** Volume of the model's first label that is shown at first, in mL. */

@@ -3,6 +3,7 @@ import type { Session } from '../session';
 import { isActive } from '../queue';
 import { isBusy, pickedModel } from '../state';
 import type { Catalogue } from '../ui/catalogue';
+import { say } from '../texts/message';
 import { withCatalogue } from '../ui/models';
 
 /** Takes the server's list of models and, on a kiosk, its settings. `lastKey`: the model of the visit before. */
@@ -13,7 +14,7 @@ export function useCatalogue(session: Session, catalogue: Catalogue, lastKey: st
 
 /** Says in the list of models why it is empty. */
 export function missCatalogue(session: Session, error: unknown): void {
-  session.change({ models: { ...session.state.models, placeholder: 'No list of models' } });
+  session.change({ models: { ...session.state.models, placeholder: say('model.noList') } });
   session.fail(error);
 }
 
