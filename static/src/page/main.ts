@@ -38,7 +38,7 @@ import { connectReadout, connectViews } from './ui/view-controls';
 
 const newClient = (): EngineClient => new EngineClient(() => new Worker(new URL('../worker/worker.ts', import.meta.url), { type: 'module' }));
 // NiiVue is most of the page's weight; the controls work before it is there.
-const viewer = import('./viewer').then(({ Viewer }) => Viewer.open(byId('canvas', HTMLCanvasElement))).catch((error: unknown) => {
+const viewer = import('./picture/viewer').then(({ Viewer }) => Viewer.open(byId('canvas', HTMLCanvasElement))).catch((error: unknown) => {
   session.say({ noViewer: say('viewer.noWebgl2', { reason: String(error) }) });
   return null;
 });

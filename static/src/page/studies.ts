@@ -6,9 +6,9 @@ import type { Note } from '../volume/notes';
 import type { Outcome, OutcomeRequest, RunReport, ScanFacts, ScanSource, StoredLabels } from '../worker/protocol';
 import { isEdited } from './edit/history';
 import type { Edit } from './edit/history';
-import type { Run } from './state';
 import { say } from './texts/message';
 import type { Text } from './texts/message';
+import type { Run } from './types';
 import { pathOf } from './ui/paths';
 
 export interface Study {

@@ -4,15 +4,9 @@ import type { Comparison } from '../../volume/compare';
 import { resultName, shownResult } from '../studies';
 import type { Result, Study } from '../studies';
 import { formatNumber, read, t } from '../texts/language';
-import type { Key, Text } from '../texts/message';
+import type { Key } from '../texts/message';
+import type { Compared } from '../types';
 import { byId, byTestId, element } from './dom';
-
-/** A comparison of the shown result. */
-export interface Compared {
-  /** Name of the mask's file or of the other result. */
-  readonly name: Text;
-  readonly comparison: Comparison;
-}
 
 const COLOURS = [
   ['compare.neither', [0, 0, 0]],

@@ -3,14 +3,8 @@
 import { isEdited } from '../edit/history';
 import type { Result } from '../studies';
 import { formatNumber, t } from '../texts/language';
+import type { ConfidenceSettings } from '../types';
 import { byId, byTestId } from './dom';
-
-export interface ConfidenceSettings {
-  /** Runs are averaged with the mirror image. */
-  readonly mirror: boolean;
-  /** The probability lies over the labels. */
-  readonly probability: boolean;
-}
 
 export function readConfidence(): ConfidenceSettings {
   return { mirror: byId('mirror', HTMLInputElement).checked, probability: byId('probability', HTMLInputElement).checked };
