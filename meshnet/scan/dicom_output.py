@@ -63,16 +63,25 @@ def failure_reason(code: int, output: str, name_of: Callable[[str], str]) -> str
     output: standard error after standard output. name_of: as in `warnings_of`.
     """
     reason = _FAILURES.get(code, f"dcm2niix ends with code {code}")
-    faults = [line for line in output.splitlines() if _is_fault(line)]
-    return f"{reason}: {_cleaned(faults[-1], name_of)}" if faults else reason
+    fault = last_fault(output, name_of)
+    return reason if fault is None else f"{reason}: {fault}"
 
 
 def incomplete_reason(code: int, output: str, name_of: Callable[[str], str]) -> str | None:
     """Why dcm2niix left files out of those that it converted, or None if it did not."""
-    if code != 0:
-        return failure_reason(code, output, name_of)
-    unsupported = next((line for line in output.splitlines() if "Unsupported transfer syntax" in line), None)
-    return None if unsupported is None else _cleaned(unsupported, name_of)
+    return failure_reason(code, output, name_of) if code != 0 else unsupported_syntax(output, name_of)
+
+
+def last_fault(output: str, name_of: Callable[[str], str]) -> str | None:
+    """dcm2niix's last error or warning that may be the reason of a failure, or None."""
+    faults = [line for line in output.splitlines() if _is_fault(line)]
+    return _cleaned(faults[-1], name_of) if faults else None
+
+
+def unsupported_syntax(output: str, name_of: Callable[[str], str]) -> str | None:
+    """The warning of files that dcm2niix left out because of their transfer syntax, or None."""
+    found = next((line for line in output.splitlines() if "Unsupported transfer syntax" in line), None)
+    return None if found is None else _cleaned(found, name_of)
 
 
 def unreadable_syntax(path: Path) -> str | None:

@@ -5,7 +5,18 @@
 export interface Note {
   readonly code: NoteCode;
   readonly text: string;
+  /** The arguments of the sentence, for other languages; files leave them out. */
+  readonly numbers?: readonly unknown[];
 }
+
+/** dcm2niix's endings of images that it resampled → what it did. */
+const REPAIRS = {
+  Eq: 'slices are missing or unevenly spaced; dcm2niix resampled them to even spacing',
+  Tilt: 'the gantry was tilted; dcm2niix removed the tilt',
+  Tilt_Eq: 'the gantry was tilted and slices are uneven; dcm2niix removed the tilt and resampled the slices',
+} as const;
+
+export type Repair = keyof typeof REPAIRS;
 
 /** Code → sentence. Shares are fractions of 1, lengths mm, volumes mL. */
 const TEXTS = {
@@ -29,7 +40,7 @@ const TEXTS = {
   'few-values': (count: number) => `the voxels have only ${count} different values; a scan has hundreds`,
   // Of the DICOM converter.
   'dicom-warning': (text: string) => `dcm2niix: ${text}`,
-  'dicom-resampled': (repair: string) => `${repair}; that image is used`,
+  'dicom-resampled': (repair: Repair) => `${REPAIRS[repair]}; that image is used`,
   // While conforming.
   'outliers-clipped': (voxels: number, share: number, low: number, high: number, restLow: number, restHigh: number) =>
     `${percent(share)} of the voxels (${voxels}) have values far outside the rest (${general(low)} to ${general(high)}, the rest ${general(restLow)} to ${general(restHigh)}); the grey scale leaves them out`,
@@ -51,10 +62,12 @@ const TEXTS = {
 
 export type NoteCode = keyof typeof TEXTS;
 
+export type NoteNumbers<C extends NoteCode> = Parameters<(typeof TEXTS)[C]>;
+
 /** The note of this code; its numbers are those of the table above. */
-export function note<C extends NoteCode>(code: C, ...numbers: Parameters<(typeof TEXTS)[C]>): Note {
-  const text = TEXTS[code] as (...numbers: Parameters<(typeof TEXTS)[C]>) => string;
-  return { code, text: text(...numbers) };
+export function note<C extends NoteCode>(code: C, ...numbers: NoteNumbers<C>): Note {
+  const text = TEXTS[code] as (...numbers: NoteNumbers<C>) => string;
+  return { code, text: text(...numbers), numbers };
 }
 
 /** A share in percent with two significant digits and without an exponent: "0.0012 %", "5.6 %", "100 %". */

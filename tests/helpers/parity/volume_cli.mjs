@@ -4,7 +4,7 @@
 //        spec?: the parts of a model description that concern its input, modality?: a model's, for the notes on the contrast }
 //   or { contrast: [file name, header text, the model's modality] }, { result: [spec, volumes, head's mL, dropped mL] } for notes
 //      on a run, { names: [file name without extensions] } for which of them say labels and whose tissue they map,
-//      { dcm2niix: [exit code, printed text, { printed path: name to show }] } for the warnings, the failure and the rest's reason,
+//      { dcm2niix: [printed text, { printed path: name to show }] } for the warnings, the last fault and an unsupported syntax,
 //      { tfjs: folder of a TF.js model } for its layers, or { error },
 //      { parts: path of a raw mask, dims } for its separate parts,
 //      { sidecar: what `sidecarOf` takes, created: ISO date, files: [path] of the scan } for the JSON beside a result,
@@ -36,7 +36,7 @@ import { summaryPage } from '../../../static/src/page/report/summary-page.ts';
 import { separateParts } from '../../../static/src/volume/parts.ts';
 import { sha256OfFiles, sidecarOf } from '../../../static/src/volume/sidecar.ts';
 import { importTfjs } from '../../../static/src/model/tfjs-import/import.ts';
-import { failureReason, incompleteReason, warningsOf } from '../../../static/src/page/dcm2niix/output.ts';
+import { lastFault, unsupportedSyntax, warningsOf } from '../../../static/src/page/dcm2niix/output.ts';
 import * as volume from '../../../static/src/volume/prepare.ts';
 
 function run({ files, out, frame = null, grid, labels, spec, modality }) {
@@ -48,9 +48,9 @@ function run({ files, out, frame = null, grid, labels, spec, modality }) {
   save('conformed.u8', conformed.data);
   save('conformed.nii.gz', volume.encodeConformed(conformed, scan));
   const result = { dims: scan.dims, affine: scan.affineVox2ras, conformedAffine: conformed.affineVox2ras, dtype: scan.dtype };
-  result.notes = [...scan.notes, ...conformed.notes];
+  result.notes = inFiles([...scan.notes, ...conformed.notes]);
   result.headMl = conformed.headMl;
-  if (modality !== undefined) result.fluidNotes = fluidNotes(conformed, grid.voxelSizeMm, modality);
+  if (modality !== undefined) result.fluidNotes = inFiles(fluidNotes(conformed, grid.voxelSizeMm, modality));
   if (labels !== undefined) {
     const native = volume.toNative({ ...conformed, data: read(labels) }, scan);
     save('labels_native.u8', native.data);
@@ -62,6 +62,11 @@ function run({ files, out, frame = null, grid, labels, spec, modality }) {
     save('from_network.u8', volume.fromNetworkLabels(conformed.data, conformed, spec).data);
   }
   return result;
+}
+
+/** Notes as files have them. */
+function inFiles(notes) {
+  return notes.map(({ code, text }) => ({ code, text }));
 }
 
 const bytesOf = (path) => new Uint8Array(readFileSync(path));
@@ -81,12 +86,12 @@ async function attempt(job) {
     const sha256 = await sha256OfFiles(job.files.map((path) => new Blob([readFileSync(path)])));
     return sidecarOf({ ...job.sidecar, source: { ...job.sidecar.source, sha256 }, created: new Date(job.created) });
   }
-  if (job.contrast !== undefined) return contrastNotes(...job.contrast);
-  if (job.result !== undefined) return resultNotes(...job.result);
+  if (job.contrast !== undefined) return inFiles(contrastNotes(...job.contrast));
+  if (job.result !== undefined) return inFiles(resultNotes(...job.result));
   if (job.dcm2niix !== undefined) {
-    const [exitCode, output, names] = job.dcm2niix;
+    const [output, names] = job.dcm2niix;
     const nameOf = (path) => names[path] ?? path;
-    return [Object.fromEntries(warningsOf(output, nameOf)), failureReason(exitCode, output, nameOf), incompleteReason(exitCode, output, nameOf)];
+    return [Object.fromEntries(warningsOf(output, nameOf)), lastFault(output, nameOf), unsupportedSyntax(output, nameOf)];
   }
   if (job.tfjs !== undefined) {
     const files = { modelJson: readFileSync(join(job.tfjs, 'model.json'), 'utf8'), binaries: new Map([['g.bin', bytesOf(join(job.tfjs, 'g.bin'))]]), colormaps: new Map() };

@@ -1,18 +1,11 @@
-// The text that dcm2niix prints: its warnings of each series, and its reason where a conversion fails.
+// The text that dcm2niix prints, in English: its warnings of each series, and its reason where a conversion fails.
 // meshnet/scan/dicom_output.py has the same rules; a test in tests/parity compares the sentences.
 
 /** The name to show for a path that dcm2niix prints. */
 type NameOf = (path: string) => string;
 
-/** Exit codes of dcm2niix (nii_dicom_batch.h) other than success. */
-const FAILURES: Readonly<Record<number, string>> = {
-  2: 'it finds no image in them',
-  8: 'some of them are damaged',
-  10: 'slices are missing',
-};
-
 /** Warnings that say nothing about a failure. */
-const HARMLESS = ['Patient Position', 'Unable to determine manufacturer', 'Error: Converted'];
+const HARMLESS: readonly string[] = ['Patient Position', 'Unable to determine manufacturer', 'Error: Converted'];
 
 /** dcm2niix's warnings by the file name (without extension) of the series that the next line says is converted. Why slices of a
  * series were not stacked goes to all files of that series. */
@@ -39,18 +32,16 @@ export function warningsOf(output: string, nameOf: NameOf): ReadonlyMap<string, 
   return found;
 }
 
-/** The reason of a failed conversion: the exit code in words, and dcm2niix's last error or warning. */
-export function failureReason(exitCode: number, output: string, nameOf: NameOf): string {
-  const reason = FAILURES[exitCode] ?? `dcm2niix ends with code ${exitCode}`;
+/** dcm2niix's last error or warning that may be the reason of a failure; null for none. */
+export function lastFault(output: string, nameOf: NameOf): string | null {
   const last = output.split('\n').findLast((line) => /^(Error|Warning)/.test(line) && !HARMLESS.some((text) => line.includes(text)));
-  return last === undefined ? reason : `${reason}: ${cleaned(last, nameOf)}`;
+  return last === undefined ? null : cleaned(last, nameOf);
 }
 
-/** Why dcm2niix left files out of those that it converted; null where it did not. */
-export function incompleteReason(exitCode: number, output: string, nameOf: NameOf): string | null {
-  if (exitCode !== 0) return failureReason(exitCode, output, nameOf);
-  const unsupported = output.split('\n').find((line) => line.includes('Unsupported transfer syntax'));
-  return unsupported === undefined ? null : cleaned(unsupported, nameOf);
+/** The warning of files that dcm2niix left out because of their transfer syntax; null for none. */
+export function unsupportedSyntax(output: string, nameOf: NameOf): string | null {
+  const found = output.split('\n').find((line) => line.includes('Unsupported transfer syntax'));
+  return found === undefined ? null : cleaned(found, nameOf);
 }
 
 /** A line without its kind, references to web pages, and folders of paths. */

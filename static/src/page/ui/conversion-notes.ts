@@ -1,15 +1,8 @@
 // Notes of dcm2niix's conversion, by the file that it made.
 import { note } from '../../volume/notes';
-import type { Note } from '../../volume/notes';
+import type { Note, Repair } from '../../volume/notes';
 import { RESAMPLED } from './choices';
 import { stemOf } from './format';
-
-/** dcm2niix's endings of images that it resampled → what it did. */
-const REPAIRS: Readonly<Record<string, string>> = {
-  Eq: 'slices are missing or unevenly spaced; dcm2niix resampled them to even spacing',
-  Tilt: 'the gantry was tilted; dcm2niix removed the tilt',
-  Tilt_Eq: 'the gantry was tilted and slices are uneven; dcm2niix removed the tilt and resampled the slices',
-};
 
 const notesOfFile = new WeakMap<File, readonly Note[]>();
 
@@ -22,7 +15,7 @@ export function conversionNotesOf(file: File): readonly Note[] {
 export function noteConversion(file: File, warnings: readonly string[]): void {
   const repair = RESAMPLED.exec(stemOf(file.name))?.[1];
   notesOfFile.set(file, [
-    ...(repair === undefined ? [] : [note('dicom-resampled', REPAIRS[repair]!)]),
+    ...(repair === undefined ? [] : [note('dicom-resampled', repair as Repair)]),
     ...warnings.map((text) => note('dicom-warning', text)),
   ]);
 }

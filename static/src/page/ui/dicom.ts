@@ -1,7 +1,10 @@
 // DICOM files → NIfTI files, by dcm2niix in WebAssembly: the reference converter of the field, kept by NiiVue's and
 // dcm2niix's own authors. It is fetched only when DICOM is dropped.
 import { runDcm2niix } from '../dcm2niix/convert';
-import { failureReason, incompleteReason, warningsOf } from '../dcm2niix/output';
+import { lastFault, unsupportedSyntax, warningsOf } from '../dcm2niix/output';
+import { textOf, TextError } from '../texts/language';
+import { say } from '../texts/message';
+import type { Message, Text } from '../texts/message';
 import { offerSeries, RESAMPLED } from './choices';
 import type { Choice } from './choices';
 import { copyNotes, noteConversion } from './conversion-notes';
@@ -14,7 +17,7 @@ import type { DicomSeries } from '../../volume/dicom/types';
 /** Sentences on series that could not be converted, beside those that could. */
 export interface Converted {
   readonly choices: readonly Choice[];
-  readonly faults: readonly string[];
+  readonly faults: readonly Message[];
 }
 
 /** Header facts of the series that a converted file was made from; no pixels. */
@@ -37,12 +40,12 @@ export async function seriesOf(files: readonly File[], from: string | null, onCo
     return { choices: await offerSeries(from === null ? series : series.map((file) => renamed(file, `${from}_${file.name}`))), faults };
   }
   const model = foreignModelText(files);
-  if (model !== null) throw new Error(model);
+  if (model !== null) throw new TextError(model);
   const asTheyAre = (scans: readonly File[]): Converted => ({ choices: scans.map((file) => ({ files: [file], hint: null, replaced: false })), faults: [] });
   if (files.length === 1) return asTheyAre(files);
   const scans = await filter(files, mayBeScan);
   if (scans.length > 0) return asTheyAre(scans);
-  throw new Error(`Got ${files.length} files that are neither NIfTI nor DICOM (${files[0]!.name} …); give one .nii, .nii.gz or .mgz, or the folder of a DICOM series.`);
+  throw new TextError(say('open.unknown', { n: files.length, name: files[0]!.name }));
 }
 
 function renamed(file: File, name: string): File {
@@ -71,22 +74,33 @@ async function mayBeScan(file: File): Promise<boolean> {
   return (head[0] === 0x1f && head[1] === 0x8b) || [view.getInt32(0, true), view.getInt32(0)].some((size) => size === 348 || size === 540) || view.getInt32(0) === 1;
 }
 
+/** Exit codes of dcm2niix (nii_dicom_batch.h) other than success. */
+const FAILURES: Readonly<Record<number, Message>> = {
+  2: say('open.noImage'),
+  8: say('open.damaged'),
+  10: say('open.missing'),
+};
+
 /** NIfTI files of all series, and sentences on those that could not be converted; segmentations are left out. Throws an Error with a
  * sentence for the visitor. */
-async function convertDicom(all: readonly File[]): Promise<{ series: File[]; faults: readonly string[] }> {
+async function convertDicom(all: readonly File[]): Promise<{ series: File[]; faults: readonly Message[] }> {
   const files = await filter(all, async (file) => !(await isSegmentation(file)));
-  if (files.length === 0) throw new Error(`${all[0]!.name} is a DICOM segmentation, no scan; drop the series that it was made from.`);
-  const count = files.length === 1 ? files[0]!.name : `${files.length} DICOM files`;
+  if (files.length === 0) throw new TextError(say('open.segmentation', { name: all[0]!.name }));
+  const count: Text = files.length === 1 ? files[0]!.name : say('open.dicomFiles', { n: files.length });
   const slices = await numbered(files);
   const nameOf = (path: string): string => files[Number(/(\d+)\.dcm$/.exec(path)?.[1] ?? NaN)]?.name ?? path.split('/').at(-1)!;
-  const failed = (reason: string): Error => new Error(`${count}: could not be converted (${reason}). Convert them with dcm2niix on this computer and drop the .nii.gz.`);
-  const { exitCode, output, files: converted } = await runDcm2niix(slices).catch((error: unknown) => { throw failed(error instanceof Error ? error.message : String(error)); });
+  const failed = (reason: Text): TextError => new TextError(say('open.notConverted', { files: count, reason }));
+  const { exitCode, output, files: converted } = await runDcm2niix(slices).catch((error: unknown) => { throw failed(textOf(error)); });
+  const failure = (code: number): Text => {
+    const [reason, line] = [FAILURES[code] ?? say('open.exitCode', { code }), lastFault(output, nameOf)];
+    return line === null ? reason : say('open.reasonAndLine', { reason, line });
+  };
   if (converted.length === 0) {
     const syntax = await unreadableSyntax(files[0]!);
-    throw failed(syntax === null ? failureReason(exitCode === 0 ? 2 : exitCode, output, nameOf) : `the transfer syntax is ${syntax}, which dcm2niix cannot read`);
+    throw failed(syntax === null ? failure(exitCode === 0 ? 2 : exitCode) : say('open.syntax', { syntax }));
   }
-  const missing = incompleteReason(exitCode, output, nameOf);
-  const faults: string[] = missing === null ? [] : [`Not all of ${count} could be converted (${missing}).`];
+  const missing = exitCode === 0 ? unsupportedSyntax(output, nameOf) : failure(exitCode);
+  const faults: Message[] = missing === null ? [] : [say('open.notAll', { files: count, reason: missing })];
   const isUnsized = await withoutPixelSpacing(slices);
   const names = tellApart(converted.map(({ name }) => name));
   const headers = await readHeaders(slices);
@@ -95,7 +109,7 @@ async function convertDicom(all: readonly File[]): Promise<{ series: File[]; fau
   for (const [n, file] of converted.entries()) {
     const uid = seriesUidIn(file.name);
     if (uid !== null && isUnsized(uid)) {
-      faults.push(`${stemOf(names[n]!)} has no PixelSpacing; volumes could not be measured; export the series again.`);
+      faults.push(say('open.noSpacing', { name: stemOf(names[n]!) }));
       continue;
     }
     const made = new File([file], names[n]!);
@@ -104,7 +118,7 @@ async function convertDicom(all: readonly File[]): Promise<{ series: File[]; fau
     noteConversion(made, warnings.get(stemOf(file.name).replace(RESAMPLED, '')) ?? []);
     series.push(made);
   }
-  if (series.length === 0) throw new Error(faults.join(' '));
+  if (series.length === 0) throw new TextError(faults[0]!);
   return { series, faults };
 }
 
