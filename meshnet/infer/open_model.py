@@ -84,7 +84,8 @@ def model_and_scans(words: Sequence[str], model: str | None, *, lists: bool) -> 
     if model is None and words and _is_model_word(words[0]):
         model, words = words[0], words[1:]
         if not words and not lists:
-            hint = f"; for the folder of this name give {os.path.join('.', model)}" if Path(model).is_dir() else ""
+            is_word = os.path.basename(model) == model and Path(model).is_dir()
+            hint = f"; for the folder of this name give {os.path.join('.', model)}" if is_word else ""
             raise SpecError(f"{model}: is the model; name a scan after it{hint}")
     for word in [*words, *([model] if model else [])]:
         _refuse_foreign_model(word)
