@@ -34,7 +34,7 @@ from meshnet.infer.report.folder import ReportFolder, check_pillow
 from meshnet.infer.scan_stages import (
     ComputedScan,
     EarlierResult,
-    MaskError,
+    LeftOutError,
     Progress,
     ReadyScan,
     ScanJob,
@@ -177,7 +177,7 @@ class _Batch:
             else:
                 outcome = finish_stage(job, result, args, model, self.progress, reports=reports)
             self.reporter.report(outcome)
-        except MaskError as error:
+        except LeftOutError as error:
             self.progress.write(str(error))
         except Exception as error:  # an error in one scan must not stop the others
             notes = error.notes if isinstance(error, StrictError) else ()

@@ -49,8 +49,8 @@ from meshnet.scan.notes import Note
 from meshnet.scan.scan_stream import ScanError
 
 
-class MaskError(ScanError):
-    """A file of a folder turned out to hold labels, not a scan."""
+class LeftOutError(ScanError):
+    """A file of a folder, or a series of a study, turned out to be no scan."""
 
 
 @dataclass(frozen=True)
@@ -126,11 +126,15 @@ def steps_per_scan(model: OpenModel, args: argparse.Namespace) -> int:
 def read_stage(
     job: ScanJob, args: argparse.Namespace, model: OpenModel, progress: Progress
 ) -> ReadyScan | EarlierResult:
-    """Read and conform a scan, or measure its earlier result. Raises ScanError, MaskError or OSError."""
+    """Read and conform a scan, or measure its earlier result. Raises ScanError, LeftOutError or OSError."""
     spec, source, output = model.spec, job.source, job.output
+    if source.left_out is not None:
+        raise LeftOutError(f"{source.name}: left out, it {source.left_out}")
     scan = read_source(source, frame=args.frame)
     if is_mask_like(scan.data) and not source.is_named:
-        raise MaskError(f"{source.name}: left out, its values are those of a mask; name the file to segment it anyway")
+        raise LeftOutError(
+            f"{source.name}: left out, its values are those of a mask; name the file to segment it anyway"
+        )
     notes = notes_before(spec, scan, strict=args.strict)
     for path in (output, *([probability_path(output)] if args.probability else [])):
         check_replaceable(path, *_grid(scan, spec, args.space))

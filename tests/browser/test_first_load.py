@@ -1,8 +1,8 @@
 """The first load on a slow line: what is fetched before the page is usable, in which order, and how long it takes.
 
-Chromium throttles the line to 4G (1.6 Mbit/s, 150 ms, the "slow 4G" of Lighthouse). The CPU of the main thread is counted
-by the browser's own trace in seconds of the thread, not of the clock, and four times as much is added to the time of
-the line: a busy machine changes neither.
+Chromium throttles the line to 4G (1.6 Mbit/s, 150 ms, the "slow 4G" of Lighthouse). The browser's own trace counts the
+CPU of the main thread in seconds of the thread, not of the clock. Four times as much is added to the time of the line,
+so that a busy machine changes the result little.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import gzip
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,7 +65,9 @@ def _load(browsers: Browsers, url: str) -> Load:
     page.wait_for_function("() => performance.getEntriesByName('first-contentful-paint').length === 1")
     usable_after = len(requests)
     trace = json.loads(browser.stop_tracing())["traceEvents"]
-    page.wait_for_function("() => performance.getEntriesByType('resource').some(({ name }) => name.endsWith('/sw.js') || name.includes('weights'))")
+    page.wait_for_function(
+        "() => performance.getEntriesByType('resource').some(({ name }) => name.endsWith('/sw.js') || name.includes('weights'))"
+    )
     context.close()
     return Load(requests, usable_after, *_thread_seconds(trace))
 
@@ -103,7 +104,9 @@ def test_the_page_is_usable_with_180_kb_of_script_before_the_viewer_is_asked_for
 
 
 def test_weights_are_fetched_while_the_visitor_chooses_a_scan_and_before_the_files_for_offline_use(load: Load) -> None:
-    weights = next(n for n, path in enumerate(load.requests) if path.startswith("/models/default/") and "weights" in path)
+    weights = next(
+        n for n, path in enumerate(load.requests) if path.startswith("/models/default/") and "weights" in path
+    )
     assert weights >= load.usable_after - 1
     assert not any(path.startswith("/models/other/") for path in load.requests[:weights])
     assert "/sw.js" not in load.requests[:weights]
@@ -117,7 +120,9 @@ def test_the_first_paint_comes_within_1_s_and_the_page_is_usable_within_2_5_s_on
     paint = 3 * LATENCY_S + _line_s([*page_files, *styles]) + CPU_SLOWDOWN * load.paint_cpu_s
     # Connection, page, scripts with the list of models beside them, the worker.
     usable = 4 * LATENCY_S + _line_s([*page_files, *styles, *scripts]) + CPU_SLOWDOWN * load.usable_cpu_s
-    print(f"first paint {paint:.2f} s ({load.paint_cpu_s:.3f} s CPU), usable {usable:.2f} s ({load.usable_cpu_s:.3f} s CPU)")
+    print(
+        f"first paint {paint:.2f} s ({load.paint_cpu_s:.3f} s CPU), usable {usable:.2f} s ({load.usable_cpu_s:.3f} s CPU)"
+    )
     assert paint <= PAINT_S
     assert usable <= USABLE_S
 

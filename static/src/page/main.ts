@@ -24,6 +24,10 @@ import { INITIAL_STATE, isBusy, isEmpty, wouldLose } from './state';
 import { fetchCatalogue } from './ui/catalogue';
 import { readCleaning } from './ui/cleaning';
 import { connectThreshold, readConfidence } from './ui/confidence';
+import { firstLanguage, setLanguage } from './choose-language';
+import { isLanguage, read } from './texts/language';
+import { say } from './texts/message';
+import type { Text } from './texts/message';
 import { copyText } from './ui/copy';
 import { byId, byTestId } from './ui/dom';
 import { connectEditPanel, showBrush } from './ui/edit-panel';
@@ -43,7 +47,7 @@ const viewer = new Promise<void>((resolve) => { fetchViewer = resolve; })
   .then(() => import('./picture/viewer'))
   .then(({ Viewer }) => Viewer.open(byId('canvas', HTMLCanvasElement)))
   .catch((error: unknown) => {
-    session.say({ noViewer: `The viewer needs WebGL2, which is not available here (${String(error)}). Segmenting and saving still work.` });
+    session.say({ noViewer: say('viewer.noWebgl2', { reason: String(error) }) });
     return null;
   });
 const actions: Actions = {
@@ -55,6 +59,7 @@ const actions: Actions = {
   removeStudy: (id) => void removeStudy(session, id, ask),
   showLayer: (id) => void showResult(session, id),
   removeLayer: (id) => void removeResult(session, id, ask),
+  pick: (key) => { pickByHand(key); },
   applyUpdate: () => void applyUpdate(),
   goTo: (voxel) => { goTo(session, voxel); },
   showLabel: (index, isVisible) => { showLabel(session, index, isVisible); },
@@ -113,11 +118,16 @@ for (const id of ['clean', 'clean-ml', 'keep-outside-brain', 'all-labels']) byId
 session.change({ cleaning: readCleaning(), confidence: readConfidence() }); // browsers restore fields at a reload
 connectStudyKeys();
 
-const list = byTestId('model', HTMLSelectElement);
-list.addEventListener('change', () => {
-  pickModel(session, list.value);
-  if (session.state.kiosk === null) remember({ model: list.value });
+const languages = byId('language', HTMLSelectElement);
+languages.addEventListener('change', () => {
+  if (!isLanguage(languages.value)) return;
+  void setLanguage(session, languages.value);
+  if (session.state.kiosk === null) remember({ language: languages.value });
 });
+void setLanguage(session, firstLanguage(location.search, remembered().language, navigator.languages));
+
+const list = byTestId('model', HTMLSelectElement);
+list.addEventListener('change', () => { pickByHand(list.value); });
 
 for (const id of ['file', 'folder']) {
   const input = byTestId(id, HTMLInputElement);
@@ -135,7 +145,7 @@ showRemembered();
 const viewsConnected = viewer.then((opened) => {
   if (opened === null) return;
   opened.onLost = (error) => {
-    session.say({ noViewer: `The graphics device was reset and the picture is lost (${String(error)}). Segmenting, measuring and saving still work.` });
+    session.say({ noViewer: say('viewer.lost', { reason: String(error) }) });
   };
   connectViews(opened);
   connectReadout(opened);
@@ -149,7 +159,7 @@ const viewsConnected = viewer.then((opened) => {
   });
 });
 byId('copy', HTMLButtonElement).addEventListener('click', () => {
-  void copyText(byTestId('diagnostics', HTMLPreElement)).then((said) => { byId('copied', HTMLSpanElement).textContent = said; });
+  void copyText(byTestId('diagnostics', HTMLPreElement)).then((said) => { byId('copied', HTMLSpanElement).textContent = read(said); });
 });
 
 const backendFound = findBackend(session);
@@ -157,7 +167,8 @@ const modelsListed = catalogueArrived.then(
   (catalogue) => {
     useCatalogue(session, catalogue, catalogue.kiosk === null ? (remembered().model ?? null) : null);
     if (catalogue.kiosk === null) void viewsConnected.then(rememberView);
-    else startKiosk(catalogue.kiosk, byId('kiosk-tools', HTMLDivElement), () => isBusy(session.state) || isActive(session.state.queue));
+    else if (catalogue.kiosk.language !== null) void setLanguage(session, catalogue.kiosk.language);
+    if (catalogue.kiosk !== null) startKiosk(catalogue.kiosk, byId('kiosk-tools', HTMLDivElement), () => isBusy(session.state) || isActive(session.state.queue));
   },
   (error: unknown) => { missCatalogue(session, error); },
 );
@@ -178,8 +189,13 @@ async function fetchTheRest(): Promise<void> {
 // A kiosk wipes the page without a question.
 addEventListener('beforeunload', (event) => { if (session.state.kiosk === null && wouldLose(session.state)) event.preventDefault(); });
 
-function ask(question: string): boolean {
-  return confirm(question);
+function pickByHand(key: string): void {
+  pickModel(session, key);
+  if (session.state.kiosk === null) remember({ model: key });
+}
+
+function ask(question: Text): boolean {
+  return confirm(read(question));
 }
 
 function onClick(testId: string, action: () => void): void {
