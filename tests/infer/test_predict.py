@@ -14,9 +14,10 @@ import torch
 
 from meshnet.infer.backends import open_network
 from meshnet.infer.kernel.library import Kernel, KernelMissingError
-from meshnet.infer.one_scan import Prediction, predict
+from meshnet.infer.one_scan import predict
 from meshnet.infer.predict import CSV_COLUMNS, main
 from meshnet.infer.run_torch import run_torch
+from meshnet.infer.scan_stages import ComputedScan, ScanJob, network_stage
 from meshnet.model.checkpoint import Weights, expected_shapes, save_checkpoint
 from meshnet.model.graph import build_graph
 from meshnet.model.network import model_from
@@ -230,11 +231,11 @@ def test_a_result_of_another_scan_is_never_replaced(
 
     segmented: list[str] = []
 
-    def noted(scan: Scan, *rest: Any, **named: Any) -> Prediction:
-        segmented.append(scan.where)
-        return predict(scan, *rest, **named)
+    def noted(job: ScanJob, *rest: Any, **named: Any) -> ComputedScan:
+        segmented.append(str(job.source.name))
+        return network_stage(job, *rest, **named)
 
-    monkeypatch.setattr("meshnet.infer.one_scan.predict", noted)
+    monkeypatch.setattr("meshnet.infer.predict.network_stage", noted)
     assert main([str(tmp_path / "model"), str(other), str(after), *common]) == 1
     assert segmented == [str(after)], "the network ran for a result that could not be kept"
     assert result.read_bytes() == before

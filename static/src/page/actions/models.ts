@@ -20,7 +20,19 @@ export function missCatalogue(session: Session, error: unknown): void {
 
 export function pickModel(session: Session, key: string): void {
   session.change({ pickedKey: key });
+  void fetchWeights(session);
   void findPace(session);
+}
+
+/**
+ * Fetches the picked model into the browser's cache, so that a run need not wait for it. Failures are left to the run, which
+ * fetches the files again and says what is wrong.
+ */
+export async function fetchWeights(session: Session): Promise<void> {
+  const source = pickedModel(session.state)?.source;
+  if (source?.kind !== 'url') return;
+  const fetched = [source.modelUrl, source.weightsUrl].map(async (url) => (await fetch(url, { priority: 'low' })).arrayBuffer());
+  await Promise.allSettled(fetched);
 }
 
 /**
