@@ -2,7 +2,7 @@
 import { EngineClient } from '../worker/engine-client';
 import { compareWithFile, compareWithResult, endComparison, isReference } from './actions/compare';
 import { abandonStroke, changeSettings, endStroke, pickLabel, press, revertEdits, runCommand, startEditing, stroke } from './actions/edit';
-import { missCatalogue, pickModel, useCatalogue } from './actions/models';
+import { fetchWeights, missCatalogue, pickModel, useCatalogue } from './actions/models';
 import { changeConfidence, clean, goTo, removeResult, removeStudy, showLabel, showResult, showStudy, threshold } from './actions/look';
 import { answerAll, answerFrame, answerInput, answerSeries, open, openSample } from './actions/open';
 import { pauseQueue, resumeQueue, segmentAll, skipScan, stopScan } from './actions/queue';
@@ -36,12 +36,20 @@ import { readOptions } from './ui/options';
 import { connectStudyKeys } from './ui/study-list';
 import { connectReadout, connectViews } from './ui/view-controls';
 
+/** Milliseconds that the viewer waits for the controls at most. */
+const LONGEST_WAIT_MS = 2000;
+
 const newClient = (): EngineClient => new EngineClient(() => new Worker(new URL('../worker/worker.ts', import.meta.url), { type: 'module' }));
-// NiiVue is most of the page's weight; the controls work before it is there.
-const viewer = import('./picture/viewer').then(({ Viewer }) => Viewer.open(byId('canvas', HTMLCanvasElement))).catch((error: unknown) => {
-  session.say({ noViewer: say('viewer.noWebgl2', { reason: String(error) }) });
-  return null;
-});
+const catalogueArrived = fetchCatalogue();
+// NiiVue is most of the page's weight, so it is fetched once the controls work.
+let fetchViewer: () => void = () => undefined;
+const viewer = new Promise<void>((resolve) => { fetchViewer = resolve; })
+  .then(() => import('./picture/viewer'))
+  .then(({ Viewer }) => Viewer.open(byId('canvas', HTMLCanvasElement)))
+  .catch((error: unknown) => {
+    session.say({ noViewer: say('viewer.noWebgl2', { reason: String(error) }) });
+    return null;
+  });
 const actions: Actions = {
   answerFrame: (frame) => void answerFrame(session, frame),
   answerSeries: (choice) => void answerSeries(session, choice),
@@ -154,8 +162,8 @@ byId('copy', HTMLButtonElement).addEventListener('click', () => {
   void copyText(byTestId('diagnostics', HTMLPreElement)).then((said) => { byId('copied', HTMLSpanElement).textContent = read(said); });
 });
 
-void findBackend(session);
-fetchCatalogue().then(
+const backendFound = findBackend(session);
+const modelsListed = catalogueArrived.then(
   (catalogue) => {
     useCatalogue(session, catalogue, catalogue.kiosk === null ? (remembered().model ?? null) : null);
     if (catalogue.kiosk === null) void viewsConnected.then(rememberView);
@@ -164,10 +172,18 @@ fetchCatalogue().then(
   },
   (error: unknown) => { missCatalogue(session, error); },
 );
+void fetchTheRest();
 
-// The development server writes no list of files for the service worker.
-if (import.meta.env.PROD) {
-  void keepOffline({ show: (offline) => { session.change({ offline }); }, mayReload: () => isEmpty(session.state) });
+/** Fetches by need: the controls, the viewer, the picked model's weights, and last the files for use without a network. */
+async function fetchTheRest(): Promise<void> {
+  const controlsWork = Promise.all([backendFound, modelsListed]).then(() => performance.mark('usable'));
+  // A graphics device may take seconds to answer.
+  await Promise.race([controlsWork, new Promise((resolve) => setTimeout(resolve, LONGEST_WAIT_MS))]);
+  fetchViewer();
+  await viewer;
+  await fetchWeights(session);
+  // The development server writes no list of files for the service worker.
+  if (import.meta.env.PROD) await keepOffline({ show: (offline) => { session.change({ offline }); }, mayReload: () => isEmpty(session.state) });
 }
 
 // A kiosk wipes the page without a question.

@@ -21,7 +21,7 @@ interface Remembered {
   readonly hasSegmented?: boolean;
 }
 
-/** Nothing where the browser keeps nothing for this site, or something else lies there. */
+/** Empty where the browser stores nothing for this site, or another kind of entry. */
 export function remembered(): Remembered {
   try {
     const found: unknown = JSON.parse(localStorage.getItem(ENTRY) ?? '{}');
@@ -46,7 +46,7 @@ export function showRemembered(): void {
   byId('first-steps', HTMLOListElement).hidden = remembered().hasSegmented === true;
 }
 
-/** Puts the view as it was left, and keeps every change of it. */
+/** Restores the last view, and stores every change of it. */
 export function rememberView(): void {
   const { view, opacity, radiological } = remembered();
   const buttons = Array.from(document.querySelectorAll<HTMLButtonElement>('button[data-view]'));

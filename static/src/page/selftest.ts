@@ -2,7 +2,7 @@
 // writes a report to copy. For tests, `window.meshnetEngines` runs any model on any backend:
 //   list(): Promise<BackendId[]>          probe(id): Promise<Probe>
 //   run(id, trial): Promise<TrialReport>  with `trial` and the report as in worker/trial.ts; the input's buffer is
-//                                         handed over (copies of a whole head would count in the memory measured)
+//                                         transferred (a copy of a whole head would count in the measured memory)
 import { messageOf } from '../engine/message';
 import { WorkerClient } from '../worker/client';
 import type { Trial, TrialReport } from '../worker/trial';

@@ -34,7 +34,7 @@ export interface PageState extends Studies {
   readonly drawn: Drawn;
   readonly cleaning: Cleaning;
   readonly confidence: ConfidenceSettings;
-  /** The comparison in the picture, in the place of the shown result's labels; null where there is none. */
+  /** The comparison that the picture shows instead of the result's labels; null where there is none. */
   readonly comparison: Compared | null;
   readonly editSettings: EditSettings;
   /** The editing of the shown result, whose labels are in the picture; null while the tools are closed. */
@@ -85,7 +85,7 @@ export type Question =
 export type TfjsSource = Extract<ModelSource, { kind: 'tfjs' }>;
 
 export interface Messages {
-  /** Something that was refused or failed beside the work under way; until the visitor's next step. */
+  /** A refusal or failure outside the work under way; shown until the visitor's next step. */
   readonly remark: Text | null;
   /** The viewer could not draw this scan or result. */
   readonly viewerFault: Text | null;
@@ -154,7 +154,7 @@ export function dueStudies(state: PageState): number {
   return model === null || !allowsQueue(state) ? 0 : dueIds(state.studies, model.key).length;
 }
 
-/** Whether picture and table are not yet what the state asks for. */
+/** Whether picture or table lag behind the state. */
 export function isOutdated(state: PageState): boolean {
   const { drawn, shownId, cleaning } = state;
   const study = shownStudy(state);
@@ -177,7 +177,7 @@ export function confidenceOptions({ confidence, kiosk }: PageState): ConfidenceO
   return { keep: isOn, mirror: isOn && confidence.mirror };
 }
 
-/** The activity to return to after something that does not concern the scan. */
+/** The activity to return to after an action that leaves the scan unchanged. */
 export function restingKind(state: PageState): ActivityKind {
   const study = shownStudy(state);
   return study === null ? 'idle' : study.results.length === 0 ? 'ready' : 'done';

@@ -1,8 +1,8 @@
 // Parts of the page's state that its list of scans, its panels and its actions share: plain data. This module imports nothing of
-// the page but the kind of its texts.
+// the page but the type of its texts.
 import type { Progress } from '../engine/types';
 import type { Comparison } from '../volume/compare';
-import type { Text } from './texts/message';
+import type { Message, Text } from './texts/message';
 
 /** A run of a model under way. */
 export interface Run {
@@ -22,7 +22,7 @@ export interface Cleaning {
   /** The tissue around the lesion is saved too. */
   readonly allLabels: boolean;
   /** A sentence where the field holds no volume. */
-  readonly problem: Text | null;
+  readonly problem: Message | null;
 }
 
 export interface ConfidenceSettings {

@@ -190,7 +190,7 @@ async function redo(session: Session): Promise<void> {
   await redraw(session, deltaVoxels(step.delta));
 }
 
-/** Takes all edits of the shown result back. With the tools open this can be undone. */
+/** Reverts all edits of the shown result. With the tools open this can be undone. */
 export async function revertEdits(session: Session): Promise<void> {
   const result = shownResult(shownStudy(session.state));
   if (result?.edit == null || !isEdited(result)) return;

@@ -72,8 +72,8 @@ export function goTo(session: Session, voxel: Voxel): void {
 }
 
 /**
- * Brings picture and table to the shown scan, its shown result and the cleaning. A change meanwhile is taken up. Where
- * something else is under way, that calls this at its end.
+ * Updates picture and table to the shown scan, its shown result and the cleaning, and follows changes made meanwhile. Other
+ * work under way calls this when it ends.
  */
 export async function refresh(session: Session): Promise<void> {
   if (isBusy(session.state)) return;

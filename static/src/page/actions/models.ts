@@ -20,13 +20,25 @@ export function missCatalogue(session: Session, error: unknown): void {
 
 export function pickModel(session: Session, key: string): void {
   session.change({ pickedKey: key });
+  void fetchWeights(session);
   void findPace(session);
 }
 
 /**
- * Finds out how long the picked model would take, where the CPU will run it: a graphics device takes seconds, and is left
- * alone until it is needed. A forced backend is not tried: it is forced where a test or a report wants exactly one run.
- * Nothing is shown where the trial fails; the run itself will say why.
+ * Fetches the picked model into the browser's cache, so that a run need not wait for it. Failures are left to the run, which
+ * fetches the files again and says what is wrong.
+ */
+export async function fetchWeights(session: Session): Promise<void> {
+  const source = pickedModel(session.state)?.source;
+  if (source?.kind !== 'url') return;
+  const fetched = [source.modelUrl, source.weightsUrl].map(async (url) => (await fetch(url, { priority: 'low' })).arrayBuffer());
+  await Promise.allSettled(fetched);
+}
+
+/**
+ * Finds out how long the picked model would take where the CPU will run it. Opening a graphics device takes seconds, so it
+ * waits until the run. A forced backend is not tried, because tests and reports force one to get exactly one run. Nothing is
+ * shown where the trial fails; the run itself will say why.
  */
 export async function findPace(session: Session): Promise<void> {
   const { client, options } = session.services;

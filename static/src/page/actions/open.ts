@@ -136,7 +136,7 @@ async function listAll(session: Session, offer: Offer): Promise<void> {
   sayLeftOut(session, null, offer);
 }
 
-/** Loads the scan, and says what is to say of it and of the files beside it. */
+/** Loads the scan, and reports its notes and the files that were left out. */
 async function loadChoice(session: Session, choice: Choice, offer: Offer | null): Promise<void> {
   await loadScan(session, choice.files, null);
   sayLeftOut(session, choice, offer);

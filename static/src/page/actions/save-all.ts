@@ -30,7 +30,7 @@ export async function saveSummary(session: Session): Promise<void> {
   if (saved) markSaved(session, session.state.studies.flatMap(({ results }) => results.map(({ id }) => id)));
 }
 
-/** One zip: every mask on its scan's own grid, both tables, and a JSON that says how each result was made. */
+/** One zip: every mask on its scan's own grid, both tables, and a JSON file that describes how each result was made. */
 export async function saveAll(session: Session): Promise<void> {
   if (isBusy(session.state)) return;
   let inside: readonly number[] = [];

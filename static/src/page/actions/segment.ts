@@ -14,7 +14,7 @@ import { say } from '../texts/message';
 import type { Text } from '../texts/message';
 import { doneText, goTo, refresh } from './look';
 
-/** A run that has begun and says nothing yet. */
+/** A run that has begun and has not reported yet. */
 export const NEW_RUN: Run = { started: false, progress: null, elapsedSeconds: 0 };
 
 /** Finds out which backend a run would use. */

@@ -33,7 +33,7 @@ const INPUTS = ['pointerdown', 'pointermove', 'keydown', 'wheel', 'touchstart', 
 
 /**
  * Watches for idleness and wipes the page after it; adds the full-screen and start-over buttons to `toolbar`.
- * `isBusy` holds the clock: a visitor may wait for a long segmentation without touching anything.
+ * `isBusy` stops the clock, because a visitor may wait for a long segmentation without any input.
  */
 export function startKiosk(settings: KioskSettings, toolbar: HTMLElement, isBusy: () => boolean): void {
   document.documentElement.dataset['kiosk'] = settings.saving;

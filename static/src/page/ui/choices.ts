@@ -8,7 +8,7 @@ import { pathOf } from './paths';
 export interface Choice {
   /** One file, or a .hdr with its .img. */
   readonly files: readonly File[];
-  /** Why to take it, or not; null where nothing is to say. */
+  /** A reason to choose it, or not to; null where there is none. */
   readonly hint: Message | null;
   /** Whether an image that dcm2niix made of it takes its place, because its own shape is wrong. */
   readonly replaced: boolean;

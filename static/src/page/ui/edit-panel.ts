@@ -1,4 +1,4 @@
-// The panel "Edit": its tools while a result is being edited, with the keys that stand for them.
+// The panel "Edit": its tools while a result is being edited, with their keys.
 import type { Viewer } from '../picture/viewer';
 import { isEdited } from '../edit/history';
 import { commandOf, SHORTCUTS } from '../edit/keys';

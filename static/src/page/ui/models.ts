@@ -26,7 +26,7 @@ export interface ListedModel {
 export interface ModelList {
   readonly usable: readonly ListedModel[];
   readonly broken: readonly BrokenModel[];
-  /** Shown in the list while no model is usable. */
+  /** Text of the list while no model is usable. */
   readonly placeholder: Text;
 }
 

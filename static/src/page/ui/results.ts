@@ -52,7 +52,7 @@ export function showResults(study: Study | null, actions: ResultActions, scroll:
   if (wasHidden && scroll) section.scrollIntoView({ block: 'nearest' });
 }
 
-/** Labels of the shown result, then those that only other results have. A label that a model does not know is no 0 mL. */
+/** Labels of the shown result, then those that only other results have. A label that a model does not know is left empty, not 0 mL. */
 function showTable(study: Study, shown: Result, listed: readonly Label[], actions: ResultActions): void {
   const table = byTestId('volumes', HTMLTableElement);
   const others = study.results.filter(({ id }) => id !== shown.id);
