@@ -4,7 +4,7 @@ import { compareWithFile, compareWithResult, endComparison, isReference } from '
 import { abandonStroke, changeSettings, endStroke, pickLabel, press, revertEdits, runCommand, startEditing, stroke } from './actions/edit';
 import { missCatalogue, pickModel, useCatalogue } from './actions/models';
 import { changeConfidence, clean, goTo, removeResult, removeStudy, showLabel, showResult, showStudy, threshold } from './actions/look';
-import { answerAll, answerFrame, answerInput, answerSeries, open, openSample } from './actions/open';
+import { answerAll, answerAllFrames, answerFrame, answerInput, answerSeries, open, openSample } from './actions/open';
 import { pauseQueue, resumeQueue, segmentAll, skipScan, stopScan } from './actions/queue';
 import { saveMesh } from './actions/mesh';
 import { saveReport, saveReports } from './actions/report';
@@ -41,6 +41,7 @@ const viewer = import('./viewer').then(({ Viewer }) => Viewer.open(byId('canvas'
 const actions: Actions = {
   answerFrame: (frame) => void answerFrame(session, frame),
   answerSeries: (choice) => void answerSeries(session, choice),
+  answerAllFrames: () => void answerAllFrames(session),
   answerAll: () => void answerAll(session),
   answerInput: (answers) => void answerInput(session, answers),
   showStudy: (id) => void showStudy(session, id),

@@ -55,6 +55,18 @@ export async function answerFrame(session: Session, frame: number): Promise<void
   });
 }
 
+/** Lists every frame of a 4-D file as a scan; of a listed one after it. */
+export async function answerAllFrames(session: Session): Promise<void> {
+  await answer(session, 'frame', async ({ files, frames, studyId }) => {
+    if (studyId !== null) session.change({ studies: withStudy(session.state.studies, studyId, (study) => ({ ...study, source: { ...study.source, frame: 0 } })) });
+    const added = Array.from({ length: frames }, (_, frame) => ({ files, frame, facts: null })).slice(studyId === null ? 0 : 1);
+    list(session, added, added.map(() => session.newId()));
+    if (studyId !== null) session.change({ shownId: studyId });
+    session.enter(restingKind(session.state), `${frames} volumes opened as scans.`);
+    await refresh(session);
+  });
+}
+
 /** Opens one of several scans. */
 export async function answerSeries(session: Session, choice: Choice): Promise<void> {
   await answer(session, 'series', () => loadChoice(session, choice, null));

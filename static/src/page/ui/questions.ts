@@ -21,24 +21,26 @@ const ORIENTATIONS = [
 export interface Answers {
   readonly answerFrame: (frame: number) => void;
   readonly answerSeries: (choice: Choice) => void;
+  /** Each frame becomes a scan of the list; null where one scan at a time is open. */
+  readonly answerAllFrames: (() => void) | null;
   /** Null where one scan at a time is open. */
   readonly answerAll: (() => void) | null;
   readonly answerInput: (answers: TfjsAnswers) => void;
 }
 
 /** Shows the question and moves the focus there; removes it where there is none. */
-export function showQuestion(question: Question | null, { answerFrame, answerSeries, answerAll, answerInput }: Answers): void {
+export function showQuestion(question: Question | null, { answerFrame, answerAllFrames, answerSeries, answerAll, answerInput }: Answers): void {
   const box = byId('question', HTMLDivElement);
   box.hidden = question === null;
   if (question === null) box.replaceChildren();
-  else if (question.kind === 'frame') box.replaceChildren(...frameQuestion(question.frames, answerFrame));
+  else if (question.kind === 'frame') box.replaceChildren(...frameQuestion(question.frames, answerFrame, answerAllFrames));
   else if (question.kind === 'series') box.replaceChildren(...seriesQuestion(question.offer, answerSeries, answerAll));
   else box.replaceChildren(...inputQuestion(answerInput));
   box.querySelector<HTMLElement>('select, button, input')?.focus();
 }
 
-/** One frame of a 4-D scan, the first unless another is typed. */
-function frameQuestion(frames: number, onAnswer: (frame: number) => void): HTMLElement[] {
+/** One frame of a 4-D scan, the first unless another is typed, or all of them. */
+function frameQuestion(frames: number, onAnswer: (frame: number) => void, onAll: (() => void) | null): HTMLElement[] {
   const label = element('label', 'Frame ');
   const number = element('input');
   number.type = 'number';
@@ -50,7 +52,7 @@ function frameQuestion(frames: number, onAnswer: (frame: number) => void): HTMLE
   const button = answerButton('Use this frame', 'use-frame', () => {
     if (number.reportValidity() && number.value !== '') onAnswer(number.valueAsNumber);
   });
-  return [element('p', `This file holds ${frames} volumes; a model takes one.`), label, button];
+  return [element('p', `This file holds ${frames} volumes; a model takes one.`), label, button, ...(onAll === null ? [] : [answerButton(`Open all ${frames} as scans`, 'use-all-frames', onAll)])];
 }
 
 /** All of several scans or DICOM series, or one of them, each a button. */
