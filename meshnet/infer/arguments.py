@@ -7,11 +7,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from meshnet import __version__
 from meshnet.infer.backends import BACKENDS
 from meshnet.infer.outcome import CSV_COLUMNS
 from meshnet.model.shipped import known_models
 from meshnet.model.spec import SpecError, read_spec
+from meshnet.version import __version__
 
 
 class _ListModels(argparse.Action):

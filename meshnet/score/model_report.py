@@ -12,7 +12,6 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from meshnet import __version__
 from meshnet.score.data_set import ReferenceScan
 from meshnet.score.model_figures import (
     bland_altman,
@@ -36,6 +35,7 @@ from meshnet.score.model_tables import (
 from meshnet.score.scan_scores import ScanScore
 from meshnet.score.styles import styles
 from meshnet.score.tables import Grid, html_table, latex, markdown
+from meshnet.version import __version__
 
 
 @dataclass(frozen=True)

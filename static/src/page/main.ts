@@ -34,7 +34,7 @@ import { connectReadout, connectViews } from './ui/view-controls';
 
 const newClient = (): EngineClient => new EngineClient(() => new Worker(new URL('../worker/worker.ts', import.meta.url), { type: 'module' }));
 // NiiVue is most of the page's weight; the controls work before it is there.
-const viewer = import('./viewer').then(({ Viewer }) => Viewer.open(byId('canvas', HTMLCanvasElement))).catch((error: unknown) => {
+const viewer = import('./picture/viewer').then(({ Viewer }) => Viewer.open(byId('canvas', HTMLCanvasElement))).catch((error: unknown) => {
   session.say({ noViewer: `The viewer needs WebGL2, which is not available here (${String(error)}). Segmenting and saving still work.` });
   return null;
 });

@@ -9,7 +9,7 @@ import { shownResult, shownStudy } from './studies';
 import { INITIAL_STATE, isBusy } from './state';
 import type { ActivityKind, Messages, PageState } from './state';
 import { MODEL_PART } from './ui/files';
-import type { Viewer } from './viewer';
+import type { Viewer } from './picture/viewer';
 
 /** The services that actions use. */
 export interface Services {

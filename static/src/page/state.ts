@@ -3,7 +3,6 @@
 import type { ModelSource } from '../model/source';
 import { guessModality } from '../volume/contrast';
 import type { BackendChoice, ConfidenceOptions } from '../worker/protocol';
-import type { Progress } from '../engine/types';
 import type { KioskSettings } from './kiosk/kiosk';
 import type { OfflineState } from './offline/register';
 import { dueIds, isActive } from './queue';
@@ -13,12 +12,10 @@ import { FIRST_SETTINGS } from './edit/settings';
 import type { Editing, EditSettings } from './edit/settings';
 import { hasUnsaved, removalOf, removesAlike, shownResult, shownStudy } from './studies';
 import type { Result, Studies } from './studies';
-import type { Cleaning } from './ui/cleaning';
-import type { Compared } from './ui/comparison';
-import type { ConfidenceSettings } from './ui/confidence';
 import type { ListedModel, ModelList } from './ui/models';
 import type { Offer } from './ui/choices';
 import { modalityWarning } from './ui/modality';
+import type { Cleaning, Compared, ConfidenceSettings, Run } from './types';
 
 export interface PageState extends Studies {
   /** Version of the software; empty until the list of models has arrived. */
@@ -71,14 +68,6 @@ export interface Activity {
   readonly kind: ActivityKind;
   /** The sentence in the status line. */
   readonly text: string;
-}
-
-export interface Run {
-  /** Whether a backend has started; `PageState.choice` says which. */
-  readonly started: boolean;
-  readonly progress: Progress | null;
-  /** Since the backend started. */
-  readonly elapsedSeconds: number;
 }
 
 /** A question that the visitor has to answer before a file can be used. */

@@ -6,7 +6,7 @@ import type { Note } from '../volume/notes';
 import type { Outcome, OutcomeRequest, RunReport, ScanFacts, ScanSource, StoredLabels } from '../worker/protocol';
 import { isEdited } from './edit/history';
 import type { Edit } from './edit/history';
-import type { Run } from './state';
+import type { Run } from './types';
 import { pathOf } from './ui/paths';
 
 export interface Study {

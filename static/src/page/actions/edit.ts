@@ -11,7 +11,7 @@ import { smoothMask } from '../../volume/smooth';
 import type { Dims } from '../../volume/volume';
 import { messageOf } from '../../engine/message';
 import { CallError } from '../../worker/client';
-import type { PicturePoint } from '../drawing';
+import type { PicturePoint } from '../picture/drawing';
 import { Editor } from '../edit/editor';
 import { isEdited, redoneStep, revertStep, undoneStep, withStep } from '../edit/history';
 import type { Edit, EditName } from '../edit/history';

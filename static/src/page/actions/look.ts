@@ -8,8 +8,7 @@ import { drawsProbability, isBusy, isOutdated, NOTHING_DRAWN, restingKind, witho
 import type { PageState } from '../state';
 import { hasUnsaved, outcomeRequest, removalOf, removesAlike, shownResult, shownStudy, withMeasured, withoutResult, withoutStudy, withStudy, withThreshold, withVisible } from '../studies';
 import type { Result, Study } from '../studies';
-import type { Cleaning } from '../ui/cleaning';
-import type { ConfidenceSettings } from '../ui/confidence';
+import type { Cleaning, ConfidenceSettings } from '../types';
 import { formatDuration } from '../ui/format';
 
 export type Voxel = readonly [number, number, number];

@@ -5,7 +5,7 @@ import type { Session } from '../session';
 import { allowsQueue, confidenceOptions, isBusy, pickedModel } from '../state';
 import { afterScan, isActive, nextWaiting, runningStudy, startQueue, withJob } from '../queue';
 import type { Queue } from '../queue';
-import type { Run } from '../state';
+import type { Run } from '../types';
 import { withResult, withStudy } from '../studies';
 import type { Job, Study } from '../studies';
 import { keepAwake } from '../ui/awake';

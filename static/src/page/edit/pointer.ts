@@ -1,7 +1,7 @@
 // Mouse, finger and stylus on the picture. A press with a tool goes to the tool; everything else goes to the viewer: other
 // buttons, two fingers, and fingers once a stylus is in use (the palm of the hand lies on the screen).
-import type { PicturePoint } from '../drawing';
-import type { Viewer } from '../viewer';
+import type { PicturePoint } from '../picture/drawing';
+import type { Viewer } from '../picture/viewer';
 
 export interface PointerHooks {
   /** Whether a press on the picture is for a tool. */

@@ -1,16 +1,6 @@
-// The visitor's settings of a result: what is removed from its labels, and what is saved of them.
+// Reads the fields that set how a result is cleaned.
+import type { Cleaning } from '../types';
 import { byId } from './dom';
-
-export interface Cleaning {
-  /** Components below this volume are removed; null where none are. */
-  readonly smallestMl: number | null;
-  /** Lesions outside the brain stay, of a model that labels lesion and tissue. */
-  readonly keepOutsideBrain: boolean;
-  /** The tissue around the lesion is saved too. */
-  readonly allLabels: boolean;
-  /** A sentence where the field holds no volume. */
-  readonly problem: string | null;
-}
 
 export function readCleaning(): Cleaning {
   const settings = { keepOutsideBrain: byId('keep-outside-brain', HTMLInputElement).checked, allLabels: byId('all-labels', HTMLInputElement).checked };

@@ -3,14 +3,8 @@ import type { Label } from '../../generated/model-spec';
 import type { Comparison } from '../../volume/compare';
 import { resultName, shownResult } from '../studies';
 import type { Result, Study } from '../studies';
+import type { Compared } from '../types';
 import { byId, byTestId, element } from './dom';
-
-/** A comparison of the shown result. */
-export interface Compared {
-  /** Name of the mask's file or of the other result. */
-  readonly name: string;
-  readonly comparison: Comparison;
-}
 
 /** Of the three-colour overlay. */
 export const COMPARISON_LABELS: readonly Label[] = ([

@@ -2,14 +2,8 @@
 // probable label wins everywhere, until the slider is moved.
 import { isEdited } from '../edit/history';
 import type { Result } from '../studies';
+import type { ConfidenceSettings } from '../types';
 import { byId, byTestId } from './dom';
-
-export interface ConfidenceSettings {
-  /** Runs are averaged with the mirror image. */
-  readonly mirror: boolean;
-  /** The probability lies over the labels. */
-  readonly probability: boolean;
-}
 
 export function readConfidence(): ConfidenceSettings {
   return { mirror: byId('mirror', HTMLInputElement).checked, probability: byId('probability', HTMLInputElement).checked };

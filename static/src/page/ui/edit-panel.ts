@@ -1,5 +1,5 @@
 // The panel "Edit": its tools while a result is being edited, with the keys that stand for them.
-import type { Viewer } from '../viewer';
+import type { Viewer } from '../picture/viewer';
 import { isEdited } from '../edit/history';
 import { commandOf, SHORTCUTS } from '../edit/keys';
 import type { Command } from '../edit/keys';

@@ -1,7 +1,8 @@
 // Status line, facts of the scan, progress, backend and warnings.
 import type { Note } from '../../volume/notes';
 import { BACKEND_NAMES } from '../../engine/choose';
-import type { Activity, BackendLine, Run } from '../state';
+import type { Activity, BackendLine } from '../state';
+import type { Run } from '../types';
 import type { Study } from '../studies';
 import { byId, byTestId, element } from './dom';
 import { formatDuration, formatEstimate, formatVoxelSize, secondsLeft } from './format';

@@ -1,5 +1,5 @@
 // Buttons for the view, the opacity slider, and the line with the crosshair's position.
-import type { Location, View, Viewer } from '../viewer';
+import type { Location, View, Viewer } from '../picture/viewer';
 import { byId, element } from './dom';
 
 export function connectViews(viewer: Viewer): void {

@@ -1,10 +1,10 @@
 // The labels that are being edited, in the picture: NiiVue's drawing layer, which takes new voxels without building its textures
 // anew. NiiVue keeps it in its own reoriented voxel order; here every voxel has its index on the scan's own grid.
 import type { Niivue, NVImage } from '@niivue/niivue';
-import type { Label } from '../generated/model-spec';
-import { apply, invert } from '../volume/affine';
-import type { Axis, Grid } from '../volume/brush';
-import type { Dims } from '../volume/volume';
+import type { Label } from '../../generated/model-spec';
+import { apply, invert } from '../../volume/affine';
+import type { Axis, Grid } from '../../volume/brush';
+import type { Dims } from '../../volume/volume';
 
 /** A place on a slice of the picture. */
 export interface PicturePoint {
