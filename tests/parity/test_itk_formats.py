@@ -190,7 +190,7 @@ def test_files_that_cannot_be_read_are_refused_in_words(site: Site, tmp_path: Pa
         "cut.nrrd": (header(PLAIN) + raw[:-5], "5 bytes of voxels are missing"),
         "cut-head.nrrd": (header(PLAIN)[:60], "its NRRD header does not end"),
         "block.nrrd": (header(PLAIN | {"type": "block"}) + raw, "its voxels are of type “block”"),
-        "alone.nhdr": (header(PLAIN | {"data file": "alone.raw"}), "its voxels are in another file, alone.raw; give both"),
+        "alone.nhdr": (header(PLAIN | {"data file": "alone.raw"}), "its voxels are in another file, alone.raw;"),
         "list.nhdr": (header(PLAIN | {"data file": "LIST"}), "its voxels are in a list of files"),
         "alone.mhd": (meta.split(b"LOCAL")[0] + b"alone.zraw\n", "are in another file, alone.zraw; give both"),
         "cut.mha": (meta[:-5], "5 bytes of voxels are missing"),

@@ -5,6 +5,7 @@ import { abandonStroke, changeSettings, endStroke, pickLabel, press, revertEdits
 import { missCatalogue, pickModel, useCatalogue } from './actions/models';
 import { changeConfidence, clean, goTo, removeResult, removeStudy, showLabel, showResult, showStudy, threshold } from './actions/look';
 import { answerAll, answerAllFrames, answerFrame, answerInput, answerSeries, open, openSample } from './actions/open';
+import { followLink } from './actions/open-link';
 import { pauseQueue, resumeQueue, segmentAll, skipScan, stopScan } from './actions/queue';
 import { saveMesh } from './actions/mesh';
 import { saveReport, saveReports } from './actions/report';
@@ -13,6 +14,8 @@ import { saveAll, saveSummary, showTable } from './actions/save-all';
 import { cancel, findBackend, segment } from './actions/segment';
 import { connectPointer } from './edit/pointer';
 import { withSize } from './edit/settings';
+import { Embedded } from './doors/embedded';
+import { readLink } from './doors/link';
 import { startKiosk } from './kiosk/kiosk';
 import { applyUpdate, keepOffline } from './offline/register';
 import { isActive } from './queue';
@@ -52,11 +55,15 @@ const actions: Actions = {
   goTo: (voxel) => { goTo(session, voxel); },
   showLabel: (index, isVisible) => { showLabel(session, index, isVisible); },
 };
+const catalogue = fetchCatalogue();
+/** Null where the page is in no frame. */
+let embedded: Embedded | null = null;
 let shown = INITIAL_STATE; // index.html as it is
 const session = new Session({ client: newClient(), newReader: newClient, options: optionsOrNone(), viewer }, (state) => {
   const before = shown;
   shown = state;
   show(state, before, actions);
+  embedded?.changed(state, before);
   if (state.kiosk === null && state.activity.kind === 'done' && before.activity.kind !== 'done') remember({ hasSegmented: true });
 });
 
@@ -146,14 +153,24 @@ byId('copy', HTMLButtonElement).addEventListener('click', () => {
 });
 
 void findBackend(session);
-fetchCatalogue().then(
-  (catalogue) => {
-    useCatalogue(session, catalogue, catalogue.kiosk === null ? (remembered().model ?? null) : null);
-    if (catalogue.kiosk === null) void viewsConnected.then(rememberView);
-    else startKiosk(catalogue.kiosk, byId('kiosk-tools', HTMLDivElement), () => isBusy(session.state) || isActive(session.state.queue));
+const listed = catalogue.then(
+  (found) => {
+    useCatalogue(session, found, found.kiosk === null ? (remembered().model ?? null) : null);
+    if (found.kiosk === null) void viewsConnected.then(rememberView);
+    else startKiosk(found.kiosk, byId('kiosk-tools', HTMLDivElement), () => isBusy(session.state) || isActive(session.state.queue));
+    return found.embed_origins;
   },
-  (error: unknown) => { missCatalogue(session, error); },
+  (error: unknown) => {
+    missCatalogue(session, error);
+    return [];
+  },
 );
+void listed.then(() => { openLink(); });
+if (parent !== window) {
+  const frame = new Embedded(session, parent, listed);
+  embedded = frame;
+  addEventListener('message', (event) => void frame.receive(event));
+}
 
 // The development server writes no list of files for the service worker.
 if (import.meta.env.PROD) {
@@ -165,6 +182,14 @@ addEventListener('beforeunload', (event) => { if (session.state.kiosk === null &
 
 function ask(question: string): boolean {
   return confirm(question);
+}
+
+function openLink(): void {
+  try {
+    void followLink(session, readLink(location.href));
+  } catch (error) {
+    session.fail(error);
+  }
 }
 
 function onClick(testId: string, action: () => void): void {

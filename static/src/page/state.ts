@@ -20,6 +20,8 @@ import type { Cleaning, Compared, ConfidenceSettings, Run } from './types';
 export interface PageState extends Studies {
   /** Version of the software; empty until the list of models has arrived. */
   readonly version: string;
+  /** Origins besides the page's own that links may fetch scans from. */
+  readonly scanOrigins: readonly string[];
   /** Null on a page for one visitor. */
   readonly kiosk: KioskSettings | null;
   readonly models: ModelList;
@@ -92,6 +94,7 @@ export interface Messages {
 
 export const INITIAL_STATE: PageState = {
   version: '',
+  scanOrigins: [],
   kiosk: null,
   models: { usable: [], broken: [], placeholder: 'Loading the list of models…' },
   pickedKey: null,

@@ -29,6 +29,11 @@ export async function open(session: Session, files: readonly File[], folder: str
   }
   session.say({ remark: null });
   session.change({ question: null });
+  await openFiles(session, files, folder);
+}
+
+/** Opens files without asking whether something is under way. */
+export async function openFiles(session: Session, files: readonly File[], folder: string | null): Promise<void> {
   await openSorted(session, await unpacked(session, files), folder ?? zipName(files));
   await refresh(session); // another scan or another cleaning may have been picked meanwhile
 }

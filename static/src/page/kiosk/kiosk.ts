@@ -19,6 +19,10 @@ export interface KioskSettings {
   readonly report: 'on' | 'off';
   /** `off`: no meshes. */
   readonly mesh: 'on' | 'off';
+  /** `off`: an address with `?scan=` opens nothing. */
+  readonly links: 'on' | 'off';
+  /** `off`: no page may embed this one; the server then lists no origins. */
+  readonly embed: 'on' | 'off';
 }
 
 /** Settings that style.css reads: each hides its part of the page where it is off. */
