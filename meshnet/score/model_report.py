@@ -42,7 +42,7 @@ from meshnet.version import __version__
 class About:
     """Facts that the report states.
 
-    data: name of the data set; models: a sentence for each model; brain: how the brain is known, empty where it isn't;
+    data: name of the data set; models: a sentence for each model; brain: source of the brain masks, empty without one;
     left_out: sentences about scans that were not scored; centre: what the table by centre is called.
     """
 

@@ -27,6 +27,10 @@ import { INITIAL_STATE, isBusy, isEmpty, wouldLose } from './state';
 import { fetchCatalogue } from './ui/catalogue';
 import { readCleaning } from './ui/cleaning';
 import { connectThreshold, readConfidence } from './ui/confidence';
+import { firstLanguage, setLanguage } from './choose-language';
+import { isLanguage, read } from './texts/language';
+import { say } from './texts/message';
+import type { Text } from './texts/message';
 import { copyText } from './ui/copy';
 import { byId, byTestId } from './ui/dom';
 import { connectEditPanel, showBrush } from './ui/edit-panel';
@@ -38,7 +42,7 @@ import { connectReadout, connectViews } from './ui/view-controls';
 const newClient = (): EngineClient => new EngineClient(() => new Worker(new URL('../worker/worker.ts', import.meta.url), { type: 'module' }));
 // NiiVue is most of the page's weight; the controls work before it is there.
 const viewer = import('./picture/viewer').then(({ Viewer }) => Viewer.open(byId('canvas', HTMLCanvasElement))).catch((error: unknown) => {
-  session.say({ noViewer: `The viewer needs WebGL2, which is not available here (${String(error)}). Segmenting and saving still work.` });
+  session.say({ noViewer: say('viewer.noWebgl2', { reason: String(error) }) });
   return null;
 });
 const actions: Actions = {
@@ -113,6 +117,14 @@ for (const id of ['clean', 'clean-ml', 'keep-outside-brain', 'all-labels']) byId
 session.change({ cleaning: readCleaning(), confidence: readConfidence() }); // browsers restore fields at a reload
 connectStudyKeys();
 
+const languages = byId('language', HTMLSelectElement);
+languages.addEventListener('change', () => {
+  if (!isLanguage(languages.value)) return;
+  void setLanguage(session, languages.value);
+  if (session.state.kiosk === null) remember({ language: languages.value });
+});
+void setLanguage(session, firstLanguage(location.search, remembered().language, navigator.languages));
+
 const list = byTestId('model', HTMLSelectElement);
 list.addEventListener('change', () => {
   pickModel(session, list.value);
@@ -135,7 +147,7 @@ showRemembered();
 const viewsConnected = viewer.then((opened) => {
   if (opened === null) return;
   opened.onLost = (error) => {
-    session.say({ noViewer: `The graphics device was reset and the picture is lost (${String(error)}). Segmenting, measuring and saving still work.` });
+    session.say({ noViewer: say('viewer.lost', { reason: String(error) }) });
   };
   connectViews(opened);
   connectReadout(opened);
@@ -149,7 +161,7 @@ const viewsConnected = viewer.then((opened) => {
   });
 });
 byId('copy', HTMLButtonElement).addEventListener('click', () => {
-  void copyText(byTestId('diagnostics', HTMLPreElement)).then((said) => { byId('copied', HTMLSpanElement).textContent = said; });
+  void copyText(byTestId('diagnostics', HTMLPreElement)).then((said) => { byId('copied', HTMLSpanElement).textContent = read(said); });
 });
 
 void findBackend(session);
@@ -157,7 +169,8 @@ const listed = catalogue.then(
   (found) => {
     useCatalogue(session, found, found.kiosk === null ? (remembered().model ?? null) : null);
     if (found.kiosk === null) void viewsConnected.then(rememberView);
-    else startKiosk(found.kiosk, byId('kiosk-tools', HTMLDivElement), () => isBusy(session.state) || isActive(session.state.queue));
+    else if (found.kiosk.language !== null) void setLanguage(session, found.kiosk.language);
+    if (found.kiosk !== null) startKiosk(found.kiosk, byId('kiosk-tools', HTMLDivElement), () => isBusy(session.state) || isActive(session.state.queue));
     return found.embed_origins;
   },
   (error: unknown) => {
@@ -180,8 +193,8 @@ if (import.meta.env.PROD) {
 // A kiosk wipes the page without a question.
 addEventListener('beforeunload', (event) => { if (session.state.kiosk === null && wouldLose(session.state)) event.preventDefault(); });
 
-function ask(question: string): boolean {
-  return confirm(question);
+function ask(question: Text): boolean {
+  return confirm(read(question));
 }
 
 function openLink(): void {

@@ -1,5 +1,7 @@
 // Settings that this browser keeps between visits: the last model and the view. No scan, no result and no name of one.
 // A kiosk keeps none.
+import { t } from './texts/language';
+import type { Language } from './texts/language';
 import { byId, byTestId } from './ui/dom';
 
 /** The entry of localStorage that holds all of it, as JSON. */
@@ -13,11 +15,13 @@ interface Remembered {
   /** 0…100. */
   readonly opacity?: string;
   readonly radiological?: boolean;
+  /** Chosen by hand. */
+  readonly language?: Language;
   /** Whether a scan has been segmented before. */
   readonly hasSegmented?: boolean;
 }
 
-/** Nothing where the browser keeps nothing for this site, or something else lies there. */
+/** Empty where the browser stores nothing for this site, or another kind of entry. */
 export function remembered(): Remembered {
   try {
     const found: unknown = JSON.parse(localStorage.getItem(ENTRY) ?? '{}');
@@ -42,7 +46,7 @@ export function showRemembered(): void {
   byId('first-steps', HTMLOListElement).hidden = remembered().hasSegmented === true;
 }
 
-/** Puts the view as it was left, and keeps every change of it. */
+/** Restores the last view, and stores every change of it. */
 export function rememberView(): void {
   const { view, opacity, radiological } = remembered();
   const buttons = Array.from(document.querySelectorAll<HTMLButtonElement>('button[data-view]'));
@@ -63,7 +67,7 @@ export function rememberView(): void {
 export function connectForget(): void {
   byTestId('forget', HTMLButtonElement).addEventListener('click', () => {
     localStorage.removeItem(ENTRY);
-    byId('forgotten', HTMLSpanElement).textContent = 'Forgotten.';
+    byId('forgotten', HTMLSpanElement).textContent = t('foot.forgotten');
     byId('first-steps', HTMLOListElement).hidden = false;
   });
 }

@@ -13,6 +13,7 @@ import type { PageState } from './state';
 import { notesOf, shownResult, shownStudy } from './studies';
 import type { Result, Study } from './studies';
 import type { UsableModel } from './ui/catalogue';
+import { read } from './texts/language';
 
 const CHOICE = { backend: 'cpu', device: '2 threads', details: {}, whyNot: [] } as const;
 const REPORT = { ...CHOICE, milliseconds: 1200, timings: [], peakBytes: 1, largestBufferBytes: 1, notes: [] };
@@ -76,15 +77,15 @@ describe('the state', () => {
     await findBackend(session);
     expect([isEmpty(session.state), canRun(session.state)]).toEqual([true, false]);
     await open(session, [SCAN]);
-    expect(session.state.activity).toEqual({ kind: 'ready', text: 'Ready: press Segment.' });
+    expect(shownActivity(session)).toEqual({ kind: 'ready', text: 'Ready: press Segment.' });
     expect([isEmpty(session.state), canRun(session.state)]).toEqual([false, true]);
-    expect(backendLine(session.state)).toEqual({ tense: 'Will run', choice: CHOICE, seconds: null });
+    expect(backendLine(session.state)).toEqual({ tense: 'will', choice: CHOICE, seconds: null });
 
     await segment(session);
 
-    expect(session.state.activity).toEqual({ kind: 'done', text: 'Done in 1.2 s. No lesion found.' });
+    expect(shownActivity(session)).toEqual({ kind: 'done', text: 'Done in 1.2 s. No lesion found.' });
     expect(result()).toMatchObject({ modelKey: 'small', outcome: OUTCOME, smallestMl: null });
-    expect(backendLine(session.state)).toEqual({ tense: 'Ran', choice: REPORT, seconds: null });
+    expect(backendLine(session.state)).toEqual({ tense: 'ran', choice: REPORT, seconds: null });
     expect(states.map(({ activity }) => activity.kind)).toContain('running');
     expect(session.state.run).toBeNull();
   });
@@ -97,7 +98,7 @@ describe('the state', () => {
 
     replies.run = () => new CallError({ name: 'Error', message: 'Jane_T1w.nii.gz is gone', frames: null });
     await segment(session);
-    expect(session.state.activity).toEqual({ kind: 'error', text: 'Jane_T1w.nii.gz is gone. The scan opened before is still here.' });
+    expect(shownActivity(session)).toEqual({ kind: 'error', text: 'Jane_T1w.nii.gz is gone. The scan opened before is still here.' });
     expect(session.state.messages.lastError).toBe('file is gone');
     expect(study()).toMatchObject({ name: SCAN.name, results: [] });
   });
@@ -112,7 +113,7 @@ describe('the state', () => {
 
     replies.run = () => new CallError({ name: 'AbortError', message: 'Cancelled.', frames: null });
     await segment(session);
-    expect(session.state.activity).toEqual({ kind: 'done', text: 'Cancelled. The scan is still open, and its results before are still here; press Segment to start again.' });
+    expect(shownActivity(session)).toEqual({ kind: 'done', text: 'Cancelled. The scan is still open, and its results before are still here; press Segment to start again.' });
     expect(study().results).toHaveLength(2);
 
     await showResult(session, study().results[0]!.id);
@@ -150,7 +151,7 @@ describe('the state', () => {
     void open(session, [SCAN]);
     await vi.waitFor(() => { expect(session.state.activity.kind).toBe('loading'); });
     await open(session, [new File(['y'], 'other.nii')]);
-    expect(session.state.messages.remark).toMatch(/^other\.nii was not opened, because something is still under way/);
+    expect(read(session.state.messages.remark!)).toMatch(/^other\.nii was not opened, because something is still under way/);
     expect(session.state.activity.kind).toBe('loading');
   });
 });
@@ -160,7 +161,7 @@ describe('warnings', () => {
     await open(session, [SCAN]);
     await segment(session);
     pickModel(session, 'other');
-    expect(warnings(session.state)).toEqual([
+    expect(warnings(session.state).map(read)).toEqual([
       'This looks like a T1w scan, but other was made for T2w. It will run; do not trust the result without looking at it.',
       'The result below is still that of Small; press Segment to run other.',
     ]);
@@ -169,6 +170,10 @@ describe('warnings', () => {
   test('say that TensorFlow.js needs the network, as long as it has not run', async () => {
     replies.probe = () => ({ ...CHOICE, backend: 'tfjs' });
     await findBackend(session);
-    expect(warnings(session.state)).toEqual(['TensorFlow.js is not kept for use without a network: the first run fetches it from the server.']);
+    expect(warnings(session.state).map(read)).toEqual(['TensorFlow.js is not kept for use without a network: the first run fetches it from the server.']);
   });
 });
+
+function shownActivity({ state: { activity: { kind, text } } }: Session): { kind: string; text: string } {
+  return { kind, text: read(text) };
+}

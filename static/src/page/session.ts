@@ -2,7 +2,9 @@
 // shows it (show.ts); nothing that is shown reaches back into the session.
 import type { EngineClient } from '../worker/engine-client';
 import type { BackendOptions } from '../worker/protocol';
-import { messageOf } from '../engine/message';
+import { inEnglish, read, textOf } from './texts/language';
+import { say } from './texts/message';
+import type { Text } from './texts/message';
 import type { Editor } from './edit/editor';
 import { isActive } from './queue';
 import { shownResult, shownStudy } from './studies';
@@ -70,7 +72,7 @@ export class Session {
   }
 
   /** Starts an activity; a run ends with its activity. */
-  enter(kind: ActivityKind, text: string, changes: Partial<PageState> = {}): void {
+  enter(kind: ActivityKind, text: Text, changes: Partial<PageState> = {}): void {
     this.change({ run: null, ...changes, activity: { kind, text } });
   }
 
@@ -80,11 +82,13 @@ export class Session {
 
   /** Shows a failure as a sentence; the list of scans stays. */
   fail(error: unknown): void {
-    const message = messageOf(error);
-    const lastError = [...this.privateNames].reduce((text, name) => text.replaceAll(name, 'file'), message);
-    const sentence = /[.!?]$/.test(message) ? message : `${message}.`;
-    const still = this.current.drawn.studyId === null ? '' : ' The scan opened before is still here.';
-    this.enter('error', sentence + still, { messages: { ...this.current.messages, lastError } });
+    this.refuse(textOf(error));
+  }
+
+  refuse(reason: Text): void {
+    const text = /[.!?]$/.test(read(reason)) ? reason : say('text.sentence', { text: reason });
+    const lastError = [...this.privateNames].reduce((all, name) => all.replaceAll(name, 'file'), inEnglish(reason));
+    this.enter('error', this.current.drawn.studyId === null ? [text] : [text, say('run.stillHere')], { messages: { ...this.current.messages, lastError } });
   }
 
   /** Keeps these names out of the diagnostics; not those of a model's parts, nor names too short to tell from other text. */
@@ -100,7 +104,7 @@ export class Session {
       await action(viewer);
       this.say({ viewerFault: null });
     } catch (error) {
-      this.say({ viewerFault: `The viewer cannot show this (${messageOf(error)}); measuring and saving still work.` });
+      this.say({ viewerFault: say('viewer.fault', { reason: textOf(error) }) });
     }
   }
 }

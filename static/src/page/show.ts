@@ -21,6 +21,8 @@ import { showActivity, showBackend, showButtons, showNotes, showProgress, showSc
 import { showStudies } from './ui/study-list';
 import type { StudyActions } from './ui/study-list';
 import { showSummary, showSummaryButtons } from './ui/summary-dialog';
+import { read } from './texts/language';
+import type { Text } from './texts/message';
 
 /** Actions of buttons that come and go with the state; those of index.html are connected in main.ts. */
 export interface Actions extends Answers, StudyActions, LayerActions {
@@ -34,13 +36,15 @@ export interface Actions extends Answers, StudyActions, LayerActions {
 
 /** Shows `state` where it differs from `before`, the state shown so far. */
 export function show(state: PageState, before: PageState, actions: Actions): void {
-  const changed = (...keys: readonly (keyof PageState)[]): boolean => keys.some((key) => state[key] !== before[key]);
+  // Another language: every text is written again.
+  const isNewLanguage = state.language !== before.language;
+  const changed = (...keys: readonly (keyof PageState)[]): boolean => isNewLanguage || keys.some((key) => state[key] !== before[key]);
   const { studies, queue, run, messages } = state;
   const study = shownStudy(state);
   // Its progress in the queue changes nothing of what is shown of the scan itself.
   const [facts, results, resultId] = [study?.facts, study?.results, study?.shownResultId];
   const past = shownStudy(before);
-  const studyChanged = study?.source.id !== past?.source.id || facts !== past?.facts || results !== past?.results || resultId !== past?.shownResultId;
+  const studyChanged = isNewLanguage || study?.source.id !== past?.source.id || facts !== past?.facts || results !== past?.results || resultId !== past?.shownResultId;
   if (changed('models')) showModelList(state.models);
   if (changed('models', 'pickedKey')) showPickedModel(pickedModel(state));
   if (changed('studies', 'shownId')) showStudies(studies, state.shownId, actions);
@@ -66,7 +70,7 @@ export function show(state: PageState, before: PageState, actions: Actions): voi
   if (changed('studies', 'queue')) showQueue(studies, queue);
   if (changed('run') && run !== null) showProgress(run);
   if (studyChanged || changed('choice', 'pace', 'pickedKey', 'confidence') || run?.started !== before.run?.started) showBackend(backendLine(state));
-  if (changed('question')) showQuestion(state.question, allowsQueue(state) ? actions : { ...actions, answerAll: null, answerAllFrames: null });
+  if (changed('question')) showQuestion(state.question, state.question !== before.question, allowsQueue(state) ? actions : { ...actions, answerAll: null, answerAllFrames: null });
   showWarnings(warnings(state));
   if (changed('messages')) showNoViewer(messages.noViewer);
   if (changed('offline') && state.offline !== null) showOffline(byTestId('offline', HTMLParagraphElement), state.offline, actions.applyUpdate);
@@ -74,9 +78,9 @@ export function show(state: PageState, before: PageState, actions: Actions): voi
 }
 
 /** In the place of the picture. */
-function showNoViewer(text: string | null): void {
+function showNoViewer(text: Text | null): void {
   const box = byId('no-viewer', HTMLDivElement);
-  box.textContent = text;
+  box.textContent = text === null ? '' : read(text);
   box.hidden = text === null;
 }
 

@@ -1,7 +1,8 @@
 // Parts of the page's state that its list of scans, its panels and its actions share: plain data. This module imports nothing of
-// the page.
+// the page but the type of its texts.
 import type { Progress } from '../engine/types';
 import type { Comparison } from '../volume/compare';
+import type { Message, Text } from './texts/message';
 
 /** A run of a model under way. */
 export interface Run {
@@ -21,7 +22,7 @@ export interface Cleaning {
   /** The tissue around the lesion is saved too. */
   readonly allLabels: boolean;
   /** A sentence where the field holds no volume. */
-  readonly problem: string | null;
+  readonly problem: Message | null;
 }
 
 export interface ConfidenceSettings {
@@ -34,6 +35,6 @@ export interface ConfidenceSettings {
 /** A comparison of the shown result. */
 export interface Compared {
   /** Name of the mask's file or of the other result. */
-  readonly name: string;
+  readonly name: Text;
   readonly comparison: Comparison;
 }

@@ -9,7 +9,6 @@ import { deltaVoxels, isEmptyDelta, NO_DELTA } from '../../volume/label-delta';
 import { shownIndices } from '../../volume/label-roles';
 import { smoothMask } from '../../volume/smooth';
 import type { Dims } from '../../volume/volume';
-import { messageOf } from '../../engine/message';
 import { CallError } from '../../worker/client';
 import type { PicturePoint } from '../picture/drawing';
 import { Editor } from '../edit/editor';
@@ -22,6 +21,9 @@ import type { Session } from '../session';
 import { allowsEditing, isBusy, NOTHING_DRAWN, restingKind, withoutEditing } from '../state';
 import { outcomeRequest, shownResult, shownStudy, withEdit, withMeasured, withStudy } from '../studies';
 import type { Result, Study } from '../studies';
+import { textOf } from '../texts/language';
+import { say } from '../texts/message';
+import type { Message, Text } from '../texts/message';
 import { refresh, restingText } from './look';
 
 /** A press on the picture: a voxel of the scan, and the voxel axis across its slice. */
@@ -33,10 +35,10 @@ export async function startEditing(session: Session): Promise<void> {
   const result = shownResult(study);
   if (study?.facts == null || result === null || session.state.editing !== null || !allowsEditing(session.state)) return;
   if (isBusy(session.state)) {
-    session.say({ remark: 'Something is still under way; press Edit by hand when that is done.' });
+    session.say({ remark: say('edit.busy') });
     return;
   }
-  session.enter('loading', 'Opening the labels for editing…');
+  session.enter('loading', say('edit.opening'));
   try {
     const { base, under } = await session.idleClient.call('editable', outcomeRequest(study, result));
     session.enter(restingKind(session.state), restingText(session.state));
@@ -105,11 +107,11 @@ export async function press(session: Session, place: Place, isEraser: boolean): 
   else if (tool === 'delete') {
     const piece = pieceAt(editor.labels, editor.grid.dims, editing.label, voxel);
     editor.erase(piece, editing.label);
-    await endStep(session, 'delete piece', piece, `No piece of ${nameOf(session)} lies there.`);
+    await endStep(session, 'delete piece', piece, say('edit.noPiece', { label: nameOf(session) }));
   } else {
     const others = otherPieces(editor.labels, editor.grid.dims, editing.label, voxel);
     editor.erase(others, editing.label);
-    await endStep(session, 'keep piece', others, `No piece of ${nameOf(session)} lies there, or there is no other.`);
+    await endStep(session, 'keep piece', others, say('edit.noOtherPiece', { label: nameOf(session) }));
   }
 }
 
@@ -131,7 +133,7 @@ export function endStroke(session: Session): void {
   const { name, sliceAxis } = editor.stroke;
   editor.stroke = null;
   editor.fillAxis = sliceAxis;
-  void endStep(session, name, [], 'Nothing changed there.');
+  void endStep(session, name, [], say('edit.unchanged'));
 }
 
 export async function abandonStroke(session: Session): Promise<void> {
@@ -146,7 +148,7 @@ async function grow(session: Session, seed: Dims, sliceAxis: Axis): Promise<void
   const { values, range } = viewer.intensity();
   const voxels = grownVoxels(values, editor.grid, seed, { tolerance: (tolerancePercent / 100) * range, reachMm: growMm / 2, sliceAxis: isDisc ? sliceAxis : null });
   editor.paint(voxels, editing.label);
-  await endStep(session, 'grow', voxels, 'All of that region has the label already.');
+  await endStep(session, 'grow', voxels, say('edit.grown'));
 }
 
 async function fillBetween(session: Session): Promise<void> {
@@ -154,7 +156,7 @@ async function fillBetween(session: Session): Promise<void> {
   if (editor === null || editing === null) return;
   const voxels = voxelsBetweenSlices(editor.maskOf(editing.label), editor.paintedMask(editing.label), editor.grid, editor.fillAxis);
   editor.paint(voxels, editing.label);
-  await endStep(session, 'fill between slices', voxels, 'There is no gap to fill: draw outlines in two slices of the same view first, one behind the other.');
+  await endStep(session, 'fill between slices', voxels, say('edit.noGap'));
 }
 
 function smooth(session: Session): void {
@@ -165,7 +167,7 @@ function smooth(session: Session): void {
   const { added, removed } = smoothMask(editor.maskOf(editing.label), editor.grid, sigmaMm);
   editor.paint(added, editing.label);
   editor.erase(removed, editing.label);
-  void endStep(session, 'smooth', [...added, ...removed], 'It is smooth already.');
+  void endStep(session, 'smooth', [...added, ...removed], say('edit.isSmooth'));
 }
 
 async function undo(session: Session): Promise<void> {
@@ -174,7 +176,7 @@ async function undo(session: Session): Promise<void> {
   const step = edit?.done.at(-1);
   if (editor === null || edit === null || step === undefined) return;
   editor.revert(step.delta);
-  takeUp(session, undoneStep(edit, editor.difference()), `Undone: ${step.name}.`);
+  takeUp(session, undoneStep(edit, editor.difference()), say('edit.undone', { step: say(`edit.step.${step.name}`) }));
   await redraw(session, deltaVoxels(step.delta));
 }
 
@@ -184,17 +186,17 @@ async function redo(session: Session): Promise<void> {
   const step = edit?.undone[0];
   if (editor === null || edit === null || step === undefined) return;
   editor.apply(step.delta);
-  takeUp(session, redoneStep(edit, editor.difference()), `Redone: ${step.name}.`);
+  takeUp(session, redoneStep(edit, editor.difference()), say('edit.redone', { step: say(`edit.step.${step.name}`) }));
   await redraw(session, deltaVoxels(step.delta));
 }
 
-/** Takes all edits of the shown result back. With the tools open this can be undone. */
+/** Reverts all edits of the shown result. With the tools open this can be undone. */
 export async function revertEdits(session: Session): Promise<void> {
   const result = shownResult(shownStudy(session.state));
   if (result?.edit == null || !isEdited(result)) return;
   const step = revertStep(result.edit);
   session.editor?.apply(step.delta);
-  takeUp(session, withStep(result.edit, step, NO_DELTA), 'All edits were taken back.');
+  takeUp(session, withStep(result.edit, step, NO_DELTA), say('edit.reverted'));
   if (session.editor !== null) await redraw(session, deltaVoxels(step.delta));
   else {
     session.change({ drawn: { ...NOTHING_DRAWN, studyId: session.state.drawn.studyId } });
@@ -203,29 +205,29 @@ export async function revertEdits(session: Session): Promise<void> {
 }
 
 /** Takes the change since the last step into the state; `nothing` is said where there is none. */
-async function endStep(session: Session, name: EditName, voxels: readonly number[], nothing: string): Promise<void> {
+async function endStep(session: Session, name: EditName, voxels: readonly number[], nothing: Message): Promise<void> {
   const { editor } = session;
   const result = editedResult(session);
   if (editor === null || result === null) return;
   const delta = editor.settle();
   if (isEmptyDelta(delta)) {
-    say(session, nothing);
+    tell(session, nothing);
     return;
   }
-  takeUp(session, withStep(result.edit, { name, delta }, editor.difference()), `Done: ${name}.`);
+  takeUp(session, withStep(result.edit, { name, delta }, editor.difference()), say('edit.did', { step: say(`edit.step.${name}`) }));
   if (voxels.length > 0) await redraw(session, voxels);
 }
 
-function takeUp(session: Session, edit: Edit, said: string): void {
+function takeUp(session: Session, edit: Edit, said: Message): void {
   const study = shownStudy(session.state);
   const result = shownResult(study);
   if (study === null || result === null) return;
   session.change({ studies: withStudy(session.state.studies, study.source.id, (now) => withEdit(now, result.id, edit)) });
-  say(session, said);
+  tell(session, said);
   void measureEdits(session);
 }
 
-function say(session: Session, said: string): void {
+function tell(session: Session, said: Message): void {
   const { editing } = session.state;
   if (editing !== null) session.change({ editing: { ...editing, said } });
 }
@@ -240,7 +242,7 @@ async function measureEdits(session: Session): Promise<void> {
     } catch (error) {
       // A worker that was ended, with a run or after a queue, is replaced.
       if (error instanceof CallError && error.cancelled) continue;
-      session.say({ remark: `The edits could not be measured (${messageOf(error)}); they are kept, and can be saved.` });
+      session.say({ remark: say('edit.unmeasured', { reason: textOf(error) }) });
       break;
     }
   }
@@ -277,9 +279,9 @@ function editedResult({ state }: Session): Result | null {
   return state.editing === null ? null : shownResult(shownStudy(state));
 }
 
-function nameOf(session: Session): string {
+function nameOf(session: Session): Text {
   const { editing } = session.state;
-  return editedResult(session)?.spec.labels.find(({ index }) => index === editing?.label)?.name ?? 'the label';
+  return editedResult(session)?.spec.labels.find(({ index }) => index === editing?.label)?.name ?? say('edit.theLabel');
 }
 
 async function redraw(session: Session, voxels: readonly number[] | null): Promise<void> {

@@ -3,6 +3,7 @@ import { fetchScan } from '../doors/fetch-scan';
 import type { Link } from '../doors/link';
 import type { Session } from '../session';
 import { restingKind } from '../state';
+import { say } from '../texts/message';
 import { formatBytes } from '../ui/format';
 import { pickModel } from './models';
 import { openFiles } from './open';
@@ -12,7 +13,7 @@ import { segment } from './segment';
 /** Picks the link's model, opens its scans and runs the model on them, as far as the link says so. */
 export async function followLink(session: Session, { scans, model, run }: Link): Promise<void> {
   if (scans.length > 0 && session.state.kiosk?.links === 'off') {
-    session.fail(new Error('?scan= is switched off on this page; drop a scan instead'));
+    session.refuse(say('link.off'));
     return;
   }
   pickLinked(session, model);
@@ -26,7 +27,7 @@ export function pickLinked(session: Session, id: string | null): void {
   if (id === null) return;
   const { usable } = session.state.models;
   if (usable.some(({ key }) => key === id)) pickModel(session, id);
-  else session.fail(new Error(`There is no model ${id} here; expected ${usable.map(({ key }) => key).join(', ') || 'none, the list is empty'}`));
+  else session.refuse(say('link.model', { id, ids: usable.map(({ key }) => key).join(', ') }));
 }
 
 /** Opens files, and those at addresses. */
@@ -40,20 +41,21 @@ export async function openLinked(session: Session, sources: readonly (URL | File
     session.fail(error);
     return;
   }
-  session.enter(restingKind(session.state), 'Opening…');
+  session.enter(restingKind(session.state), say('open.opening'));
   await openFiles(session, files, null);
 }
 
 async function fetched(session: Session, address: URL): Promise<File> {
   const name = address.pathname.slice(address.pathname.lastIndexOf('/') + 1);
-  session.enter('loading', `Fetching ${name}…`);
+  session.enter('loading', say('link.fetching', { name }));
   let shownAt = performance.now();
   return await fetchScan(address, {
     origins: session.state.scanOrigins,
     onProgress: (bytes, total) => {
       if (performance.now() - shownAt < 250) return;
       shownAt = performance.now();
-      session.enter('loading', `Fetching ${name}: ${formatBytes(bytes)}${total === null ? '' : ` of ${formatBytes(total)}`}…`);
+      const done = (): string => formatBytes(bytes);
+      session.enter('loading', total === null ? say('link.fetchingPart', { name, done }) : say('link.fetchingOf', { name, done, total: () => formatBytes(total) }));
     },
   });
 }

@@ -9,6 +9,8 @@ import type { Session } from '../session';
 import { isBusy, restingKind } from '../state';
 import type { PageState } from '../state';
 import { notesOfResult, outcomeRequest, shownResult, shownStudy } from '../studies';
+import { inEnglish } from '../texts/language';
+import { say } from '../texts/message';
 import { savedName } from '../ui/format';
 import { addressOf } from './link';
 import { idOf, parseMessage } from './messages';
@@ -25,7 +27,7 @@ interface Request {
 }
 
 function refuseCancelled({ isCancelled }: Request): void {
-  if (isCancelled) throw new Refusal('cancelled', 'Cancelled.');
+  if (isCancelled) throw new Refusal('cancelled', inEnglish(say('embed.cancelled')));
 }
 
 /** A failure of a request, with the reason that the parent gets. */
@@ -65,12 +67,12 @@ export class Embedded {
     if (this.request === null || (activity === before.activity && run === before.run)) return;
     if (activity.kind !== 'loading' && activity.kind !== 'running') return;
     const { id, origin } = this.request;
-    this.send(origin, { type: 'meshnet:progress', id, text: activity.text, fraction: run?.progress?.fraction ?? null });
+    this.send(origin, { type: 'meshnet:progress', id, text: inEnglish(activity.text), fraction: run?.progress?.fraction ?? null });
   }
 
   private sendReady(origin: string): void {
     const { version, models } = this.session.state;
-    this.send(origin, { type: 'meshnet:ready', version, models: models.usable.map(({ key, name, modality }) => ({ id: key, name, modality })) });
+    this.send(origin, { type: 'meshnet:ready', version, models: models.usable.map(({ key, name, modality }) => ({ id: key, name: inEnglish(name), modality })) });
   }
 
   private cancel(id: RequestId): void {
@@ -83,7 +85,7 @@ export class Embedded {
     const { id } = message;
     const { state } = this.session;
     if (this.request !== null || isBusy(state) || isActive(state.queue)) {
-      this.send(origin, { type: 'meshnet:error', id, reason: 'busy', message: 'Something is still under way in the page; send the scan again when that is done.' });
+      this.send(origin, { type: 'meshnet:error', id, reason: 'busy', message: inEnglish(say('embed.busy')) });
       return;
     }
     const request: Request = { id, origin, isCancelled: false };
@@ -107,7 +109,7 @@ export class Embedded {
   /** Opens the scan, and answers the question which of its volumes where the message says that. */
   private async open({ scan, model, frame }: SegmentRequest): Promise<void> {
     const { session } = this;
-    session.enter(restingKind(session.state), 'Opening…'); // an earlier failure is no failure of this request
+    session.enter(restingKind(session.state), say('open.opening')); // an earlier failure is no failure of this request
     pickLinked(session, model ?? null);
     this.refuseFailure();
     const listed = session.state.studies.length;
@@ -116,19 +118,19 @@ export class Embedded {
     if (session.state.question?.kind === 'frame' && frame !== undefined) await answerFrame(session, frame);
     this.refuseFailure();
     const { question, studies } = session.state;
-    if (question?.kind === 'frame') throw new Refusal('refused', `The scan holds ${question.frames} volumes; send frame, 0 to ${question.frames - 1}, with it.`);
-    if (question !== null || studies.length > listed + 1) throw new Refusal('refused', 'Several scans were sent; send them one by one.');
+    if (question?.kind === 'frame') throw new Refusal('refused', inEnglish(say('ask.frames', { n: question.frames })));
+    if (question !== null || studies.length > listed + 1) throw new Refusal('refused', inEnglish(say('embed.several')));
   }
 
   private refuseFailure(): void {
     const { activity } = this.session.state;
-    if (activity.kind === 'error') throw new Refusal('refused', activity.text);
+    if (activity.kind === 'error') throw new Refusal('refused', inEnglish(activity.text));
   }
 
   private async result(id: RequestId, before: number | undefined): Promise<Extract<ToParent, { type: 'meshnet:result' }>> {
     const study = shownStudy(this.session.state);
     const result = shownResult(study);
-    if (study?.facts == null || result === null || result.id === before) throw new Error(this.session.state.activity.text);
+    if (study?.facts == null || result === null || result.id === before) throw new Error(inEnglish(this.session.state.activity.text));
     const { spec, report, outcome } = result;
     const { bytes } = await this.session.idleClient.call('save', { ...outcomeRequest(study, result), space: 'native', allLabels: this.session.state.cleaning.allLabels });
     return {

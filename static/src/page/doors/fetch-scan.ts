@@ -1,4 +1,6 @@
 // A scan from a web server that the site's settings allow: its own origin, and those of --scan-origin.
+import { TextError } from '../texts/language';
+import { say } from '../texts/message';
 import { formatBytes } from '../ui/format';
 
 /** Larger downloads would not fit into the browser's memory once unpacked. */
@@ -20,25 +22,26 @@ export async function fetchScan(address: URL, settings: FetchSettings): Promise<
     response = await fetch(address, { signal: settings.signal ?? null });
   } catch (error) {
     if (settings.signal?.aborted === true) throw error;
-    throw new Error(noAnswer(address));
+    throw noAnswer(address);
   }
-  if (response.redirected) checkOrigin(new URL(response.url), settings.origins, ` (${address.href} leads there)`);
+  if (response.redirected) checkOrigin(new URL(response.url), settings.origins, address);
   if (!response.ok) {
-    throw new Error(`${address.href}: the server answered ${response.status}${response.statusText === '' ? '' : ` (${response.statusText})`}, expected a scan; check the address after ?scan=`);
+    throw new TextError(say('link.status', { address: address.href, status: [String(response.status), response.statusText].join(' ').trim() }));
   }
   const bytes = await bodyOf(response, address, settings);
   return new File(bytes, nameOf(address));
 }
 
-function checkOrigin({ href, origin }: URL, origins: readonly string[], how = ''): void {
-  const allowed = [location.origin, ...origins];
-  if (allowed.includes(origin)) return;
-  throw new Error(`${href}${how}: this page may fetch scans from ${allowed.join(', ')}, got ${origin}; ask the site's operator for --scan-origin ${origin}, or download the scan and drop it here`);
+/** `from`: the address that led there by a redirection. */
+function checkOrigin({ href, origin }: URL, origins: readonly string[], from: URL | null = null): void {
+  const all = [location.origin, ...origins];
+  if (all.includes(origin)) return;
+  const values = { allowed: all.join(', '), origin };
+  throw new TextError(from === null ? say('link.origin', { address: href, ...values }) : say('link.redirected', { address: from.href, end: href, ...values }));
 }
 
-function noAnswer({ href, origin }: URL): string {
-  if (origin === location.origin) return `${href}: the server does not answer; check the connection, or download the scan and drop it here`;
-  return `${href}: no answer. The server is away, or does not let this page read its files: it has to send Access-Control-Allow-Origin: ${location.origin}. Ask its operator, or download the scan and drop it here`;
+function noAnswer({ href, origin }: URL): TextError {
+  return new TextError(origin === location.origin ? say('link.noAnswer', { address: href }) : say('link.noAccess', { address: href, page: location.origin }));
 }
 
 /** The parts of the body. Rejects before memory is full. */
@@ -46,7 +49,7 @@ async function bodyOf(response: Response, address: URL, { onProgress }: FetchSet
   const stated = response.headers.get('Content-Length');
   // Of a compressed answer the length is that of the compressed bytes.
   const total = stated === null || response.headers.has('Content-Encoding') ? null : Number(stated);
-  const tooLarge = (bytes: number): Error => new Error(`${address.href}: has ${formatBytes(bytes)} or more, expected at most ${formatBytes(MOST_BYTES)}; download it, crop or compress it, and drop it here`);
+  const tooLarge = (bytes: number): Error => new TextError(say('link.large', { address: address.href, size: () => formatBytes(bytes), most: () => formatBytes(MOST_BYTES) }));
   if (total !== null && total > MOST_BYTES) {
     await response.body?.cancel();
     throw tooLarge(total);
@@ -58,7 +61,8 @@ async function bodyOf(response: Response, address: URL, { onProgress }: FetchSet
     try {
       read = await reader.read();
     } catch {
-      throw new Error(`${address.href}: the download broke off after ${formatBytes(bytes)}; try again`);
+      const arrived = bytes;
+      throw new TextError(say('link.brokeOff', { address: address.href, done: () => formatBytes(arrived) }));
     }
     if (read.done) return parts;
     bytes += read.value.length;

@@ -1,4 +1,6 @@
 // Links to a scan: ?scan=URL&model=ID&run=1.
+import { TextError } from '../texts/language';
+import { say } from '../texts/message';
 
 export interface Link {
   /** Absolute addresses of the files of one or more scans; empty where the link names none. */
@@ -13,9 +15,9 @@ export interface Link {
 export function readLink(href: string): Link {
   const query = new URL(href).searchParams;
   const run = query.get('run');
-  if (run !== null && run !== '0' && run !== '1') throw new Error(`?run=${run}: expected 1 (segment at once) or 0; correct the link`);
+  if (run !== null && run !== '0' && run !== '1') throw new TextError(say('link.run', { value: run }));
   const scans = query.getAll('scan').map((text) => addressOf(text, href));
-  if (run === '1' && scans.length === 0) throw new Error('?run=1: the link names no scan; add ?scan=URL');
+  if (run === '1' && scans.length === 0) throw new TextError(say('link.runAlone'));
   return { scans, model: query.get('model'), run: run === '1' };
 }
 
@@ -28,7 +30,7 @@ export function addressOf(text: string, base: string): URL {
     // the sentence below
   }
   if (text === '' || address === null || !/^https?:$/.test(address.protocol)) {
-    throw new Error(`?scan=${text}: expected an address such as scans/sub-01.nii.gz or https://lab.example/sub-01.nii.gz; correct the link`);
+    throw new TextError(say('link.address', { value: text }));
   }
   return address;
 }

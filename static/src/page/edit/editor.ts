@@ -14,13 +14,13 @@ export interface Stroke {
 export class Editor {
   /** As they are in the picture. */
   readonly labels: Uint8Array;
-  /** As they were after the last step. */
+  /** The labels after the last step. */
   private readonly settled: Uint8Array;
   stroke: Stroke | null = null;
   /** Across the slices of the last stroke, between which gaps are filled. */
   fillAxis: Axis = 2;
 
-  /** `base`: the result's own labels. `under`: what comes up where a label is erased. `edit`: the edits so far. */
+  /** `base`: the result's own labels. `under`: the labels that appear where a label is erased. `edit`: the edits so far. */
   constructor(
     readonly grid: Grid,
     private readonly base: Uint8Array,
@@ -36,7 +36,7 @@ export class Editor {
     for (const voxel of voxels) this.labels[voxel] = label;
   }
 
-  /** Takes the label off these voxels; others stay. */
+  /** Removes the label from these voxels; other labels stay. */
   erase(voxels: readonly number[], label: number): void {
     for (const voxel of voxels) {
       if (this.labels[voxel] === label) this.labels[voxel] = this.under[voxel] === label ? 0 : this.under[voxel]!;
@@ -50,7 +50,7 @@ export class Editor {
     return delta;
   }
 
-  /** Takes back what was done since the last step. */
+  /** Discards all changes since the last step. */
   abandon(): void {
     this.stroke = null;
     this.labels.set(this.settled);

@@ -9,7 +9,7 @@ export const MOST_STEPS = 50;
 /** Of the steps of one result together. */
 export const MOST_BYTES = 32 * 2 ** 20;
 
-/** Names of the tools as the JSON beside a result has them; `revert` takes all edits before it back. */
+/** Names of the tools as the JSON beside a result has them; `revert` undoes all edits before it. */
 export type EditName = 'pen' | 'eraser' | 'grow' | 'delete piece' | 'keep piece' | 'fill between slices' | 'smooth' | 'revert';
 
 export interface Step {
@@ -59,7 +59,7 @@ export function redoneStep(edit: Edit, delta: LabelDelta): Edit {
   return { ...edit, delta, done: [...edit.done, edit.undone[0]!], undone: edit.undone.slice(1), isMeasured: false };
 }
 
-/** The step that takes all edits back; it can be undone like any other. */
+/** The step that reverts all edits; it can be undone like any other. */
 export function revertStep({ delta }: Edit): Step {
   return { name: 'revert', delta: { ...delta, before: delta.after, after: delta.before } };
 }

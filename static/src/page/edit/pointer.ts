@@ -11,7 +11,7 @@ export interface PointerHooks {
   /** A move within the slice of the press. */
   readonly move: (point: PicturePoint) => void;
   readonly end: () => void;
-  /** Takes back all that was drawn since the press. */
+  /** Discards everything drawn since the press. */
   readonly abandon: () => void;
   /** The pointer's place, for the outline of the brush; null away from the slices. */
   readonly hover: (place: { readonly point: PicturePoint; readonly x: number; readonly y: number } | null) => void;

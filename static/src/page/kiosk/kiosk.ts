@@ -1,5 +1,7 @@
 // Kiosk mode: one visitor after another on the same screen. The catalogue's `kiosk` settings start it.
-import { element } from '../ui/dom';
+import { t } from '../texts/language';
+import type { Language } from '../texts/language';
+import { element, worded } from '../ui/dom';
 import { idleState } from './idle';
 import { wipePage } from './wipe';
 
@@ -23,6 +25,8 @@ export interface KioskSettings {
   readonly links: 'on' | 'off';
   /** `off`: no page may embed this one; the server then lists no origins. */
   readonly embed: 'on' | 'off';
+  /** Of all visitors; null: each visitor's own. */
+  readonly language: Language | null;
 }
 
 /** Settings that style.css reads: each hides its part of the page where it is off. */
@@ -33,11 +37,12 @@ const INPUTS = ['pointerdown', 'pointermove', 'keydown', 'wheel', 'touchstart', 
 
 /**
  * Watches for idleness and wipes the page after it; adds the full-screen and start-over buttons to `toolbar`.
- * `isBusy` holds the clock: a visitor may wait for a long segmentation without touching anything.
+ * `isBusy` stops the clock, because a visitor may wait for a long segmentation without any input.
  */
 export function startKiosk(settings: KioskSettings, toolbar: HTMLElement, isBusy: () => boolean): void {
   document.documentElement.dataset['kiosk'] = settings.saving;
   for (const name of SWITCHES) document.documentElement.dataset[name] = settings[name];
+  if (settings.language !== null) document.documentElement.dataset['language'] = 'fixed';
   let touched = false;
   let lastInput = performance.now();
   for (const type of INPUTS) {
@@ -54,7 +59,7 @@ export function startKiosk(settings: KioskSettings, toolbar: HTMLElement, isBusy
   const warning = element('dialog', '', 'kiosk-warning');
   warning.dataset['testid'] = 'kiosk-warning';
   const text = element('p');
-  const stay = element('button', 'I am still here');
+  const stay = worded(element('button'), 'kiosk.stay');
   stay.addEventListener('click', () => {
     warning.close();
   });
@@ -68,7 +73,7 @@ export function startKiosk(settings: KioskSettings, toolbar: HTMLElement, isBusy
       clearInterval(timer);
       void wipePage();
     } else if (state.kind === 'warning') {
-      text.textContent = `Still there? This page starts over in ${state.secondsLeft} s and deletes the scans and their results.`;
+      text.textContent = t('kiosk.warning', { n: state.secondsLeft });
       if (!warning.open) warning.showModal();
     } else if (warning.open) warning.close();
   };
@@ -78,7 +83,7 @@ export function startKiosk(settings: KioskSettings, toolbar: HTMLElement, isBusy
 }
 
 function startOverButton(): HTMLButtonElement {
-  const button = element('button', 'Start over');
+  const button = worded(element('button'), 'kiosk.startOver');
   button.type = 'button';
   button.dataset['testid'] = 'start-over';
   button.addEventListener('click', () => void wipePage());
@@ -87,7 +92,7 @@ function startOverButton(): HTMLButtonElement {
 
 /** A browser started without its kiosk flag shows its own bars; the button is the hint, and it works. */
 function fullScreenButton(): HTMLButtonElement {
-  const button = element('button', 'Full screen');
+  const button = worded(element('button'), 'kiosk.fullScreen');
   button.type = 'button';
   button.dataset['testid'] = 'full-screen';
   const update = (): void => {

@@ -54,7 +54,7 @@ export class Viewer {
   private view: View = 'slices';
   private affineVox2ras: DisplayVolume['affineVox2ras'] = [];
   private dims: Triple = [0, 0, 0];
-  /** Labels that are being edited, in the place of the layer of labels; null where none are. */
+  /** Labels that are being edited; they replace the layer of labels. Null where none are. */
   private drawing: Drawing | null = null;
   onLocation: (location: Location) => void = () => undefined;
 
@@ -173,7 +173,7 @@ export class Viewer {
     else if (this.nv.volumes.length > 1) this.nv.setOpacity(1, opacity);
   }
 
-  /** Shows labels that are being edited, [z][y][x] on the scan's grid, in the place of the layer of labels, until another layer is shown. */
+  /** Shows labels that are being edited, [z][y][x] on the scan's grid, instead of the layer of labels, until another layer is shown. */
   edit(labels: Uint8Array, names: readonly Label[], visible: readonly number[]): void {
     [this.labels, this.visible] = [names, visible];
     const { affineVox2ras } = this;

@@ -1,4 +1,6 @@
 // Reads the fields that set how a result is cleaned.
+import { formatNumber } from '../texts/language';
+import { say } from '../texts/message';
 import type { Cleaning } from '../types';
 import { byId } from './dom';
 
@@ -8,5 +10,5 @@ export function readCleaning(): Cleaning {
   const field = byId('clean-ml', HTMLInputElement);
   if (field.checkValidity()) return { ...settings, smallestMl: field.valueAsNumber, problem: null };
   // The field is part of the result, so a wrong entry must not hide the result.
-  return { ...settings, smallestMl: null, problem: 'Nothing was removed: type the smallest component to keep, from 0.001 to 1,000 mL, such as 0.5.' };
+  return { ...settings, smallestMl: null, problem: say('results.smallestWrong', { from: () => formatNumber(0.001), to: () => formatNumber(1000), such: () => formatNumber(0.5) }) };
 }
