@@ -62,8 +62,9 @@ def create_app(
     """Create the application.
 
     models: folders that contain model folders (default: those that ship). site: the built site (default: the installed
-    one, or `static/dist` of a checkout). origins: other sites that the page exchanges scans with. A broken model is listed as broken. Raises SiteNotBuiltError, and
-    `webapp.catalogue.ModelsFolderError` for a wrong folder in `models`.
+    one, or `static/dist` of a checkout). origins: other sites that the page exchanges scans with. A broken model is
+    listed as broken. Raises SiteNotBuiltError, and `webapp.catalogue.ModelsFolderError` for a wrong folder in
+    `models`.
     """
     found = read_models(default_models() if models is None else models)
     origins = allowed_origins(origins, kiosk)

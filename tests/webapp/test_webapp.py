@@ -321,6 +321,8 @@ def test_kiosk_settings_reach_the_page_only_in_kiosk_mode(site: Path, models: Pa
         "edit": "off",
         "report": "off",
         "mesh": "off",
+        "links": "off",
+        "embed": "off",
     }
 
 
