@@ -26,6 +26,10 @@ class SiteNotBuiltError(RuntimeError):
     """The site is not built. The message says how to build it."""
 
 
+#: Languages of the page's texts (static/src/page/texts).
+LANGUAGES = ("en", "de", "es")
+
+
 @dataclass(frozen=True)
 class Kiosk:
     """Settings for a machine in a public place, used by one visitor after another."""
@@ -46,6 +50,8 @@ class Kiosk:
     """`on`: reports can be saved, where results can."""
     mesh: Literal["on", "off"] = "on"
     """`on`: labels can be saved as meshes, where saving is on."""
+    language: str | None = None
+    """One of LANGUAGES, without a choice for visitors; None: the browser's language, and visitors may choose."""
     links: Literal["on", "off"] = "on"
     """`on`: an address with `?scan=` opens that scan."""
     embed: Literal["on", "off"] = "on"

@@ -55,6 +55,7 @@ const actions: Actions = {
   removeStudy: (id) => void removeStudy(session, id, ask),
   showLayer: (id) => void showResult(session, id),
   removeLayer: (id) => void removeResult(session, id, ask),
+  pick: (key) => { pickByHand(key); },
   applyUpdate: () => void applyUpdate(),
   goTo: (voxel) => { goTo(session, voxel); },
   showLabel: (index, isVisible) => { showLabel(session, index, isVisible); },
@@ -126,10 +127,7 @@ languages.addEventListener('change', () => {
 void setLanguage(session, firstLanguage(location.search, remembered().language, navigator.languages));
 
 const list = byTestId('model', HTMLSelectElement);
-list.addEventListener('change', () => {
-  pickModel(session, list.value);
-  if (session.state.kiosk === null) remember({ model: list.value });
-});
+list.addEventListener('change', () => { pickByHand(list.value); });
 
 for (const id of ['file', 'folder']) {
   const input = byTestId(id, HTMLInputElement);
@@ -192,6 +190,11 @@ if (import.meta.env.PROD) {
 
 // A kiosk wipes the page without a question.
 addEventListener('beforeunload', (event) => { if (session.state.kiosk === null && wouldLose(session.state)) event.preventDefault(); });
+
+function pickByHand(key: string): void {
+  pickModel(session, key);
+  if (session.state.kiosk === null) remember({ model: key });
+}
 
 function ask(question: Text): boolean {
   return confirm(read(question));

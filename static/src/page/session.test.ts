@@ -37,7 +37,7 @@ const result = (): Result | null => shownResult(study());
 
 const model = (id: string, isDefault: boolean): UsableModel => ({
   id, name: id, task: 'segmentation', description: '', modality: ['T2w'], parameters: 1, license: 'MIT', bytes: 1, url: `models/${id}/`,
-  files: ['model.json', 'weights.safetensors'], card: null, default: isDefault, broken: null,
+  files: ['model.json', 'weights.safetensors'], card: null, picture: null, labels: [], default: isDefault, broken: null,
 });
 
 beforeEach(() => {

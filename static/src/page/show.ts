@@ -12,6 +12,7 @@ import { diagnosticsText } from './ui/diagnostics';
 import { showEdit } from './ui/edit-panel';
 import { showLayers } from './ui/layers';
 import type { LayerActions } from './ui/layers';
+import { showGallery, showPickedCard } from './ui/gallery';
 import { showModelList, showPickedModel } from './ui/models';
 import { showQuestion } from './ui/questions';
 import type { Answers } from './ui/questions';
@@ -30,6 +31,8 @@ export interface Actions extends Answers, StudyActions, LayerActions {
   readonly goTo: (voxel: readonly [number, number, number]) => void;
   /** Takes a label of the shown result into the picture, or out of it. */
   readonly showLabel: (index: number, isVisible: boolean) => void;
+  /** Picks a model of the list by its key. */
+  readonly pick: (key: string) => void;
   /** Reloads the page into a newer version of the site. */
   readonly applyUpdate: () => void;
 }
@@ -45,8 +48,14 @@ export function show(state: PageState, before: PageState, actions: Actions): voi
   const [facts, results, resultId] = [study?.facts, study?.results, study?.shownResultId];
   const past = shownStudy(before);
   const studyChanged = isNewLanguage || study?.source.id !== past?.source.id || facts !== past?.facts || results !== past?.results || resultId !== past?.shownResultId;
-  if (changed('models')) showModelList(state.models);
-  if (changed('models', 'pickedKey')) showPickedModel(pickedModel(state));
+  if (changed('models')) {
+    showModelList(state.models);
+    showGallery(state.models.usable, actions.pick);
+  }
+  if (changed('models', 'pickedKey')) {
+    showPickedModel(pickedModel(state));
+    showPickedCard(state.pickedKey);
+  }
   if (changed('studies', 'shownId')) showStudies(studies, state.shownId, actions);
   if (changed('studies')) {
     showSummaryButtons(studies);

@@ -72,6 +72,11 @@ test('a text is put into words in the language of the moment', async () => {
   expect([say('run.idle'), [say('run.idle')], 'the worker stopped'].map(isTranslated)).toEqual([true, true, false]);
 });
 
+test('the server knows the same languages', () => {
+  const server = readFileSync(new URL('../../../../webapp/app.py', import.meta.url), 'utf8');
+  expect(/^LANGUAGES = \((.*)\)$/m.exec(server)![1]!.match(/\w+/g)).toEqual(Object.keys(LANGUAGES));
+});
+
 test('of two languages asked for, the last one counts', async () => {
   const both = [useLanguage('de'), useLanguage('es')];
   expect(await Promise.all(both)).toEqual([false, true]);

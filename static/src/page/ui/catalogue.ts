@@ -16,6 +16,9 @@ export interface UsableModel {
   readonly url: string;
   readonly files: readonly [string, string];
   readonly card: string | null;
+  /** Address of a small picture. */
+  readonly picture: string | null;
+  readonly labels: readonly { readonly index: number; readonly name: string; readonly color: readonly number[] }[];
   readonly default: boolean;
   readonly broken: null;
 }

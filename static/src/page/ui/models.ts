@@ -5,7 +5,7 @@ import { sourceOf } from './catalogue';
 import type { BrokenModel, Catalogue, UsableModel } from './catalogue';
 import { listOr, read, t } from '../texts/language';
 import { say } from '../texts/message';
-import type { Text } from '../texts/message';
+import type { Message, Text } from '../texts/message';
 import { byId, byTestId, element, inItsLanguage } from './dom';
 import { formatBytes } from './format';
 
@@ -16,6 +16,10 @@ export interface ListedModel {
   readonly modality: readonly string[];
   readonly facts: readonly Text[];
   readonly card: string | null;
+  /** Address of a small picture; null where the model has none. */
+  readonly picture: string | null;
+  /** What it finds: name and colour of its labels, without the background. */
+  readonly finds: readonly { readonly name: string; readonly color: readonly number[] }[];
   readonly source: ModelSource;
 }
 
@@ -51,13 +55,15 @@ export function withDropped({ models }: Picked, spec: ModelSpec, source: ModelSo
     modality: spec.modality,
     facts: [spec.description, say('model.droppedFacts', { task: spec.task, n: spec.labels.length }), ...notes],
     card: null,
+    picture: null,
+    finds: spec.labels.slice(1),
     source,
   };
   return { models: { ...models, usable: [dropped, ...models.usable.filter((model) => model.key !== key)] }, pickedKey: key };
 }
 
 function fromCatalogue(model: UsableModel): ListedModel {
-  const scans = model.modality.length > 0 ? say('model.forModality', { modality: () => listOr(model.modality) }) : say('model.forAny');
+  const scans = scansText(model.modality);
   const task = `${model.task.charAt(0).toUpperCase()}${model.task.slice(1)}`;
   return {
     key: model.id,
@@ -68,8 +74,15 @@ function fromCatalogue(model: UsableModel): ListedModel {
       say('model.facts', { task, scans, parameters: model.parameters, bytes: () => formatBytes(model.bytes), licence: model.license }),
     ],
     card: model.card,
+    picture: model.picture,
+    finds: model.labels.slice(1),
     source: sourceOf(model),
   };
+}
+
+/** The scans that a model is made for. */
+export function scansText(modality: readonly string[]): Message {
+  return modality.length > 0 ? say('model.forModality', { modality: () => listOr(modality) }) : say('model.forAny');
 }
 
 export function showModelList({ usable, broken, placeholder }: ModelList): void {
