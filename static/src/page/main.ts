@@ -4,7 +4,8 @@ import { compareWithFile, compareWithResult, endComparison, isReference } from '
 import { abandonStroke, changeSettings, endStroke, pickLabel, press, revertEdits, runCommand, startEditing, stroke } from './actions/edit';
 import { fetchWeights, missCatalogue, pickModel, useCatalogue } from './actions/models';
 import { changeConfidence, clean, goTo, removeResult, removeStudy, showLabel, showResult, showStudy, threshold } from './actions/look';
-import { answerAll, answerFrame, answerInput, answerSeries, open, openSample } from './actions/open';
+import { answerAll, answerAllFrames, answerFrame, answerInput, answerSeries, open, openSample } from './actions/open';
+import { followLink } from './actions/open-link';
 import { pauseQueue, resumeQueue, segmentAll, skipScan, stopScan } from './actions/queue';
 import { saveMesh } from './actions/mesh';
 import { saveReport, saveReports } from './actions/report';
@@ -13,6 +14,8 @@ import { saveAll, saveSummary, showTable } from './actions/save-all';
 import { cancel, findBackend, segment } from './actions/segment';
 import { connectPointer } from './edit/pointer';
 import { withSize } from './edit/settings';
+import { Embedded } from './doors/embedded';
+import { readLink } from './doors/link';
 import { startKiosk } from './kiosk/kiosk';
 import { applyUpdate, keepOffline } from './offline/register';
 import { isActive } from './queue';
@@ -53,6 +56,7 @@ const viewer = new Promise<void>((resolve) => { fetchViewer = resolve; })
 const actions: Actions = {
   answerFrame: (frame) => void answerFrame(session, frame),
   answerSeries: (choice) => void answerSeries(session, choice),
+  answerAllFrames: () => void answerAllFrames(session),
   answerAll: () => void answerAll(session),
   answerInput: (answers) => void answerInput(session, answers),
   showStudy: (id) => void showStudy(session, id),
@@ -64,11 +68,14 @@ const actions: Actions = {
   goTo: (voxel) => { goTo(session, voxel); },
   showLabel: (index, isVisible) => { showLabel(session, index, isVisible); },
 };
+/** Null where the page is in no frame. */
+let embedded: Embedded | null = null;
 let shown = INITIAL_STATE; // index.html as it is
 const session = new Session({ client: newClient(), newReader: newClient, options: optionsOrNone(), viewer }, (state) => {
   const before = shown;
   shown = state;
   show(state, before, actions);
+  embedded?.changed(state, before);
   if (state.kiosk === null && state.activity.kind === 'done' && before.activity.kind !== 'done') remember({ hasSegmented: true });
 });
 
@@ -169,10 +176,20 @@ const modelsListed = catalogueArrived.then(
     if (catalogue.kiosk === null) void viewsConnected.then(rememberView);
     else if (catalogue.kiosk.language !== null) void setLanguage(session, catalogue.kiosk.language);
     if (catalogue.kiosk !== null) startKiosk(catalogue.kiosk, byId('kiosk-tools', HTMLDivElement), () => isBusy(session.state) || isActive(session.state.queue));
+    return catalogue.embed_origins;
   },
-  (error: unknown) => { missCatalogue(session, error); },
+  (error: unknown) => {
+    missCatalogue(session, error);
+    return [];
+  },
 );
 void fetchTheRest();
+void modelsListed.then(() => { openLink(); });
+if (parent !== window) {
+  const frame = new Embedded(session, parent, modelsListed);
+  embedded = frame;
+  addEventListener('message', (event) => void frame.receive(event));
+}
 
 /** Fetches by need: the controls, the viewer, the picked model's weights, and last the files for use without a network. */
 async function fetchTheRest(): Promise<void> {
@@ -196,6 +213,14 @@ function pickByHand(key: string): void {
 
 function ask(question: Text): boolean {
   return confirm(read(question));
+}
+
+function openLink(): void {
+  try {
+    void followLink(session, readLink(location.href));
+  } catch (error) {
+    session.fail(error);
+  }
 }
 
 function onClick(testId: string, action: () => void): void {

@@ -8,7 +8,7 @@ import { withCatalogue } from '../ui/models';
 
 /** Takes the server's list of models and, on a kiosk, its settings. `lastKey`: the model of the visit before. */
 export function useCatalogue(session: Session, catalogue: Catalogue, lastKey: string | null): void {
-  session.change({ version: catalogue.version, kiosk: catalogue.kiosk, ...withCatalogue(session.state, catalogue, lastKey) });
+  session.change({ version: catalogue.version, scanOrigins: catalogue.scan_origins, kiosk: catalogue.kiosk, ...withCatalogue(session.state, catalogue, lastKey) });
   void findPace(session);
 }
 
