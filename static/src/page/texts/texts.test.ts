@@ -123,6 +123,7 @@ const NUMBERS: { readonly [C in NoteCode]: readonly NoteNumbers<C>[] } = {
   'offset-repaired': [[0.5, 352]],
   'form-code-unknown': [['qform', 12]],
   'dim-zero': [[4]],
+  'no-space': [[]],
   'label-like': [[]],
   'few-values': [[7]],
   'outliers-clipped': [[1234, 0.0005, -5.5, 70000, 0, 1200.5]],
