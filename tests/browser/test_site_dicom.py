@@ -241,9 +241,9 @@ def test_every_volume_of_a_series_can_be_a_scan_and_save_all_holds_its_dicom_seg
         given = [str(model), str(tmp_path / "series"), "-o", str(out), "--dicom-seg", "-q"]
         assert main([*given, *(() if kind == "echoes" else ("--frame", str(n)))]) == 0
         (wanted,) = out.glob(f"*{part}*.dcm") if kind == "echoes" else out.glob("*.dcm")
-        python = dcmread(wanted)
-        np.testing.assert_array_equal(seg.pixel_array, python.pixel_array)
-        assert seg.PerFrameFunctionalGroupsSequence == python.PerFrameFunctionalGroupsSequence
+        saved, python = dcmread(tmp_path / "zip" / f"{stem}.dcm"), dcmread(wanted)
+        np.testing.assert_array_equal(saved.pixel_array, python.pixel_array)
+        assert saved.PerFrameFunctionalGroupsSequence == python.PerFrameFunctionalGroupsSequence
     results = json.loads((tmp_path / "zip" / "results.json").read_text())
     assert [scan["results"][0]["dicom_seg_reason"] for scan in results["scans"]] == [None, None]
 
