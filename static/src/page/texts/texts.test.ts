@@ -17,6 +17,9 @@ import { say } from './message';
 import type { Forms, Key, Texts } from './message';
 import { englishLiterals } from './literals';
 
+/** Folder of the page's sources. */
+const PAGE = fileURLToPath(new URL('../', import.meta.url));
+
 const CATALOGUES: Readonly<Record<Language, Texts>> = { en, de, es };
 const KEYS = Object.keys(en) as Key[];
 const OTHERS = (Object.keys(LANGUAGES) as Language[]).filter((code) => code !== 'en');
@@ -73,7 +76,7 @@ test('a text is put into words in the language of the moment', async () => {
 });
 
 test('the server knows the same languages', () => {
-  const server = readFileSync(new URL('../../../../webapp/app.py', import.meta.url), 'utf8');
+  const server = readFileSync(`${PAGE}../../../webapp/app.py`, 'utf8');
   expect(/^LANGUAGES = \((.*)\)$/m.exec(server)![1]!.match(/\w+/g)).toEqual(Object.keys(LANGUAGES));
 });
 
@@ -172,7 +175,7 @@ test('a text outside the catalogue is found', () => {
   expect(englishLiterals("import x from './Some where'; byId('edit-size', HTMLInputElement); event.key === 'ArrowDown';")).toEqual([]);
 });
 
-const HTML = readFileSync(new URL('../../../index.html', import.meta.url), 'utf8');
+const HTML = readFileSync(`${PAGE}../../index.html`, 'utf8');
 /** Texts of index.html that are the same in every language. */
 const NAMES = ['MeshNet', 'Enter', 'STL', 'OBJ', 'GLB', 'MZ3', '2-D + 3-D', '2-D', '3-D', ...Object.values(LANGUAGES)];
 
