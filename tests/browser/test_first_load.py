@@ -66,7 +66,8 @@ def _load(browsers: Browsers, url: str) -> Load:
     usable_after = len(requests)
     trace = json.loads(browser.stop_tracing())["traceEvents"]
     page.wait_for_function(
-        "() => performance.getEntriesByType('resource').some(({ name }) => name.endsWith('/sw.js') || name.includes('weights'))"
+        "() => performance.getEntriesByType('resource')"
+        ".some(({ name }) => name.endsWith('/sw.js') || name.includes('weights'))"
     )
     context.close()
     return Load(requests, usable_after, *_thread_seconds(trace))
@@ -121,7 +122,8 @@ def test_the_first_paint_comes_within_1_s_and_the_page_is_usable_within_2_5_s_on
     # Connection, page, scripts with the list of models beside them, the worker.
     usable = 4 * LATENCY_S + _line_s([*page_files, *styles, *scripts]) + CPU_SLOWDOWN * load.usable_cpu_s
     print(
-        f"first paint {paint:.2f} s ({load.paint_cpu_s:.3f} s CPU), usable {usable:.2f} s ({load.usable_cpu_s:.3f} s CPU)"
+        f"first paint {paint:.2f} s ({load.paint_cpu_s:.3f} s CPU), "
+        f"usable {usable:.2f} s ({load.usable_cpu_s:.3f} s CPU)"
     )
     assert paint <= PAINT_S
     assert usable <= USABLE_S
