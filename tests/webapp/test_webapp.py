@@ -217,6 +217,17 @@ def test_only_files_the_spec_or_the_card_names_are_served(client: TestClient, mo
         assert client.get("/models/tissue/" + path).status_code == 404, path
 
 
+def test_a_small_png_beside_the_model_is_its_picture(models: Path, site: Path) -> None:
+    picture = models / "tissue" / "picture.png"
+    served = "models/tissue/picture.png"
+    for body, address in ((b"\x89PNG", served), (b"\x89PNG" + bytes(100_000), None), (b"GIF8", None)):
+        picture.write_bytes(body)
+        client = TestClient(create_app([models], site=site))
+        assert catalogue(client)[1]["picture"] == address
+        assert client.get(f"/{served}").status_code == (404 if address is None else 200)
+    assert catalogue(client)[0]["picture"] is None
+
+
 def test_hashed_assets_are_immutable_and_the_rest_is_revalidated(client: TestClient) -> None:
     asset = client.head("/assets/main-BxY3k_9Q.js").headers
     assert asset["cache-control"] == "public, max-age=31536000, immutable"

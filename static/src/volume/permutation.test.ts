@@ -51,7 +51,7 @@ describe('8- and 16-bit integers', () => {
   for (const type of [Uint8Array, Int8Array, Uint16Array, Int16Array]) {
     it(`of ${type.name} are counted, and ranked as sorting ranks them`, () => {
       let seed = 1;
-      const data = type.from({ length: 20_000 }, () => (seed = (seed * 48_271) % 2_147_483_647) % 70_000);
+      const data = type.from(Array.from({ length: 20_000 }, () => (seed = (seed * 48_271) % 2_147_483_647) % 70_000));
       const sorted = Float64Array.from(data).sort();
       const ranks = [0, 1, 400, 9_999, 19_599, 19_999];
       expect(valuesAtRanks(data, ranks)).toEqual(ranks.map((rank) => sorted[rank]));
