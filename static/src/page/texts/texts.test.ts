@@ -159,7 +159,6 @@ test.each(OTHERS)('a note reads in %s with all its numbers', async (code) => {
   }
 });
 
-const PAGE = fileURLToPath(new URL('../', import.meta.url));
 /** English by intent: saved files (report, results.json), what dcm2niix prints, texts for a trouble report (diagnostics, self-test), and
  * what the service worker answers in the place of a lost file. */
 const LEFT_OUT = /^(texts|report)\/|^dcm2niix\/output\.ts$|^selftest\.ts$|^ui\/(results-json|diagnostics)\.ts$|^offline\/sw\.ts$|\.test\.ts$|\.d\.ts$/;
