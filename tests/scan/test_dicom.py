@@ -179,5 +179,5 @@ def test_a_transfer_syntax_that_cannot_be_read_is_named(uid: str, reason: str, t
     files = write_series(tmp_path / "in")
     for path in files:
         set_transfer_syntax(path, uid)
-    with pytest.raises(ScanError, match=re.escape(f"in: 40 DICOM files could not be converted ({reason});")):
+    with pytest.raises(ScanError, match=re.escape(f"in: 40 DICOM files could not be converted ({reason}")):
         convert_dicom(files, tmp_path / "work", where="in")

@@ -36,6 +36,7 @@ const TEXTS = {
   'offset-repaired': (said: number, taken: number) => `vox_offset is ${general(said)}; by the file's length the voxels start at byte ${taken}`,
   'form-code-unknown': (form: string, code: number) => `${form}_code is ${code}, which NIfTI doesn't know; it is read as 0`,
   'dim-zero': (axis: number) => `dim[${axis}] is 0; it is read as 1`,
+  'no-space': () => "the file doesn't name the space of its axes; left and right are a guess",
   'label-like': () => 'the values look like labels (few small integers), not like a scan',
   'few-values': (count: number) => `the voxels have only ${count} different values; a scan has hundreds`,
   // Of the DICOM converter.

@@ -10,7 +10,8 @@
 //      { sidecar: what `sidecarOf` takes, created: ISO date, files: [path] of the scan } for the JSON beside a result,
 //      { clean: path of raw labels, dims, smallestVoxels, out: path } for the labels without small components,
 //      { brainRule: path of raw labels, dims, spec, out: path } for those without lesions outside the brain,
-//      { dicomSeg: paths of DICOM files, seriesUid, labels: path of raw labels, dims, affine, model, allLabels, isEdited?, version, out: path }
+//      { dicomSeg: paths of DICOM files, seriesUid, labels: path of raw labels, dims, affine, model, allLabels, isEdited?, version,
+//          voxels?: path of the raw float64 scan, out: path }
 //        for their DICOM-SEG, or { error },
 //      { segmentCodes: [label name], task } for their codes,
 //      { compare: two of { path of raw labels, dims, affine } } for the comparison of a result with a reference,
@@ -24,6 +25,7 @@ import { withoutLesionsOutsideBrain } from '../../../static/src/volume/brain-rul
 import { readSeries } from '../../../static/src/volume/dicom/read.ts';
 import { codesOf } from '../../../static/src/volume/dicom/segment-codes.ts';
 import { encodeSegmentation } from '../../../static/src/volume/dicom/segmentation.ts';
+import { findSlices } from '../../../static/src/volume/dicom/slices.ts';
 import { compareMasks } from '../../../static/src/volume/compare.ts';
 import { removeSmallComponents } from '../../../static/src/volume/clean.ts';
 import { mapsTissueOf, namesLabels } from '../../../static/src/volume/label-names.ts';
@@ -126,7 +128,9 @@ async function attempt(job) {
     const own = series.find(({ seriesUid }) => seriesUid === job.seriesUid);
     try {
       const options = { allLabels: job.allLabels, isEdited: job.isEdited ?? false, version: job.version, now: new Date() };
-      writeFileSync(job.out, encodeSegmentation(new Uint8Array(readFileSync(job.labels)), job.dims, job.affine, own, job.model, options));
+      const voxels = () => Promise.resolve(new Float64Array(Uint8Array.from(readFileSync(job.voxels)).buffer));
+      const slices = await findSlices(own, job.dims, job.affine, voxels);
+      writeFileSync(job.out, encodeSegmentation(new Uint8Array(readFileSync(job.labels)), slices, own, job.model, options));
       return {};
     } catch (error) {
       return { error: error.message };

@@ -21,6 +21,10 @@ export interface KioskSettings {
   readonly report: 'on' | 'off';
   /** `off`: no meshes. */
   readonly mesh: 'on' | 'off';
+  /** `off`: an address with `?scan=` opens nothing. */
+  readonly links: 'on' | 'off';
+  /** `off`: no page may embed this one; the server then lists no origins. */
+  readonly embed: 'on' | 'off';
   /** Of all visitors; null: each visitor's own. */
   readonly language: Language | null;
 }

@@ -6,7 +6,7 @@ import { stemOf } from './format';
 import { pathOf } from './paths';
 
 export interface Choice {
-  /** One file, or a .hdr with its .img. */
+  /** One file, or a header with the file of its voxels (.hdr and .img). */
   readonly files: readonly File[];
   /** A reason to choose it, or not to; null where there is none. */
   readonly hint: Message | null;
@@ -29,13 +29,13 @@ export interface Offer {
 export function offerOf(files: readonly File[], others = 0): Offer {
   const pairs = new Map<string, File[]>();
   for (const file of files) {
-    const key = /\.(hdr|img)(\.gz)?$/i.test(file.name) ? stemOf(pathOf(file)) : `${file.name}\n${pairs.size}`;
+    const key = /\.(hdr|img|nhdr|mhd|z?raw)(\.gz)?$/i.test(file.name) ? stemOf(pathOf(file)) : `${file.name}\n${pairs.size}`;
     pairs.set(key, [...(pairs.get(key) ?? []), file]);
   }
   // Where folders are unknown and names repeat, every file stands alone, and the reader says what it lacks.
   const groups = [...pairs.values()].flatMap((group) => (group.length <= 2 ? [group] : group.map((file) => [file])));
   const stems = new Set(files.map(({ name }) => stemOf(name)));
-  const isMask = ([first]: readonly File[]): boolean => namesLabels(stemOf(first!.name)) || stems.has(mapsTissueOf(stemOf(first!.name)));
+  const isMask = ([first]: readonly File[]): boolean => /\.seg\.nrrd$/i.test(first!.name) || namesLabels(stemOf(first!.name)) || stems.has(mapsTissueOf(stemOf(first!.name)));
   const scans = groups.filter((group) => !isMask(group));
   const kept = scans.length > 0 ? scans : groups;
   const sorted = [...kept].sort(([a], [b]) => pathOf(a!).localeCompare(pathOf(b!), 'en', { numeric: true }));

@@ -66,11 +66,12 @@ async function filter(files: readonly File[], test: (file: File) => Promise<bool
   return files.filter((_, n) => passed[n]);
 }
 
-/** Whether the file begins as gzip, NIfTI-1, NIfTI-2 or MGH does. */
+/** Whether the file begins as gzip, NIfTI-1, NIfTI-2, MGH, NRRD or MetaImage does. */
 async function mayBeScan(file: File): Promise<boolean> {
   const head = new Uint8Array(await file.slice(0, 4).arrayBuffer());
   if (head.length < 4) return false;
   const view = new DataView(head.buffer);
+  if (/^(NRRD|Obje|NDim|Comm)/.test(String.fromCharCode(...head))) return true;
   return (head[0] === 0x1f && head[1] === 0x8b) || [view.getInt32(0, true), view.getInt32(0)].some((size) => size === 348 || size === 540) || view.getInt32(0) === 1;
 }
 

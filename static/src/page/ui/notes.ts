@@ -20,6 +20,7 @@ const TEXTS: { readonly [C in NoteCode]: (...numbers: NoteNumbers<C>) => Message
   'offset-repaired': (said, taken) => say('note.offset-repaired', { said: inForm(general(said)), taken: String(taken) }),
   'form-code-unknown': (form, code) => say('note.form-code-unknown', { form, code: String(code) }),
   'dim-zero': (axis) => say('note.dim-zero', { axis: String(axis) }),
+  'no-space': () => say('note.no-space'),
   'label-like': () => say('note.label-like'),
   'few-values': (count) => say('note.few-values', { count: String(count) }),
   'dicom-warning': (text) => say('note.dicom-warning', { text }),
