@@ -80,5 +80,5 @@ export function offerSeries(volumes: readonly File[]): Choice[] {
     const hint = own !== undefined ? HINTS[own]![0] : other !== undefined ? HINTS[other]![1] : null;
     return { files: [file], hint, replaced: own === undefined && other !== undefined };
   });
-  return rated.sort((a, b) => Number(a.replaced) - Number(b.replaced) || b.files[0]!.size - a.files[0]!.size);
+  return rated.sort((a, b) => Number(a.replaced) - Number(b.replaced) || b.files[0]!.size - a.files[0]!.size || a.files[0]!.name.localeCompare(b.files[0]!.name, 'en', { numeric: true }));
 }
