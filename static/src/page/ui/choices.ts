@@ -87,7 +87,7 @@ export async function offerSeries(volumes: readonly File[]): Promise<Choice[]> {
     const hint = own !== undefined ? HINTS[own]![0] : other !== undefined ? HINTS[other]![1] : null;
     return { files: [file], hint, replaced: own === undefined && other !== undefined };
   });
-  return rated.sort((a, b) => Number(a.replaced) - Number(b.replaced) || b.files[0]!.size - a.files[0]!.size);
+  return rated.sort((a, b) => Number(a.replaced) - Number(b.replaced) || b.files[0]!.size - a.files[0]!.size || a.files[0]!.name.localeCompare(b.files[0]!.name, 'en', { numeric: true }));
 }
 
 /** Whether dim[3] of a NIfTI-1 file that dcm2niix wrote is 1. */
