@@ -16,9 +16,9 @@ class Origins:
     """Origins (`https://host` or `https://host:port`) of other sites."""
 
     scan: tuple[str, ...] = ()
-    """The page may fetch scans from these for links with `?scan=`, besides its own origin."""
+    """The page may fetch scans from these for links with `?scan=`, besides the site's own origin."""
     embed: tuple[str, ...] = ()
-    """Pages of these may show the page in a frame and send it messages; `self`: pages of its own origin."""
+    """Pages of these may show the page in a frame and send it messages; `self`: pages of the same origin."""
 
 
 def origin(text: str) -> str:

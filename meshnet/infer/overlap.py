@@ -19,7 +19,7 @@ Computed = TypeVar("Computed")
 
 @dataclass(frozen=True)
 class Stages(Generic[Job, Ready, Computed]):
-    """What is done with each job."""
+    """The steps that each job goes through."""
 
     read: Callable[[Job], Ready]
     compute: Callable[[Job, Ready], Computed]

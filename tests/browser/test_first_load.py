@@ -25,7 +25,7 @@ from tests.helpers.browser.visits import PATIENCE_MS
 LATENCY_S, BITS_PER_S = 0.15, 1.6e6
 #: How many times as slow as here the visitor's CPU is.
 CPU_SLOWDOWN = 4
-#: What the trace has to hold: the mark, the first paint, and the main thread's tasks with their CPU time.
+#: Categories of the trace: the mark, the first paint, and the main thread's tasks with their CPU time.
 TRACED = ["blink.user_timing", "loading", "devtools.timeline", "toplevel", "disabled-by-default-devtools.timeline"]
 MILLISECONDS = """() => {
   const file = (part) => performance.getEntriesByType('resource').find(({ name }) => name.includes(part));

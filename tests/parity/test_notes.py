@@ -339,7 +339,7 @@ def test_both_see_whether_fluid_is_bright(
     assert [note.code for note in notes] == (["contrast-looks-unlike"] if noted else [])
 
 
-#: What dcm2niix prints: of two series in turn, of one whose slices have several dates, of one that is cut, of a syntax.
+#: Output of dcm2niix: of two series in turn, of one whose slices have several dates, of one that is cut, of a syntax.
 PRINTED = """
 Found 80 DICOM file(s)
 Warning: Patient Position (0018,5100) not specified (issue 642).

@@ -39,7 +39,7 @@ describe('grids that differ by flips, permutations and shifts', () => {
     }
   });
 
-  it('are told from scaled, sheared and half-voxel ones', () => {
+  it('are distinguished from scaled, sheared and half-voxel ones', () => {
     expect(permutationOf(matrix([0, 1, 2], [2, 1, 1], [0, 0, 0]))).toBeNull();
     expect(permutationOf(matrix([0, 1, 2], [1, 1, 1], [0, 0.5, 0]))).toBeNull();
     expect(permutationOf([1, 1, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1])).toBeNull();
