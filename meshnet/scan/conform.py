@@ -60,10 +60,8 @@ def conform(scan: Scan, *, size: int = SIZE, voxel_size_mm: float = VOXEL_SIZE_M
     data, clipped = (scan.data, []) if scan.stored_dtype == np.uint8 else clip_outliers(scan.data)
     scale = (0.0, 1.0) if scan.stored_dtype == np.uint8 else intensity_offset_factor(data)
     mapped = resample_linear(data, scan.affine_vox2ras, affine, (size, size, size))
-    if mapped.dtype == np.uint8:
-        grey = mapped
-    elif scan.stored_dtype == np.uint8:
-        grey = np.clip(np.rint(mapped), 0, 255).astype(np.uint8)
+    if scan.stored_dtype == np.uint8:
+        grey = mapped if mapped.dtype == np.uint8 else np.clip(np.rint(mapped), 0, 255).astype(np.uint8)
     else:
         grey = to_grey_levels(mapped, *scale)
     if grey.min() == grey.max():
