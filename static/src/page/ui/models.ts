@@ -18,7 +18,7 @@ export interface ListedModel {
   readonly card: string | null;
   /** Address of a small picture; null where the model has none. */
   readonly picture: string | null;
-  /** What it finds: name and colour of its labels, without the background. */
+  /** Name and colour of the labels that it finds, without the background. */
   readonly finds: readonly { readonly name: string; readonly color: readonly number[] }[];
   readonly source: ModelSource;
 }
