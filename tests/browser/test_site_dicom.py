@@ -241,9 +241,9 @@ def test_every_volume_of_a_series_can_be_a_scan_and_save_all_holds_its_dicom_seg
         given = [str(model), str(tmp_path / "series"), "-o", str(out), "--dicom-seg", "-q"]
         assert main([*given, *(() if kind == "echoes" else ("--frame", str(n)))]) == 0
         (wanted,) = out.glob(f"*{part}*.dcm") if kind == "echoes" else out.glob("*.dcm")
-        python = dcmread(wanted)
-        np.testing.assert_array_equal(seg.pixel_array, python.pixel_array)
-        assert seg.PerFrameFunctionalGroupsSequence == python.PerFrameFunctionalGroupsSequence
+        saved, python = dcmread(tmp_path / "zip" / f"{stem}.dcm"), dcmread(wanted)
+        np.testing.assert_array_equal(saved.pixel_array, python.pixel_array)
+        assert saved.PerFrameFunctionalGroupsSequence == python.PerFrameFunctionalGroupsSequence
     results = json.loads((tmp_path / "zip" / "results.json").read_text())
     assert [scan["results"][0]["dicom_seg_reason"] for scan in results["scans"]] == [None, None]
 
@@ -273,3 +273,37 @@ def test_a_segmentation_is_no_scan(page: Page, tmp_path: Path) -> None:
     save_dicom_seg(tmp_path / "seg.dcm", np.ones(scan.data.shape, np.uint8), slices, spec, all_labels=True)
     drop(page, tmp_path / "seg.dcm")
     expect(status(page)).to_contain_text("seg.dcm is a DICOM segmentation, no scan; drop the series")
+
+
+def test_the_reason_of_dcm2niix_reaches_the_visitor(page: Page, tmp_path: Path) -> None:
+    cut = write_series(tmp_path / "cut")
+    cut[0].write_bytes(cut[0].read_bytes()[:-1000])
+    drop(page, *cut)
+    expect(status(page)).to_contain_text(
+        f"File not large enough to store image data: {cut[0].name}", timeout=PATIENCE_MS
+    )
+    expect(status(page)).to_contain_text("40 DICOM files: could not be converted")
+
+
+def test_a_series_that_dcm2niix_left_out_is_named_beside_the_others_and_its_warnings_are_notes(
+    page: Page, tmp_path: Path
+) -> None:
+    good, cut = write_series(tmp_path / "a"), write_series(tmp_path / "b", number=4, name="CUT{:04d}")
+    cut[0].write_bytes(cut[0].read_bytes()[:-1000])
+    drop(page, *good, *cut)
+    wait_for(page, "ready")
+    expect(page.locator("#scan-summary")).to_contain_text("3_T2_test")
+    expect(page.locator("#warnings")).to_contain_text("Not all of 80 DICOM files could be converted")
+    expect(page.get_by_test_id("notes")).to_contain_text("Patient Position (0018,5100) not specified")
+
+
+def test_a_series_without_pixel_spacing_is_refused(page: Page, tmp_path: Path) -> None:
+    slices = write_series(tmp_path)
+    for path in slices:
+        slice_ = dcmread(path)
+        del slice_.PixelSpacing
+        slice_.save_as(path)
+    drop(page, *slices)
+    expect(status(page)).to_contain_text(
+        "3_T2_test has no PixelSpacing; volumes could not be measured", timeout=PATIENCE_MS
+    )

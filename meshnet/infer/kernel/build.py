@@ -1,8 +1,9 @@
 """Compile the CPU kernel for this machine: `python -m meshnet.infer.kernel.build [--force]`.
 
-Makes `meshnet/infer/kernel/_kernel.so` (`.dylib`, `.dll`) from static/src/engine/cpu/ with the C compiler of the PyPI package
-`ziglang`, which brings its own C library and needs nothing else. Does nothing where the library is newer than every
-source. The build hook runs it for wheels and editable installs; after a change of the C, run it by hand or `make test`.
+Makes `meshnet/infer/kernel/_kernel.so` (`.dylib`, `.dll`) from static/src/engine/cpu/ with the C compiler of the PyPI
+package `ziglang`, which brings its own C library and needs nothing else. Does nothing where the library is newer than
+every source. The build hook runs it for wheels and editable installs; after a change of the C, run it by hand or
+`make test`.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 // as compressed labels: only the shown scan is decoded, in the worker and in the viewer.
 import type { ModelSpec } from '../generated/model-spec';
 import { shownIndices } from '../volume/label-roles';
+import { conversionNotesOf } from './ui/conversion-notes';
 import type { Note } from '../volume/notes';
 import type { Outcome, OutcomeRequest, RunReport, ScanFacts, ScanSource, StoredLabels } from '../worker/protocol';
 import { isEdited } from './edit/history';
@@ -192,8 +193,8 @@ export function notesOf(study: Study): readonly Note[] {
   return notesOfResult(study, shownResult(study));
 }
 
-export function notesOfResult({ facts }: Study, result: Result | null): readonly Note[] {
-  const all = [...(facts?.summary.notes ?? []), ...(result?.report.notes ?? []), ...(result?.outcome.notes ?? [])];
+export function notesOfResult({ facts, source }: Study, result: Result | null): readonly Note[] {
+  const all = [...conversionNotesOf(source.files[0]!), ...(facts?.summary.notes ?? []), ...(result?.report.notes ?? []), ...(result?.outcome.notes ?? [])];
   return all.filter(({ text }, n) => all.findIndex((other) => other.text === text) === n);
 }
 

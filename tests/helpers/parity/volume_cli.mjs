@@ -4,6 +4,8 @@
 //        spec?: the parts of a model description that concern its input, modality?: a model's, for the notes on the contrast }
 //   or { contrast: [file name, header text, the model's modality] }, { result: [spec, volumes, head's mL, dropped mL] } for notes
 //      on a run, { names: [file name without extensions] } for which of them say labels and whose tissue they map,
+//      { dcm2niix: [printed text, { printed path: name to show }] } for the warnings, the last fault and an unsupported syntax,
+//      { tfjs: folder of a TF.js model } for its layers, or { error },
 //      { parts: path of a raw mask, dims } for its separate parts,
 //      { sidecar: what `sidecarOf` takes, created: ISO date, files: [path] of the scan } for the JSON beside a result,
 //      { clean: path of raw labels, dims, smallestVoxels, out: path } for the labels without small components,
@@ -35,6 +37,8 @@ import { scanPage } from '../../../static/src/page/report/scan-page.ts';
 import { summaryPage } from '../../../static/src/page/report/summary-page.ts';
 import { separateParts } from '../../../static/src/volume/parts.ts';
 import { sha256OfFiles, sidecarOf } from '../../../static/src/volume/sidecar.ts';
+import { importTfjs } from '../../../static/src/model/tfjs-import/import.ts';
+import { lastFault, unsupportedSyntax, warningsOf } from '../../../static/src/page/dcm2niix/output.ts';
 import * as volume from '../../../static/src/volume/prepare.ts';
 
 function run({ files, out, frame = null, grid, labels, spec, modality }) {
@@ -86,6 +90,20 @@ async function attempt(job) {
   }
   if (job.contrast !== undefined) return inFiles(contrastNotes(...job.contrast));
   if (job.result !== undefined) return inFiles(resultNotes(...job.result));
+  if (job.dcm2niix !== undefined) {
+    const [output, names] = job.dcm2niix;
+    const nameOf = (path) => names[path] ?? path;
+    return [Object.fromEntries(warningsOf(output, nameOf)), lastFault(output, nameOf), unsupportedSyntax(output, nameOf)];
+  }
+  if (job.tfjs !== undefined) {
+    const files = { modelJson: readFileSync(join(job.tfjs, 'model.json'), 'utf8'), binaries: new Map([['g.bin', bytesOf(join(job.tfjs, 'g.bin'))]]), colormaps: new Map() };
+    try {
+      const { graph } = await importTfjs(files, { normalization: { kind: 'minmax' }, orientation: 'LIA' }, 'model.json');
+      return graph.layers.map(({ dilation, activation, weight, bias }) => ({ dilation, activation, weight: [...weight], bias: [...bias] }));
+    } catch (error) {
+      return { error: error.message };
+    }
+  }
   if (job.names !== undefined) return job.names.map((name) => [namesLabels(name), mapsTissueOf(name)]);
   if (job.brainRule !== undefined) {
     const { labels, removedVoxels } = withoutLesionsOutsideBrain(new Uint8Array(readFileSync(job.brainRule)), job.dims, job.spec);

@@ -128,10 +128,10 @@ async function openSorted(session: Session, dropped: Dropped, from: string | nul
 async function openUnknown(session: Session, files: readonly File[], from: string | null): Promise<void> {
   session.enter('loading', say('open.opening'));
   try {
-    const choices = await seriesOf(files, from, (count) => { session.enter('loading', say('open.converting', { n: count })); });
+    const { choices, faults } = await seriesOf(files, from, (count) => { session.enter('loading', say('open.converting', { n: count })); });
     session.keepPrivate(choices.flatMap((choice) => choice.files));
     // A study holds localisers and series that no model takes.
-    await openOffer(session, { choices, masks: [], others: 0 }, true);
+    await openOffer(session, { choices, masks: [], others: 0, faults }, true);
   } catch (error) {
     session.fail(error);
   }

@@ -51,7 +51,7 @@ async function bodyOf(response: Response, address: URL, { onProgress }: FetchSet
   const total = stated === null || response.headers.has('Content-Encoding') ? null : Number(stated);
   const tooLarge = (bytes: number): Error => new TextError(say('link.large', { address: address.href, size: () => formatBytes(bytes), most: () => formatBytes(MOST_BYTES) }));
   if (total !== null && total > MOST_BYTES) {
-    await response.body?.cancel();
+    void response.body?.cancel().catch(() => undefined); // a connection that broke off meanwhile cannot be cancelled
     throw tooLarge(total);
   }
   const parts: Uint8Array<ArrayBuffer>[] = [];
@@ -67,7 +67,7 @@ async function bodyOf(response: Response, address: URL, { onProgress }: FetchSet
     if (read.done) return parts;
     bytes += read.value.length;
     if (bytes > MOST_BYTES) {
-      await reader.cancel();
+      void reader.cancel().catch(() => undefined);
       throw tooLarge(bytes);
     }
     parts.push(read.value);
