@@ -75,3 +75,4 @@ def test_up_to_four_models_are_a_plain_list(open_page: OpenPage, tmp_path: Path)
         expect(page.get_by_test_id("gallery").get_by_role("radio", name="mine (dropped)")).to_be_checked(
             timeout=PATIENCE_MS
         )
+        page.close()  # before its server

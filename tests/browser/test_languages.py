@@ -124,3 +124,4 @@ def test_a_kiosk_may_fix_the_language(open_page: OpenPage, models: Path) -> None
         expect(page.locator("html")).to_have_attribute("lang", "es")
         expect(page.get_by_test_id("language")).to_be_hidden()
         assert page.evaluate("localStorage.length") == 0
+        page.close()  # before its server
