@@ -27,6 +27,8 @@ SWITCHES = {
     "edit": "on: visitors may correct a result by hand; off: they may not",
     "report": "on: visitors may save reports, where --saving allows it; off: they may not",
     "mesh": "on: visitors may save labels as meshes, with --saving folder; off: they may not",
+    "keep": "on: visitors may keep scans and results in the browser, until they are deleted after --idle; off: they "
+    "may not",
 }
 
 
@@ -63,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
         help="folder: visitors choose where results are saved; off: no save buttons (default: off)",
     )
     for name, text in SWITCHES.items():
-        kiosk.add_argument(f"--{name}", choices=["on", "off"], help=f"{text} (default: on)")
+        kiosk.add_argument(f"--{name}", choices=["on", "off"], help=f"{text} (default: {getattr(Kiosk, name)})")
     return p
 
 

@@ -1,6 +1,7 @@
 // Wiring only: connects the elements of index.html to the actions, and the session's state to `show`.
 import { EngineClient } from '../worker/engine-client';
 import { compareWithFile, compareWithResult, endComparison, isReference } from './actions/compare';
+import { ScanKeeping } from './actions/keep';
 import { abandonStroke, changeSettings, endStroke, pickLabel, press, revertEdits, runCommand, startEditing, stroke } from './actions/edit';
 import { missCatalogue, pickModel, useCatalogue } from './actions/models';
 import { changeConfidence, clean, goTo, removeResult, removeStudy, showLabel, showResult, showStudy, threshold } from './actions/look';
@@ -16,15 +17,17 @@ import { withSize } from './edit/settings';
 import { startKiosk } from './kiosk/kiosk';
 import { applyUpdate, keepOffline } from './offline/register';
 import { isActive } from './queue';
-import { connectForget, remember, remembered, rememberView, showRemembered } from './remembered';
+import { forgetSettings, remember, remembered, rememberView, remembersSettings, showFirstSteps } from './remembered';
+import type { Remembered } from './remembered';
 import { Session } from './session';
 import { show } from './show';
 import type { Actions } from './show';
-import { INITIAL_STATE, isBusy, isEmpty, wouldLose } from './state';
+import { allowsKeeping, INITIAL_STATE, isBusy, isEmpty, wouldLose } from './state';
 import { fetchCatalogue } from './ui/catalogue';
-import { readCleaning } from './ui/cleaning';
+import { readCleaning, writeCleaning } from './ui/cleaning';
 import { connectThreshold, readConfidence } from './ui/confidence';
 import { copyText } from './ui/copy';
+import { showForgotten, showKeeping } from './ui/keeping';
 import { byId, byTestId } from './ui/dom';
 import { connectEditPanel, showBrush } from './ui/edit-panel';
 import { filesOf, folderName } from './ui/files';
@@ -33,6 +36,7 @@ import { connectStudyKeys } from './ui/study-list';
 import { connectReadout, connectViews } from './ui/view-controls';
 
 const newClient = (): EngineClient => new EngineClient(() => new Worker(new URL('../worker/worker.ts', import.meta.url), { type: 'module' }));
+const newTools = (): Worker => new Worker(new URL('../worker/edit-worker.ts', import.meta.url), { type: 'module' });
 // NiiVue is most of the page's weight; the controls work before it is there.
 const viewer = import('./viewer').then(({ Viewer }) => Viewer.open(byId('canvas', HTMLCanvasElement))).catch((error: unknown) => {
   session.say({ noViewer: `The viewer needs WebGL2, which is not available here (${String(error)}). Segmenting and saving still work.` });
@@ -52,11 +56,19 @@ const actions: Actions = {
   showLabel: (index, isVisible) => { showLabel(session, index, isVisible); },
 };
 let shown = INITIAL_STATE; // index.html as it is
-const session = new Session({ client: newClient(), newReader: newClient, options: optionsOrNone(), viewer }, (state) => {
+const session = new Session({ client: newClient(), newReader: newClient, newTools, options: optionsOrNone(), viewer }, (state) => {
   const before = shown;
   shown = state;
   show(state, before, actions);
-  if (state.kiosk === null && state.activity.kind === 'done' && before.activity.kind !== 'done') remember({ hasSegmented: true });
+  if (state.kiosk === null && state.activity.kind === 'done' && before.activity.kind !== 'done') keepSettings({ hasSegmented: true });
+  scanKeeping.stateChanged();
+});
+const scanKeeping = new ScanKeeping(session, {
+  ask,
+  setCleaning: (removal) => {
+    writeCleaning(removal);
+    return readCleaning();
+  },
 });
 
 onClick('run', () => void segment(session));
@@ -108,7 +120,7 @@ connectStudyKeys();
 const list = byTestId('model', HTMLSelectElement);
 list.addEventListener('change', () => {
   pickModel(session, list.value);
-  if (session.state.kiosk === null) remember({ model: list.value });
+  if (session.state.kiosk === null) keepSettings({ model: list.value });
 });
 
 for (const id of ['file', 'folder']) {
@@ -122,8 +134,12 @@ for (const id of ['file', 'folder']) {
 }
 
 connectDrop();
-connectForget();
-showRemembered();
+showFirstSteps();
+showKeeping(session.state, remembersSettings());
+const keepBox = byTestId('keep', HTMLInputElement);
+keepBox.checked = false; // browsers restore fields at a reload
+keepBox.addEventListener('change', () => void scanKeeping.turn(keepBox.checked));
+onClick('forget', () => void forgetEverything());
 const viewsConnected = viewer.then((opened) => {
   if (opened === null) return;
   opened.onLost = (error) => {
@@ -148,8 +164,9 @@ void findBackend(session);
 fetchCatalogue().then(
   (catalogue) => {
     useCatalogue(session, catalogue, catalogue.kiosk === null ? (remembered().model ?? null) : null);
-    if (catalogue.kiosk === null) void viewsConnected.then(rememberView);
-    else startKiosk(catalogue.kiosk, byId('kiosk-tools', HTMLDivElement), () => isBusy(session.state) || isActive(session.state.queue));
+    if (catalogue.kiosk === null) void viewsConnected.then(() => { rememberView(keepSettings); });
+    else startKiosk(catalogue.kiosk, byId('kiosk-tools', HTMLDivElement), () => isBusy(session.state) || isActive(session.state.queue), () => scanKeeping.end());
+    if (allowsKeeping(session.state)) void scanKeeping.start();
   },
   (error: unknown) => { missCatalogue(session, error); },
 );
@@ -161,6 +178,18 @@ if (import.meta.env.PROD) {
 
 // A kiosk wipes the page without a question.
 addEventListener('beforeunload', (event) => { if (session.state.kiosk === null && wouldLose(session.state)) event.preventDefault(); });
+
+function keepSettings(settings: Remembered): void {
+  remember(settings);
+  showKeeping(session.state, remembersSettings());
+}
+
+/** Kept scans first: the visitor, or another window, may say no. */
+async function forgetEverything(): Promise<void> {
+  if (!(await scanKeeping.forget())) return;
+  forgetSettings();
+  showForgotten();
+}
 
 function ask(question: string): boolean {
   return confirm(question);

@@ -19,19 +19,25 @@ export interface KioskSettings {
   readonly report: 'on' | 'off';
   /** `off`: no meshes. */
   readonly mesh: 'on' | 'off';
+  /** `on`: visitors may keep scans and results in the browser until the page is wiped. */
+  readonly keep: 'on' | 'off';
 }
 
 /** Settings that style.css reads: each hides its part of the page where it is off. */
-const SWITCHES = ['queue', 'confidence', 'compare', 'edit', 'report', 'mesh'] as const;
+const SWITCHES = ['queue', 'confidence', 'compare', 'edit', 'report', 'mesh', 'keep'] as const;
 
 /** Events that count as input. */
 const INPUTS = ['pointerdown', 'pointermove', 'keydown', 'wheel', 'touchstart', 'dragover'] as const;
 
 /**
  * Watches for idleness and wipes the page after it; adds the full-screen and start-over buttons to `toolbar`.
- * `isBusy` holds the clock: a visitor may wait for a long segmentation without touching anything.
+ * `isBusy` holds the clock: a visitor may wait for a long segmentation without touching anything. `beforeWipe` ends what still writes.
  */
-export function startKiosk(settings: KioskSettings, toolbar: HTMLElement, isBusy: () => boolean): void {
+export function startKiosk(settings: KioskSettings, toolbar: HTMLElement, isBusy: () => boolean, beforeWipe: () => Promise<void>): void {
+  const wipe = async (): Promise<void> => {
+    await beforeWipe();
+    await wipePage();
+  };
   document.documentElement.dataset['kiosk'] = settings.saving;
   for (const name of SWITCHES) document.documentElement.dataset[name] = settings[name];
   let touched = false;
@@ -62,7 +68,7 @@ export function startKiosk(settings: KioskSettings, toolbar: HTMLElement, isBusy
     const state = idleState(performance.now() - lastInput, settings.idle_seconds, touched);
     if (state.kind === 'wipe') {
       clearInterval(timer);
-      void wipePage();
+      void wipe();
     } else if (state.kind === 'warning') {
       text.textContent = `Still there? This page starts over in ${state.secondsLeft} s and deletes the scans and their results.`;
       if (!warning.open) warning.showModal();
@@ -70,14 +76,14 @@ export function startKiosk(settings: KioskSettings, toolbar: HTMLElement, isBusy
   };
   const timer = setInterval(check, 500);
 
-  toolbar.append(startOverButton(), fullScreenButton());
+  toolbar.append(startOverButton(wipe), fullScreenButton());
 }
 
-function startOverButton(): HTMLButtonElement {
+function startOverButton(wipe: () => Promise<void>): HTMLButtonElement {
   const button = element('button', 'Start over');
   button.type = 'button';
   button.dataset['testid'] = 'start-over';
-  button.addEventListener('click', () => void wipePage());
+  button.addEventListener('click', () => void wipe());
   return button;
 }
 

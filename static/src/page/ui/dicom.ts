@@ -16,6 +16,12 @@ export function dicomSeriesOf(file: File): DicomSeries | null {
   return seriesOfFile.get(file) ?? null;
 }
 
+/** Notes that the file was converted from this series. Returns the file. */
+export function withSeries(file: File, series: DicomSeries): File {
+  seriesOfFile.set(file, series);
+  return file;
+}
+
 /** Files whose names do not say what they are, as scans: one per DICOM series, the largest first. `from`, the folder they
  * came from, becomes part of the names, because series of one protocol have the same names. Files that are no DICOM are
  * returned unchanged where each may be a scan by its first bytes, or where there is one alone; the reader names its fault.
@@ -38,8 +44,7 @@ export async function seriesOf(files: readonly File[], from: string | null, onCo
 function renamed(file: File, name: string): File {
   const made = new File([file], name);
   const series = dicomSeriesOf(file);
-  if (series !== null) seriesOfFile.set(made, series);
-  return made;
+  return series === null ? made : withSeries(made, series);
 }
 
 /** The files whose content is DICOM; names are arbitrary in this format. */
@@ -86,8 +91,7 @@ async function convertDicom(all: readonly File[]): Promise<File[]> {
     return volumes.map((file, n) => {
       const made = new File([file], names[n]!);
       const own = series.find(({ seriesUid }) => seriesUid === seriesUidIn(file.name));
-      if (own !== undefined) seriesOfFile.set(made, own);
-      return made;
+      return own === undefined ? made : withSeries(made, own);
     });
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
