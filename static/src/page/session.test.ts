@@ -55,7 +55,7 @@ beforeEach(() => {
     return reply instanceof Error ? Promise.reject(reply) : Promise.resolve(reply);
   };
   const client = { call, cancel: () => undefined } as unknown as EngineClient;
-  session = new Session({ client, options: { forced: null, maxBufferBytes: null }, viewer: Promise.resolve(null), newReader: () => client }, (state) => states.push(state));
+  session = new Session({ client, options: { forced: null, maxBufferBytes: null }, viewer: Promise.resolve(null), newReader: () => client, newTools: () => { throw new Error('not used here'); } }, (state) => states.push(state));
   useCatalogue(session, { version: '1', kiosk: null, models: [model('other', false), model('small', true)] }, null);
 });
 

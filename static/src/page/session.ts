@@ -1,5 +1,7 @@
 // The page's one state and how it changes; the actions in actions/ say when. Every change is handed to `onChange`, which
 // shows it (show.ts); nothing that is shown reaches back into the session.
+import { WorkerClient } from '../worker/client';
+import type { EditCalls } from '../worker/edit-tools';
 import type { EngineClient } from '../worker/engine-client';
 import type { BackendOptions } from '../worker/protocol';
 import { messageOf } from '../engine/message';
@@ -17,6 +19,8 @@ export interface Services {
   readonly client: EngineClient;
   /** Starts a second worker, which reads and measures while the first one works through a queue. */
   readonly newReader: () => EngineClient;
+  /** Runs the editing tools that look at many voxels. */
+  readonly newTools: () => Worker;
   readonly options: BackendOptions;
   /** Null where the browser has no WebGL2: segmentation works without a picture. */
   readonly viewer: Promise<Viewer | null>;
@@ -28,6 +32,7 @@ export class Session {
   private readonly privateNames = new Set<string>();
   private reader: EngineClient | null = null;
   private lastId = 0;
+  private toolsClient: WorkerClient<EditCalls> | null = null;
   /** The labels of `state.editing`; null where that is. */
   editor: Editor | null = null;
   /** Whether edits are being measured. */
@@ -53,6 +58,16 @@ export class Session {
     return (this.reader ??= this.services.newReader());
   }
 
+  /** The worker of the editing tools; its memory goes when they are closed. */
+  get tools(): WorkerClient<EditCalls> {
+    return (this.toolsClient ??= new WorkerClient(this.services.newTools, ({ reason }) => `the computation stopped unexpectedly: ${reason || 'the browser ended it'}`));
+  }
+
+  private endTools(): void {
+    this.toolsClient?.end({ name: 'AbortError', message: 'Cancelled.', frames: null });
+    this.toolsClient = null;
+  }
+
   /** Ends the second worker and its memory once the queue has ended and the worker is idle. */
   endReader(): void {
     if (isBusy(this.current) || isActive(this.current.queue)) return;
@@ -65,7 +80,10 @@ export class Session {
     // The tools belong to the shown result and to no other.
     const isLeft = next.editing !== null && next.editing.resultId !== shownResult(shownStudy(next))?.id;
     this.current = isLeft ? { ...next, editing: null } : next;
-    if (this.current.editing === null) this.editor = null;
+    if (this.current.editing === null) {
+      this.editor = null;
+      this.endTools();
+    }
     this.onChange(this.current);
   }
 
