@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from meshnet.version import __version__
+
 if TYPE_CHECKING:
     from meshnet.infer.lesions import Lesion as Lesion
     from meshnet.infer.segmentation import Segmentation as Segmentation
     from meshnet.infer.segmentation import segment as segment
     from meshnet.model.spec import SpecError as SpecError
     from meshnet.scan.scan_stream import ScanError as ScanError
-
-__version__ = "0.1.0"
 
 #: Public name -> module that has it.
 _LAZY = {

@@ -15,7 +15,7 @@ const FILE_NAMES = {
 export default defineConfig({
   base: './',
   // NiiVue's reader of Zarr brings 1.4 MB of codecs, and the page gives NiiVue plain arrays only.
-  resolve: { alias: { zarrita: file('src/page/no-zarr.ts') } },
+  resolve: { alias: { zarrita: file('src/page/picture/no-zarr.ts') } },
   build: {
     target: 'es2022',
     assetsInlineLimit: 0,

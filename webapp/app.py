@@ -25,6 +25,10 @@ class SiteNotBuiltError(RuntimeError):
     """The site is not built. The message says how to build it."""
 
 
+#: Languages of the page's texts (static/src/page/texts).
+LANGUAGES = ("en", "de", "es")
+
+
 @dataclass(frozen=True)
 class Kiosk:
     """Settings for a machine in a public place, used by one visitor after another."""
@@ -47,6 +51,8 @@ class Kiosk:
     """`on`: labels can be saved as meshes, where saving is on."""
     keep: Literal["on", "off"] = "off"
     """`on`: visitors can keep scans and results in the browser, until the page is wiped."""
+    language: str | None = None
+    """One of LANGUAGES, without a choice for visitors; None: the browser's language, and visitors may choose."""
 
 
 def create_app(

@@ -16,13 +16,16 @@ from typing import Any
 
 from meshnet.model.checkpoint import load_checkpoint, pack_checkpoint
 from meshnet.model.graph import fold_spec, folded_weights
-from meshnet.model.spec import BatchNorm, ModelSpec, SpecError, dump_spec, parameter_count
+from meshnet.model.spec import PICTURE_FILE, BatchNorm, ModelSpec, SpecError, dump_spec, parameter_count
 from webapp.files import StoredFile, media_type
 
 #: The first usable one of these is the default model.
 DEFAULT_IDS = ("t2-lesion", "brainchop-t2-lesion", "tissue")
 
 CARD = "README.md"
+
+#: A larger picture of a model is not served: a list shows it small, and every visitor keeps it.
+LARGEST_PICTURE_BYTES = 100_000
 
 #: A picture in a model card: `![Dice by volume](dice.png)`, a file of the model's folder.
 _PICTURE = re.compile(r"!\[[^\]]*\]\((?:\./)?([A-Za-z0-9][A-Za-z0-9._-]*\.(?:png|jpe?g|webp|svg))\)")
@@ -78,6 +81,7 @@ def read_model(folder: Path) -> Model:
             "model.json": StoredFile(dump_spec(spec).encode(), media_type("model.json")),
             spec.weights.file: StoredFile(payload, media_type(spec.weights.file)),
             **_card_files(folder),
+            **_picture_files(folder),
         }
     except (SpecError, OSError, UnicodeDecodeError) as error:
         # The page shows this message to visitors: it has the folder's name, not the server's paths.
@@ -129,6 +133,7 @@ def _entry(model: Model, default: str | None) -> dict[str, Any]:
         "url": url,
         "files": ["model.json", spec.weights.file],
         "card": url + CARD if CARD in model.files else None,
+        "picture": url + PICTURE_FILE if PICTURE_FILE in model.files else None,
         "default": spec.id == default,
         "broken": None,
     }
@@ -152,6 +157,15 @@ def _has_description(folder: Path) -> bool:
         return description.is_symlink() or description.exists()
     except OSError:  # no permission; reading the model reports it
         return True
+
+
+def _picture_files(folder: Path) -> dict[str, StoredFile]:
+    """The picture of the model in the list; none where it is missing, no PNG or larger than a list needs."""
+    picture = folder / PICTURE_FILE
+    if not picture.is_file() or picture.stat().st_size > LARGEST_PICTURE_BYTES:
+        return {}
+    body = picture.read_bytes()
+    return {PICTURE_FILE: StoredFile(body, media_type(PICTURE_FILE))} if body.startswith(b"\x89PNG") else {}
 
 
 def _card_files(folder: Path) -> dict[str, StoredFile]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import uvicorn
 
-from webapp.app import Kiosk, SiteNotBuiltError, create_app
+from webapp.app import LANGUAGES, Kiosk, SiteNotBuiltError, create_app
 from webapp.catalogue import ModelsFolderError
 
 SHORTEST_IDLE_SECONDS = 20
@@ -64,6 +64,11 @@ def parser() -> argparse.ArgumentParser:
         choices=["folder", "off"],
         help="folder: visitors choose where results are saved; off: no save buttons (default: off)",
     )
+    kiosk.add_argument(
+        "--language",
+        choices=LANGUAGES,
+        help="the page's language, without a choice for visitors (default: the browser's, and visitors may choose)",
+    )
     for name, text in SWITCHES.items():
         kiosk.add_argument(f"--{name}", choices=["on", "off"], help=f"{text} (default: {getattr(Kiosk, name)})")
     return p
@@ -79,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Command line. Exit code 0 after Ctrl-C; 2 if the server can't start."""
     p = parser()
     args = p.parse_args(argv)
-    names = ["idle", "saving", *SWITCHES]
+    names = ["idle", "saving", "language", *SWITCHES]
     given = {name: value for name in names if (value := getattr(args, name)) is not None}
     if given and not args.kiosk:
         listed = ", ".join(f"--{name}" for name in names[:-1])

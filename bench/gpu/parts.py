@@ -14,7 +14,7 @@ from bench.deno import REPO
 
 
 class NotHereError(Exception):
-    """A part that this machine can't run, for a reason that is no failure: a package or a device is missing."""
+    """A part that this machine can't run, because a package or a device is missing; not a failure."""
 
 
 @dataclass(frozen=True)

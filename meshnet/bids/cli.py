@@ -11,7 +11,6 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from meshnet import __version__
 from meshnet.bids.layout import Job, find_jobs, write_dataset_files
 from meshnet.bids.process import Outcome, RunOptions
 from meshnet.bids.report import write_group_report, write_subject_reports
@@ -23,6 +22,7 @@ from meshnet.infer.open_model import open_model
 from meshnet.infer.sidecar import Settings
 from meshnet.model.label_roles import context_indices
 from meshnet.model.shipped import DEFAULT_MODEL
+from meshnet.version import __version__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

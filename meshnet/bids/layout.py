@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from meshnet import __version__
 from meshnet.model.spec import ModelSpec
 from meshnet.scan.scan_stream import ScanError
+from meshnet.version import __version__
 
 BIDS_VERSION = "1.10.0"
 

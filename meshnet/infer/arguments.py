@@ -7,11 +7,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from meshnet import __version__
 from meshnet.infer.backends import BACKENDS
 from meshnet.infer.outcome import CSV_COLUMNS
 from meshnet.model.shipped import known_models
 from meshnet.model.spec import SpecError, read_spec
+from meshnet.version import __version__
 
 
 class _ListModels(argparse.Action):
@@ -67,7 +67,7 @@ def make_parser() -> argparse.ArgumentParser:
         "-o",
         "--out",
         metavar="OUT",
-        type=Path,
+        type=_path,
         help="folder for the results, or the file of one result if the name ends in .nii.gz or .nii (default: beside "
         "the scan)",
     )
@@ -95,7 +95,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--csv",
         metavar="FILE",
-        type=Path,
+        type=_path,
         help="also write one row per scan and label: "
         + ", ".join(CSV_COLUMNS)
         + "; voxels and volume (mL) on the scan's own grid",
@@ -161,7 +161,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--report",
         metavar="DIR",
-        type=Path,
+        type=_path,
         help="also write a report on each scan (one HTML file: volume, diameter, place and slices of each lesion) to "
         "this folder, a table, and for several scans a page of all",
     )
@@ -176,6 +176,13 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
     return parser
+
+
+def _path(text: str) -> Path:
+    """A path; an empty word, as of an unset variable, would be the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a path, got an empty word")
+    return Path(text)
 
 
 def _share(text: str) -> float:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from meshnet import __version__
 from meshnet.infer.segment_codes import Code, codes_of
 from meshnet.model.label_roles import shown_indices
 from meshnet.model.spec import Label, ModelSpec
 from meshnet.scan.dicom_slices import SourceSlices
 from meshnet.scan.replacing import replacing
 from meshnet.scan.scan_stream import ScanError
+from meshnet.version import __version__
 
 if TYPE_CHECKING:
     from highdicom import AlgorithmIdentificationSequence

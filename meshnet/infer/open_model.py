@@ -79,6 +79,8 @@ def model_and_scans(words: Sequence[str], model: str | None, *, lists: bool) -> 
 
     Raises SpecError for a scan in the place of the model, a model among the scans, and a missing scan.
     """
+    if "" in words or model == "":
+        raise SpecError("an empty word stands in the place of a scan or model; check the variables of the command")
     if model is None and words and _is_model_word(words[0]):
         model, words = words[0], words[1:]
         if not words and not lists:

@@ -87,7 +87,7 @@ def lasting_streams() -> Iterator[None]:
 
 
 class _Lasting(io.TextIOBase):
-    """A stream that goes on, into nothing, after its reader has left."""
+    """A stream that discards its output once the reader has closed it."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

@@ -57,8 +57,8 @@ __all__ = ["CSV_COLUMNS", "main"]
 INTERRUPTED = 130
 
 
-class MaskError(ScanError):
-    """A file of a folder turned out to hold labels, not a scan."""
+class LeftOutError(ScanError):
+    """A file of a folder, or a series of a study, turned out to be no scan."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -151,7 +151,7 @@ def _predict_all(args: argparse.Namespace, model: OpenModel, jobs: list[tuple[So
                 bar.set_description(source.name.name)
                 try:
                     reporter.report(_segment(source, output, args, model, bar.update, reports=reports))
-                except MaskError as error:
+                except LeftOutError as error:
                     bar.write(str(error), file=sys.stderr)
                 except Exception as error:  # an error in one scan must not stop the others
                     failed += 1
@@ -179,12 +179,14 @@ def _segment(
 ) -> Outcome:
     """Read, segment, save and measure one scan, or measure an earlier result; write the report if there are any.
 
-    Raises ScanError, MaskError or OSError if that can't be done.
+    Raises ScanError, LeftOutError or OSError if that can't be done.
     """
     spec, name = model.spec, source.name
+    if source.left_out is not None:
+        raise LeftOutError(f"{name}: left out, it {source.left_out}")
     scan = read_source(source, frame=args.frame)
     if is_mask_like(scan.data) and not source.is_named:
-        raise MaskError(f"{name}: left out, its values are those of a mask; name the file to segment it anyway")
+        raise LeftOutError(f"{name}: left out, its values are those of a mask; name the file to segment it anyway")
     notes = notes_before(spec, scan, strict=args.strict)
     map_path = probability_path(output) if args.probability else None
     for path in (output, map_path):

@@ -224,6 +224,8 @@ def _read(
     """Name, original files, content and DICOM slices of a scan of any kind."""
     no_dicom = ScanError("the scan was not read from a DICOM series, which DICOM-SEG needs; save it as .nii.gz")
     if isinstance(scan, str | os.PathLike):
+        if not os.fspath(scan):
+            raise ScanError("the path of the scan is empty; give a file or a folder")
         source = _one_source(Path(scan), scratch, model_id)
         read = read_source(source, frame=frame)
         return source.name.name, source.files, read, no_dicom if source.dicom is None else _slices(source.dicom, read)

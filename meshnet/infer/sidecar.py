@@ -15,10 +15,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from meshnet import __version__
 from meshnet.model.spec import Label, ModelSpec
 from meshnet.scan.notes import Note
 from meshnet.scan.replacing import replacing
+from meshnet.version import __version__
 
 FORMAT = "meshnet-result"
 

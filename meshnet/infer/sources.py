@@ -19,6 +19,7 @@ from meshnet.scan.scan_paths import (
     find_scans,
     is_label_file,
     is_searched,
+    is_special,
     location,
     stem_of,
 )
@@ -36,6 +37,7 @@ class Source:
     is_named: bool  #: given by name, so taken even if its values look like labels
     notes: tuple[Note, ...] = ()  #: of the conversion
     error: str | None = None  #: why there is nothing to read
+    left_out: str | None = None  #: why it is not segmented, which is no error
     dicom: DicomSeries | None = None  #: the slices of a converted series
 
 
@@ -52,7 +54,7 @@ def expand(words: Iterable[str], lists: Iterable[str] = ()) -> list[Word]:
 
     A word that names nothing that exists may be a pattern (`*`, `?`, `[...]`, `**` for any folders) or `@FILE`, a list;
     `-` is a list on standard input. A list has one path per line; empty lines and lines that begin with # are ignored.
-    Raises ScanError for a pattern without matches and for a list that is missing, empty or not UTF-8.
+    Raises ScanError for a pattern without matches and a list that is missing, empty or not UTF-8.
     """
     found: list[Word] = []
     for word in words:
@@ -113,6 +115,8 @@ def _listed(name: str) -> list[Word]:
         text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ScanError(f"{where}: the list can't be read ({error}); expected UTF-8 text, one path per line") from error
+    if "\0" in text:
+        raise ScanError(f"{where}: the list has zero bytes; expected UTF-8 text, one path per line")
     lines = [line.strip() for line in text.splitlines()]
     words = [Word(Path(line).expanduser()) for line in lines if line and not line.startswith("#")]
     if not words:
@@ -150,6 +154,8 @@ def _sources_of(
         where = word.files[0] if len(word.files) == 1 else folder
         return _converted(word.files, name=folder, prefix="", where=where, scratch=scratch), []
     path = word.path
+    if is_special(path):
+        raise ScanError(f"{path}: is a pipe, a socket or a device; expected a file or a folder")
     if path.is_dir():
         return _in_folder(path, out, model_id, scratch)
     if is_zip(path):
@@ -186,7 +192,7 @@ def _in_zip(path: Path, model_id: str, scratch: Path) -> tuple[list[Source], lis
         unpack(path, unpacked)
         sources, labels = _in_folder(unpacked, None, model_id, scratch)
     except (ScanError, OSError) as error:
-        reason = str(error).replace(str(unpacked), str(path))
+        reason = str(error).replace(str(unpacked), str(path)).replace("in this folder", "in this zip")
         return [Source(path, path, path.parent, (path,), True, error=reason)], []
     shown = path.with_suffix("")
 
@@ -212,18 +218,22 @@ def _converted(files: Sequence[Path], *, name: Path, prefix: str, where: Path, s
         series = convert_dicom(files, _new_folder(scratch), where=str(where))
     except (ScanError, OSError) as error:
         return [Source(where, where, name, tuple(files), True, error=str(error))]
-    return [
+    made = [
         Source(
-            path=s.path,
+            path=s.path or where,
             name=name / f"{prefix}{s.name}.nii",
             home=name,
             files=tuple(files),
             is_named=True,
             notes=s.notes,
+            error=s.error,
+            left_out="has one slice, as a localizer" if s.is_single_slice else None,
             dicom=DicomSeries(tuple(files), s.uid),
         )
         for s in series
     ]
+    # A single slice alone is refused by the reader, which says what to give.
+    return made if any(s.left_out is None for s in made) else [replace(s, left_out=None) for s in made]
 
 
 def _new_folder(scratch: Path) -> Path:

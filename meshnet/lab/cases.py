@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshnet.lab.held_out import HeldOut, held_out_subjects
-from meshnet.lab.real_heads import brain_mask, conformed_image, lesion_free_heads, near_brain
+from meshnet.lab.real_heads import brain_mask, conformed_image, lesion_free_heads, near_brain, stroke_heads
 from meshnet.scan.nifti import read_scan
 from meshnet.synth.anatomy import CSF, EYE, GREY, MRICRON_TEMPLATES, WHITE, Anatomy
 from meshnet.synth.draw import SynthConfig
@@ -39,10 +39,11 @@ Group = Literal[
     "synthetic lesion-free",
     "Colin27, unseen contrast",
     "M2265",
+    "real heads, brain",
     "t1_crop",
     "Colin27",
 ]
-Kind = Literal["lesion", "tissue"]
+Kind = Literal["lesion", "tissue", "brain"]
 
 #: [i, j, k] of the LIA grid, 1 mm: a whole head. More air around it changes no result.
 HEAD = Grid((176, 184, 208), 1.0, (0.0, 0.0, -2.0))
@@ -66,7 +67,7 @@ _FROM_BRAINCHOP = np.array([Tissue.OUTSIDE, Tissue.WHITE, Tissue.GREY], np.uint8
 @dataclass(frozen=True)
 class Volumes:
     """image: uint8 [i, j, k] as conform returns it. labels: uint8 [i, j, k], the reference; lesion cases: 1 in the
-    lesion, else 0; tissue cases: `Tissue`. near_brain: bool [i, j, k], None where no case asks for it."""
+    lesion, else 0; tissue and brain cases: `Tissue`. near_brain: bool [i, j, k], None where no case asks for it."""
 
     image: NDArray[np.uint8]
     labels: NDArray[np.uint8]
@@ -96,12 +97,13 @@ def all_cases(
 ) -> Iterator[Case]:
     """Real scans first, then the synthetic ones. Cases whose files are missing from `data` are left out.
 
-    brain_model: model folder whose labels are the brain of the real heads without a stroke, which are left out where
-    it is missing.
+    brain_model: model folder whose labels are the brain of the real heads, which have no other reference. The cases
+    that need it are left out where it is missing.
     """
     yield from real_lesion_cases(data)
     if (brain_model / "model.json").is_file():
         yield from lesion_free_cases(data, brain_model, cache)
+        yield from brain_cases(data, brain_model, cache)
     yield from tissue_cases(data, templates)
     lesions = data / "lesions" / "soop"
     if lesions.is_dir():
@@ -135,6 +137,18 @@ def lesion_free_cases(data: Path, brain_model: Path, cache: Path) -> Iterator[Ca
 
     for head in lesion_free_heads(data):
         yield Case("real heads without a stroke", head.name, "lesion", partial(load, head.path), head.contrast)
+
+
+def brain_cases(data: Path, brain_model: Path, cache: Path) -> Iterator[Case]:
+    """Every real head; the reference is the brain as the model folder `brain_model` marks it."""
+
+    def load(path: Path) -> Volumes:
+        image = conformed_image(path)
+        brain = brain_mask(image, brain_model, cache, os.cpu_count() or 1)
+        return Volumes(image, brain.astype(np.uint8) * np.uint8(Tissue.BRAIN))
+
+    for head in [*lesion_free_heads(data), *stroke_heads(data)]:
+        yield Case("real heads, brain", f"brain-{head.name}", "brain", partial(load, head.path), head.contrast)
 
 
 def label_map_cases(

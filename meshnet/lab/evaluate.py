@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,17 +18,17 @@ from tqdm import tqdm
 from meshnet.cluster.on_ray import start_ray
 from meshnet.cohort.bids import CohortError, Excluded
 from meshnet.infer.backends import BACKENDS, fastest_backend
-from meshnet.infer.open_model import check_input
+from meshnet.lab.candidates import Skipped, check_names, described, find_brain, find_candidate, suitable_scans
 from meshnet.lab.model_runs import Brain, Candidate, Failure, Job, run_here, run_on_ray
-from meshnet.model.label_roles import context_indices, lesion_indices
-from meshnet.model.shipped import find_model, is_model
-from meshnet.model.spec import ModelSpec, SpecError, read_spec, slug
+from meshnet.model.spec import SpecError, read_spec
 from meshnet.scan.scan_stream import ScanError
 from meshnet.score import evaluate as runs
 from meshnet.score.data_set import ReferenceScan, find_reference_scans, leave_out
-from meshnet.score.label_pairs import find_labels, references_of
 from meshnet.score.scan_scores import ScanScore
-from meshnet.train.config import ConfigError, nearest
+from meshnet.train.config import ConfigError
+
+#: Runs jobs; yields a score or a failure of each, None of one that only segments.
+Runner = Callable[[Sequence[Job]], Iterable[ScanScore | Failure | None]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,9 +47,9 @@ def evaluate_models(args: argparse.Namespace) -> int:
         if args.jobs < 1 or args.cpus_each < 1:
             raise ConfigError(f"--jobs {args.jobs}, --cpus-per-scan {args.cpus_each}: expected 1 or more")
         scans, left_out = _scans(args)
-        candidates = [_candidate(given, scans, args.label) for given in args.model]
-        _check_names(candidates, args.reference_model)
-        brain, about_brain = _brain(args, scans, candidates)
+        candidates = [find_candidate(given, scans, args.label) for given in args.model]
+        check_names(candidates, args.reference_model)
+        brain, about_brain = find_brain(args.brain_masks, args.brain_model, scans, candidates)
         todo, skipped = _jobs(args, candidates, scans, brain)
         with _runner(args) as run:
             scores, failures = _results(run, todo)
@@ -61,7 +61,7 @@ def evaluate_models(args: argparse.Namespace) -> int:
         by_name = {scan.name: scan for scan in scans}
         sentences = [f"{e.name}: {e.reason}" for e in left_out] + skipped.sentences
         sentences += [f"{f.candidate}, {f.scan}: {f.reason}" for f in failures]
-        models = {c.name: _described(c) for c in candidates}
+        models = {c.name: described(c) for c in candidates}
         centre = args.centre_column.replace("_", " ") or "centre"
         about = About(args.data.resolve().name, models, args.reference_model, about_brain, sentences, centre)
         tables = write_model_report(scores, by_name, args.out, about)
@@ -70,14 +70,6 @@ def evaluate_models(args: argparse.Namespace) -> int:
         return 2
     print(f"{args.out / 'report.html'}: {len(candidates)} models, {len(scores)} scores, {len(tables)} tables")
     return 1 if failures else 0
-
-
-class _Skipped:
-    """Scans that a candidate isn't scored on: `missing` are errors, `sentences` are facts for the report."""
-
-    def __init__(self) -> None:
-        self.missing: list[Failure] = []
-        self.sentences: list[str] = []
 
 
 def _scans(args: argparse.Namespace) -> tuple[list[ReferenceScan], list[Excluded]]:
@@ -94,101 +86,18 @@ def _scans(args: argparse.Namespace) -> tuple[list[ReferenceScan], list[Excluded
     return scans, left_out
 
 
-def _candidate(given: str, scans: Sequence[ReferenceScan], label: int | None) -> Candidate:
-    """A model by folder or id, or a folder of label volumes; `NAME=` before it names it in the tables.
-
-    Raises SpecError, ConfigError or ScanError for something else, and for a model without a lesion.
-    """
-    name, equals, path = given.partition("=") if "=" in given and not Path(given).exists() else ("", "", given)
-    source = Path(path)
-    if is_model(source) or not source.is_dir():
-        folder = find_model(source)
-        spec = read_spec(folder / "model.json")
-        check_input(spec)
-        if not lesion_indices(spec):
-            raise SpecError(
-                f"--model {given}: {spec.id} segments {spec.task}; expected a model with a lesion among its labels"
-            )
-        return Candidate(slug(name) if equals else spec.id, folder)
-    labels = _by_scan(source, scans)
-    if not labels:
-        raise ConfigError(
-            f"--model {given}: none of its label files belongs to one of the {len(scans)} scans; expected names that "
-            f"begin with the scan's name ({scans[0].name}) or hold its subject (sub-{scans[0].subject})"
-        )
-    return Candidate(slug(name or source.resolve().name), labels=tuple(sorted(labels.items())), label=label)
-
-
-def _by_scan(folder: Path, scans: Sequence[ReferenceScan]) -> dict[str, Path]:
-    """The label file of each scan. Raises ConfigError where two files belong to one scan."""
-    files, _ = find_labels(folder)
-    of_reference = {scan.mask: scan.name for scan in scans}
-    named = {scan.name: scan.name for scan in scans}
-    found: dict[str, list[Path]] = {}
-    for file in files:
-        fitting = references_of(file, list(of_reference))
-        names = {of_reference[mask] for mask in fitting} or ({named[file.stem]} if file.stem in named else set())
-        if len(names) == 1:
-            found.setdefault(names.pop(), []).append(file)
-    for name, paths in found.items():
-        if len(paths) > 1:
-            both = " and ".join(str(path) for path in paths[:2])
-            raise ConfigError(f"{folder}: {both} both belong to the scan {name}; keep one label file per scan")
-    return {name: paths[0] for name, paths in found.items()}
-
-
-def _check_names(candidates: Sequence[Candidate], reference_model: str) -> None:
-    names = [candidate.name for candidate in candidates]
-    double = next((name for name in names if names.count(name) > 1), None)
-    if double is not None:
-        raise ConfigError(f"--model: two are called {double}; name one of them: --model NAME=FOLDER")
-    if reference_model and reference_model not in names:
-        raise ConfigError(
-            f"--reference-model {reference_model}: expected one of the models, {', '.join(names)}"
-            f"{nearest(reference_model, names)}"
-        )
-
-
-def _brain(
-    args: argparse.Namespace, scans: Sequence[ReferenceScan], candidates: Sequence[Candidate]
-) -> tuple[Brain, str]:
-    """Where the brain is known from, and a sentence about it. Raises ConfigError, SpecError or ScanError."""
-    if args.brain_masks is not None and args.brain_model:
-        raise ConfigError("--brain-masks and --brain-model: give one of them")
-    if args.brain_masks is not None:
-        masks = _by_scan(args.brain_masks, scans)
-        without = [scan.name for scan in scans if scan.name not in masks]
-        if without:
-            raise ConfigError(
-                f"--brain-masks {args.brain_masks}: no mask for {len(without)} of the {len(scans)} scans, the first is "
-                f"{without[0]}; expected one for each"
-            )
-        return Brain(tuple(sorted(masks.items()))), f"The brain is that of the masks in {args.brain_masks.name}."
-    if args.brain_model:
-        folder = find_model(Path(args.brain_model))
-        spec = read_spec(folder / "model.json")
-        check_input(spec)
-        if set(lesion_indices(spec)) == {label.index for label in spec.labels if label.index}:
-            raise SpecError(f"--brain-model {args.brain_model}: has lesion labels only; expected labels of the brain")
-        return Brain(model=folder), f"The brain is every label above 0 of the model {spec.id}, with the reference."
-    own = [c.name for c in candidates if c.model is not None and context_indices(read_spec(c.model / "model.json"))]
-    if not own:
-        return Brain(), ""
-    return Brain(), f"The brain is the largest connected part of the model's own labels, for {', '.join(own)} only."
-
-
 def _jobs(
     args: argparse.Namespace, candidates: Sequence[Candidate], scans: Sequence[ReferenceScan], brain: Brain
-) -> tuple[list[list[Job]], _Skipped]:
+) -> tuple[list[list[Job]], Skipped]:
     """Jobs in two stages, the brain model first, and the scans that a candidate isn't scored on."""
     backend = args.backend
     if backend is None and (brain.model is not None or any(c.model is not None for c in candidates)):
         backend = fastest_backend()
-    skipped = _Skipped()
+    skipped = Skipped()
     jobs: list[Job] = []
     out = args.out.resolve()
     for candidate in candidates:
-        own = _suitable(candidate, scans, skipped)
+        own = suitable_scans(candidate, scans, skipped)
         jobs += [Job(candidate, scan, brain, out, backend or "cpu", args.cpus_each) for scan in own]
     first: list[Job] = []
     if brain.model is not None:
@@ -202,30 +111,8 @@ def _jobs(
     return [first, jobs], skipped
 
 
-def _suitable(candidate: Candidate, scans: Sequence[ReferenceScan], skipped: _Skipped) -> list[ReferenceScan]:
-    """The scans that a candidate is scored on: a model's contrasts, or the scans with a label file."""
-    if candidate.model is None:
-        files = dict(candidate.labels)
-        reason = "no label file of this scan in the folder"
-        skipped.missing += [Failure(candidate.name, s.name, reason) for s in scans if s.name not in files]
-        return [scan for scan in scans if scan.name in files]
-    spec = read_spec(candidate.model / "model.json")
-    other = [scan for scan in scans if not _takes(spec, scan)]
-    if other:
-        contrasts = ", ".join(sorted({scan.contrast for scan in other}))
-        skipped.sentences.append(
-            f"{candidate.name}: {len(other)} scans of another contrast than it was made for ({contrasts})"
-        )
-    return [scan for scan in scans if _takes(spec, scan)]
-
-
-def _takes(spec: ModelSpec, scan: ReferenceScan) -> bool:
-    """Whether a model was made for a scan's contrast; an unknown contrast fits every model."""
-    return not spec.modality or not scan.contrast or scan.contrast.lower() in {m.lower() for m in spec.modality}
-
-
 @contextmanager
-def _runner(args: argparse.Namespace) -> Iterator[object]:
+def _runner(args: argparse.Namespace) -> Iterator[Runner]:
     """Yields the function that runs jobs: in this process, or on Ray for several at a time."""
     if args.jobs == 1 and not args.ray_address:
         yield run_here
@@ -235,14 +122,14 @@ def _runner(args: argparse.Namespace) -> Iterator[object]:
         yield lambda jobs: run_on_ray(jobs, cpus=share.cpus)
 
 
-def _results(run: object, stages: Sequence[Sequence[Job]]) -> tuple[list[ScanScore], list[Failure]]:
+def _results(run: Runner, stages: Sequence[Sequence[Job]]) -> tuple[list[ScanScore], list[Failure]]:
     """The scores in the order of the jobs, and the failures. A brain that failed fails the scores that need it."""
     scores: dict[tuple[str, str], ScanScore] = {}
     failures: list[Failure] = []
     total = sum(len(stage) for stage in stages)
     with tqdm(total=total, unit="scan", disable=None) as bar:
         for stage in stages:
-            for result in run(stage):  # type: ignore[operator]
+            for result in run(stage):
                 if isinstance(result, Failure):
                     failures.append(result)
                 elif result is not None:
@@ -250,16 +137,6 @@ def _results(run: object, stages: Sequence[Sequence[Job]]) -> tuple[list[ScanSco
                 bar.update()
     order = [(job.candidate.name, job.scan.name) for job in stages[-1]]
     return [scores[key] for key in order if key in scores], failures
-
-
-def _described(candidate: Candidate) -> str:
-    if candidate.model is None:
-        return f"label volumes of another tool, {len(candidate.labels)} files"
-    spec = read_spec(candidate.model / "model.json")
-    contrasts = ", ".join(spec.modality) or "any contrast"
-    return (
-        f"{spec.name}, {spec.task}, {contrasts}; trained on: {spec.provenance.data}; weights {spec.weights.sha256[:12]}"
-    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -318,7 +195,3 @@ def _parser() -> argparse.ArgumentParser:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

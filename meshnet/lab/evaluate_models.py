@@ -41,6 +41,7 @@ KIND_OF_TASK: dict[str, Kind] = {
     "brain tissue and stroke lesion": "lesion",
     "tissue": "tissue",
     "brain tissue": "tissue",
+    "brain": "brain",
 }
 #: Published models; the voxels that both mark are the consensus on M2265.
 _PUBLISHED_LESION = ("brainchop-t2-lesion", "arc-meshnet26")

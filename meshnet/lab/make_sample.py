@@ -26,8 +26,6 @@ from meshnet.synth.torch_render import render
 
 #: [i, j, k] of the LIA grid, 1 mm: a whole head with the upper neck.
 _GRID = Grid((176, 200, 216), 1.0, (0.0, 0.0, -10.0))
-#: Grey levels are rounded to multiples of this to keep the file small.
-_GREY_STEP = 4
 #: A held-out mask of SOOP: training never draws it.
 _MASK = "bwsrsub-801_lesion.nii.gz"
 #: An adult's head that looks ahead; no thick slices, nothing cut off or removed.
@@ -39,14 +37,16 @@ _SCAN = ScanRanges(
 
 @dataclass(frozen=True)
 class Sample:
-    """contrast: of the scan. seed: of its subject. lesion: whether it holds one."""
+    """contrast: of the scan. seed: of its subject. lesion: whether it holds one. grey_step: grey levels are rounded to
+    multiples of this, to keep the file small."""
 
     contrast: HeadContrast
     seed: int
     lesion: bool
+    grey_step: int
 
 
-SAMPLES = (Sample("T1w", 6, lesion=False), Sample("T2w", 1, lesion=True))
+SAMPLES = (Sample("T1w", 6, lesion=False, grey_step=8), Sample("T2w", 1, lesion=True, grey_step=4))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -66,8 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def draw_sample(generator: HeadGenerator, sample: Sample) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Image in steps of `_GREY_STEP` and labels, uint8 [i, j, k] of the LIA grid. Without noise and texture, which
-    would make the file large."""
+    """Image in steps of `sample.grey_step` and labels, uint8 [i, j, k] of the LIA grid. Without noise and texture,
+    which would make the file large."""
     generator.config = HeadConfig(
         contrasts={sample.contrast: 1.0},
         lesion_probability=float(sample.lesion),
@@ -80,7 +80,7 @@ def draw_sample(generator: HeadGenerator, sample: Sample) -> tuple[NDArray[np.ui
     quiet = replace(subject.acquisition, noise=0.0, gamma=1.0, gain=1.0, blur_mm=0.4)
     contrast = replace(subject.contrast, texture=0.0, outside_texture=min(subject.contrast.outside_texture, 0.2))
     scan = render(replace(subject, acquisition=quiet, contrast=contrast), _GRID)
-    coarse = np.rint(scan.image.numpy() * 255 / _GREY_STEP) * _GREY_STEP
+    coarse = np.rint(scan.image.numpy() * 255 / sample.grey_step) * sample.grey_step
     return np.minimum(coarse, 255).astype(np.uint8), scan.labels.numpy().astype(np.uint8)
 
 

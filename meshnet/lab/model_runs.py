@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meshnet import __version__
 from meshnet.cohort.bids import CohortError
 from meshnet.infer.one_scan import predict
 from meshnet.infer.open_model import OpenModel, open_model
@@ -39,6 +38,7 @@ from meshnet.score.scan_scores import (
     read_scan_score,
     write_scan_score,
 )
+from meshnet.version import __version__
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,14 @@ def lesion_free_heads(data: Path) -> Iterator[RealHead]:
             yield RealHead(name, path, contrast)
 
 
+def stroke_heads(data: Path) -> Iterator[RealHead]:
+    """The scans of `data` with a stroke; those that are missing are left out."""
+    for name in ("M2265_T2w", "M2265_T2w_regridded"):
+        path = data / "scans" / f"{name}.nii.gz"
+        if path.is_file():
+            yield RealHead(name, path, "T2w")
+
+
 def conformed_image(path: Path) -> NDArray[np.uint8]:
     """uint8 [i, j, k] on the conformed grid (LIA, 1 mm)."""
     return conform(read_scan(path)).data

@@ -18,6 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 FORMAT = "meshnet-model"
 FORMAT_VERSION = 1
 
+#: An optional small picture beside model.json, shown in the page's list of models (export/FORMAT.md).
+PICTURE_FILE = "picture.png"
+
 #: Dilations of the nine 3x3x3 convolutions of MeshNet-5, -16 and -26 in the stroke lesion paper.
 PAPER_DILATIONS = (1, 2, 4, 8, 16, 16, 8, 4, 2)
 

@@ -20,6 +20,7 @@ from meshnet.scan.nifti import Scan
 from meshnet.scan.notes import Note, make_note
 from meshnet.scan.outliers import clip_outliers
 from meshnet.scan.scan_stream import ScanError
+from meshnet.scan.short_integers import counted_values, every_value, is_short_integer, look_up
 
 SIZE = 256
 VOXEL_SIZE_MM = 1.0
@@ -59,8 +60,10 @@ def conform(scan: Scan, *, size: int = SIZE, voxel_size_mm: float = VOXEL_SIZE_M
     data, clipped = (scan.data, []) if scan.stored_dtype == np.uint8 else clip_outliers(scan.data)
     scale = (0.0, 1.0) if scan.stored_dtype == np.uint8 else intensity_offset_factor(data)
     mapped = resample_linear(data, scan.affine_vox2ras, affine, (size, size, size))
-    if scan.stored_dtype == np.uint8:
-        grey = np.clip(np.rint(mapped, out=mapped), 0, 255, out=mapped).astype(np.uint8)
+    if mapped.dtype == np.uint8:
+        grey = mapped
+    elif scan.stored_dtype == np.uint8:
+        grey = np.clip(np.rint(mapped), 0, 255).astype(np.uint8)
     else:
         grey = to_grey_levels(mapped, *scale)
     if grey.min() == grey.max():
@@ -125,25 +128,67 @@ def resample_linear(
     affine_from: NDArray[np.float64],
     affine_to: NDArray[np.float64],
     shape_to: tuple[int, int, int],
-) -> NDArray[np.float64]:
-    """`data` [i, j, k] resampled trilinearly onto another grid, float64; 0 outside [0, n - 1] of `data`.
+) -> NDArray[Any]:
+    """`data` [i, j, k] resampled trilinearly onto another grid; 0 outside [0, n - 1] of `data`.
 
-    Affines [4, 4]: voxel to RAS, mm.
+    float64, or the dtype of `data` where the grids differ by flips, permutations and shifts by whole voxels, which copy
+    voxels exactly. Affines [4, 4]: voxel to RAS, mm.
     """
     matrix = vox2vox(affine_to, affine_from)
     if (np.abs(matrix - np.rint(matrix)) <= TOLERANCE).all():
-        matrix = np.rint(matrix)  # flips, permutations and shifts by whole voxels copy voxels exactly
+        matrix = np.rint(matrix)
+        if _is_permutation(matrix):
+            return _copy_voxels(data, matrix, shape_to)
     mapped = np.zeros(shape_to)
     low, high = _box_of_source(matrix, data.shape, shape_to)
     box_matrix = matrix.copy()
     box_matrix[:3, 3] += matrix[:3, :3] @ low
     # `nearest` clamps coordinates to [0, n - 1]; voxels outside by more than the tolerance are then set to 0.
-    box = affine_transform(data, box_matrix, output_shape=tuple(high - low), output=np.float64, order=1, mode="nearest")
+    source = _in_order_of_reading(data, matrix)
+    box = affine_transform(
+        source, box_matrix, output_shape=tuple(high - low), output=np.float64, order=1, mode="nearest"
+    )
     for i in range(box.shape[0]):
         for x, n in zip(coordinates(box_matrix, i, box.shape), data.shape, strict=True):
-            np.copyto(box[i], 0.0, where=(x < -TOLERANCE) | (x > n - 1 + TOLERANCE))
+            if x.min() < -TOLERANCE or x.max() > n - 1 + TOLERANCE:
+                np.copyto(box[i], 0.0, where=(x < -TOLERANCE) | (x > n - 1 + TOLERANCE))
     mapped[tuple(slice(*ends) for ends in zip(low, high, strict=True))] = box
     return mapped
+
+
+def _is_permutation(matrix: NDArray[np.float64]) -> bool:
+    """Whether the matrix [4, 4] of integers only permutes, flips and shifts the axes."""
+    ones = np.abs(matrix[:3, :3])
+    return bool((ones.max(axis=0) == 1).all() and (ones.sum(axis=0) == 1).all() and (ones.sum(axis=1) == 1).all())
+
+
+def _copy_voxels(data: NDArray[Any], matrix: NDArray[np.float64], shape_to: tuple[int, int, int]) -> NDArray[Any]:
+    """Resampling through a matrix of `_is_permutation`: every voxel is copied, in the dtype of `data`."""
+    order = [int(np.flatnonzero(matrix[:3, axis])[0]) for axis in range(3)]  # source axis of each target axis
+    source_slices, target_slices = [], []
+    for axis, from_axis in enumerate(order):
+        n, sign, first = data.shape[from_axis], int(matrix[from_axis, axis]), int(matrix[from_axis, 3])
+        ends = sorted((-sign * first, sign * (n - 1 - first)))  # target planes of the source's first and last plane
+        low, high = max(0, ends[0]), min(shape_to[axis], ends[1] + 1)
+        planes = np.arange(low, high) * sign + first
+        stop = int(planes[-1]) + sign if planes.size else 0
+        source_slices.append(slice(int(planes[0]), None if stop < 0 else stop, sign) if planes.size else slice(0, 0))
+        target_slices.append(slice(low, max(low, high)))
+    mapped: NDArray[Any] = np.zeros(shape_to, data.dtype)
+    mapped[tuple(target_slices)] = data.transpose(order)[tuple(source_slices)]
+    return mapped
+
+
+def _in_order_of_reading(data: NDArray[Any], matrix: NDArray[np.float64]) -> NDArray[Any]:
+    """The same values, with those together in memory that the last axis of the target reads one after the other.
+
+    Scans come with i fastest; read along another axis each voxel is another cache line, which takes three times as
+    long.
+    """
+    order = [int(np.abs(matrix[:3, axis]).argmax()) for axis in range(3)]
+    if sorted(order) != [0, 1, 2]:
+        return data
+    return np.ascontiguousarray(data.transpose(order)).transpose(np.argsort(order))
 
 
 def _box_of_source(
@@ -186,18 +231,26 @@ def intensity_offset_factor(data: NDArray[Any]) -> tuple[float, float]:
     edges = np.arange(HISTOGRAM_BINS + 1) * ((high - low) / HISTOGRAM_BINS) + low
     edges[-1] = high
     # float64 for float32 data too, so that the edges are the same in every language.
-    counts, _ = np.histogram(data.astype(np.float64, copy=False), bins=HISTOGRAM_BINS, range=(low, high))
+    if is_short_integer(data):
+        values, each = counted_values(data)
+        counts, _ = np.histogram(values.astype(np.float64), HISTOGRAM_BINS, (low, high), weights=each)
+        nonzero = int(each[values != 0].sum())
+    else:
+        counts, _ = np.histogram(data.astype(np.float64, copy=False), bins=HISTOGRAM_BINS, range=(low, high))
+        nonzero = int(np.count_nonzero((data >= 1e-15) | (data <= -1e-15)))
     cumulative = np.concatenate(([0], np.cumsum(counts)))
-    nonzero = int(np.count_nonzero((data >= 1e-15) | (data <= -1e-15)))
     cutoff = data.size - int((1.0 - UPPER_FRACTION) * nonzero)
     first = int(np.flatnonzero(cumulative >= cutoff)[0])
     top = float(edges[first - 2])  # first == 1 takes the last edge (index -1), as in FastSurfer
     return low, 255.0 / (top - low) if top != low else 1.0
 
 
-def to_grey_levels(mapped: NDArray[np.float64], offset: float, factor: float) -> NDArray[np.uint8]:
-    """`rint(clip((mapped - offset) * factor, 0, 255))`; exact zeros (background, outside the scan) stay 0."""
-    background = mapped == 0
-    grey = np.rint(np.clip((mapped - offset) * factor, 0, 255)).astype(np.uint8)
-    grey[background] = 0
+def to_grey_levels(mapped: NDArray[Any], offset: float, factor: float) -> NDArray[np.uint8]:
+    """`rint(clip((mapped - offset) * factor, 0, 255))` in float64; exact zeros (background, outside) stay 0."""
+    if is_short_integer(mapped):
+        return look_up(to_grey_levels(every_value(mapped.dtype).astype(np.float64), offset, factor), mapped)
+    grey = np.empty(mapped.shape, np.uint8)
+    for values, levels in zip(np.atleast_2d(mapped), np.atleast_2d(grey), strict=True):  # planes stay in the cache
+        scaled = np.clip((values - offset) * factor, 0, 255)
+        np.copyto(levels, np.where(values == 0, 0, np.rint(scaled)), casting="unsafe")
     return grey

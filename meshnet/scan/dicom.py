@@ -10,10 +10,11 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from meshnet.scan.dicom_output import failure_reason, incomplete_reason, unreadable_syntax, warnings_of
 from meshnet.scan.notes import Note, make_note
 from meshnet.scan.scan_stream import ScanError
 
@@ -37,22 +38,22 @@ _REPAIRS = {
     "Tilt_Eq": "the gantry was tilted and slices are uneven; dcm2niix removed the tilt and resampled the slices",
 }
 
-#: Exit codes of dcm2niix (nii_dicom_batch.h) other than success.
-_FAILURES = {
-    2: "it finds no image in them",
-    8: "some of them are damaged",
-    10: "slices are missing; give the whole folder of the series",
-}
+#: Tags of PixelSpacing, ImagerPixelSpacing and NominalScannedPixelSpacing in either byte order, searched as bytes.
+_SPACING_TAGS = (b"\x28\0\x30\0", b"\0\x28\0\x30", b"\x18\0\x64\x11", b"\x18\0\x10\x20")
+_HEAD_BYTES = 2**16
+_NO_SIZE = "volumes could not be measured; export the series again"
 
 
 @dataclass(frozen=True)
 class Series:
-    """One converted series."""
+    """One converted series, or why one could not be converted."""
 
-    path: Path  #: the NIfTI file
+    path: Path | None  #: the NIfTI file; None with `error`
     name: str  #: number and description, as far as needed with date or study: "3_T1_head"
     uid: str | None  #: Series Instance UID; None if the files have none
-    notes: tuple[Note, ...]  #: dcm2niix's warnings, and what it resampled
+    notes: tuple[Note, ...] = ()  #: dcm2niix's warnings, and what it resampled
+    is_single_slice: bool = False  #: as those of a localizer
+    error: str | None = None
 
 
 def is_dicom(path: Path) -> bool:
@@ -60,7 +61,7 @@ def is_dicom(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             head = file.read(_PREAMBLE + 4)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a name with a zero byte
         return False
     if head[_PREAMBLE:] == b"DICM":
         return True
@@ -103,14 +104,15 @@ def convert_dicom(files: Sequence[Path], to: Path, *, where: str) -> list[Series
     options = ["-f", _PATTERN, "-b", "n", "-z", "n", "-x", "i", "-d", "0", "-o", str(converted)]
     done = subprocess.run([program, *options, str(staged)], capture_output=True, check=False)
     paths = sorted(converted.glob("*.nii"))
+    count = "1 DICOM file" if len(files) == 1 else f"{len(files)} DICOM files"
     if not paths:
-        reason = _FAILURES.get(done.returncode or 2, f"dcm2niix ends with code {done.returncode}")
-        files_ = "1 DICOM file" if len(files) == 1 else f"{len(files)} DICOM files"
-        raise ScanError(f"{where}: {files_} could not be converted ({reason}); convert them yourself and give the .nii")
-    warnings = _warnings(done.stdout.decode("utf-8", "replace"))
+        reason = _reason(files, done)
+        raise ScanError(f"{where}: {count} could not be converted ({reason}); convert them yourself and give the .nii")
+    warnings = warnings_of(done.stdout.decode("utf-8", "replace"), _namer(files))
     names = _tell_apart([path.stem for path in paths])
     by_name = dict(zip(names, paths, strict=True))
     resampled = {_RESAMPLED.sub("", name) for name in names if _RESAMPLED.search(name)}
+    unsized = _without_pixel_spacing(files)
     series = []
     for name, path in sorted(by_name.items()):
         if name in resampled:
@@ -119,7 +121,20 @@ def convert_dicom(files: Sequence[Path], to: Path, *, where: str) -> list[Series
         notes = [make_note("dicom-resampled", _REPAIRS[repair[1]])] if repair else []
         notes += [make_note("dicom-warning", text) for text in warnings.get(_RESAMPLED.sub("", path.stem), [])]
         match = _NAME.fullmatch(path.stem)
-        series.append(Series(path, name, match["series"] if match else None, tuple(notes)))
+        uid = match["series"] if match else None
+        if uid is not None and unsized(uid):
+            series.append(Series(None, name, uid, error=f"{where}: {name} has no PixelSpacing; {_NO_SIZE}"))
+        else:
+            series.append(Series(path, name, uid, tuple(notes), is_single_slice=_slice_count(path) == 1))
+    if (missing := incomplete_reason(done.returncode, _output(done), _namer(files))) is not None:
+        series.append(
+            Series(
+                None,
+                "not_converted",
+                None,
+                error=f"{where}: not all of {count} could be converted ({missing}); get them again",
+            )
+        )
     return series
 
 
@@ -141,17 +156,48 @@ def _link(file: Path, link: Path) -> None:
         shutil.copyfile(file, link)
 
 
-def _warnings(output: str) -> dict[str, list[str]]:
-    """dcm2niix's warnings by the file name (without extension) of the series that the next line says is converted."""
-    found: dict[str, list[str]] = {}
-    waiting: list[str] = []
-    for line in output.splitlines():
-        if line.startswith("Warning: "):
-            waiting.append(line.removeprefix("Warning: ").strip().rstrip("."))
-        elif match := re.match(r"Convert \d+ DICOM as (.*?)(?: \([\dx]+\))?$", line):
-            found[Path(match[1]).name] = list(dict.fromkeys(waiting))
-            waiting = []
-    return found
+def _reason(files: Sequence[Path], done: subprocess.CompletedProcess[bytes]) -> str:
+    """Why dcm2niix converted none of `files`."""
+    syntax = unreadable_syntax(files[0])
+    if syntax is not None:
+        return f"the transfer syntax is {syntax}, which dcm2niix cannot read"
+    return failure_reason(done.returncode or 2, _output(done), _namer(files))
+
+
+def _output(done: subprocess.CompletedProcess[bytes]) -> str:
+    return (done.stdout + b"\n" + done.stderr).decode("utf-8", "replace")
+
+
+def _namer(files: Sequence[Path]) -> Callable[[str], str]:
+    """The name of a file that dcm2niix knows as 0.dcm, 1.dcm, ..."""
+
+    def name_of(path: str) -> str:
+        number = Path(path).stem
+        return files[int(number)].name if number.isdecimal() and int(number) < len(files) else Path(path).name
+
+    return name_of
+
+
+def _without_pixel_spacing(files: Sequence[Path]) -> Callable[[str], bool]:
+    """Whether all slices of the series with a UID lack PixelSpacing, so that dcm2niix assumed 1 mm."""
+    heads = []
+    for file in files:
+        with file.open("rb") as stream:
+            heads.append(stream.read(_HEAD_BYTES))
+    lacking = [head for head in heads if not any(tag in head for tag in _SPACING_TAGS)]
+    having = [head for head in heads if any(tag in head for tag in _SPACING_TAGS)] if lacking else []
+
+    def is_lacking(uid: str) -> bool:
+        text = uid.encode()
+        return any(text in head for head in lacking) and not any(text in head for head in having)
+
+    return is_lacking
+
+
+def _slice_count(path: Path) -> int:
+    """dim[3] of a NIfTI-1 file that dcm2niix wrote."""
+    with path.open("rb") as file:
+        return int.from_bytes(file.read(48)[46:48], "little")
 
 
 def _tell_apart(stems: Sequence[str]) -> list[str]:
@@ -168,7 +214,7 @@ def _tell_apart(stems: Sequence[str]) -> list[str]:
             if match
             else _Parts(stem, "", "", "", "")
         )
-    names = []
+    names: list[tuple[str, str]] = []
     for own in parts:
         alike = [other for other in parts if other.base == own.base]
         studies = _distinct(other.study for other in alike)
@@ -179,9 +225,14 @@ def _tell_apart(stems: Sequence[str]) -> list[str]:
             mark = f"_{own.date}" if len(dates) == len(studies) else f"_study{studies.index(own.study) + 1}"
         of_study = _distinct(other.series for other in alike if other.study == own.study)
         number = of_study.index(own.series)
-        letter = "" if number == 0 else f"_{number + 1}"
-        names.append(f"{own.base}{mark}{letter}{own.ending}")
-    return names
+        names.append((f"{own.base}{mark}{'' if number == 0 else f'_{number + 1}'}", own.ending))
+    # dcm2niix splits a series whose slices have several dates.
+    return [
+        f"{name}_part{names[:n].count((name, ending)) + 1}{ending}"
+        if names.count((name, ending)) > 1
+        else f"{name}{ending}"
+        for n, (name, ending) in enumerate(names)
+    ]
 
 
 @dataclass(frozen=True)

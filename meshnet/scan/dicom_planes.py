@@ -43,7 +43,7 @@ class PlaneOnGrid:
 def plane_on_grid(
     geometry: SliceGeometry, affine_vox2ras: NDArray[np.float64], shape: tuple[int, ...]
 ) -> PlaneOnGrid | None:
-    """The plane of a grid that a slice is, or None if it is none.
+    """The plane of a grid that a slice is, or None if it lies on none.
 
     affine_vox2ras [4, 4]: voxel to RAS, mm. Every pixel must lie on a voxel within TOLERANCE_VOXELS, and the slice must
     cover the plane.

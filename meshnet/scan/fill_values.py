@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from meshnet.scan.notes import Note, make_note
 from meshnet.scan.outliers import QUANTILE_SHARES, quantiles
 
-#: Different fill values in a volume.
+#: Most distinct fill values in one volume.
 MOST_FILL_VALUES = 4
 
 
-#: Fewer voxels are no part of a volume.
+#: Fewer voxels than this do not fill a region.
 LEAST_VOXELS = 100
 
 
 def replace_fill(data: NDArray[Any]) -> tuple[NDArray[Any], list[Note]]:
-    """The data [i, j, k] with fill values set to the smallest value that is none, and a note of them.
+    """The data [i, j, k] with fill values replaced by the smallest other value, and a note of them.
 
     A fill value is one of the four smallest values, is negative, and lies below the next value by more than that one
     lies below q99.5 %. Fill values take more than 0.5 % of the voxels, and 100 of them; others may be outliers.

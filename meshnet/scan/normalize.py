@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshnet.model.spec import MinMax, Quantile
+from meshnet.scan.short_integers import look_up
 
 
 def normalize(volume: NDArray[Any], normalization: MinMax | Quantile) -> NDArray[np.float32]:
@@ -31,7 +32,7 @@ def normalize(volume: NDArray[Any], normalization: MinMax | Quantile) -> NDArray
         )
     if volume.dtype == np.uint8:
         table = _rescale(np.arange(256), low, high, normalization)
-        return np.take(table, volume)
+        return look_up(table, volume)
     return _rescale(volume, low, high, normalization)
 
 

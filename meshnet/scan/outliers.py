@@ -16,7 +16,7 @@ SPANS_BELOW, SPANS_ABOVE = 2, 10
 
 
 def clip_outliers(data: NDArray[Any]) -> tuple[NDArray[Any], list[Note]]:
-    """The data [i, j, k] with outliers set to the nearest value that is none, and a note of them.
+    """The data [i, j, k] with outliers clipped to the nearest other value, and a note of them.
 
     With the quantiles q0.5 % and q99.5 % and span = q99.5 % - q0.5 %, outliers are values below q0.5 % - 2 span or
     above q99.5 % + 10 span. Data without outliers, or with a span of 0, is returned unchanged.

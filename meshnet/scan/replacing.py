@@ -1,4 +1,4 @@
-"""Replace a file at once, so that nobody ever finds half of it."""
+"""Replace a file atomically: a reader finds the old content or the new, never a part of it."""
 
 from __future__ import annotations
 

@@ -105,7 +105,10 @@ def is_searched(path: Path, folder: Path, out: Path | None) -> bool:
     """Whether a file found in `folder` is neither hidden nor under the results' folder `out`."""
     if path.is_dir() or is_hidden(path, folder):
         return False
-    return out is None or out.resolve() == folder.resolve() or not path.resolve().is_relative_to(out.resolve())
+    if out is None or out.resolve() == folder.resolve():
+        return True
+    # os.path: Path.resolve fails for a link to itself.
+    return not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(out))
 
 
 def is_label_file(path: Path) -> bool:
@@ -116,7 +119,10 @@ def is_label_file(path: Path) -> bool:
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """The files in `folder` and all its subfolders, linked ones too; a folder that is met again is left out."""
+    """The files in `folder` and all its subfolders, linked ones too; a folder that is met again is left out.
+
+    Pipes, sockets and devices are left out: reading a pipe would wait for its writer.
+    """
     seen: set[str] = set()
     for parent, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(parent)
@@ -126,7 +132,15 @@ def files_below(folder: Path) -> Iterator[Path]:
         seen.add(real)
         # A link to a folder that contains the link would search that one's whole tree.
         folders[:] = sorted(name for name in folders if not _leads_up(os.path.join(parent, name), real))
-        yield from (Path(parent, name) for name in files)
+        yield from (path for name in files if not is_special(path := Path(parent, name)))
+
+
+def is_special(path: Path) -> bool:
+    """Whether a path names a pipe, a socket or a device."""
+    try:
+        return not path.is_dir() and not path.is_file() and path.exists()
+    except OSError:  # a link to itself; opening it says so
+        return False
 
 
 def _leads_up(folder: str, parent: str) -> bool:
@@ -155,7 +169,11 @@ def _search(
             f"{folder}: no scans in this folder, label files only ({len(labels)}, the first {labels[0]}); "
             f"give the folder of the scans, or name the files to segment them anyway"
         )
-    raise ScanError(f"{folder}: no scans in this folder; expected DICOM or files ending in {', '.join(SCAN_SUFFIXES)}")
+    zips = [p.name for p in files if p.name.lower().endswith(".zip") and is_searched(p, folder, out)]
+    hint = f"; name its zips to open them: {', '.join(sorted(zips)[:3])}" if zips else ""
+    raise ScanError(
+        f"{folder}: no scans in this folder; expected DICOM or files ending in {', '.join(SCAN_SUFFIXES)}{hint}"
+    )
 
 
 def _is_volume(path: Path, folder: Path, out: Path | None) -> bool:

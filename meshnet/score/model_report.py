@@ -12,7 +12,6 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from meshnet import __version__
 from meshnet.score.data_set import ReferenceScan
 from meshnet.score.model_figures import (
     bland_altman,
@@ -36,13 +35,14 @@ from meshnet.score.model_tables import (
 from meshnet.score.scan_scores import ScanScore
 from meshnet.score.styles import styles
 from meshnet.score.tables import Grid, html_table, latex, markdown
+from meshnet.version import __version__
 
 
 @dataclass(frozen=True)
 class About:
     """Facts that the report states.
 
-    data: name of the data set; models: a sentence for each model; brain: how the brain is known, empty where it isn't;
+    data: name of the data set; models: a sentence for each model; brain: source of the brain masks, empty without one;
     left_out: sentences about scans that were not scored; centre: what the table by centre is called.
     """
 

@@ -152,8 +152,8 @@ class TrainerConfig:
     """Settings of the training loop.
 
     epochs: of a prepared data set; synthetic training is as long as its stages.
-    batch_size: volumes of one step on each device; the loss is the mean over them, and there are as many times fewer
-        steps. More than 1 pays where a step is bound by kernel launches, not by its arithmetic.
+    batch_size: volumes of one step on each device; the loss is the mean over them, and the number of
+        steps is divided by it. More than 1 pays where a step is bound by kernel launches, not by its arithmetic.
     accelerator, devices, nodes, strategy, precision: of Lightning Fabric. precision `auto` is 16-mixed on CUDA, else
         32-true.
     checkpoint_activations: recompute activations in the backward pass instead of keeping them; None: where the device's

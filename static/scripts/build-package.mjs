@@ -1,6 +1,6 @@
 // Builds the npm package in dist-package/, ready for `npm pack`: modules, workers, WASM, models, types, README, licences.
 //   npm run package
-// Its version is the project's, from meshnet/__init__.py.
+// Its version is the project's, from meshnet/version.py.
 import { execFileSync } from 'node:child_process';
 import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -21,7 +21,7 @@ run(findPython(), '-m', 'export.package_models', 'dist-models');
 run('npx', 'vite', 'build', '--logLevel', 'warn', '--config', 'vite.package.config.ts');
 run('npx', 'dts-bundle-generator', '--silent', '--no-check', '--out-file', 'dist-package/dist/index.d.ts', 'src/package/index.ts');
 
-const version = /^__version__ = "(.+)"$/m.exec(readFileSync(new URL('meshnet/__init__.py', repo), 'utf8'))[1];
+const version = /^__version__ = "(.+)"$/m.exec(readFileSync(new URL('meshnet/version.py', repo), 'utf8'))[1];
 const manifest = JSON.parse(readFileSync(new URL('package/package.json', root), 'utf8'));
 writeFileSync(new URL('package.json', out), `${JSON.stringify({ ...manifest, version }, null, 2)}\n`);
 cpSync(new URL('package/README.md', root), new URL('README.md', out));

@@ -105,6 +105,7 @@ def test_kept_scans_come_back_with_results_settings_and_edits_until_they_are_for
     keep(page)
     wait_until_kept(page, 2)
     wanted, before = counts(page), save(page, "native", tmp_path).read_bytes()
+    wait_until_kept(page, 2)  # that the result was saved is kept too
 
     page.reload()
 
@@ -130,7 +131,7 @@ def test_kept_scans_come_back_with_results_settings_and_edits_until_they_are_for
     wait_until_kept(page, 1)
     forget(page)
     assert len(asked) == 1
-    assert "Delete the scan that this browser keeps" in asked[0]
+    assert "Delete the 1 scan that this browser keeps" in asked[0]
     page.reload()
     wait_for(page, "idle")
     expect(rows(page)).to_have_count(0)

@@ -93,3 +93,14 @@ def write_enhanced(path: Path, slices: Sequence[Path]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save_as(path, enforce_file_format=True)
     return path
+
+
+def set_transfer_syntax(path: Path, uid: str) -> None:
+    """Change the transfer syntax in the meta header of a file of `write_series`; its pixels stay as they are."""
+    content, old = path.read_bytes(), b"1.2.840.10008.1.2.1\0"
+    new = uid.encode().ljust(len(uid) + len(uid) % 2, b"\0")
+    at = content.index(old)
+    changed = content[: at - 2] + len(new).to_bytes(2, "little") + new + content[at + len(old) :]
+    length = changed.index(b"\2\0\0\0UL\4\0") + 8
+    value = int.from_bytes(changed[length : length + 4], "little") + len(new) - len(old)
+    path.write_bytes(changed[:length] + value.to_bytes(4, "little") + changed[length + 4 :])

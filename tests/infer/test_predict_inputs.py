@@ -18,6 +18,7 @@ from meshnet import __version__
 from meshnet.infer.predict import main
 from meshnet.infer.run_notes import guess_modality
 from meshnet.scan.nifti import Scan
+from tests.helpers.dicom_series import write_series
 from tests.helpers.heads import bright_model, head, write_head
 
 
@@ -332,3 +333,33 @@ def test_a_closed_standard_output_does_not_end_a_batch(model: Path, tmp_path: Pa
     done = shell(f"$PREDICT {model} {tmp_path / 'a.nii'} -o {tmp_path / 'out'} -q >&-", FOLDER=str(tmp_path))
     assert (done.returncode, done.stderr) == (0, b"")
     assert len(os.listdir(tmp_path / "out")) == 1
+
+
+def test_pipes_links_to_themselves_and_empty_words_neither_hang_nor_crash(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_head(tmp_path / "in" / "a.nii")
+    os.mkfifo(tmp_path / "in" / "pipe.nii")
+    (tmp_path / "in" / "loop").symlink_to("loop")
+    assert run(model, tmp_path / "in", "-o", tmp_path / "out") == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a_bright.nii.gz"]
+    assert run(model, tmp_path / "in" / "pipe.nii", "-o", tmp_path / "out") == 2
+    assert "pipe.nii: is a pipe, a socket or a device; expected a file or a folder" in capsys.readouterr().err
+    assert run(model, "", "-o", tmp_path / "out") == 2
+    assert "an empty word stands in the place of a scan or model" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run(model, tmp_path / "in" / "a.nii", "-o", "")
+    assert "expected a path, got an empty word" in capsys.readouterr().err
+    (tmp_path / "list").write_bytes(b"a.nii\0b.nii\0")
+    assert run(model, "--list", tmp_path / "list") == 2
+    assert "the list has zero bytes" in capsys.readouterr().err
+
+
+def test_a_studys_localizer_is_left_out_and_its_scan_segmented(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_series(tmp_path / "in")
+    write_series(tmp_path / "in", number=1, description="localizer", data=head()[:, :, 18:19], name="L{:04d}")
+    assert run(model, tmp_path / "in", "-o", tmp_path / "out") == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["in_3_T2_test_bright.nii.gz"]
+    assert "1_localizer.nii: left out, it has one slice, as a localizer" in capsys.readouterr().err

@@ -170,7 +170,8 @@ def test_a_prepared_folder_and_a_model_of_another_contrast(
 def test_jobs_side_by_side_give_the_same_scores(models: Path, bids: Path, report: Path, tmp_path: Path) -> None:
     words = options(models, bids, tmp_path / "out", "--jobs", "2")
     # in a new process: Ray leaves processes behind that this one would have to wait for
-    command = [sys.executable, "-m", "meshnet.lab.evaluate", *words]
+    program = "import sys; from meshnet.lab.evaluate import main; sys.exit(main())"
+    command = [sys.executable, "-c", program, *words]
     subprocess.run(command, check=True, cwd=REPO, capture_output=True, timeout=300)
     assert evaluate.main(options(models, bids, report)) == 0
     assert (tmp_path / "out" / "scans.csv").read_text() == (report / "scans.csv").read_text()

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from meshnet.lab.cases import Case, Volumes, lesion_free_cases
+from meshnet.lab.cases import Case, Tissue, Volumes, brain_cases, lesion_free_cases
 from meshnet.lab.evaluate_models import evaluate, score
 from meshnet.lab.opened import Opened
 from meshnet.lab.real_heads import brain_mask, lesion_free_heads, near_brain
@@ -86,3 +86,22 @@ def test_a_target_may_be_an_upper_limit() -> None:
 
 def test_without_the_brain_model_or_the_scans_there_is_no_such_case(tmp_path: Path) -> None:
     assert list(lesion_free_cases(tmp_path, tmp_path / "no-model", tmp_path / "cache")) == []
+
+
+def test_a_brain_model_is_scored_on_every_real_head_against_the_brain_models_mask(tmp_path: Path) -> None:
+    (tmp_path / "scans" / "oms").mkdir(parents=True)
+    for name in ("oms/patient01_study1_T2W", "oms/patient01_study1_FLAIR", "t1_crop", "M2265_T2w"):
+        (tmp_path / "scans" / f"{name}.nii.gz").touch()
+    cases = list(brain_cases(tmp_path, tmp_path / "brain-model", tmp_path / "cache"))
+    assert [(case.name, case.contrast) for case in cases] == [
+        ("brain-oms-patient01_study1_FLAIR", "FLAIR"),
+        ("brain-oms-patient01_study1_T2W", "T2w"),
+        ("brain-t1_crop", "T1w"),
+        ("brain-M2265_T2w", "T2w"),
+    ]
+    labels = np.zeros((10, 10, 10), np.uint8)
+    labels[4:7] = Tissue.BRAIN
+    predicted = (labels > 0).astype(np.uint8)
+    predicted[4] = 0
+    row = score(_spec(), cases[0], Volumes(labels, labels), predicted)
+    assert (row.dice, row.volume_ml, row.true_ml) == (pytest.approx(0.8), pytest.approx(0.2), pytest.approx(0.3))

@@ -17,7 +17,6 @@ from tests.helpers.paths import REPO
 COMMANDS: dict[str, str] = {
     **tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["scripts"],
     "python -m bench": "bench.cli:main",  # a tool of the checkout, not of the installed package
-    "meshnet-compare": "meshnet.score.compare:main",
 }
 
 
@@ -40,6 +39,12 @@ def test_every_option_of_a_command_is_on_the_page_that_documents_it(command: str
     }
     assert missing, f"no page in docs/ shows how {command} is called (a line of four spaces, then the command)"
     assert [] in missing.values(), f"options of {command} that are documented nowhere: {missing}"
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("meshnet-")])
+def test_a_console_script_has_no_second_way_in(command: str) -> None:
+    module = COMMANDS[command].split(":")[0]
+    assert "__main__" not in (REPO / f"{module.replace('.', '/')}.py").read_text()
 
 
 def test_every_training_command_that_is_shown_can_be_composed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

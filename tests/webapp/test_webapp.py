@@ -310,7 +310,7 @@ def test_a_models_folder_that_is_missing_or_a_model_itself_is_refused(tmp_path: 
 
 def test_kiosk_settings_reach_the_page_only_in_kiosk_mode(site: Path, models: Path) -> None:
     plain = TestClient(create_app([models], site=site))
-    kiosk = TestClient(create_app([models], site=site, kiosk=Kiosk(60, "folder", *["off"] * 6, "on")))
+    kiosk = TestClient(create_app([models], site=site, kiosk=Kiosk(60, "folder", *["off"] * 6, "on", language="de")))
     assert plain.get("/api/models").json()["kiosk"] is None
     assert kiosk.get("/api/models").json()["kiosk"] == {
         "idle_seconds": 60,
@@ -322,6 +322,7 @@ def test_kiosk_settings_reach_the_page_only_in_kiosk_mode(site: Path, models: Pa
         "report": "off",
         "mesh": "off",
         "keep": "on",
+        "language": "de",
     }
 
 

@@ -7,13 +7,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
-from meshnet import __version__
 from meshnet.infer.report.facts import Report
 from meshnet.infer.report.pictures import Pictures
 from meshnet.infer.report.scan_page import scan_page
 from meshnet.infer.report.summary_page import Entry, summary_page
 from meshnet.infer.report.table import reports_csv
 from meshnet.scan.scan_stream import ScanError
+from meshnet.version import __version__
 
 #: Name of the page of all scans, and of the table.
 INDEX, TABLE = "index.html", "report.csv"

@@ -33,7 +33,7 @@ def selective_scan(x: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, *,
 
     Within a chunk, log2(chunk) rounds of the associative scan of Hillis and Steele: only products of
     decays below one, so that nothing overflows. Chunks are computed again in the backward pass, so
-    that memory is N * chunk * W * S for the one in hand.
+    that memory is N * chunk * W * S for the current chunk.
     """
     h = x.new_zeros(x.shape[0], x.shape[2], A.shape[1])
     out = []

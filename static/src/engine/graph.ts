@@ -72,7 +72,7 @@ export function convolutionsOf(graph: Graph): readonly Layer[] {
   return convolutions;
 }
 
-/** Whether the last convolution can classify as it goes: not where its norm needs the whole volume first, or its output is inspected. */
+/** Whether the classifier can be fused into the last convolution: not where its norm needs the whole volume first, or its output is inspected. */
 export function fusesClassifier(graph: Graph, inspect: boolean): boolean {
   return graph.layers.at(-2)!.norm === null && !inspect;
 }

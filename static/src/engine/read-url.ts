@@ -1,4 +1,4 @@
-// Reading what lies behind a URL, also a `file:` URL under Node, whose fetch refuses those.
+// Reads the content of a URL, also of a `file:` URL under Node, whose fetch refuses those.
 
 interface NodeProcess {
   readonly getBuiltinModule?: (name: 'node:fs/promises') => { readonly readFile: (path: URL) => Promise<Uint8Array<ArrayBuffer>> };

@@ -1,11 +1,8 @@
 // `segment` in a page: one worker, one call after the other.
 import type { Failure } from '../worker/calls';
 import { WorkerClient } from '../worker/client';
-import type { SegmentRequest } from './segment-here';
+import type { PackageCalls, SegmentRequest } from './segment-here';
 import type { Segmentation, SegmentProgress } from './types';
-
-// A type, not an interface, because a table of calls needs an index signature.
-export type PackageCalls = { segment: { request: SegmentRequest; reply: Segmentation } };
 
 /** How long an aborted run may take to stop by itself before the worker is ended. */
 const CANCEL_GRACE_MS = 500;

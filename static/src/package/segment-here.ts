@@ -30,6 +30,9 @@ export interface SegmentRequest {
   readonly keepOutsideBrain: boolean;
 }
 
+/** The worker's one call. A type, not an interface, because a table of calls needs an index signature. */
+export type PackageCalls = { segment: { request: SegmentRequest; reply: Segmentation } };
+
 export async function segmentHere(
   request: SegmentRequest,
   signal: AbortSignal = new AbortController().signal,

@@ -1,7 +1,7 @@
 // The worker of the npm package: answers one call, `segment`.
 import { answerCalls } from '../worker/calls';
-import type { PackageCalls } from './client';
 import { segmentHere } from './segment-here';
+import type { PackageCalls } from './segment-here';
 import type { SegmentProgress } from './types';
 
 answerCalls<PackageCalls, SegmentProgress>(

@@ -1,4 +1,5 @@
 // Wiring only: connects the elements of index.html to the actions, and the session's state to `show`.
+import { EditClient } from '../worker/edit-client';
 import { EngineClient } from '../worker/engine-client';
 import { compareWithFile, compareWithResult, endComparison, isReference } from './actions/compare';
 import { ScanKeeping } from './actions/keep';
@@ -26,6 +27,10 @@ import { allowsKeeping, INITIAL_STATE, isBusy, isEmpty, wouldLose } from './stat
 import { fetchCatalogue } from './ui/catalogue';
 import { readCleaning, writeCleaning } from './ui/cleaning';
 import { connectThreshold, readConfidence } from './ui/confidence';
+import { firstLanguage, setLanguage } from './choose-language';
+import { isLanguage, read } from './texts/language';
+import { say } from './texts/message';
+import type { Text } from './texts/message';
 import { copyText } from './ui/copy';
 import { showForgotten, showKeeping } from './ui/keeping';
 import { byId, byTestId } from './ui/dom';
@@ -36,10 +41,10 @@ import { connectStudyKeys } from './ui/study-list';
 import { connectReadout, connectViews } from './ui/view-controls';
 
 const newClient = (): EngineClient => new EngineClient(() => new Worker(new URL('../worker/worker.ts', import.meta.url), { type: 'module' }));
-const newTools = (): Worker => new Worker(new URL('../worker/edit-worker.ts', import.meta.url), { type: 'module' });
+const tools = new EditClient(() => new Worker(new URL('../worker/edit-worker.ts', import.meta.url), { type: 'module' }));
 // NiiVue is most of the page's weight; the controls work before it is there.
-const viewer = import('./viewer').then(({ Viewer }) => Viewer.open(byId('canvas', HTMLCanvasElement))).catch((error: unknown) => {
-  session.say({ noViewer: `The viewer needs WebGL2, which is not available here (${String(error)}). Segmenting and saving still work.` });
+const viewer = import('./picture/viewer').then(({ Viewer }) => Viewer.open(byId('canvas', HTMLCanvasElement))).catch((error: unknown) => {
+  session.say({ noViewer: say('viewer.noWebgl2', { reason: String(error) }) });
   return null;
 });
 const actions: Actions = {
@@ -51,12 +56,13 @@ const actions: Actions = {
   removeStudy: (id) => void removeStudy(session, id, ask),
   showLayer: (id) => void showResult(session, id),
   removeLayer: (id) => void removeResult(session, id, ask),
+  pick: (key) => { pickByHand(key); },
   applyUpdate: () => void applyUpdate(),
   goTo: (voxel) => { goTo(session, voxel); },
   showLabel: (index, isVisible) => { showLabel(session, index, isVisible); },
 };
 let shown = INITIAL_STATE; // index.html as it is
-const session = new Session({ client: newClient(), newReader: newClient, newTools, options: optionsOrNone(), viewer }, (state) => {
+const session = new Session({ client: newClient(), newReader: newClient, tools, options: optionsOrNone(), viewer }, (state) => {
   const before = shown;
   shown = state;
   show(state, before, actions);
@@ -117,11 +123,16 @@ for (const id of ['clean', 'clean-ml', 'keep-outside-brain', 'all-labels']) byId
 session.change({ cleaning: readCleaning(), confidence: readConfidence() }); // browsers restore fields at a reload
 connectStudyKeys();
 
-const list = byTestId('model', HTMLSelectElement);
-list.addEventListener('change', () => {
-  pickModel(session, list.value);
-  if (session.state.kiosk === null) keepSettings({ model: list.value });
+const languages = byId('language', HTMLSelectElement);
+languages.addEventListener('change', () => {
+  if (!isLanguage(languages.value)) return;
+  void setLanguage(session, languages.value);
+  if (session.state.kiosk === null) keepSettings({ language: languages.value });
 });
+void setLanguage(session, firstLanguage(location.search, remembered().language, navigator.languages));
+
+const list = byTestId('model', HTMLSelectElement);
+list.addEventListener('change', () => { pickByHand(list.value); });
 
 for (const id of ['file', 'folder']) {
   const input = byTestId(id, HTMLInputElement);
@@ -143,7 +154,7 @@ onClick('forget', () => void forgetEverything());
 const viewsConnected = viewer.then((opened) => {
   if (opened === null) return;
   opened.onLost = (error) => {
-    session.say({ noViewer: `The graphics device was reset and the picture is lost (${String(error)}). Segmenting, measuring and saving still work.` });
+    session.say({ noViewer: say('viewer.lost', { reason: String(error) }) });
   };
   connectViews(opened);
   connectReadout(opened);
@@ -157,7 +168,7 @@ const viewsConnected = viewer.then((opened) => {
   });
 });
 byId('copy', HTMLButtonElement).addEventListener('click', () => {
-  void copyText(byTestId('diagnostics', HTMLPreElement)).then((said) => { byId('copied', HTMLSpanElement).textContent = said; });
+  void copyText(byTestId('diagnostics', HTMLPreElement)).then((said) => { byId('copied', HTMLSpanElement).textContent = read(said); });
 });
 
 void findBackend(session);
@@ -165,7 +176,8 @@ fetchCatalogue().then(
   (catalogue) => {
     useCatalogue(session, catalogue, catalogue.kiosk === null ? (remembered().model ?? null) : null);
     if (catalogue.kiosk === null) void viewsConnected.then(() => { rememberView(keepSettings); });
-    else startKiosk(catalogue.kiosk, byId('kiosk-tools', HTMLDivElement), () => isBusy(session.state) || isActive(session.state.queue), () => scanKeeping.end());
+    else if (catalogue.kiosk.language !== null) void setLanguage(session, catalogue.kiosk.language);
+    if (catalogue.kiosk !== null) startKiosk(catalogue.kiosk, byId('kiosk-tools', HTMLDivElement), () => isBusy(session.state) || isActive(session.state.queue), () => scanKeeping.end());
     if (allowsKeeping(session.state)) void scanKeeping.start();
   },
   (error: unknown) => { missCatalogue(session, error); },
@@ -191,8 +203,13 @@ async function forgetEverything(): Promise<void> {
   showForgotten();
 }
 
-function ask(question: string): boolean {
-  return confirm(question);
+function pickByHand(key: string): void {
+  pickModel(session, key);
+  if (session.state.kiosk === null) keepSettings({ model: key });
+}
+
+function ask(question: Text): boolean {
+  return confirm(read(question));
 }
 
 function onClick(testId: string, action: () => void): void {

@@ -6,6 +6,7 @@ import type { Job, Result, Study } from './studies';
 import { withPath } from './ui/paths';
 import type { ListedModel } from './ui/models';
 import { summaryCsv, summaryOf } from './ui/summary';
+import { read } from './texts/language';
 
 const MODEL = { key: 'small', name: 'Small' } as unknown as ListedModel;
 const NONE = { studies: [], shownId: null };
@@ -108,7 +109,7 @@ describe('the list of scans', () => {
 
   test('keeps every result of a scan and numbers those of one model', () => {
     const study = [resultOf(5, 'small'), resultOf(6, 'other'), resultOf(7, 'small')].reduce(withResult, listOf('a.nii')[0]!);
-    expect(study.results.map((result) => resultName(study, result))).toEqual(['small, run 1', 'other', 'small, run 2']);
+    expect(study.results.map((result) => read(resultName(study, result)))).toEqual(['small, run 1', 'other', 'small, run 2']);
     expect(shownResult(study)?.id).toBe(7);
     expect(shownResult(withoutResult(study, 7))?.id).toBe(6);
     expect(shownResult(withoutResult(study, 5))?.id).toBe(7);

@@ -1,5 +1,5 @@
 // The queue: one model run on every listed scan that has no result of it. Pure functions; actions/queue.ts runs it. Each
-// scan's part is its `job`; the queue itself holds the order, the model, and whether it goes on.
+// scan's part is its `job`; the queue itself holds the order, the model, and its state.
 import type { ListedModel } from './ui/models';
 import { secondsLeft } from './ui/format';
 import { withStudy } from './studies';
@@ -33,14 +33,14 @@ export function dueIds(studies: readonly Study[], modelKey: string): readonly nu
   return studies.filter(({ results }) => !results.some((result) => result.modelKey === modelKey)).map(({ source }) => source.id);
 }
 
-/** Every due scan waits; what an earlier queue left on the others is gone. */
+/** Every due scan waits; the other scans lose the job of an earlier queue. */
 export function startQueue(studies: readonly Study[], model: ListedModel): Queued {
   const ids = dueIds(studies, model.key);
   const marked = studies.map((study): Study => ({ ...study, job: { kind: ids.includes(study.source.id) ? 'waiting' : 'none' } }));
   return { studies: marked, queue: { model, ids, state: 'running', spentSeconds: 0 } };
 }
 
-/** Scans that were opened while the queue goes on wait at its end. */
+/** Scans that are opened while the queue runs are added at its end. */
 export function enqueue({ studies, queue }: Queued, ids: readonly number[]): Queued {
   const marked = studies.map((study): Study => (ids.includes(study.source.id) ? { ...study, job: { kind: 'waiting' } } : study));
   return { studies: marked, queue: { ...queue, ids: [...queue.ids, ...ids] } };
@@ -56,7 +56,7 @@ export function nextWaiting({ studies, queue }: Queued): Study | null {
   return waiting[0] ?? null;
 }
 
-/** A scan's job once it has a result that was made beside the queue: with the queue's own model nothing is left to do. */
+/** A scan's job once it has a result from outside the queue: if the queue's model made that result, the job is done. */
 export function jobBeside(job: Job, queue: Queue | null, modelKey: string): Job {
   return job.kind !== 'none' && queue?.model.key === modelKey ? { kind: 'done' } : job;
 }
@@ -65,7 +65,7 @@ export function runningStudy(studies: readonly Study[]): Study | null {
   return studies.find(({ job }) => job.kind === 'running') ?? null;
 }
 
-/** The queue after a scan has ended: it goes on, pauses or is finished. */
+/** The queue after a scan has ended: it continues, pauses or is finished. */
 export function afterScan({ studies, queue }: Queued, seconds: number): Queue {
   const spent = { ...queue, spentSeconds: queue.spentSeconds + seconds };
   if (nextWaiting({ studies, queue }) === null) return { ...spent, state: 'finished' };
@@ -83,13 +83,13 @@ export function queueCounts(queued: Queued): QueueCounts {
   return { total: all.length, done: count('done'), failed: count('failed'), skipped: count('skipped') };
 }
 
-/** Share of the queue that has been worked off, 0 … 1. */
+/** Share of the queue that is done, 0 … 1. */
 export function queueFraction(queued: Queued): number {
   const { total, done, failed, skipped } = queueCounts(queued);
   return total === 0 ? 1 : (done + failed + skipped + (progressOf(runningStudy(queued.studies))?.fraction ?? 0)) / total;
 }
 
-/** From the scans done so far, or from the first scan's own progress; null while neither says anything. */
+/** Estimated from the scans done so far, or from the progress of the first one; null while neither gives an estimate. */
 export function queueSecondsLeft(queued: Queued): number | null {
   const { total, done, failed, skipped } = queueCounts(queued);
   const running = runningStudy(queued.studies);

@@ -1,5 +1,6 @@
-// Settings that this browser keeps between visits: the last model and the view. Scans and results are kept in kept/, if at all.
-// A kiosk keeps no settings.
+// Settings that this browser keeps between visits: the last model, the view and the language. Scans and results are kept in kept/, if
+// at all. A kiosk keeps no settings.
+import type { Language } from './texts/language';
 import { byId } from './ui/dom';
 
 /** The entry of localStorage that holds all of it, as JSON. */
@@ -13,11 +14,13 @@ export interface Remembered {
   /** 0…100. */
   readonly opacity?: string;
   readonly radiological?: boolean;
+  /** Chosen by hand. */
+  readonly language?: Language;
   /** Whether a scan has been segmented before. */
   readonly hasSegmented?: boolean;
 }
 
-/** Nothing where the browser keeps nothing for this site, or something else lies there. */
+/** Empty where the browser stores nothing for this site, or another kind of entry. */
 export function remembered(): Remembered {
   try {
     const found: unknown = JSON.parse(localStorage.getItem(ENTRY) ?? '{}');
@@ -55,7 +58,7 @@ export function showFirstSteps(): void {
   byId('first-steps', HTMLOListElement).hidden = remembered().hasSegmented === true;
 }
 
-/** Puts the view as it was left, and hands every change of it to `keep`. */
+/** Restores the last view, and hands every change of it to `keep`. */
 export function rememberView(keep: (settings: Remembered) => void): void {
   const { view, opacity, radiological } = remembered();
   const buttons = Array.from(document.querySelectorAll<HTMLButtonElement>('button[data-view]'));

@@ -2,13 +2,14 @@
 // writes a report to copy. For tests, `window.meshnetEngines` runs any model on any backend:
 //   list(): Promise<BackendId[]>          probe(id): Promise<Probe>
 //   run(id, trial): Promise<TrialReport>  with `trial` and the report as in worker/trial.ts; the input's buffer is
-//                                         handed over (copies of a whole head would count in the memory measured)
+//                                         transferred (a copy of a whole head would count in the measured memory)
 import { messageOf } from '../engine/message';
 import { WorkerClient } from '../worker/client';
 import type { Trial, TrialReport } from '../worker/trial';
 import type { BackendId } from '../engine/types';
 import golden from '../worker/selftest-golden.json';
 import type { SelftestCalls } from '../worker/selftest-worker';
+import { inEnglish } from './texts/language';
 import { copyText } from './ui/copy';
 
 type Golden = (typeof golden)[number];
@@ -33,7 +34,7 @@ const copy = document.querySelector<HTMLButtonElement>('[data-testid=copy]')!;
 const status = document.querySelector<HTMLElement>('[data-testid=status]')!;
 const report = document.querySelector<HTMLElement>('[data-testid=report]')!;
 button.addEventListener('click', () => void runAll());
-copy.addEventListener('click', () => void copyText(report).then((said) => { setStatus('done', said); }));
+copy.addEventListener('click', () => void copyText(report).then((said) => { setStatus('done', inEnglish(said)); }));
 
 async function runAll(): Promise<void> {
   button.disabled = true;

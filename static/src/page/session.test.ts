@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { CallError } from '../worker/client';
+import { EditClient } from '../worker/edit-client';
 import type { EngineClient } from '../worker/engine-client';
 import type { ModelSpec } from '../generated/model-spec';
 import type { OutcomeRequest, ScanSource } from '../worker/protocol';
@@ -13,6 +14,7 @@ import type { PageState } from './state';
 import { notesOf, shownResult, shownStudy } from './studies';
 import type { Result, Study } from './studies';
 import type { UsableModel } from './ui/catalogue';
+import { read } from './texts/language';
 
 const CHOICE = { backend: 'cpu', device: '2 threads', details: {}, whyNot: [] } as const;
 const REPORT = { ...CHOICE, milliseconds: 1200, timings: [], peakBytes: 1, largestBufferBytes: 1, notes: [] };
@@ -36,7 +38,7 @@ const result = (): Result | null => shownResult(study());
 
 const model = (id: string, isDefault: boolean): UsableModel => ({
   id, name: id, task: 'segmentation', description: '', modality: ['T2w'], parameters: 1, license: 'MIT', bytes: 1, url: `models/${id}/`,
-  files: ['model.json', 'weights.safetensors'], card: null, default: isDefault, broken: null,
+  files: ['model.json', 'weights.safetensors'], card: null, picture: null, labels: [], default: isDefault, broken: null,
 });
 
 beforeEach(() => {
@@ -55,7 +57,7 @@ beforeEach(() => {
     return reply instanceof Error ? Promise.reject(reply) : Promise.resolve(reply);
   };
   const client = { call, cancel: () => undefined } as unknown as EngineClient;
-  session = new Session({ client, options: { forced: null, maxBufferBytes: null }, viewer: Promise.resolve(null), newReader: () => client, newTools: () => { throw new Error('not used here'); } }, (state) => states.push(state));
+  session = new Session({ client, options: { forced: null, maxBufferBytes: null }, viewer: Promise.resolve(null), newReader: () => client, tools: new EditClient(() => { throw new Error('not used here'); }) }, (state) => states.push(state));
   useCatalogue(session, { version: '1', kiosk: null, models: [model('other', false), model('small', true)] }, null);
 });
 
@@ -76,15 +78,15 @@ describe('the state', () => {
     await findBackend(session);
     expect([isEmpty(session.state), canRun(session.state)]).toEqual([true, false]);
     await open(session, [SCAN]);
-    expect(session.state.activity).toEqual({ kind: 'ready', text: 'Ready: press Segment.' });
+    expect(shownActivity(session)).toEqual({ kind: 'ready', text: 'Ready: press Segment.' });
     expect([isEmpty(session.state), canRun(session.state)]).toEqual([false, true]);
-    expect(backendLine(session.state)).toEqual({ tense: 'Will run', choice: CHOICE, seconds: null });
+    expect(backendLine(session.state)).toEqual({ tense: 'will', choice: CHOICE, seconds: null });
 
     await segment(session);
 
-    expect(session.state.activity).toEqual({ kind: 'done', text: 'Done in 1.2 s. No lesion found.' });
+    expect(shownActivity(session)).toEqual({ kind: 'done', text: 'Done in 1.2 s. No lesion found.' });
     expect(result()).toMatchObject({ modelKey: 'small', outcome: OUTCOME, smallestMl: null });
-    expect(backendLine(session.state)).toEqual({ tense: 'Ran', choice: REPORT, seconds: null });
+    expect(backendLine(session.state)).toEqual({ tense: 'ran', choice: REPORT, seconds: null });
     expect(states.map(({ activity }) => activity.kind)).toContain('running');
     expect(session.state.run).toBeNull();
   });
@@ -97,7 +99,7 @@ describe('the state', () => {
 
     replies.run = () => new CallError({ name: 'Error', message: 'Jane_T1w.nii.gz is gone', frames: null });
     await segment(session);
-    expect(session.state.activity).toEqual({ kind: 'error', text: 'Jane_T1w.nii.gz is gone. The scan opened before is still here.' });
+    expect(shownActivity(session)).toEqual({ kind: 'error', text: 'Jane_T1w.nii.gz is gone. The scan opened before is still here.' });
     expect(session.state.messages.lastError).toBe('file is gone');
     expect(study()).toMatchObject({ name: SCAN.name, results: [] });
   });
@@ -112,7 +114,7 @@ describe('the state', () => {
 
     replies.run = () => new CallError({ name: 'AbortError', message: 'Cancelled.', frames: null });
     await segment(session);
-    expect(session.state.activity).toEqual({ kind: 'done', text: 'Cancelled. The scan is still open, and its results before are still here; press Segment to start again.' });
+    expect(shownActivity(session)).toEqual({ kind: 'done', text: 'Cancelled. The scan is still open, and its results before are still here; press Segment to start again.' });
     expect(study().results).toHaveLength(2);
 
     await showResult(session, study().results[0]!.id);
@@ -150,7 +152,7 @@ describe('the state', () => {
     void open(session, [SCAN]);
     await vi.waitFor(() => { expect(session.state.activity.kind).toBe('loading'); });
     await open(session, [new File(['y'], 'other.nii')]);
-    expect(session.state.messages.remark).toMatch(/^other\.nii was not opened, because something is still under way/);
+    expect(read(session.state.messages.remark!)).toMatch(/^other\.nii was not opened, because something is still under way/);
     expect(session.state.activity.kind).toBe('loading');
   });
 });
@@ -160,7 +162,7 @@ describe('warnings', () => {
     await open(session, [SCAN]);
     await segment(session);
     pickModel(session, 'other');
-    expect(warnings(session.state)).toEqual([
+    expect(warnings(session.state).map(read)).toEqual([
       'This looks like a T1w scan, but other was made for T2w. It will run; do not trust the result without looking at it.',
       'The result below is still that of Small; press Segment to run other.',
     ]);
@@ -169,6 +171,10 @@ describe('warnings', () => {
   test('say that TensorFlow.js needs the network, as long as it has not run', async () => {
     replies.probe = () => ({ ...CHOICE, backend: 'tfjs' });
     await findBackend(session);
-    expect(warnings(session.state)).toEqual(['TensorFlow.js is not kept for use without a network: the first run fetches it from the server.']);
+    expect(warnings(session.state).map(read)).toEqual(['TensorFlow.js is not kept for use without a network: the first run fetches it from the server.']);
   });
 });
+
+function shownActivity({ state: { activity: { kind, text } } }: Session): { kind: string; text: string } {
+  return { kind, text: read(text) };
+}

@@ -1,17 +1,18 @@
 // The page's one state and how it changes; the actions in actions/ say when. Every change is handed to `onChange`, which
 // shows it (show.ts); nothing that is shown reaches back into the session.
-import { WorkerClient } from '../worker/client';
-import type { EditCalls } from '../worker/edit-tools';
+import type { EditClient } from '../worker/edit-client';
 import type { EngineClient } from '../worker/engine-client';
 import type { BackendOptions } from '../worker/protocol';
-import { messageOf } from '../engine/message';
+import { inEnglish, read, textOf } from './texts/language';
+import { say } from './texts/message';
+import type { Text } from './texts/message';
 import type { Editor } from './edit/editor';
 import { isActive } from './queue';
 import { shownResult, shownStudy } from './studies';
 import { INITIAL_STATE, isBusy } from './state';
 import type { ActivityKind, Messages, PageState } from './state';
 import { MODEL_PART } from './ui/files';
-import type { Viewer } from './viewer';
+import type { Viewer } from './picture/viewer';
 
 /** The services that actions use. */
 export interface Services {
@@ -20,7 +21,7 @@ export interface Services {
   /** Starts a second worker, which reads and measures while the first one works through a queue. */
   readonly newReader: () => EngineClient;
   /** Runs the editing tools that look at many voxels. */
-  readonly newTools: () => Worker;
+  readonly tools: EditClient;
   readonly options: BackendOptions;
   /** Null where the browser has no WebGL2: segmentation works without a picture. */
   readonly viewer: Promise<Viewer | null>;
@@ -32,7 +33,6 @@ export class Session {
   private readonly privateNames = new Set<string>();
   private reader: EngineClient | null = null;
   private lastId = 0;
-  private toolsClient: WorkerClient<EditCalls> | null = null;
   /** The labels of `state.editing`; null where that is. */
   editor: Editor | null = null;
   /** Whether edits are being measured. */
@@ -58,16 +58,6 @@ export class Session {
     return (this.reader ??= this.services.newReader());
   }
 
-  /** The worker of the editing tools; its memory goes when they are closed. */
-  get tools(): WorkerClient<EditCalls> {
-    return (this.toolsClient ??= new WorkerClient(this.services.newTools, ({ reason }) => `the computation stopped unexpectedly: ${reason || 'the browser ended it'}`));
-  }
-
-  private endTools(): void {
-    this.toolsClient?.end({ name: 'AbortError', message: 'Cancelled.', frames: null });
-    this.toolsClient = null;
-  }
-
   /** Ends the second worker and its memory once the queue has ended and the worker is idle. */
   endReader(): void {
     if (isBusy(this.current) || isActive(this.current.queue)) return;
@@ -80,15 +70,15 @@ export class Session {
     // The tools belong to the shown result and to no other.
     const isLeft = next.editing !== null && next.editing.resultId !== shownResult(shownStudy(next))?.id;
     this.current = isLeft ? { ...next, editing: null } : next;
-    if (this.current.editing === null) {
+    if (this.current.editing === null && this.editor !== null) {
       this.editor = null;
-      this.endTools();
+      this.services.tools.end();
     }
     this.onChange(this.current);
   }
 
   /** Starts an activity; a run ends with its activity. */
-  enter(kind: ActivityKind, text: string, changes: Partial<PageState> = {}): void {
+  enter(kind: ActivityKind, text: Text, changes: Partial<PageState> = {}): void {
     this.change({ run: null, ...changes, activity: { kind, text } });
   }
 
@@ -98,11 +88,13 @@ export class Session {
 
   /** Shows a failure as a sentence; the list of scans stays. */
   fail(error: unknown): void {
-    const message = messageOf(error);
-    const lastError = [...this.privateNames].reduce((text, name) => text.replaceAll(name, 'file'), message);
-    const sentence = /[.!?]$/.test(message) ? message : `${message}.`;
-    const still = this.current.drawn.studyId === null ? '' : ' The scan opened before is still here.';
-    this.enter('error', sentence + still, { messages: { ...this.current.messages, lastError } });
+    this.refuse(textOf(error));
+  }
+
+  refuse(reason: Text): void {
+    const text = /[.!?]$/.test(read(reason)) ? reason : say('text.sentence', { text: reason });
+    const lastError = [...this.privateNames].reduce((all, name) => all.replaceAll(name, 'file'), inEnglish(reason));
+    this.enter('error', this.current.drawn.studyId === null ? [text] : [text, say('run.stillHere')], { messages: { ...this.current.messages, lastError } });
   }
 
   /** Keeps these names out of the diagnostics; not those of a model's parts, nor names too short to tell from other text. */
@@ -118,7 +110,7 @@ export class Session {
       await action(viewer);
       this.say({ viewerFault: null });
     } catch (error) {
-      this.say({ viewerFault: `The viewer cannot show this (${messageOf(error)}); measuring and saving still work.` });
+      this.say({ viewerFault: say('viewer.fault', { reason: textOf(error) }) });
     }
   }
 }

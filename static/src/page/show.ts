@@ -14,6 +14,7 @@ import { showEdit } from './ui/edit-panel';
 import { showKeeping } from './ui/keeping';
 import { showLayers } from './ui/layers';
 import type { LayerActions } from './ui/layers';
+import { showGallery, showPickedCard } from './ui/gallery';
 import { showModelList, showPickedModel } from './ui/models';
 import { showQuestion } from './ui/questions';
 import type { Answers } from './ui/questions';
@@ -23,6 +24,8 @@ import { showActivity, showBackend, showButtons, showNotes, showProgress, showSc
 import { showStudies } from './ui/study-list';
 import type { StudyActions } from './ui/study-list';
 import { showSummary, showSummaryButtons } from './ui/summary-dialog';
+import { read } from './texts/language';
+import type { Text } from './texts/message';
 
 /** Actions of buttons that come and go with the state; those of index.html are connected in main.ts. */
 export interface Actions extends Answers, StudyActions, LayerActions {
@@ -30,21 +33,31 @@ export interface Actions extends Answers, StudyActions, LayerActions {
   readonly goTo: (voxel: readonly [number, number, number]) => void;
   /** Takes a label of the shown result into the picture, or out of it. */
   readonly showLabel: (index: number, isVisible: boolean) => void;
+  /** Picks a model of the list by its key. */
+  readonly pick: (key: string) => void;
   /** Reloads the page into a newer version of the site. */
   readonly applyUpdate: () => void;
 }
 
 /** Shows `state` where it differs from `before`, the state shown so far. */
 export function show(state: PageState, before: PageState, actions: Actions): void {
-  const changed = (...keys: readonly (keyof PageState)[]): boolean => keys.some((key) => state[key] !== before[key]);
+  // Another language: every text is written again.
+  const isNewLanguage = state.language !== before.language;
+  const changed = (...keys: readonly (keyof PageState)[]): boolean => isNewLanguage || keys.some((key) => state[key] !== before[key]);
   const { studies, queue, run, messages } = state;
   const study = shownStudy(state);
   // Its progress in the queue changes nothing of what is shown of the scan itself.
   const [facts, results, resultId] = [study?.facts, study?.results, study?.shownResultId];
   const past = shownStudy(before);
-  const studyChanged = study?.source.id !== past?.source.id || facts !== past?.facts || results !== past?.results || resultId !== past?.shownResultId;
-  if (changed('models')) showModelList(state.models);
-  if (changed('models', 'pickedKey')) showPickedModel(pickedModel(state));
+  const studyChanged = isNewLanguage || study?.source.id !== past?.source.id || facts !== past?.facts || results !== past?.results || resultId !== past?.shownResultId;
+  if (changed('models')) {
+    showModelList(state.models);
+    showGallery(state.models.usable, actions.pick);
+  }
+  if (changed('models', 'pickedKey')) {
+    showPickedModel(pickedModel(state));
+    showPickedCard(state.pickedKey);
+  }
   if (changed('studies', 'shownId')) showStudies(studies, state.shownId, actions);
   if (changed('studies')) {
     showSummaryButtons(studies);
@@ -68,7 +81,7 @@ export function show(state: PageState, before: PageState, actions: Actions): voi
   if (changed('studies', 'queue')) showQueue(studies, queue);
   if (changed('run') && run !== null) showProgress(run);
   if (studyChanged || changed('choice', 'pace', 'pickedKey', 'confidence') || run?.started !== before.run?.started) showBackend(backendLine(state));
-  if (changed('question')) showQuestion(state.question, allowsQueue(state) ? actions : { ...actions, answerAll: null });
+  if (changed('question')) showQuestion(state.question, state.question !== before.question, allowsQueue(state) ? actions : { ...actions, answerAll: null });
   showWarnings(warnings(state));
   if (changed('messages')) showNoViewer(messages.noViewer);
   if (changed('keeping', 'studies')) showKeeping(state, remembersSettings());
@@ -77,9 +90,9 @@ export function show(state: PageState, before: PageState, actions: Actions): voi
 }
 
 /** In the place of the picture. */
-function showNoViewer(text: string | null): void {
+function showNoViewer(text: Text | null): void {
   const box = byId('no-viewer', HTMLDivElement);
-  box.textContent = text;
+  box.textContent = text === null ? '' : read(text);
   box.hidden = text === null;
 }
 

@@ -3,7 +3,6 @@
 import type { ModelSource } from '../model/source';
 import { guessModality } from '../volume/contrast';
 import type { BackendChoice, ConfidenceOptions } from '../worker/protocol';
-import type { Progress } from '../engine/types';
 import { isKept, NOTHING_KEPT } from './kept/state';
 import type { Keeping } from './kept/state';
 import type { KioskSettings } from './kiosk/kiosk';
@@ -15,14 +14,17 @@ import { FIRST_SETTINGS } from './edit/settings';
 import type { Editing, EditSettings } from './edit/settings';
 import { hasUnsaved, removalOf, removesAlike, shownResult, shownStudy } from './studies';
 import type { Result, Studies } from './studies';
-import type { Cleaning } from './ui/cleaning';
-import type { Compared } from './ui/comparison';
-import type { ConfidenceSettings } from './ui/confidence';
 import type { ListedModel, ModelList } from './ui/models';
 import type { Offer } from './ui/choices';
 import { modalityWarning } from './ui/modality';
+import type { Language } from './texts/language';
+import { say } from './texts/message';
+import type { Text } from './texts/message';
+import type { Cleaning, Compared, ConfidenceSettings, Run } from './types';
 
 export interface PageState extends Studies {
+  /** Language of the texts. */
+  readonly language: Language;
   /** Version of the software; empty until the list of models has arrived. */
   readonly version: string;
   /** Null on a page for one visitor. */
@@ -34,7 +36,7 @@ export interface PageState extends Studies {
   readonly drawn: Drawn;
   readonly cleaning: Cleaning;
   readonly confidence: ConfidenceSettings;
-  /** The comparison in the picture, in the place of the shown result's labels; null where there is none. */
+  /** The comparison that the picture shows instead of the result's labels; null where there is none. */
   readonly comparison: Compared | null;
   readonly editSettings: EditSettings;
   /** The editing of the shown result, whose labels are in the picture; null while the tools are closed. */
@@ -74,15 +76,7 @@ export type ActivityKind = 'idle' | 'loading' | 'ready' | 'running' | 'done' | '
 export interface Activity {
   readonly kind: ActivityKind;
   /** The sentence in the status line. */
-  readonly text: string;
-}
-
-export interface Run {
-  /** Whether a backend has started; `PageState.choice` says which. */
-  readonly started: boolean;
-  readonly progress: Progress | null;
-  /** Since the backend started. */
-  readonly elapsedSeconds: number;
+  readonly text: Text;
 }
 
 /** A question that the visitor has to answer before a file can be used. */
@@ -95,20 +89,21 @@ export type Question =
 export type TfjsSource = Extract<ModelSource, { kind: 'tfjs' }>;
 
 export interface Messages {
-  /** Something that was refused or failed beside the work under way; until the visitor's next step. */
-  readonly remark: string | null;
+  /** A refusal or failure outside the work under way; shown until the visitor's next step. */
+  readonly remark: Text | null;
   /** The viewer could not draw this scan or result. */
-  readonly viewerFault: string | null;
+  readonly viewerFault: Text | null;
   /** Why there is no viewer at all. */
-  readonly noViewer: string | null;
+  readonly noViewer: Text | null;
   /** For the diagnostics, without names of the visitor's files. */
   readonly lastError: string | null;
 }
 
 export const INITIAL_STATE: PageState = {
+  language: 'en',
   version: '',
   kiosk: null,
-  models: { usable: [], broken: [], placeholder: 'Loading the list of models…' },
+  models: { usable: [], broken: [], placeholder: say('model.loading') },
   pickedKey: null,
   studies: [],
   shownId: null,
@@ -119,7 +114,7 @@ export const INITIAL_STATE: PageState = {
   editSettings: FIRST_SETTINGS,
   editing: null,
   queue: null,
-  activity: { kind: 'idle', text: 'Open a scan to begin.' },
+  activity: { kind: 'idle', text: say('run.idle') },
   run: null,
   choice: null,
   pace: {},
@@ -169,7 +164,7 @@ export function dueStudies(state: PageState): number {
   return model === null || !allowsQueue(state) ? 0 : dueIds(state.studies, model.key).length;
 }
 
-/** Whether picture and table are not yet what the state asks for. */
+/** Whether picture or table lag behind the state. */
 export function isOutdated(state: PageState): boolean {
   const { drawn, shownId, cleaning } = state;
   const study = shownStudy(state);
@@ -192,14 +187,14 @@ export function confidenceOptions({ confidence, kiosk }: PageState): ConfidenceO
   return { keep: isOn, mirror: isOn && confidence.mirror };
 }
 
-/** The activity to return to after something that does not concern the scan. */
+/** The activity to return to after an action that leaves the scan unchanged. */
 export function restingKind(state: PageState): ActivityKind {
   const study = shownStudy(state);
   return study === null ? 'idle' : study.results.length === 0 ? 'ready' : 'done';
 }
 
 export interface BackendLine {
-  readonly tense: 'Will run' | 'Runs' | 'Ran';
+  readonly tense: 'will' | 'runs' | 'ran';
   readonly choice: BackendChoice;
   /** How long a run will take; null where that is not known or it has begun. */
   readonly seconds: number | null;
@@ -209,11 +204,11 @@ export interface BackendLine {
 export function backendLine(state: PageState): BackendLine | null {
   const { run, choice } = state;
   const report = shownResult(shownStudy(state))?.report;
-  if (run?.started === true && choice !== null) return { tense: 'Runs', choice, seconds: null };
-  if (report !== undefined) return { tense: 'Ran', choice: report, seconds: null };
+  if (run?.started === true && choice !== null) return { tense: 'runs', choice, seconds: null };
+  if (report !== undefined) return { tense: 'ran', choice: report, seconds: null };
   const pace = state.pace[state.pickedKey ?? ''];
   const runs = confidenceOptions(state).mirror ? 2 : 1;
-  return choice === null ? null : { tense: 'Will run', choice, seconds: pace === undefined ? null : pace * runs };
+  return choice === null ? null : { tense: 'will', choice, seconds: pace === undefined ? null : pace * runs };
 }
 
 /** Closes the tools; the next refresh draws the labels as a layer again. */
@@ -227,7 +222,7 @@ export function allowsEditing({ kiosk, messages }: PageState): boolean {
 }
 
 /** Sentences to show beside the status, most urgent first. */
-export function warnings(state: PageState): string[] {
+export function warnings(state: PageState): Text[] {
   const { choice, messages, cleaning } = state;
   const model = pickedModel(state);
   const study = shownStudy(state);
@@ -238,12 +233,12 @@ export function warnings(state: PageState): string[] {
     model === null ? null : modalityWarning(contrast, model.name, model.modality),
     result === null || model === null || model.key === result.modelKey
       ? null
-      : `The result below is still that of ${result.spec.name}; press Segment to run ${model.name}.`,
+      : say('results.other', { old: result.spec.name, model: model.name }),
     result === null ? null : cleaning.problem,
     result === null || !isEdited(result) || removesAlike(result, cleaning)
       ? null
-      : 'This result was edited by hand, so that what is removed stays as it was when the editing began. Press Revert edits to change that.',
-    choice?.backend === 'tfjs' && result === null ? 'TensorFlow.js is not kept for use without a network: the first run fetches it from the server.' : null,
+      : say('results.editedStays'),
+    choice?.backend === 'tfjs' && result === null ? say('backend.tfjsNotKept') : null,
     messages.viewerFault,
   ];
   return all.filter((warning) => warning !== null);

@@ -6,7 +6,9 @@ import type { Note } from '../volume/notes';
 import type { Outcome, OutcomeRequest, RunReport, ScanFacts, ScanSource, StoredLabels } from '../worker/protocol';
 import { isEdited } from './edit/history';
 import type { Edit } from './edit/history';
-import type { Run } from './state';
+import { say } from './texts/message';
+import type { Text } from './texts/message';
+import type { Run } from './types';
 import { pathOf } from './ui/paths';
 
 export interface Study {
@@ -35,7 +37,7 @@ export interface Result {
   readonly smallestMl: number | null;
   /** Whether lesions outside the brain are in the outcome. */
   readonly keepOutsideBrain: boolean;
-  /** Indices of the labels in the picture; the others are measured all the same. */
+  /** Indices of the labels in the picture; the others are measured too. */
   readonly visible: readonly number[];
   /** Whether it is the average with the mirror image. */
   readonly mirror: boolean;
@@ -53,7 +55,7 @@ export type Job =
   | { readonly kind: 'waiting' }
   | { readonly kind: 'running'; readonly run: Run }
   | { readonly kind: 'done' }
-  | { readonly kind: 'failed'; readonly reason: string }
+  | { readonly kind: 'failed'; readonly reason: Text }
   | { readonly kind: 'skipped' };
 
 export interface Studies {
@@ -124,7 +126,7 @@ export function withVisible(study: Study, index: number, isVisible: boolean): St
   return { ...study, results: study.results.map((result) => (result.id === study.shownResultId ? { ...result, visible: change(result) } : result)) };
 }
 
-/** `edit`: the edits that were measured; later ones wait for their turn. Other removals take steps that could be redone with them. */
+/** `edit`: the edits that were measured; later ones are measured next. A change of the removal discards steps that could be redone. */
 export function withMeasured(study: Study, id: number, outcome: Outcome, { smallestMl, keepOutsideBrain }: Removal, edit: Edit | null = null): Study {
   const measured = (result: Result): Result => {
     const isAlike = removesAlike(result, { smallestMl, keepOutsideBrain });
@@ -143,12 +145,12 @@ export function withEdit(study: Study, id: number, edit: Edit): Study {
   return { ...study, results: study.results.map((result) => (result.id === id ? { ...result, edit, saved: false } : result)) };
 }
 
-/** The removal that a result is to have: the one that is set, but an edited result keeps that of the time when the editing began. */
+/** The removal that applies to a result: the current setting, but an edited result keeps the setting from when the editing began. */
 export function removalOf(result: Result, set: Removal): Removal {
   return isEdited(result) ? result : set;
 }
 
-/** Whether the result's volumes are not yet those of its edits and of the removal that is set. */
+/** Whether the result's volumes are older than its edits or than the current removal setting. */
 export function isUnmeasured(result: Result, set: Removal): boolean {
   return !removesAlike(result, removalOf(result, set)) || result.edit?.isMeasured === false;
 }
@@ -173,11 +175,11 @@ export function outcomeRequest({ facts }: Study, { labels, smallestMl, keepOutsi
 }
 
 /** The result's model; the second and later results of one model are numbered, and edited ones say so. */
-export function resultName({ results }: Study, result: Result): string {
+export function resultName({ results }: Study, result: Result): Text {
   const { id, modelKey, spec } = result;
   const alike = results.filter((other) => other.modelKey === modelKey);
-  const run = alike.length === 1 ? '' : `, run ${alike.findIndex((other) => other.id === id) + 1}`;
-  return `${spec.name}${run}${isEdited(result) ? ', edited' : ''}`;
+  const name = alike.length === 1 ? spec.name : say('results.run', { name: spec.name, n: alike.findIndex((other) => other.id === id) + 1 });
+  return isEdited(result) ? say('results.edited', { name }) : name;
 }
 
 /** Volume of the model's first label that is shown at first, in mL. */
@@ -200,7 +202,7 @@ export function notesOfResult({ facts }: Study, result: Result | null): readonly
   return all.filter(({ text }, n) => all.findIndex((other) => other.text === text) === n);
 }
 
-/** Scans of one file name are told apart by their folders, and where these are unknown or equal by numbers. */
+/** Scans with the same file name are distinguished by their folders, or by numbers where the folders are unknown or equal. */
 function withNames(studies: readonly Study[]): readonly Study[] {
   const files = studies.map(({ source }) => source.files[0]!);
   const isAlone = (names: readonly string[], name: string): boolean => names.filter((other) => other === name).length === 1;

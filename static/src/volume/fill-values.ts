@@ -4,15 +4,15 @@ import { note, type Note } from './notes';
 import { valuesAtShares } from './order-statistics';
 import type { VoxelArray } from './volume';
 
-/** Different fill values in a volume. */
+/** Most distinct fill values in one volume. */
 const MOST_FILL_VALUES = 4;
-/** Fewer voxels are no part of a volume. */
+/** Fewer voxels than this do not fill a region. */
 const LEAST_VOXELS = 100;
 /** Fewer voxels are outliers (outliers.ts), of which this is the share. */
 const OUTLIER_SHARE = 0.005;
 
 /**
- * Sets fill values in `data` to the smallest value that is none; returns the note of them, or null. A fill value is one of
+ * Replaces fill values in `data` by the smallest other value; returns the note of them, or null. A fill value is one of
  * the four smallest values, is negative, and lies below the next value by more than that one lies below q99.5 %. Fill values
  * take more than 0.5 % of the voxels, and 100 of them.
  */

@@ -47,7 +47,7 @@ export function chooseAffine(header: NiftiHeader, name: string, notes: Note[]): 
   return checkAffine(inMm(header.qform_code > 0 ? qformAffine(header, name) : sizesAboutCentre(header)), header.dim, name);
 }
 
-/** The affine itself. Raises ScanError where it is not finite, its voxels have no volume, or no person fits. `dim`: NIfTI's, with the rank first. */
+/** The affine itself. Raises ScanError where it is not finite, its voxels have no volume, or its field of view is too large for a scan of a person. `dim`: NIfTI's, with the rank first. */
 export function checkAffine(affine: Affine, dim: readonly number[], name: string): Affine {
   if (!isRegular(affine)) refuseSingular(affine, name);
   const sizes = voxelSizeMm(affine);

@@ -47,7 +47,7 @@ describe('a scan is read with a note where', () => {
 
   test('voxels are NaN: they become 0', () => {
     const scan = read({ voxels: bytesOf(VALUES.map((value, n) => (n < 15 ? NaN : value)), 16) });
-    expect(scan.notes).toEqual([{ code: 'nan-read-as-zero', text: '25 % of the voxels are NaN; they are read as 0' }]);
+    expect(scan.notes).toEqual([{ code: 'nan-read-as-zero', text: '25 % of the voxels are NaN; they are read as 0', numbers: [0.25] }]);
     expect(Array.from(scan.data.slice(13, 17))).toEqual([0, 0, 15.5, 16.5]);
   });
 
@@ -87,7 +87,7 @@ describe('a scan is read with a note where', () => {
   });
 
   test('dim[4] or dim[5] is 0: it is read as 1', () => {
-    expect(read({ dims: [...SMALL, 0] }).notes).toEqual([{ code: 'dim-zero', text: 'dim[4] is 0; it is read as 1' }]);
+    expect(read({ dims: [...SMALL, 0] }).notes).toEqual([{ code: 'dim-zero', text: 'dim[4] is 0; it is read as 1', numbers: [4] }]);
     expect(codes({ dims: [...SMALL, 1, 0] })).toEqual(['dim-zero']);
     expect(() => read({ dims: [3, 0, 5] })).toThrow(/no 3-D head scan/);
   });

@@ -5,6 +5,8 @@
 export interface Note {
   readonly code: NoteCode;
   readonly text: string;
+  /** The arguments of the sentence, for other languages; files leave them out. */
+  readonly numbers?: readonly unknown[];
 }
 
 /** Code → sentence. Shares are fractions of 1, lengths mm, volumes mL. */
@@ -48,10 +50,12 @@ const TEXTS = {
 
 export type NoteCode = keyof typeof TEXTS;
 
+export type NoteNumbers<C extends NoteCode> = Parameters<(typeof TEXTS)[C]>;
+
 /** The note of this code; its numbers are those of the table above. */
-export function note<C extends NoteCode>(code: C, ...numbers: Parameters<(typeof TEXTS)[C]>): Note {
-  const text = TEXTS[code] as (...numbers: Parameters<(typeof TEXTS)[C]>) => string;
-  return { code, text: text(...numbers) };
+export function note<C extends NoteCode>(code: C, ...numbers: NoteNumbers<C>): Note {
+  const text = TEXTS[code] as (...numbers: NoteNumbers<C>) => string;
+  return { code, text: text(...numbers), numbers };
 }
 
 /** A share in percent with two significant digits and without an exponent: "0.0012 %", "5.6 %", "100 %". */

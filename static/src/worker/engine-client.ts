@@ -19,7 +19,7 @@ export class EngineClient {
 
   constructor(spawn: () => Worker) {
     this.client = new WorkerClient(spawn, (stop) => this.sentence(stop), (stop) => {
-      // A worker that ended before its first message would do so again at once, for ever.
+      // A worker that ended before its first message would end again at every restart.
       if (stop.answered) this.client.start();
     });
     this.client.start();

@@ -2,9 +2,9 @@
 import type { BackendModule, EngineInput, Graph, RunOptions, RunResult } from '../engine/types';
 import type { Dims } from '../volume/volume';
 
-/** Edges of the cubes, each tried where the one before ended too soon to tell. */
+/** Edges of the cubes; a larger one is tried where the run before was too short to measure. */
 const EDGES = [8, 16, 32, 64, 96];
-/** A run of at least this time tells the pace; a shorter one is mostly overhead. */
+/** Shortest run that is measured; a shorter one is mostly overhead. */
 const LONG_ENOUGH_MS = 20;
 
 const voxelCount = ([x, y, z]: Dims): number => x * y * z;

@@ -228,7 +228,7 @@ function displayArray(data: VoxelArray): DisplayArray {
 }
 
 function describe(error: unknown): string {
-  // Errors of the language itself are our mistakes (or memory running out), not the visitor's: say so.
+  // JavaScript's own errors are faults of this code (or a lack of memory), not of the visitor's files: the message says so.
   const unexpected = error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError;
   if (!unexpected) return messageOf(error);
   return `Unexpected error (${error.message}). If the scan is very large, memory may have run out; please report it with the diagnostics.`;

@@ -44,9 +44,9 @@ function run({ files, out, frame = null, grid, labels, spec, modality }) {
   save('conformed.u8', conformed.data);
   save('conformed.nii.gz', volume.encodeConformed(conformed, scan));
   const result = { dims: scan.dims, affine: scan.affineVox2ras, conformedAffine: conformed.affineVox2ras, dtype: scan.dtype };
-  result.notes = [...scan.notes, ...conformed.notes];
+  result.notes = inFiles([...scan.notes, ...conformed.notes]);
   result.headMl = conformed.headMl;
-  if (modality !== undefined) result.fluidNotes = fluidNotes(conformed, grid.voxelSizeMm, modality);
+  if (modality !== undefined) result.fluidNotes = inFiles(fluidNotes(conformed, grid.voxelSizeMm, modality));
   if (labels !== undefined) {
     const native = volume.toNative({ ...conformed, data: read(labels) }, scan);
     save('labels_native.u8', native.data);
@@ -58,6 +58,11 @@ function run({ files, out, frame = null, grid, labels, spec, modality }) {
     save('from_network.u8', volume.fromNetworkLabels(conformed.data, conformed, spec).data);
   }
   return result;
+}
+
+/** Notes as files have them. */
+function inFiles(notes) {
+  return notes.map(({ code, text }) => ({ code, text }));
 }
 
 const bytesOf = (path) => new Uint8Array(readFileSync(path));
@@ -77,8 +82,8 @@ async function attempt(job) {
     const sha256 = await sha256OfFiles(job.files.map((path) => new Blob([readFileSync(path)])));
     return sidecarOf({ ...job.sidecar, source: { ...job.sidecar.source, sha256 }, created: new Date(job.created) });
   }
-  if (job.contrast !== undefined) return contrastNotes(...job.contrast);
-  if (job.result !== undefined) return resultNotes(...job.result);
+  if (job.contrast !== undefined) return inFiles(contrastNotes(...job.contrast));
+  if (job.result !== undefined) return inFiles(resultNotes(...job.result));
   if (job.names !== undefined) return job.names.map((name) => [namesLabels(name), mapsTissueOf(name)]);
   if (job.brainRule !== undefined) {
     const { labels, removedVoxels } = withoutLesionsOutsideBrain(new Uint8Array(readFileSync(job.brainRule)), job.dims, job.spec);

@@ -15,7 +15,7 @@ export class RunMemory {
     return memory;
   }
 
-  /** Keeps the memory for the next run. Not after a failure: a thread that was ended may still be writing. */
+  /** Keeps the memory for the next run. Do not call it after a failure: a thread that was ended may still be writing. */
   keep(memory: WebAssembly.Memory): void {
     this.kept = new WeakRef(memory);
   }

@@ -26,7 +26,7 @@ static inline void load_transposed(const float *from, f4 v[4]) {
 /** All tiles of one padded row into the staged row `to`; line[0] is the row's first voxel. */
 static void stage_tiles(const Job *j, const float *line, float *to) {
   const int d = j->dilation;
-  const size_t pointStride = (size_t)j->unitStride, blockStride = 6 * pointStride;
+  const size_t pointStride = (size_t)j->pointStride, blockStride = (size_t)j->blockStride;
   f4 v[6], next[4];
   if (d == 1) load_transposed(line - 1, next);
   const float *from = line - d;  // of tile t, for dilations that are multiples of 4
@@ -51,16 +51,16 @@ static void stage_tiles(const Job *j, const float *line, float *to) {
 /** Rows [first, last) of rowOrder, in plane `index` of planeOrder, all channels. */
 static void stage_rows(const Job *j, int index, int first, int last, float *scratch) {
   const int d = j->dilation, n = j->dims.fast, channels = j->inChannels, length = j->rowLength;
-  const float *plane = plane_of(j, j->planeOrder[index]);
+  const float *plane = plane_at(j, j->slotIn, j->planeOrder[index]);
   float *ring = j->ring + (size_t)(index % j->ringPlanes) * j->ringStride;
   float *line = scratch + ((d + 3) & ~3);
-  if (j->points == 6) clear(scratch, j->lineLength);
+  if (j->points != 1) clear(scratch, j->lineLength);
   for (int i = first; i < last; i++) {
     for (int c = 0; c < channels; c++) {
       const float *from = plane + ((size_t)c * j->dims.middle + j->rowOrder[i]) * n;
       const float *scale = j->inScale ? j->inScale + c : NULL;
       float *to = ring + ((size_t)i * channels + c) * length;
-      if (j->points == 6) {
+      if (j->points != 1) {
         load_row(line, from, n, scale, scale + channels, j->inActivation);
         stage_tiles(j, line, to);
       } else {

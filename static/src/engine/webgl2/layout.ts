@@ -64,12 +64,12 @@ export function planesFor(wanted: number, most: number): number {
 }
 
 /** The output channels firstGroup · 4 … firstGroup · 4 + channels − 1, which one draw computes. */
-export interface Block {
+export interface RegisterBlock {
   readonly firstGroup: number;
   readonly channels: number;
 }
 
-export function blocksOf(layer: Layer, { groups }: Tiling): Block[] {
+export function blocksOf(layer: Layer, { groups }: Tiling): RegisterBlock[] {
   return Array.from({ length: Math.ceil(groupsOf(layer.outChannels) / groups) }, (_, i) => {
     const firstGroup = i * groups;
     return { firstGroup, channels: Math.min(groups * 4, layer.outChannels - firstGroup * 4) };
@@ -77,7 +77,7 @@ export function blocksOf(layer: Layer, { groups }: Tiling): Block[] {
 }
 
 /** Weights of a block: for each group [ky][kx][in][kz] vec4, zero-padded to whole groups; a uniform block, or nine rows of texels each. */
-export function packWeights(layer: Layer, block: Block): Float32Array[] {
+export function packWeights(layer: Layer, block: RegisterBlock): Float32Array[] {
   return Array.from({ length: groupsOf(block.channels) }, (_, g) => {
     const data = new Float32Array(27 * layer.inChannels * 4);
     const outs = Math.min(4, block.channels - g * 4);

@@ -2,7 +2,7 @@
 import type { Layer } from '../types';
 import type { Usage } from '../meter';
 import { checkErrors, createTable, type Defines, finish, type GlDevice, type Shader, shaderOf } from './device';
-import { packWeights, type Block } from './layout';
+import { packWeights, type RegisterBlock } from './layout';
 
 /** Time between two waits: well below what makes a driver reset the device, or a cancel late. */
 const TARGET_MS = 150;
@@ -55,7 +55,7 @@ export class Painter {
   }
 
   /** The block's weights, uploaded once: as a texture, or as the uniform blocks Weights_0, Weights_1, … of its groups. */
-  bindWeights(shader: Shader, layer: Layer, block: Block, asTexels: boolean): void {
+  bindWeights(shader: Shader, layer: Layer, block: RegisterBlock, asTexels: boolean): void {
     const { gl } = this;
     const key = `${layer.name}/${block.firstGroup}`;
     const weights = this.weights.get(key) ?? this.uploadWeights(packWeights(layer, block), asTexels);

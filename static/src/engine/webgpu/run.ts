@@ -12,7 +12,7 @@ import type { ConvTiling, Kernels, Variant } from './kernels';
 import { allocating, Memory } from './memory';
 import { chooseTiling, packAffine, packBlock, packClassifier, texelsOf } from './pack';
 import { Queue } from './queue';
-import { carryOut, type Block, type GpuRun, type LayerResources } from './steps';
+import { carryOut, type RegisterBlock, type GpuRun, type LayerResources } from './steps';
 import { tunablesFor, type Tunables } from './tunables';
 
 /** Throws an Error with the numbers where the volume does not fit this device's limits. */
@@ -132,7 +132,7 @@ function allocate(run: Run, plan: Plan, tilings: readonly ConvTiling[], kernels:
   };
 }
 
-function blocksOf(layer: Layer, { blocks }: ConvTiling, pipelines: readonly GPUComputePipeline[], kernels: Kernels, memory: Memory): Block[] {
+function blocksOf(layer: Layer, { blocks }: ConvTiling, pipelines: readonly GPUComputePipeline[], kernels: Kernels, memory: Memory): RegisterBlock[] {
   let next = 0;
   return blocks.map((channels, i) => {
     const first = next;

@@ -12,7 +12,7 @@ import type { Bindings, Queue, Work } from './queue';
 import type { Tunables } from './tunables';
 
 /** Output channels first … first + channels − 1 of a layer, which one dispatch computes. */
-export interface Block {
+export interface RegisterBlock {
   readonly first: number;
   readonly channels: number;
   readonly pipeline: GPUComputePipeline;
@@ -22,7 +22,7 @@ export interface Block {
 export interface LayerResources {
   readonly layer: Layer;
   readonly tiling: Tiling;
-  readonly blocks: readonly Block[];
+  readonly blocks: readonly RegisterBlock[];
   /** Instance norm only. */
   readonly affine: GPUBuffer | null;
   readonly norm: GPUBuffer | null;
@@ -123,7 +123,7 @@ interface ConvPart {
   readonly macs: number;
 }
 
-function dispatchConv(run: GpuRun, { layer, tiling }: LayerResources, block: Block, part: ConvPart): void {
+function dispatchConv(run: GpuRun, { layer, tiling }: LayerResources, block: RegisterBlock, part: ConvPart): void {
   const { inputs, out, plane, count, group, share, macs } = part;
   const { classStride, workgroup, queue } = run;
   const [nx, ny] = run.input.dims;

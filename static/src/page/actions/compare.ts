@@ -5,8 +5,10 @@ import type { Session } from '../session';
 import { isBusy, NOTHING_DRAWN, restingKind } from '../state';
 import type { PageState } from '../state';
 import { outcomeRequest, resultName, shownResult, shownStudy } from '../studies';
-import { COMPARISON_LABELS } from '../ui/comparison';
+import { comparisonLabels } from '../ui/comparison';
 import { stemOf } from '../ui/format';
+import { say } from '../texts/message';
+import type { Text } from '../texts/message';
 import { refresh, restingText } from './look';
 
 type Other = Calls['compare']['request']['other'];
@@ -34,15 +36,16 @@ export async function endComparison(session: Session): Promise<void> {
   await refresh(session);
 }
 
-async function compare(session: Session, name: string, other: Other): Promise<void> {
+async function compare(session: Session, name: Text, other: Other): Promise<void> {
   const study = shownStudy(session.state);
   const result = shownResult(study);
   if (study?.facts == null || result === null || isBusy(session.state)) return;
-  session.enter('loading', `Comparing with ${name}…`);
+  session.enter('loading', say('compare.comparing', { name }));
   try {
     const { comparison, overlay } = await session.idleClient.call('compare', { result: outcomeRequest(study, result), other });
     session.change({ comparison: { name, comparison }, editing: null });
-    await session.draw((viewer) => viewer.showLabels(overlay, COMPARISON_LABELS, COMPARISON_LABELS.map(({ index }) => index)));
+    const labels = comparisonLabels();
+    await session.draw((viewer) => viewer.showLabels(overlay, labels, labels.map(({ index }) => index)));
     session.change({ drawn: { ...session.state.drawn, probability: false } });
     session.enter(restingKind(session.state), restingText(session.state));
   } catch (error) {

@@ -7,10 +7,9 @@ import { voxelSizeMm } from '../../volume/affine';
 import { deltaVoxels, isEmptyDelta, NO_DELTA } from '../../volume/label-delta';
 import { shownIndices } from '../../volume/label-roles';
 import type { Dims } from '../../volume/volume';
-import { messageOf } from '../../engine/message';
 import { CallError } from '../../worker/client';
 import type { EditTool } from '../../worker/edit-tools';
-import type { PicturePoint } from '../drawing';
+import type { PicturePoint } from '../picture/drawing';
 import { Editor } from '../edit/editor';
 import { isEdited, redoneStep, revertStep, undoneStep, withStep } from '../edit/history';
 import type { Edit, EditName } from '../edit/history';
@@ -21,6 +20,9 @@ import type { Session } from '../session';
 import { allowsEditing, isBusy, NOTHING_DRAWN, restingKind, withoutEditing } from '../state';
 import { outcomeRequest, shownResult, shownStudy, withEdit, withMeasured, withStudy } from '../studies';
 import type { Result, Study } from '../studies';
+import { textOf } from '../texts/language';
+import { say } from '../texts/message';
+import type { Message, Text } from '../texts/message';
 import { refresh, restingText } from './look';
 
 /** A press on the picture: a voxel of the scan, and the voxel axis across its slice. */
@@ -32,10 +34,10 @@ export async function startEditing(session: Session): Promise<void> {
   const result = shownResult(study);
   if (study?.facts == null || result === null || session.state.editing !== null || !allowsEditing(session.state)) return;
   if (isBusy(session.state)) {
-    session.say({ remark: 'Something is still under way; press Edit by hand when that is done.' });
+    session.say({ remark: say('edit.busy') });
     return;
   }
-  session.enter('loading', 'Opening the labels for editing…');
+  session.enter('loading', say('edit.opening'));
   try {
     const { base, under } = await session.idleClient.call('editable', outcomeRequest(study, result));
     session.enter(restingKind(session.state), restingText(session.state));
@@ -103,7 +105,7 @@ export async function press(session: Session, place: Place, isEraser: boolean): 
     await stroke(session, place.voxel);
   } else if (tool === 'grow') await grow(session, [i, j, k], place.sliceAxis);
   else {
-    const nothing = `No piece of ${nameOf(session)} lies there${tool === 'keep' ? ', or there is no other' : ''}.`;
+    const nothing = say(tool === 'delete' ? 'edit.noPiece' : 'edit.noOtherPiece', { label: nameOf(session) });
     await use(session, tool === 'delete' ? 'delete piece' : 'keep piece', { tool, labels, grid, label: editing.label, voxel }, nothing);
   }
 }
@@ -126,7 +128,7 @@ export function endStroke(session: Session): void {
   const { name, sliceAxis } = editor.stroke;
   editor.stroke = null;
   editor.fillAxis = sliceAxis;
-  endStep(session, name, 'Nothing changed there.');
+  endStep(session, name, say('edit.unchanged'));
 }
 
 export async function abandonStroke(session: Session): Promise<void> {
@@ -140,16 +142,15 @@ async function grow(session: Session, seed: Dims, sliceAxis: Axis): Promise<void
   if (editor === null || viewer === null) return;
   const { values, range } = viewer.intensity();
   const growth = { tolerance: (tolerancePercent / 100) * range, reachMm: growMm / 2, sliceAxis: isDisc ? sliceAxis : null };
-  const reach = reachOf(values, editor.grid, seed, growth);
-  await use(session, 'grow', { tool: 'grow', ...reach, growth }, 'All of that region has the label already.', reach.voxelOf);
+  const { voxelOf, ...reach } = reachOf(values, editor.grid, seed, growth);
+  await use(session, 'grow', { tool: 'grow', ...reach, growth }, say('edit.grown'), voxelOf);
 }
 
 async function fillBetween(session: Session): Promise<void> {
   const { editor, state: { editing } } = session;
   if (editor === null || editing === null || isAtWork(session)) return;
   const { labels, base, grid, fillAxis: axis } = editor;
-  const nothing = 'There is no gap to fill: draw outlines in two slices of the same view first, one behind the other.';
-  await use(session, 'fill between slices', { tool: 'fill', labels, base, grid, label: editing.label, axis }, nothing);
+  await use(session, 'fill between slices', { tool: 'fill', labels, base, grid, label: editing.label, axis }, say('edit.noGap'));
 }
 
 async function smooth(session: Session): Promise<void> {
@@ -158,7 +159,7 @@ async function smooth(session: Session): Promise<void> {
   const { labels, grid } = editor;
   // As much as the voxels within a slice are wide, so that it shows in the picture; at least 1 mm.
   const sigmaMm = Math.max(1, Math.min(...voxelSizeMm(grid.affineVox2ras)));
-  await use(session, 'smooth', { tool: 'smooth', labels, grid, label: editing.label, sigmaMm }, 'It is smooth already.');
+  await use(session, 'smooth', { tool: 'smooth', labels, grid, label: editing.label, sigmaMm }, say('edit.isSmooth'));
 }
 
 /** Whether a tool is at work in its worker: until it has ended the labels stay as they are. */
@@ -167,13 +168,13 @@ function isAtWork({ editor }: Session): boolean {
 }
 
 /** Lets the worker of the tools find the voxels that change, and changes them. `nothing` is said where there are none. */
-async function use(session: Session, name: EditName, request: EditTool, nothing: string, voxelOf = (voxel: number): number => voxel): Promise<void> {
+async function use(session: Session, name: EditName, request: EditTool, nothing: Message, voxelOf = (voxel: number): number => voxel): Promise<void> {
   const { editor, state: { editing } } = session;
   if (editor === null || editing === null) return;
   editor.isAtWork = true;
-  say(session, `At work: ${name}…`);
+  tell(session, say('edit.atWork', { step: say(`edit.step.${name}`) }));
   try {
-    const { added, removed } = await session.tools.call('use', request);
+    const { added, removed } = await session.services.tools.use(request);
     if (session.editor !== editor) return; // the tools were closed meanwhile
     const paints = added.map(voxelOf);
     editor.paint(paints, editing.label);
@@ -184,7 +185,7 @@ async function use(session: Session, name: EditName, request: EditTool, nothing:
     editor.isAtWork = false;
     endStep(session, name, nothing);
   } catch (error) {
-    if (session.editor === editor) say(session, `That did not work (${messageOf(error)}); the labels are as they were.`);
+    if (session.editor === editor) tell(session, say('edit.toolFailed', { reason: textOf(error) }));
   } finally {
     editor.isAtWork = false;
   }
@@ -201,7 +202,7 @@ async function undo(session: Session): Promise<void> {
   const step = edit?.done.at(-1);
   if (editor === null || edit === null || step === undefined || isAtWork(session)) return;
   editor.revert(step.delta);
-  takeUp(session, undoneStep(edit, editor.difference()), `Undone: ${step.name}.`);
+  takeUp(session, undoneStep(edit, editor.difference()), say('edit.undone', { step: say(`edit.step.${step.name}`) }));
   await redraw(session, deltaVoxels(step.delta));
 }
 
@@ -211,17 +212,17 @@ async function redo(session: Session): Promise<void> {
   const step = edit?.undone[0];
   if (editor === null || edit === null || step === undefined || isAtWork(session)) return;
   editor.apply(step.delta);
-  takeUp(session, redoneStep(edit, editor.difference()), `Redone: ${step.name}.`);
+  takeUp(session, redoneStep(edit, editor.difference()), say('edit.redone', { step: say(`edit.step.${step.name}`) }));
   await redraw(session, deltaVoxels(step.delta));
 }
 
-/** Takes all edits of the shown result back. With the tools open this can be undone. */
+/** Reverts all edits of the shown result. With the tools open this can be undone. */
 export async function revertEdits(session: Session): Promise<void> {
   const result = shownResult(shownStudy(session.state));
   if (result?.edit == null || !isEdited(result) || isAtWork(session)) return;
   const step = revertStep(result.edit);
   session.editor?.apply(step.delta);
-  takeUp(session, withStep(result.edit, step, NO_DELTA), 'All edits were taken back.');
+  takeUp(session, withStep(result.edit, step, NO_DELTA), say('edit.reverted'));
   if (session.editor !== null) await redraw(session, deltaVoxels(step.delta));
   else {
     session.change({ drawn: { ...NOTHING_DRAWN, studyId: session.state.drawn.studyId } });
@@ -230,28 +231,28 @@ export async function revertEdits(session: Session): Promise<void> {
 }
 
 /** Takes the change since the last step into the state; `nothing` is said where there is none. */
-function endStep(session: Session, name: EditName, nothing: string): void {
+function endStep(session: Session, name: EditName, nothing: Message): void {
   const { editor } = session;
   const result = editedResult(session);
   if (editor === null || result === null) return;
   const delta = editor.settle();
   if (isEmptyDelta(delta)) {
-    say(session, nothing);
+    tell(session, nothing);
     return;
   }
-  takeUp(session, withStep(result.edit, { name, delta }, editor.difference()), `Done: ${name}.`);
+  takeUp(session, withStep(result.edit, { name, delta }, editor.difference()), say('edit.did', { step: say(`edit.step.${name}`) }));
 }
 
-function takeUp(session: Session, edit: Edit, said: string): void {
+function takeUp(session: Session, edit: Edit, said: Message): void {
   const study = shownStudy(session.state);
   const result = shownResult(study);
   if (study === null || result === null) return;
   session.change({ studies: withStudy(session.state.studies, study.source.id, (now) => withEdit(now, result.id, edit)) });
-  say(session, said);
+  tell(session, said);
   void measureEdits(session);
 }
 
-function say(session: Session, said: string): void {
+function tell(session: Session, said: Message): void {
   const { editing } = session.state;
   if (editing !== null) session.change({ editing: { ...editing, said } });
 }
@@ -266,7 +267,7 @@ async function measureEdits(session: Session): Promise<void> {
     } catch (error) {
       // A worker that was ended, with a run or after a queue, is replaced.
       if (error instanceof CallError && error.cancelled) continue;
-      session.say({ remark: `The edits could not be measured (${messageOf(error)}); they are kept, and can be saved.` });
+      session.say({ remark: say('edit.unmeasured', { reason: textOf(error) }) });
       break;
     }
   }
@@ -303,9 +304,9 @@ function editedResult({ state }: Session): Result | null {
   return state.editing === null ? null : shownResult(shownStudy(state));
 }
 
-function nameOf(session: Session): string {
+function nameOf(session: Session): Text {
   const { editing } = session.state;
-  return editedResult(session)?.spec.labels.find(({ index }) => index === editing?.label)?.name ?? 'the label';
+  return editedResult(session)?.spec.labels.find(({ index }) => index === editing?.label)?.name ?? say('edit.theLabel');
 }
 
 async function redraw(session: Session, voxels: ArrayLike<number> | null): Promise<void> {

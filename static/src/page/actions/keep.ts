@@ -1,6 +1,5 @@
 // Keeping the scans of the list with their results in this browser, where the visitor wants it (../kept/). Every change of the list is
 // written shortly after it was made; at the next visit the list is there again.
-import { messageOf } from '../../engine/message';
 import { Keeper } from '../kept/keeper';
 import { askToForget, forgetOnRequest, takeLock, waitForLock } from '../kept/lock';
 import type { Release } from '../kept/lock';
@@ -12,18 +11,21 @@ import type { Session } from '../session';
 import { isBusy } from '../state';
 import { shownResult, shownStudy, withKept, withoutStudy } from '../studies';
 import type { Removal, Study } from '../studies';
-import type { Cleaning } from '../ui/cleaning';
+import type { Cleaning } from '../types';
+import { textOf } from '../texts/language';
+import { say } from '../texts/message';
+import type { Message, Text } from '../texts/message';
 import { formatBytes } from '../ui/format';
 import { refresh } from './look';
 
 /** Changes within this time are written together. */
 const DELAY_MS = 300;
 
-const OTHER_WINDOW = 'Another window of this browser keeps the scans. This window keeps none; close one of them.';
+const OTHER_WINDOW = say('keep.otherWindow');
 
 export interface KeepingHooks {
   /** Puts a yes-or-no question to the visitor. */
-  readonly ask: (question: string) => boolean;
+  readonly ask: (question: Text) => boolean;
   /** Sets the fields of the page as they were for this result; returns the settings that they give. */
   readonly setCleaning: (removal: Removal) => Cleaning;
 }
@@ -77,7 +79,7 @@ export class ScanKeeping {
     const release = await takeLock();
     if (release === null) {
       const isForgotten = await askToForget();
-      this.say({ problem: isForgotten ? null : 'The other window of this browser, which keeps the scans, does not answer. Close it, and press Forget everything again.' });
+      this.say({ problem: isForgotten ? null : say('keep.noAnswer') });
       return isForgotten;
     }
     await clearStorage();
@@ -134,8 +136,7 @@ export class ScanKeeping {
       this.stateChanged();
     } catch (error) {
       release();
-      const reason = isFull(error) ? `This browser has no more room for this site${await roomText()}.` : `This browser keeps nothing for this site, as in a private window (${messageOf(error)}).`;
-      this.say({ isOn: false, problem: `${reason} Scans and results are here until the page is closed.` });
+      this.say({ isOn: false, problem: [isFull(error) ? await fullText() : say('keep.nothing', { reason: textOf(error) }), say('keep.untilClosed')] });
     }
   }
 
@@ -144,10 +145,10 @@ export class ScanKeeping {
     const count = keptCount(keeping);
     if (count === 0) return true;
     if (isBusy(this.session.state) || isActive(queue)) {
-      this.session.say({ remark: 'Something is still under way; wait for its end, then delete the kept scans.' });
+      this.session.say({ remark: say('keep.busy') });
       return false;
     }
-    return this.hooks.ask(`Delete the ${count === 1 ? 'scan' : `${count} scans`} that this browser keeps, with all results? Scans of earlier visits leave the list.`);
+    return this.hooks.ask(say('keep.question', { n: count }));
   }
 
   private async stopAndClear(): Promise<void> {
@@ -167,7 +168,7 @@ export class ScanKeeping {
     try {
       if (await keeper.removeOthers(this.session.state.studies)) this.failed.clear(); // there may be room again
     } catch (error) {
-      this.say({ problem: `A scan that left the list could not be deleted from this browser (${messageOf(error)}). Forget everything tries again.` });
+      this.say({ problem: say('keep.undeleted', { reason: textOf(error) }) });
     }
     for (const { source: { id } } of this.session.state.studies) {
       const study = this.session.state.studies.find(({ source }) => source.id === id);
@@ -209,24 +210,20 @@ async function isAnythingKept(): Promise<boolean> {
   }
 }
 
-function unreadText(faults: readonly string[]): string | null {
-  if (faults.length === 0) return null;
-  const which = faults.length === 1 ? 'One kept scan' : `${faults.length} kept scans`;
-  return `${which} could not be read (${faults[0]!}); nothing of it was deleted. Forget everything deletes it.`;
+function unreadText(faults: readonly string[]): Message | null {
+  return faults.length === 0 ? null : say('keep.unread', { n: faults.length, reason: faults[0]! });
 }
 
-async function failureText({ name }: Study, error: unknown): Promise<string> {
-  const end = 'It is here until the page is closed: save its results.';
-  if (!isFull(error)) return `${name} could not be kept (${messageOf(error)}). ${end}`;
-  return `${name} is not kept, because this browser has no more room for this site${await roomText()}. ${end} Removing scans from the list makes room.`;
+async function failureText({ name }: Study, error: unknown): Promise<Text> {
+  if (!isFull(error)) return [say('keep.failed', { name, reason: textOf(error) }), say('keep.saveResults')];
+  return [say('keep.noRoom', { name }), await fullText(), say('keep.saveResults'), say('keep.makeRoom')];
 }
 
 function isFull(error: unknown): boolean {
   return error instanceof DOMException && error.name === 'QuotaExceededError';
 }
 
-/** " (x of y are used)", where the browser says so. */
-async function roomText(): Promise<string> {
-  const { usage, quota } = await navigator.storage.estimate();
-  return usage === undefined || quota === undefined ? '' : ` (${formatBytes(usage)} of ${formatBytes(quota)} are used)`;
+async function fullText(): Promise<Message> {
+  const { usage = 0, quota = 0 } = await navigator.storage.estimate();
+  return say('keep.full', { used: () => formatBytes(usage), room: () => formatBytes(quota) });
 }

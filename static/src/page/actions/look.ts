@@ -8,8 +8,9 @@ import { drawsProbability, isBusy, isOutdated, NOTHING_DRAWN, restingKind, witho
 import type { PageState } from '../state';
 import { hasUnsaved, outcomeRequest, removalOf, removesAlike, shownResult, shownStudy, withMeasured, withoutResult, withoutStudy, withStudy, withThreshold, withVisible } from '../studies';
 import type { Result, Study } from '../studies';
-import type { Cleaning } from '../ui/cleaning';
-import type { ConfidenceSettings } from '../ui/confidence';
+import { say } from '../texts/message';
+import type { Text } from '../texts/message';
+import type { Cleaning, ConfidenceSettings } from '../types';
 import { formatDuration } from '../ui/format';
 
 export type Voxel = readonly [number, number, number];
@@ -29,23 +30,23 @@ export async function showResult(session: Session, resultId: number): Promise<vo
 }
 
 /** Takes a scan off the list with its results; `confirm` is asked first where some are not saved. */
-export async function removeStudy(session: Session, id: number, confirm: (question: string) => boolean): Promise<void> {
+export async function removeStudy(session: Session, id: number, confirm: (question: Text) => boolean): Promise<void> {
   const study = session.state.studies.find(({ source }) => source.id === id);
   if (study === undefined || isRunning(session)) return;
   if (study.job.kind === 'running') {
-    session.say({ remark: `${study.name} is being segmented; press Skip this scan first.` });
+    session.say({ remark: say('open.beingSegmented', { name: study.name }) });
     return;
   }
-  if (hasUnsaved(study) && !confirm(`Remove ${study.name}? Its results have not been saved.`)) return;
+  if (hasUnsaved(study) && !confirm(say('open.confirmScan', { name: study.name }))) return;
   session.change({ ...withoutStudy(session.state, id), question: null });
   await refresh(session);
 }
 
 /** Takes a result off the shown scan. */
-export async function removeResult(session: Session, resultId: number, confirm: (question: string) => boolean): Promise<void> {
+export async function removeResult(session: Session, resultId: number, confirm: (question: Text) => boolean): Promise<void> {
   const result = shownStudy(session.state)?.results.find(({ id }) => id === resultId);
   if (result === undefined || isRunning(session)) return;
-  if (!result.saved && !confirm(`Remove the result of ${result.spec.name}? It has not been saved.`)) return;
+  if (!result.saved && !confirm(say('open.confirmResult', { name: result.spec.name }))) return;
   changeShown(session, (study) => withoutResult(study, resultId));
   await refresh(session);
 }
@@ -71,8 +72,8 @@ export function goTo(session: Session, voxel: Voxel): void {
 }
 
 /**
- * Brings picture and table to the shown scan, its shown result and the cleaning. A change meanwhile is taken up. Where
- * something else is under way, that calls this at its end.
+ * Updates picture and table to the shown scan, its shown result and the cleaning, and follows changes made meanwhile. Other
+ * work under way calls this when it ends.
  */
 export async function refresh(session: Session): Promise<void> {
   if (isBusy(session.state)) return;
@@ -89,19 +90,20 @@ export async function refresh(session: Session): Promise<void> {
 }
 
 /** The sentence for a result that has been made or picked. */
-export function doneText({ spec, report, outcome }: Result): string {
+export function doneText({ spec, report, outcome }: Result): Text {
   const shown = shownIndices(spec);
   const found = shown.some((index) => outcome.centres[index] != null);
-  const nothing = found ? '' : ` No ${shown.map((index) => spec.labels[index]!.name).slice(0, 3).join(', ')} found.`;
-  return `Done in ${formatDuration(report.milliseconds / 1000)}.${nothing}`;
+  const labels = shown.map((index) => spec.labels[index]!.name).slice(0, 3).join(', ');
+  const done = say('run.done', { duration: () => formatDuration(report.milliseconds / 1000) });
+  return found ? done : [done, say('run.nothing', { labels })];
 }
 
-export function restingText(state: PageState): string {
+export function restingText(state: PageState): Text {
   const study = shownStudy(state);
   const result = shownResult(study);
-  if (study === null) return 'Open a scan to begin.';
+  if (study === null) return say('run.idle');
   if (result !== null) return doneText(result);
-  return state.studies.length > 1 ? 'Ready: press Segment for this scan, or Segment all.' : 'Ready: press Segment.';
+  return state.studies.length > 1 ? say('run.readyAll') : say('run.ready');
 }
 
 /** One step towards what the state asks for. */
@@ -120,7 +122,7 @@ async function drawNothing(session: Session): Promise<void> {
 
 async function drawScan(session: Session, study: Study): Promise<void> {
   const { id, files } = study.source;
-  session.enter('loading', `Opening ${study.name}…`);
+  session.enter('loading', say('open.openingScan', { name: study.name }));
   try {
     const { facts, display } = await session.idleClient.call('load', { scan: study.source });
     session.change({ studies: withStudy(session.state.studies, id, (now) => ({ ...now, facts })), drawn: { ...NOTHING_DRAWN, studyId: id }, comparison: null });
@@ -147,7 +149,7 @@ async function drawResult(session: Session, study: Study, result: Result | null)
   const { threshold } = result;
   const isSame = drawn.resultId === result.id;
   const isMeasured = isSame && removesAlike(drawn, removal) && removesAlike(result, removal) && drawn.threshold === threshold;
-  session.enter('loading', 'Updating the result…');
+  session.enter('loading', say('run.updating'));
   if (!isMeasured) {
     const { outcome, overlay } = await session.idleClient.call('outcome', outcomeRequest(study, { ...result, ...removal }));
     session.change({
@@ -172,7 +174,7 @@ async function drawProbability(session: Session, study: Study, result: Result): 
 export async function threshold(session: Session, value: number | null): Promise<void> {
   const result = shownResult(shownStudy(session.state));
   if (result !== null && isEdited(result)) {
-    session.say({ remark: 'This result was edited by hand, and another threshold would discard the edits. Press Revert edits first.' });
+    session.say({ remark: say('results.editedThreshold') });
     return;
   }
   session.change(withoutEditing(session.state));
@@ -193,6 +195,6 @@ function changeShown(session: Session, change: (study: Study) => Study): void {
 /** Says so where a run of the shown scan is under way. */
 function isRunning(session: Session): boolean {
   const running = session.state.activity.kind === 'running';
-  if (running) session.say({ remark: 'A segmentation is under way; wait for its end or press Cancel first.' });
+  if (running) session.say({ remark: say('run.underWay') });
   return running;
 }

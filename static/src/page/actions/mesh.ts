@@ -4,6 +4,7 @@ import { isBusy, restingKind } from '../state';
 import { outcomeRequest, shownResult, shownStudy } from '../studies';
 import { meshName } from '../ui/format';
 import { readMeshChoice } from '../ui/mesh';
+import { say } from '../texts/message';
 import { refresh, restingText } from './look';
 import { write } from './save';
 
@@ -13,9 +14,9 @@ export async function saveMesh(session: Session): Promise<void> {
   if (study?.facts == null || result === null) return;
   const { label, ...choice } = readMeshChoice(result);
   const request = { ...outcomeRequest(study, result), ...choice };
-  await write(session, meshName(study.facts.summary, result, label, choice.quality, choice.format), 'scanner coordinates in mm', async () => {
+  await write(session, meshName(study.facts.summary, result, label, choice.quality, choice.format), say('save.isMesh'), async () => {
     const isIdle = !isBusy(session.state);
-    if (isIdle) session.enter('loading', 'Making the mesh…');
+    if (isIdle) session.enter('loading', say('mesh.making'));
     try {
       return (await session.idleClient.call('mesh', request)).bytes;
     } finally {

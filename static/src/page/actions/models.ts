@@ -3,6 +3,7 @@ import type { Session } from '../session';
 import { isActive } from '../queue';
 import { isBusy, pickedModel } from '../state';
 import type { Catalogue } from '../ui/catalogue';
+import { say } from '../texts/message';
 import { withCatalogue } from '../ui/models';
 
 /** Takes the server's list of models and, on a kiosk, its settings. `lastKey`: the model of the visit before. */
@@ -13,7 +14,7 @@ export function useCatalogue(session: Session, catalogue: Catalogue, lastKey: st
 
 /** Says in the list of models why it is empty. */
 export function missCatalogue(session: Session, error: unknown): void {
-  session.change({ models: { ...session.state.models, placeholder: 'No list of models' } });
+  session.change({ models: { ...session.state.models, placeholder: say('model.noList') } });
   session.fail(error);
 }
 
@@ -23,9 +24,9 @@ export function pickModel(session: Session, key: string): void {
 }
 
 /**
- * Finds out how long the picked model would take, where the CPU will run it: a graphics device takes seconds, and is left
- * alone until it is needed. A forced backend is not tried: it is forced where a test or a report wants exactly one run.
- * Nothing is shown where the trial fails; the run itself will say why.
+ * Finds out how long the picked model would take where the CPU will run it. Opening a graphics device takes seconds, so it
+ * waits until the run. A forced backend is not tried, because tests and reports force one to get exactly one run. Nothing is
+ * shown where the trial fails; the run itself will say why.
  */
 export async function findPace(session: Session): Promise<void> {
   const { client, options } = session.services;

@@ -2,7 +2,6 @@
 import { CallError } from '../../worker/client';
 import type { TfjsAnswers } from '../../model/tfjs-import/import';
 import type { ModelSource } from '../../model/source';
-import { messageOf } from '../../engine/message';
 import type { Session } from '../session';
 import { enqueue, isActive } from '../queue';
 import { allowsQueue, isBusy, pickedModel, restingKind, NOTHING_DRAWN } from '../state';
@@ -17,14 +16,15 @@ import { sortByContent, zipName } from '../ui/files';
 import type { Dropped } from '../ui/files';
 import { withDropped } from '../ui/models';
 import { fetchSample } from '../ui/sample';
+import { textOf } from '../texts/language';
+import { say } from '../texts/message';
 import { refresh, restingText } from './look';
 
 /** A scan or a model, by drop or by picker; `folder` is the name of a dropped folder. */
 export async function open(session: Session, files: readonly File[], folder: string | null = null): Promise<void> {
   const { activity } = session.state;
   if (isBusy(session.state)) {
-    const cancel = activity.kind === 'running' ? ', or press Cancel first' : '';
-    session.say({ remark: `${files[0]!.name} was not opened, because something is still under way; drop it again when that is done${cancel}.` });
+    session.say({ remark: say(activity.kind === 'running' ? 'open.busyRun' : 'open.busy', { name: files[0]!.name }) });
     return;
   }
   session.say({ remark: null });
@@ -35,7 +35,7 @@ export async function open(session: Session, files: readonly File[], folder: str
 
 export async function openSample(session: Session): Promise<void> {
   if (isBusy(session.state)) return;
-  session.enter('loading', 'Opening the sample…', { question: null });
+  session.enter('loading', say('open.sample'), { question: null });
   try {
     await loadScan(session, [await fetchSample(pickedModel(session.state)?.modality ?? [])], null);
   } catch (error) {
@@ -75,7 +75,7 @@ async function answer<K extends Question['kind']>(session: Session, kind: K, act
   if (question?.kind !== kind) return;
   session.change({ question: null });
   // A question may still stand while a result is updated.
-  if (isBusy(session.state)) session.say({ remark: 'Something is still under way; open the file again when that is done.' });
+  if (isBusy(session.state)) session.say({ remark: say('open.busyAnswer') });
   else await act(question as Extract<Question, { kind: K }>);
 }
 
@@ -87,21 +87,21 @@ async function unpacked(session: Session, files: readonly File[]): Promise<Dropp
     if (dropped.kind !== 'zips') return dropped;
     const inside: File[] = [];
     for (const zip of dropped.files) {
-      session.enter('loading', `Unpacking ${zip.name}…`);
+      session.enter('loading', say('open.unpacking', { name: zip.name }));
       inside.push(...(await unzipped(zip)));
     }
     session.keepPrivate(inside);
     return await sortByContent(inside);
   } catch (error) {
-    return { kind: 'refused', reason: messageOf(error) };
+    return { kind: 'refused', reason: textOf(error) };
   }
 }
 
 /** `from` is the folder or zip that held the files. */
 async function openSorted(session: Session, dropped: Dropped, from: string | null): Promise<void> {
-  if (dropped.kind === 'zips') session.fail(new Error(`${dropped.files[0]!.name} is inside another zip; unpack the outer zip first.`));
-  else if (dropped.kind === 'refused') session.fail(new Error(dropped.reason));
-  else if (dropped.kind === 'model' && session.state.kiosk !== null) session.fail(new Error('This page has a fixed list of models; drop a scan, and choose the model from the list.'));
+  if (dropped.kind === 'zips') session.refuse(say('open.zipInZip', { name: dropped.files[0]!.name }));
+  else if (dropped.kind === 'refused') session.refuse(dropped.reason);
+  else if (dropped.kind === 'model' && session.state.kiosk !== null) session.refuse(say('open.fixedList'));
   else if (dropped.kind === 'model') await addModel(session, dropped.source);
   else if (dropped.kind === 'unknown') await openUnknown(session, dropped.files, from);
   else await openOffer(session, dropped.offer, !allowsQueue(session.state));
@@ -109,9 +109,9 @@ async function openSorted(session: Session, dropped: Dropped, from: string | nul
 
 /** Files whose names do not say what they are: DICOM, or a scan without its extension. */
 async function openUnknown(session: Session, files: readonly File[], from: string | null): Promise<void> {
-  session.enter('loading', 'Opening…');
+  session.enter('loading', say('open.opening'));
   try {
-    const choices = await seriesOf(files, from, (count) => { session.enter('loading', `Converting ${count} DICOM files…`); });
+    const choices = await seriesOf(files, from, (count) => { session.enter('loading', say('open.converting', { n: count })); });
     session.keepPrivate(choices.flatMap((choice) => choice.files));
     // A study holds localisers and series that no model takes.
     await openOffer(session, { choices, masks: [], others: 0 }, true);
@@ -123,7 +123,7 @@ async function openUnknown(session: Session, files: readonly File[], from: strin
 /** The scan, or all of several, or with `ask` the question which. */
 async function openOffer(session: Session, offer: Offer, ask: boolean): Promise<void> {
   if (offer.choices.length === 1) await loadChoice(session, offer.choices[0]!, offer);
-  else if (ask) session.enter(restingKind(session.state), 'Choose one of the images.', { question: { kind: 'series', offer } });
+  else if (ask) session.enter(restingKind(session.state), say('open.choose'), { question: { kind: 'series', offer } });
   else await listAll(session, offer);
 }
 
@@ -131,21 +131,21 @@ async function openOffer(session: Session, offer: Offer, ask: boolean): Promise<
 async function listAll(session: Session, offer: Offer): Promise<void> {
   const choices = allOf(offer);
   list(session, choices.map(({ files }) => ({ files, frame: null, facts: null })), choices.map(() => session.newId()));
-  session.enter(restingKind(session.state), `${choices.length} scans opened.`);
+  session.enter(restingKind(session.state), say('open.opened', { n: choices.length }));
   await refresh(session);
   sayLeftOut(session, null, offer);
 }
 
-/** Loads the scan, and says what is to say of it and of the files beside it. */
+/** Loads the scan, and reports its notes and the files that were left out. */
 async function loadChoice(session: Session, choice: Choice, offer: Offer | null): Promise<void> {
   await loadScan(session, choice.files, null);
   sayLeftOut(session, choice, offer);
 }
 
 function sayLeftOut(session: Session, choice: Choice | null, offer: Offer | null): void {
-  const hint = choice?.hint == null ? '' : `${choice.files[0]!.name}: ${choice.hint}.`;
-  const remark = [hint, offer === null ? '' : leftOutText(offer)].filter((sentence) => sentence !== '').join(' ');
-  if (remark !== '') session.say({ remark });
+  const hint = choice?.hint == null ? [] : [say('open.hint', { name: choice.files[0]!.name, hint: choice.hint })];
+  const remark = [...hint, ...(offer === null ? [] : leftOutText(offer))];
+  if (remark.length > 0) session.say({ remark });
 }
 
 /** Adds scans to the list and shows the first of them; where no queue is allowed they replace the list. */
@@ -157,12 +157,12 @@ function list(session: Session, added: readonly NewStudy[], ids: readonly number
 }
 
 async function addModel(session: Session, source: ModelSource): Promise<void> {
-  session.enter('loading', 'Reading the model…');
+  session.enter('loading', say('open.readingModel'));
   try {
     const { spec, notes } = await session.idleClient.call('model', { source });
     const kind = restingKind(session.state);
-    if (spec !== null) session.enter(kind, `The model ${spec.name} can be used now.`, withDropped(session.state, spec, source, notes));
-    else if (source.kind === 'tfjs') session.enter(kind, 'The model needs two answers before it can be used.', { question: { kind: 'input', source } });
+    if (spec !== null) session.enter(kind, say('open.modelReady', { name: spec.name }), withDropped(session.state, spec, source, notes));
+    else if (source.kind === 'tfjs') session.enter(kind, say('open.modelAsks'), { question: { kind: 'input', source } });
   } catch (error) {
     session.fail(error);
   }
@@ -170,7 +170,7 @@ async function addModel(session: Session, source: ModelSource): Promise<void> {
 
 /** Reads the scan, then lists and shows it; one that cannot be read is not listed. */
 async function loadScan(session: Session, files: readonly File[], frame: number | null): Promise<void> {
-  session.enter('loading', `Opening ${files[0]!.name}…`);
+  session.enter('loading', say('open.openingScan', { name: files[0]!.name }));
   const id = session.newId();
   try {
     const { facts, display } = await session.idleClient.call('load', { scan: { id, files, frame } });

@@ -1,14 +1,14 @@
 // Running the queue (../queue.ts): one model, one scan after the other. A scan that fails is named in the list and the queue
 // goes on. The shown scan can be changed meanwhile, because a second worker reads it.
-import { messageOf } from '../../engine/message';
 import type { Session } from '../session';
 import { allowsQueue, confidenceOptions, isBusy, pickedModel } from '../state';
 import { afterScan, isActive, nextWaiting, runningStudy, startQueue, withJob } from '../queue';
 import type { Queue } from '../queue';
-import type { Run } from '../state';
+import type { Run } from '../types';
 import { withResult, withStudy } from '../studies';
 import type { Job, Study } from '../studies';
 import { keepAwake } from '../ui/awake';
+import { textOf } from '../texts/language';
 import { refresh } from './look';
 import { measured, NEW_RUN, stageListener } from './segment';
 
@@ -93,7 +93,7 @@ async function runScan(session: Session, { source }: Study): Promise<void> {
     }) });
   } catch (error) {
     // A scan that was skipped or stopped has its job already.
-    if (job().kind === 'running') setJob({ kind: 'failed', reason: messageOf(error) });
+    if (job().kind === 'running') setJob({ kind: 'failed', reason: textOf(error) });
   }
 }
 

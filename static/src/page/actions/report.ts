@@ -16,6 +16,8 @@ import { reasonOf } from '../ui/study-list';
 import { stateText } from '../ui/summary';
 import { ZipWriter } from '../ui/zip-writer';
 import { withOutcome } from './edit';
+import { inEnglish } from '../texts/language';
+import { say } from '../texts/message';
 import { restingText } from './look';
 import { cleanAll } from './save-all';
 import { write } from './save';
@@ -28,8 +30,8 @@ export async function saveReport(session: Session): Promise<void> {
   const study = shownStudy(session.state);
   const result = shownResult(study);
   if (study?.facts == null || result === null || isBusy(session.state) || !allowsReport(session)) return;
-  await write(session, reportName(study.facts.summary, result), 'report: open it in a browser, or print it there', async () => {
-    session.enter('loading', 'Writing the report…');
+  await write(session, reportName(study.facts.summary, result), say('save.isReport'), async () => {
+    session.enter('loading', say('save.writing'));
     const { report, pictures } = await reportOn(session, study, result, new Date(), await sha256OfFiles(study.source.files));
     session.enter(restingKind(session.state), restingText(session.state));
     return new TextEncoder().encode(scanPage(report, pictures));
@@ -39,7 +41,7 @@ export async function saveReport(session: Session): Promise<void> {
 /** A zip with a file on every result, a table and a page of all. */
 export async function saveReports(session: Session): Promise<void> {
   if (isBusy(session.state) || !allowsReport(session)) return;
-  await write(session, 'meshnet-reports.zip', `reports on all scans: unpack it and open ${INDEX}`, async () => {
+  await write(session, 'meshnet-reports.zip', say('save.isReports', { index: INDEX }), async () => {
     await cleanAll(session);
     const zipped = await zipOf(session, session.state.studies);
     session.enter(restingKind(session.state), restingText(session.state));
@@ -53,7 +55,7 @@ async function zipOf(session: Session, studies: readonly Study[]): Promise<Blob>
   const entries: Entry[] = [];
   const text = (content: string): Uint8Array => new TextEncoder().encode(content);
   for (const [n, study] of studies.entries()) {
-    session.enter('loading', `Writing report ${n + 1} of ${studies.length}…`);
+    session.enter('loading', say('save.writingAll', { at: n + 1, total: studies.length }));
     const sha256 = study.results.length === 0 ? null : await sha256OfFiles(study.source.files);
     for (const result of study.results) {
       const { report, pictures } = await reportOn(session, study, result, created, sha256);
@@ -64,7 +66,8 @@ async function zipOf(session: Session, studies: readonly Study[]): Promise<Blob>
       entries.push({ scan: study.name, href: encodeURIComponent(name), report, reason: '' });
     }
     const { job } = study;
-    const reason = job.kind === 'failed' ? reasonOf(job.reason, study) : (stateText(study) ?? (study.results.length === 0 ? 'not segmented' : null));
+    const state = stateText(study) ?? (study.results.length === 0 ? say('scans.notSegmented') : null);
+    const reason = job.kind === 'failed' ? reasonOf(inEnglish(job.reason), study) : state === null ? null : inEnglish(state);
     if (reason !== null) entries.push({ scan: study.name, href: '', report: null, reason });
   }
   zip.add('report.csv', text(reportsCsv(entries.flatMap(({ report }) => report ?? []))));

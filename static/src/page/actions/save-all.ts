@@ -10,6 +10,7 @@ import { summaryCsv, summaryOf } from '../ui/summary';
 import { openSummary } from '../ui/summary-dialog';
 import { csvLine, VOLUME_COLUMNS, volumeRows } from '../ui/table';
 import { ZipWriter } from '../ui/zip-writer';
+import { say } from '../texts/message';
 import { refresh, restingText } from './look';
 import { markSaved, write } from './save';
 
@@ -22,18 +23,18 @@ export async function showTable(session: Session): Promise<void> {
 
 export async function saveSummary(session: Session): Promise<void> {
   if (isBusy(session.state)) return;
-  const saved = await write(session, 'meshnet-table.csv', 'volumes of all scans in mL', async () => {
+  const saved = await write(session, 'meshnet-table.csv', say('save.isSummary'), async () => {
     await cleanAll(session);
     return new TextEncoder().encode(summaryCsv(summaryOf(session.state.studies)));
   });
   if (saved) markSaved(session, session.state.studies.flatMap(({ results }) => results.map(({ id }) => id)));
 }
 
-/** One zip: every mask on its scan's own grid, both tables, and a JSON that says how each result was made. */
+/** One zip: every mask on its scan's own grid, both tables, and a JSON file that describes how each result was made. */
 export async function saveAll(session: Session): Promise<void> {
   if (isBusy(session.state)) return;
   let inside: readonly number[] = [];
-  const saved = await write(session, 'meshnet-results.zip', 'masks on the scans’ own grids, tables and JSON', async () => {
+  const saved = await write(session, 'meshnet-results.zip', say('save.isAll'), async () => {
     await cleanAll(session);
     // A queue may go on: the zip holds what there is now.
     const { studies, version } = session.state;
@@ -50,7 +51,7 @@ async function zipOf(session: Session, studies: readonly Study[], all: readonly 
   const digests = new Map<number, string | null>();
   const rows: (readonly (string | number)[])[] = [];
   for (const [n, [study, result]] of all.entries()) {
-    session.enter('loading', `Saving ${n + 1} of ${all.length} masks…`);
+    session.enter('loading', say('save.masks', { at: n + 1, n: all.length }));
     const { bytes } = await session.idleClient.call('save', { ...outcomeRequest(study, result), space: 'native', allLabels: session.state.cleaning.allLabels });
     const { summary } = study.facts!;
     const name = zip.freeName(folderOf(study) + savedName(summary, result, 'native'));
@@ -78,7 +79,7 @@ export async function cleanAll(session: Session): Promise<void> {
   const { cleaning } = session.state;
   const due = session.state.studies.flatMap((study) => study.results.filter((result) => isUnmeasured(result, cleaning)).map((result) => [study, result] as const));
   for (const [n, [study, result]] of due.entries()) {
-    session.enter('loading', `Updating ${n + 1} of ${due.length} results…`);
+    session.enter('loading', say('save.updating', { at: n + 1, n: due.length }));
     const { smallestMl, keepOutsideBrain } = removalOf(result, cleaning);
     const removal = { smallestMl, keepOutsideBrain };
     const { outcome } = await session.idleClient.call('outcome', outcomeRequest(study, { ...result, ...removal }));

@@ -1,5 +1,4 @@
 // Saving the labels and the table of volumes of the shown result.
-import { messageOf } from '../../engine/message';
 import type { Session } from '../session';
 import { isBusy, restingKind } from '../state';
 import { notesOfResult, outcomeRequest, shownResult, shownStudy } from '../studies';
@@ -9,6 +8,9 @@ import { dicomSegName, probabilityName, savedName, sidecarName, tableName } from
 import { sidecarOfResult } from '../ui/results-json';
 import { saveAsDownload, saveInFolder } from '../ui/saving';
 import { volumesCsv } from '../ui/table';
+import { textOf } from '../texts/language';
+import { say } from '../texts/message';
+import type { Text } from '../texts/message';
 import { withOutcome } from './edit';
 
 /** `withJson`: with the JSON of docs/sidecar.md beside them. */
@@ -16,7 +18,7 @@ export async function saveLabels(session: Session, space: 'native' | 'conformed'
   const study = shownStudy(session.state);
   const result = shownResult(study);
   if (study?.facts == null || result === null) return;
-  const grid = space === 'native' ? 'on the scan’s own grid' : 'on the 1 mm grid the model saw';
+  const grid = space === 'native' ? say('save.isNative') : say('save.isConformed');
   const request = { ...outcomeRequest(study, result), space, allLabels: session.state.cleaning.allLabels };
   const { version, cleaning: { allLabels } } = session.state;
   const beside = async (labelsName: string): Promise<NamedContent> => {
@@ -37,7 +39,7 @@ export async function saveDicomSeg(session: Session): Promise<void> {
   const { id, name, task, labels, weights } = result.spec;
   const model = { id, name, task, labels, weightsSha256: weights.sha256 };
   const request = { ...outcomeRequest(study, result), allLabels: session.state.cleaning.allLabels, series, model, version: session.state.version };
-  const saved = await write(session, dicomSegName(study.facts.summary, result), 'DICOM-SEG on the slices of the series', async () => (await session.idleClient.call('dicomSeg', request)).bytes);
+  const saved = await write(session, dicomSegName(study.facts.summary, result), say('save.isDicomSeg'), async () => (await session.idleClient.call('dicomSeg', request)).bytes);
   if (saved) markSaved(session, [result.id]);
 }
 
@@ -47,7 +49,7 @@ export async function saveProbability(session: Session): Promise<void> {
   const result = shownResult(study);
   if (study?.facts == null || result === null) return;
   const request = outcomeRequest(study, result);
-  await write(session, probabilityName(study.facts.summary, result), 'probability, 0 to 1', async () => (await session.idleClient.call('probability', request)).bytes);
+  await write(session, probabilityName(study.facts.summary, result), say('save.isProbability'), async () => (await session.idleClient.call('probability', request)).bytes);
 }
 
 export async function saveTable(session: Session): Promise<void> {
@@ -55,7 +57,7 @@ export async function saveTable(session: Session): Promise<void> {
   const result = shownResult(study);
   if (study?.facts == null || result === null) return;
   const scan = study.facts.summary;
-  const saved = await write(session, tableName(scan, result), 'volumes on the scan’s own grid', async () => {
+  const saved = await write(session, tableName(scan, result), say('save.isTable'), async () => {
     const measured = await withOutcome(session, study, result);
     return new TextEncoder().encode(volumesCsv(scan.name, result.spec.id, measured.outcome, result.spec.labels, savedName(scan, result, 'native'), notesOfResult(study, measured)));
   });
@@ -77,7 +79,7 @@ interface NamedContent {
  * A kiosk saves where the visitor chooses, and leaves nothing among the downloads. `beside`: a second file in the same place,
  * by the name that the first one got there. Returns whether the file was saved.
  */
-export async function write(session: Session, name: string, what: string, content: () => Promise<Uint8Array | Blob>, beside: ((savedName: string) => Promise<NamedContent>) | null = null): Promise<boolean> {
+export async function write(session: Session, name: string, what: Text, content: () => Promise<Uint8Array | Blob>, beside: ((savedName: string) => Promise<NamedContent>) | null = null): Promise<boolean> {
   const saver = session.state.kiosk === null ? saveAsDownload : saveInFolder;
   try {
     // The place first: browsers let a page ask for it only right after the click.
@@ -86,11 +88,11 @@ export async function write(session: Session, name: string, what: string, conten
     const saved = await save(await content());
     const second = beside === null ? null : await beside(saved.name);
     if (second !== null) await save(second.content, second.name);
-    if (!isBusy(session.state)) session.enter(restingKind(session.state), `Saved ${saved.place}: ${saved.name}${second === null ? '' : ` and ${second.name}`} (${what}).`);
+    if (!isBusy(session.state)) session.enter(restingKind(session.state), second === null ? say('save.saved', { ...saved, what }) : say('save.savedTwo', { ...saved, second: second.name, what }));
     return true;
   } catch (error) {
     // A run that was started meanwhile goes on.
-    if (isBusy(session.state)) session.say({ remark: `${name} was not saved: ${messageOf(error)}` });
+    if (isBusy(session.state)) session.say({ remark: say('save.notSaved', { name, reason: textOf(error) }) });
     else session.fail(error);
     return false;
   }

@@ -5,14 +5,16 @@ import type { Calls, Stage } from '../../worker/protocol';
 import type { Session } from '../session';
 import { jobBeside } from '../queue';
 import { canRun, confidenceOptions, NOTHING_DRAWN, pickedModel, restingKind } from '../state';
-import type { Run } from '../state';
 import { shownStudy, withResult, withStudy } from '../studies';
 import type { Result, Study } from '../studies';
+import type { Run } from '../types';
 import { keepAwake } from '../ui/awake';
 import { findPace } from './models';
+import { say } from '../texts/message';
+import type { Text } from '../texts/message';
 import { doneText, goTo, refresh } from './look';
 
-/** A run that has begun and says nothing yet. */
+/** A run that has begun and has not reported yet. */
 export const NEW_RUN: Run = { started: false, progress: null, elapsedSeconds: 0 };
 
 /** Finds out which backend a run would use. */
@@ -34,12 +36,12 @@ export async function segment(session: Session): Promise<void> {
   if (study === null || model === null || !canRun(session.state)) return;
   const confidence = confidenceOptions(session.state);
   session.say({ remark: null });
-  session.enter('running', `Segmenting with ${model.name}…`, { run: NEW_RUN, question: null });
+  session.enter('running', say('run.running', { model: model.name }), { run: NEW_RUN, question: null });
   const awake = await keepAwake();
   try {
     const onStage = stageListener(session, () => session.state.run, (run) => { session.change({ run }); });
     const ran = await client.call('run', { scan: study.source, source: model.source, options, confidence }, onStage);
-    session.enter('loading', 'Measuring…');
+    session.enter('loading', say('run.measuring'));
     session.say({ lastError: null });
     await addResult(session, study.source.id, model.key, ran, confidence.mirror);
   } catch (error) {
@@ -95,6 +97,6 @@ async function addResult(session: Session, id: number, modelKey: string, ran: Ra
   session.enter('done', doneText(result));
 }
 
-function cancelledText(results: number): string {
-  return `Cancelled. The scan is still open${results > 0 ? ', and its results before are still here' : ''}; press Segment to start again.`;
+function cancelledText(results: number): Text {
+  return results > 0 ? say('run.cancelledWithResults') : say('run.cancelled');
 }

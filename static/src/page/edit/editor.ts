@@ -14,7 +14,7 @@ export interface Stroke {
 export class Editor {
   /** As they are in the picture. */
   readonly labels: Uint8Array;
-  /** As they were after the last step. */
+  /** The labels after the last step. */
   private readonly settled: Uint8Array;
   stroke: Stroke | null = null;
   /** Whether a tool is at work on these labels in its worker. */
@@ -22,7 +22,7 @@ export class Editor {
   /** Across the slices of the last stroke, between which gaps are filled. */
   fillAxis: Axis = 2;
 
-  /** `base`: the result's own labels. `under`: what comes up where a label is erased. `edit`: the edits so far. */
+  /** `base`: the result's own labels. `under`: the labels that appear where a label is erased. `edit`: the edits so far. */
   constructor(
     readonly grid: Grid,
     readonly base: Uint8Array,
@@ -38,7 +38,7 @@ export class Editor {
     for (let n = 0; n < voxels.length; n++) this.labels[voxels[n]!] = label;
   }
 
-  /** Takes the label off these voxels; others stay. */
+  /** Removes the label from these voxels; other labels stay. */
   erase(voxels: ArrayLike<number>, label: number): void {
     for (let n = 0; n < voxels.length; n++) {
       const voxel = voxels[n]!;
@@ -53,7 +53,7 @@ export class Editor {
     return delta;
   }
 
-  /** Takes back what was done since the last step. */
+  /** Discards all changes since the last step. */
   abandon(): void {
     this.stroke = null;
     this.labels.set(this.settled);

@@ -9,10 +9,10 @@ export const MOST_STEPS = 50;
 /** Of the steps of one result together. */
 export const MOST_BYTES = 32 * 2 ** 20;
 
-/** Names of the tools as the JSON beside a result has them; `revert` takes all edits before it back. */
+/** Names of the tools as the JSON beside a result has them; `revert` undoes all edits before it. */
 export type EditName = 'pen' | 'eraser' | 'grow' | 'delete piece' | 'keep piece' | 'fill between slices' | 'smooth' | 'revert';
 
-export interface Step {
+export interface EditStep {
   readonly name: EditName;
   readonly delta: LabelDelta;
 }
@@ -21,9 +21,9 @@ export interface Edit {
   /** From the result's own labels on the scan's grid to the edited ones. */
   readonly delta: LabelDelta;
   /** Steps that can be undone, oldest first. */
-  readonly done: readonly Step[];
+  readonly done: readonly EditStep[];
   /** Steps that were undone, the latest first. */
-  readonly undone: readonly Step[];
+  readonly undone: readonly EditStep[];
   /** Names of the steps that can no longer be undone. */
   readonly settled: readonly EditName[];
   /** Whether the volumes in the table are those of these edits. */
@@ -38,7 +38,7 @@ export function isEdited(result: { readonly edit: Pick<Edit, 'delta'> | null }):
 }
 
 /** The edit with a further step; `delta` is the difference to the result's own labels after it. */
-export function withStep(edit: Edit | null, step: Step, delta: LabelDelta): Edit {
+export function withStep(edit: Edit | null, step: EditStep, delta: LabelDelta): Edit {
   const { done, settled } = edit ?? NO_EDIT;
   const all = [...done, step];
   let bytes = 0;
@@ -59,8 +59,8 @@ export function redoneStep(edit: Edit, delta: LabelDelta): Edit {
   return { ...edit, delta, done: [...edit.done, edit.undone[0]!], undone: edit.undone.slice(1), isMeasured: false };
 }
 
-/** The step that takes all edits back; it can be undone like any other. */
-export function revertStep({ delta }: Edit): Step {
+/** The step that reverts all edits; it can be undone like any other. */
+export function revertStep({ delta }: Edit): EditStep {
   return { name: 'revert', delta: { ...delta, before: delta.after, after: delta.before } };
 }
 

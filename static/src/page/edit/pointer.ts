@@ -1,7 +1,7 @@
 // Mouse, finger and stylus on the picture. A press with a tool goes to the tool; everything else goes to the viewer: other
 // buttons, two fingers, and fingers once a stylus is in use (the palm of the hand lies on the screen).
-import type { PicturePoint } from '../drawing';
-import type { Viewer } from '../viewer';
+import type { PicturePoint } from '../picture/drawing';
+import type { Viewer } from '../picture/viewer';
 
 export interface PointerHooks {
   /** Whether a press on the picture is for a tool. */
@@ -11,7 +11,7 @@ export interface PointerHooks {
   /** A move within the slice of the press. */
   readonly move: (point: PicturePoint) => void;
   readonly end: () => void;
-  /** Takes back all that was drawn since the press. */
+  /** Discards everything drawn since the press. */
   readonly abandon: () => void;
   /** The pointer's place, for the outline of the brush; null away from the slices. */
   readonly hover: (place: { readonly point: PicturePoint; readonly x: number; readonly y: number } | null) => void;

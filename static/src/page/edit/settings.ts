@@ -1,5 +1,7 @@
 // Tools and their settings. Plain data; they stay as they are from one result to the next.
 
+import type { Text } from '../texts/message';
+
 export const TOOLS = ['look', 'pen', 'eraser', 'grow', 'delete', 'keep'] as const;
 
 /** Meaning of a press on the picture. `look` moves the crosshair, as without editing. */
@@ -25,7 +27,7 @@ export interface Editing {
   /** The label that the tools change. */
   readonly label: number;
   /** Outcome of the last step, for the status line. */
-  readonly said: string;
+  readonly said: Text;
 }
 
 export const SMALLEST_MM = 0.5;

@@ -1,5 +1,6 @@
 // What the page says about the scans that it keeps.
 import type { Study } from '../studies';
+import type { Text } from '../texts/message';
 
 export interface Keeping {
   /** Whether the visitor wants scans and results kept. */
@@ -11,7 +12,7 @@ export interface Keeping {
   /** Kept scans that could not be read. */
   readonly unread: number;
   /** A sentence where keeping fails, or is not possible here. */
-  readonly problem: string | null;
+  readonly problem: Text | null;
 }
 
 export const NOTHING_KEPT: Keeping = { isOn: false, kept: {}, bytes: 0, unread: 0, problem: null };

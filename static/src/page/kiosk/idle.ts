@@ -7,7 +7,7 @@ export type IdleState = { readonly kind: 'in-use' } | { readonly kind: 'warning'
 
 /**
  * State of a page whose last input (or end of a run) was `idleMs` milliseconds ago; it is wiped after
- * `idleSeconds`, with a warning before. A page that nobody has touched since it was loaded has nothing to wipe.
+ * `idleSeconds`, with a warning before. A page without any input since it was loaded has nothing to wipe.
  */
 export function idleState(idleMs: number, idleSeconds: number, touched: boolean): IdleState {
   if (!touched) return { kind: 'in-use' };

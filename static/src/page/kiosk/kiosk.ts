@@ -1,5 +1,7 @@
 // Kiosk mode: one visitor after another on the same screen. The catalogue's `kiosk` settings start it.
-import { element } from '../ui/dom';
+import { t } from '../texts/language';
+import type { Language } from '../texts/language';
+import { element, worded } from '../ui/dom';
 import { idleState } from './idle';
 import { wipePage } from './wipe';
 
@@ -21,6 +23,8 @@ export interface KioskSettings {
   readonly mesh: 'on' | 'off';
   /** `on`: visitors may keep scans and results in the browser until the page is wiped. */
   readonly keep: 'on' | 'off';
+  /** Of all visitors; null: each visitor's own. */
+  readonly language: Language | null;
 }
 
 /** Settings that style.css reads: each hides its part of the page where it is off. */
@@ -31,7 +35,7 @@ const INPUTS = ['pointerdown', 'pointermove', 'keydown', 'wheel', 'touchstart', 
 
 /**
  * Watches for idleness and wipes the page after it; adds the full-screen and start-over buttons to `toolbar`.
- * `isBusy` holds the clock: a visitor may wait for a long segmentation without touching anything. `beforeWipe` ends what still writes.
+ * `isBusy` stops the clock, because a visitor may wait for a long segmentation without any input. `beforeWipe` ends what still writes.
  */
 export function startKiosk(settings: KioskSettings, toolbar: HTMLElement, isBusy: () => boolean, beforeWipe: () => Promise<void>): void {
   const wipe = async (): Promise<void> => {
@@ -40,6 +44,7 @@ export function startKiosk(settings: KioskSettings, toolbar: HTMLElement, isBusy
   };
   document.documentElement.dataset['kiosk'] = settings.saving;
   for (const name of SWITCHES) document.documentElement.dataset[name] = settings[name];
+  if (settings.language !== null) document.documentElement.dataset['language'] = 'fixed';
   let touched = false;
   let lastInput = performance.now();
   for (const type of INPUTS) {
@@ -56,7 +61,7 @@ export function startKiosk(settings: KioskSettings, toolbar: HTMLElement, isBusy
   const warning = element('dialog', '', 'kiosk-warning');
   warning.dataset['testid'] = 'kiosk-warning';
   const text = element('p');
-  const stay = element('button', 'I am still here');
+  const stay = worded(element('button'), 'kiosk.stay');
   stay.addEventListener('click', () => {
     warning.close();
   });
@@ -70,7 +75,7 @@ export function startKiosk(settings: KioskSettings, toolbar: HTMLElement, isBusy
       clearInterval(timer);
       void wipe();
     } else if (state.kind === 'warning') {
-      text.textContent = `Still there? This page starts over in ${state.secondsLeft} s and deletes the scans and their results.`;
+      text.textContent = t('kiosk.warning', { n: state.secondsLeft });
       if (!warning.open) warning.showModal();
     } else if (warning.open) warning.close();
   };
@@ -80,7 +85,7 @@ export function startKiosk(settings: KioskSettings, toolbar: HTMLElement, isBusy
 }
 
 function startOverButton(wipe: () => Promise<void>): HTMLButtonElement {
-  const button = element('button', 'Start over');
+  const button = worded(element('button'), 'kiosk.startOver');
   button.type = 'button';
   button.dataset['testid'] = 'start-over';
   button.addEventListener('click', () => void wipe());
@@ -89,7 +94,7 @@ function startOverButton(wipe: () => Promise<void>): HTMLButtonElement {
 
 /** A browser started without its kiosk flag shows its own bars; the button is the hint, and it works. */
 function fullScreenButton(): HTMLButtonElement {
-  const button = element('button', 'Full screen');
+  const button = worded(element('button'), 'kiosk.fullScreen');
   button.type = 'button';
   button.dataset['testid'] = 'full-screen';
   const update = (): void => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { answerHeaders, cacheName, failureSentence, isOurs, pathOf } from './precache';
 import type { Precache } from './precache';
+import { read } from '../texts/language';
 
 const SCOPE = 'https://example.org/brain/';
 const file = { path: 'models/t2/weights.safetensors', sha256: 'ab', bytes: 2_000_000, type: 'application/octet-stream' };
@@ -39,10 +40,10 @@ describe('the caches of a site', () => {
 
 describe('a version that could not be kept', () => {
   it('says how much room is needed when the disk is full', () => {
-    expect(failureSentence(new DOMException('full', 'QuotaExceededError'), precache)).toContain('no room for the 2 MB');
+    expect(read(failureSentence(new DOMException('full', 'QuotaExceededError'), precache))).toContain('no room for the 2 MB');
   });
 
   it('gives the reason otherwise', () => {
-    expect(failureSentence(new Error('index.html: the server answered 500'), precache)).toContain('answered 500');
+    expect(read(failureSentence(new Error('index.html: the server answered 500'), precache))).toContain('answered 500');
   });
 });

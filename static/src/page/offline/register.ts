@@ -1,13 +1,15 @@
 // The page's side of the service worker: starts it and reports the state of use without a network.
+import { say } from '../texts/message';
+import type { Text } from '../texts/message';
 import type { FromServiceWorker, ToServiceWorker } from './messages';
 
 export type OfflineState =
   /** Files of this version are being fetched. */
   | { readonly kind: 'keeping'; readonly done: number; readonly total: number }
   /** Everything works without the server from now on; `note` says why a newer version could not be kept. */
-  | { readonly kind: 'ready'; readonly note?: string }
+  | { readonly kind: 'ready'; readonly note?: Text }
   /** The site does not work without the server; `reason` is a sentence. */
-  | { readonly kind: 'unavailable'; readonly reason: string }
+  | { readonly kind: 'unavailable'; readonly reason: Text }
   /** A newer version is complete; `applyUpdate` reloads the page into it. */
   | { readonly kind: 'update' }
   /** The newer version can't be applied while `others` windows show the version before. */
@@ -23,12 +25,12 @@ export interface OfflineOptions {
 export async function keepOffline({ show, mayReload }: OfflineOptions): Promise<void> {
   // Absent where the address is not secure, and in private windows of some browsers.
   if (!('serviceWorker' in navigator)) {
-    show({ kind: 'unavailable', reason: window.isSecureContext ? PRIVATE : INSECURE });
+    show({ kind: 'unavailable', reason: say(window.isSecureContext ? 'offline.private' : 'offline.insecure') });
     return;
   }
   const container = navigator.serviceWorker;
   const wasControlled = container.controller !== null;
-  let failure: string | null = null;
+  let failure: Text | null = null;
   // Messages of a service worker may arrive after it has changed its state.
   let complete = false;
 
@@ -51,7 +53,7 @@ export async function keepOffline({ show, mayReload }: OfflineOptions): Promise<
     installing.addEventListener('statechange', () => {
       if (installing.state === 'installed' && wasControlled) offerUpdate();
       else if (installing.state === 'activated' && !wasControlled) becomeReady();
-      else if (installing.state === 'redundant' && !wasControlled) show({ kind: 'unavailable', reason: failure ?? STOPPED });
+      else if (installing.state === 'redundant' && !wasControlled) show({ kind: 'unavailable', reason: failure ?? say('offline.stopped') });
     });
   };
   const becomeReady = (): void => {
@@ -72,7 +74,7 @@ export async function keepOffline({ show, mayReload }: OfflineOptions): Promise<
     else if (registration.active) becomeReady();
   } catch (error) {
     if (wasControlled) show({ kind: 'ready' }); // the server is away, and the kept site works without it
-    else show({ kind: 'unavailable', reason: `${PRIVATE} (${error instanceof Error ? error.message : String(error)})` });
+    else show({ kind: 'unavailable', reason: say('offline.privateFor', { reason: error instanceof Error ? error.message : String(error) }) });
   }
 }
 
@@ -83,7 +85,3 @@ export async function applyUpdate(): Promise<void> {
   navigator.serviceWorker.addEventListener('controllerchange', () => { location.reload(); }, { once: true });
   waiting.postMessage({ type: 'apply-update' } satisfies ToServiceWorker);
 }
-
-const INSECURE = 'Use without a network needs an https address, or 127.0.0.1. While the server can be reached, everything works.';
-const PRIVATE = 'This browser window keeps nothing for later (a private window, or site data is blocked), so the site needs its server here.';
-const STOPPED = 'The browser stopped keeping the site for use without a network. While the server can be reached, everything works; reload to try again.';

@@ -1,4 +1,5 @@
 // The line on the page about use without a network, with a button where the visitor can act.
+import { t, read } from '../texts/language';
 import { element } from '../ui/dom';
 import type { OfflineState } from './register';
 
@@ -7,7 +8,7 @@ export function showOffline(target: HTMLElement, state: OfflineState, applyUpdat
   target.dataset['state'] = state.kind;
   target.replaceChildren(element('span', sentence(state)));
   if (state.kind !== 'update') return;
-  const button = element('button', 'Reload into it');
+  const button = element('button', t('offline.reload'));
   button.type = 'button';
   button.dataset['testid'] = 'apply-update';
   button.addEventListener('click', applyUpdate);
@@ -17,14 +18,14 @@ export function showOffline(target: HTMLElement, state: OfflineState, applyUpdat
 function sentence(state: OfflineState): string {
   switch (state.kind) {
     case 'keeping':
-      return `Keeping the site for use without a network: ${state.done} of ${state.total} files.`;
+      return t('offline.keeping', { done: state.done, n: state.total });
     case 'ready':
-      return state.note === undefined ? 'Works without a network.' : `Works without a network. A newer version could not be kept: ${state.note}`;
+      return state.note === undefined ? t('offline.ready') : t('offline.readyOld', { note: state.note });
     case 'unavailable':
-      return state.reason;
+      return read(state.reason);
     case 'update':
-      return 'A newer version is ready. Loading it closes the open scans.';
+      return t('offline.update');
     case 'windows-open':
-      return `A newer version is ready. Close the ${state.others === 1 ? 'other window' : `${state.others} other windows`} of this site, then reload.`;
+      return t('offline.windows', { n: state.others });
   }
 }

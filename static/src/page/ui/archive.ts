@@ -1,5 +1,7 @@
 // Unpacks a dropped zip: a model, or scans as PACS, XNAT and browsers deliver them. By zip.js, maintained since 2010: it
 // reads the zip's own list of files and checks sizes and CRCs. It is fetched only when a zip is dropped.
+import { formatNumber, textOf, TextError } from '../texts/language';
+import { say } from '../texts/message';
 import { withPath } from './paths';
 
 /** More than any study; a zip that unpacks to more is a mistake or a zip bomb. */
@@ -14,10 +16,10 @@ export async function unzipped(zip: File, mostBytes = MOST_BYTES): Promise<File[
     const all = (await reader.getEntries()).filter((entry) => !entry.directory).filter(({ filename }) => !filename.startsWith('__MACOSX/'));
     const others = all.filter(({ filename }) => !/\.zip$/i.test(filename));
     const entries = others.length > 0 ? others : all;
-    if (entries.length === 0) throw new Error('it is empty');
-    if (entries.some(({ encrypted }) => encrypted)) throw new Error('it asks for a password');
+    if (entries.length === 0) throw new TextError(say('open.zipEmpty'));
+    if (entries.some(({ encrypted }) => encrypted)) throw new TextError(say('open.zipPassword'));
     const bytes = entries.reduce((sum, entry) => sum + entry.uncompressedSize, 0);
-    if (bytes > mostBytes) throw new Error(`it unpacks to ${(bytes / 2 ** 30).toFixed(1)} GiB, more than ${mostBytes / 2 ** 30} GiB`);
+    if (bytes > mostBytes) throw new TextError(say('open.zipLarge', { size: () => formatNumber(bytes / 2 ** 30, { minimumFractionDigits: 1, maximumFractionDigits: 1 }), most: mostBytes / 2 ** 30 }));
     const files: File[] = [];
     for (const entry of entries) {
       const path = entry.filename.replaceAll('\\', '/');
@@ -25,8 +27,7 @@ export async function unzipped(zip: File, mostBytes = MOST_BYTES): Promise<File[
     }
     return files;
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new Error(`${zip.name}: cannot unpack (${reason}); if it opens on this computer, unpack it there and drop one scan or model of it`, { cause: error });
+    throw new TextError(say('open.cannotUnpack', { name: zip.name, reason: textOf(error) }), { cause: error });
   } finally {
     await reader.close();
   }

@@ -1,5 +1,7 @@
 // The server's list of models, as docs/server.md describes it.
 import type { ModelSource } from '../../model/source';
+import { TextError } from '../texts/language';
+import { say } from '../texts/message';
 import type { KioskSettings } from '../kiosk/kiosk';
 
 export interface UsableModel {
@@ -14,6 +16,9 @@ export interface UsableModel {
   readonly url: string;
   readonly files: readonly [string, string];
   readonly card: string | null;
+  /** Address of a small picture. */
+  readonly picture: string | null;
+  readonly labels: readonly { readonly index: number; readonly name: string; readonly color: readonly number[] }[];
   readonly default: boolean;
   readonly broken: null;
 }
@@ -38,9 +43,9 @@ export async function fetchCatalogue(): Promise<Catalogue> {
   try {
     response = await fetch('api/models');
   } catch {
-    throw new Error('The list of models could not be loaded: the server does not answer. Start it again, then reload this page; a model of your own can still be dropped.');
+    throw new TextError(say('open.listSilent'));
   }
-  if (!response.ok) throw new Error(`The list of models could not be loaded (the server answered ${response.status}); a model of your own can still be dropped.`);
+  if (!response.ok) throw new TextError(say('open.listStatus', { status: String(response.status) }));
   return (await response.json()) as Catalogue;
 }
 

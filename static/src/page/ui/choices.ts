@@ -1,13 +1,15 @@
 // Several scans that were dropped together: files, or the series of a DICOM study.
 import { mapsTissueOf, namesLabels } from '../../volume/label-names';
+import { say } from '../texts/message';
+import type { Message } from '../texts/message';
 import { stemOf } from './format';
 import { pathOf } from './paths';
 
 export interface Choice {
   /** One file, or a .hdr with its .img. */
   readonly files: readonly File[];
-  /** Why to take it, or not; null where nothing is to say. */
-  readonly hint: string | null;
+  /** A reason to choose it, or not to; null where there is none. */
+  readonly hint: Message | null;
   /** Whether an image that dcm2niix made of it takes its place, because its own shape is wrong. */
   readonly replaced: boolean;
 }
@@ -48,20 +50,20 @@ export function allOf({ choices }: Offer): readonly Choice[] {
 }
 
 /** Sentences on the files that are not opened; empty where all are. */
-export function leftOutText({ masks, others }: Pick<Offer, 'masks' | 'others'>): string {
-  const rest = masks.length > 3 ? ` and ${masks.length - 3} more` : '';
+export function leftOutText({ masks, others }: Pick<Offer, 'masks' | 'others'>): readonly Message[] {
+  const names = masks.slice(0, 3).join(', ');
   return [
-    masks.length === 0 ? '' : `Left out as masks by their names: ${masks.slice(0, 3).join(', ')}${rest}.`,
-    others === 0 ? '' : `Left out ${others === 1 ? 'one file that is no scan' : `${others} files that are no scans`}.`,
-  ].filter((sentence) => sentence !== '').join(' ');
+    masks.length === 0 ? null : masks.length <= 3 ? say('open.masks', { names }) : say('open.masksMore', { names, n: masks.length - 3 }),
+    others === 0 ? null : say('open.others', { n: others }),
+  ].filter((sentence) => sentence !== null);
 }
 
 /** dcm2niix's endings of images that it resampled: even slice spacing, gantry tilt removed. */
 const RESAMPLED = /_(Tilt_Eq|Tilt|Eq)(_\d+)?$/;
-const HINTS: Readonly<Record<string, readonly [resampled: string, original: string]>> = {
-  Eq: ['resampled to even slice spacing; take this one', 'slices are missing or unevenly spaced: its shape is wrong'],
-  Tilt: ['gantry tilt removed; take this one', 'the gantry was tilted: its shape is wrong'],
-  Tilt_Eq: ['gantry tilt removed and resampled to even slice spacing; take this one', 'the gantry was tilted and slices are uneven: its shape is wrong'],
+const HINTS: Readonly<Record<string, readonly [resampled: Message, original: Message]>> = {
+  Eq: [say('open.even'), say('open.uneven')],
+  Tilt: [say('open.untilted'), say('open.tilted')],
+  Tilt_Eq: [say('open.untiltedEven'), say('open.tiltedUneven')],
 };
 
 /** Converted series, the largest first, and those that dcm2niix also resampled last. */

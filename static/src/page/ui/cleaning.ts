@@ -1,16 +1,8 @@
-// The visitor's settings of a result: what is removed from its labels, and what is saved of them.
+// Reads the fields that set how a result is cleaned.
+import { formatNumber } from '../texts/language';
+import { say } from '../texts/message';
+import type { Cleaning } from '../types';
 import { byId } from './dom';
-
-export interface Cleaning {
-  /** Components below this volume are removed; null where none are. */
-  readonly smallestMl: number | null;
-  /** Lesions outside the brain stay, of a model that labels lesion and tissue. */
-  readonly keepOutsideBrain: boolean;
-  /** The tissue around the lesion is saved too. */
-  readonly allLabels: boolean;
-  /** A sentence where the field holds no volume. */
-  readonly problem: string | null;
-}
 
 /** Puts the fields as they were for a result. */
 export function writeCleaning({ smallestMl, keepOutsideBrain }: Pick<Cleaning, 'smallestMl' | 'keepOutsideBrain'>): void {
@@ -25,5 +17,5 @@ export function readCleaning(): Cleaning {
   const field = byId('clean-ml', HTMLInputElement);
   if (field.checkValidity()) return { ...settings, smallestMl: field.valueAsNumber, problem: null };
   // The field is part of the result, so a wrong entry must not hide the result.
-  return { ...settings, smallestMl: null, problem: 'Nothing was removed: type the smallest component to keep, from 0.001 to 1,000 mL, such as 0.5.' };
+  return { ...settings, smallestMl: null, problem: say('results.smallestWrong', { from: () => formatNumber(0.001), to: () => formatNumber(1000), such: () => formatNumber(0.5) }) };
 }

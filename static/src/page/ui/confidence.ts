@@ -2,14 +2,9 @@
 // probable label wins everywhere, until the slider is moved.
 import { isEdited } from '../edit/history';
 import type { Result } from '../studies';
+import { formatNumber, t } from '../texts/language';
+import type { ConfidenceSettings } from '../types';
 import { byId, byTestId } from './dom';
-
-export interface ConfidenceSettings {
-  /** Runs are averaged with the mirror image. */
-  readonly mirror: boolean;
-  /** The probability lies over the labels. */
-  readonly probability: boolean;
-}
 
 export function readConfidence(): ConfidenceSettings {
   return { mirror: byId('mirror', HTMLInputElement).checked, probability: byId('probability', HTMLInputElement).checked };
@@ -33,8 +28,8 @@ export function showConfidence(result: Result | null): void {
   if (document.activeElement !== slider || threshold === null) slider.value = String(threshold ?? 0.5);
   const edited = isEdited(result);
   slider.disabled = edited;
-  const own = threshold === null ? 'none: the most probable label' : `${name} from ${threshold.toFixed(2)}`;
-  const text = edited ? `${own}; revert the edits to change it` : own;
+  const own = threshold === null ? t('confidence.none') : t('confidence.from', { name, threshold: formatNumber(threshold, { minimumFractionDigits: 2 }) });
+  const text = edited ? t('confidence.edited', { threshold: own }) : own;
   byId('threshold-text', HTMLOutputElement).textContent = text;
   slider.setAttribute('aria-valuetext', text);
   byTestId('no-threshold', HTMLButtonElement).disabled = threshold === null || edited;

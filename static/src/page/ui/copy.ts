@@ -1,12 +1,14 @@
 // Copies a text of the page.
+import { say } from '../texts/message';
+import type { Message } from '../texts/message';
 
 /** Copies the text, or selects it where the page may not write to the clipboard (plain http). Returns a sentence for the visitor. */
-export async function copyText(text: HTMLElement): Promise<string> {
+export async function copyText(text: HTMLElement): Promise<Message> {
   try {
     await navigator.clipboard.writeText(text.textContent);
-    return 'Copied.';
+    return say('foot.copied');
   } catch {
     getSelection()?.selectAllChildren(text);
-    return 'Selected: copy it with Ctrl+C, ⌘C or a long press.';
+    return say('foot.selected');
   }
 }

@@ -25,7 +25,7 @@ export function diagnosticsText(facts: DiagnosticFacts): string {
     `MeshNet ${facts.version}`,
     `Browser: ${facts.browser}`,
     `Logical processors: ${facts.threads}; cross-origin isolated: ${facts.isolated ? 'yes' : 'no (CPU runs on one thread)'}`,
-    scan === null ? 'Scan: none' : `Scan: ${scan.dims.join(' × ')} voxels of ${formatVoxelSize(scan.voxelSizeMm)}, ${scan.dtype}`,
+    scan === null ? 'Scan: none' : `Scan: ${scan.dims.join(' × ')} voxels of ${formatVoxelSize(scan.voxelSizeMm, 'en')}, ${scan.dtype}`,
     ...facts.notes.map(({ code, text }) => `  note: ${text} [${code}]`),
     spec === null ? 'Model: none' : `Model: ${modelLine(spec)}`,
   ];
@@ -36,7 +36,7 @@ export function diagnosticsText(facts: DiagnosticFacts): string {
   }
   if (report !== null) {
     lines.push(`Inference: ${(report.milliseconds / 1000).toFixed(2)} s`);
-    lines.push(`Memory of the engine: ${formatBytes(report.peakBytes)} at most, largest buffer ${formatBytes(report.largestBufferBytes)}`);
+    lines.push(`Memory of the engine: ${formatBytes(report.peakBytes, 'en')} at most, largest buffer ${formatBytes(report.largestBufferBytes, 'en')}`);
     for (const { name, milliseconds, gpuMilliseconds } of report.timings) {
       const gpu = gpuMilliseconds === undefined ? '' : `, ${gpuMilliseconds.toFixed(0)} ms of it in kernels`;
       lines.push(`  ${name}: ${milliseconds.toFixed(0)} ms${gpu}`);

@@ -1,5 +1,8 @@
 // DICOM files by their content: names are arbitrary in this format, and old or anonymised files lack the preamble.
 
+import { say } from '../texts/message';
+import type { Text } from '../texts/message';
+
 const PREAMBLE_BYTES = 128;
 const EXPLICIT_LITTLE_ENDIAN = '1.2.840.10008.1.2.1';
 const IMPLICIT_LITTLE_ENDIAN = '1.2.840.10008.1.2';
@@ -28,10 +31,10 @@ export async function withPreamble(file: File): Promise<File> {
 }
 
 /** Transfer syntaxes that dcm2niix can't read. */
-const UNREADABLE: readonly (readonly [uid: RegExp, name: string])[] = [
-  [/^1\.2\.840\.10008\.1\.2\.1\.99$/, 'deflated'],
-  [/^1\.2\.840\.10008\.1\.2\.4\.(94|95)$/, 'JPIP, whose pixels lie on a server'],
-  [/^1\.2\.840\.10008\.1\.2\.4\.10\d(\.1)?$/, 'a video (MPEG)'],
+const UNREADABLE: readonly (readonly [uid: RegExp, name: Text])[] = [
+  [/^1\.2\.840\.10008\.1\.2\.1\.99$/, say('open.deflated')],
+  [/^1\.2\.840\.10008\.1\.2\.4\.(94|95)$/, say('open.jpip')],
+  [/^1\.2\.840\.10008\.1\.2\.4\.10\d(\.1)?$/, say('open.video')],
   [/^1\.2\.840\.10008\.1\.2\.4\.(110|111|112)$/, 'JPEG XL'],
   [/^1\.2\.840\.10008\.1\.2\.4\.20\d$/, 'High-Throughput JPEG 2000'],
 ];
@@ -39,7 +42,7 @@ const UNREADABLE: readonly (readonly [uid: RegExp, name: string])[] = [
 const LONGEST_META_BYTES = 4096;
 
 /** Name and UID of the file's transfer syntax where the converter can't read it; null otherwise. */
-export async function unreadableSyntax(file: File): Promise<string | null> {
+export async function unreadableSyntax(file: File): Promise<Text | null> {
   const start = PREAMBLE_BYTES + 4;
   const view = new DataView(await file.slice(start, start + LONGEST_META_BYTES).arrayBuffer());
   // Elements of the meta header: group, element, VR, length (of 4 bytes after 2 unused ones for OB), value.
@@ -52,7 +55,7 @@ export async function unreadableSyntax(file: File): Promise<string | null> {
       const bytes = new Uint8Array(view.buffer, Math.min(value, view.byteLength), Math.max(0, Math.min(length, view.byteLength - value)));
       const uid = String.fromCharCode(...bytes).replace(/[\0 ]+$/, '');
       const known = UNREADABLE.find(([pattern]) => pattern.test(uid));
-      return known === undefined ? null : `${known[1]} (${uid})`;
+      return known === undefined ? null : say('open.syntaxNamed', { name: known[1], uid });
     }
     at = value + length;
   }

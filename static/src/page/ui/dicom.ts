@@ -4,6 +4,9 @@
 import { offerSeries } from './choices';
 import type { Choice } from './choices';
 import { isDicom, isSegmentation, unreadableSyntax, withPreamble } from './dicom-bytes';
+import { textOf, TextError } from '../texts/language';
+import { say } from '../texts/message';
+import type { Message } from '../texts/message';
 import { foreignModelText } from './foreign-models';
 import { seriesUidIn, tellApart } from './series-names';
 import type { DicomSeries } from '../../volume/dicom/types';
@@ -34,11 +37,11 @@ export async function seriesOf(files: readonly File[], from: string | null, onCo
     return offerSeries(from === null ? series : series.map((file) => renamed(file, `${from}_${file.name}`)));
   }
   const model = foreignModelText(files);
-  if (model !== null) throw new Error(model);
+  if (model !== null) throw new TextError(model);
   if (files.length === 1) return [{ files, hint: null, replaced: false }];
   const scans = await filter(files, mayBeScan);
   if (scans.length > 0) return scans.map((file) => ({ files: [file], hint: null, replaced: false }));
-  throw new Error(`Got ${files.length} files that are neither NIfTI nor DICOM (${files[0]!.name} …); give one .nii, .nii.gz or .mgz, or the folder of a DICOM series.`);
+  throw new TextError(say('open.unknown', { n: files.length, name: files[0]!.name }));
 }
 
 function renamed(file: File, name: string): File {
@@ -66,16 +69,16 @@ async function mayBeScan(file: File): Promise<boolean> {
 }
 
 /** Exit codes of dcm2niix (nii_dicom_batch.h) other than success. */
-const FAILURES: Readonly<Record<number, string>> = {
-  2: 'it finds no image in them',
-  8: 'some of them are damaged',
-  10: 'slices are missing; drop the whole folder of the series',
+const FAILURES: Readonly<Record<number, Message>> = {
+  2: say('open.noImage'),
+  8: say('open.damaged'),
+  10: say('open.missing'),
 };
 
 /** NIfTI files of all series; segmentations are left out. Throws an Error with a sentence for the visitor. */
 async function convertDicom(all: readonly File[]): Promise<File[]> {
   const files = await filter(all, async (file) => !(await isSegmentation(file)));
-  if (files.length === 0) throw new Error(`${all[0]!.name} is a DICOM segmentation, no scan; drop the series that it was made from.`);
+  if (files.length === 0) throw new TextError(say('open.segmentation', { name: all[0]!.name }));
   const { Dcm2niix } = await import('@niivue/dcm2niix');
   const converter = new Dcm2niix();
   try {
@@ -94,12 +97,12 @@ async function convertDicom(all: readonly File[]): Promise<File[]> {
       return own === undefined ? made : withSeries(made, own);
     });
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    const code = /exit code (\d+)/.exec(message);
+    const message = textOf(error);
+    const code = typeof message === 'string' ? /exit code (\d+)/.exec(message) : null;
     const syntax = await unreadableSyntax(files[0]!);
-    const ending = code === null ? message : (FAILURES[Number(code[1])] ?? `dcm2niix ends with code ${code[1]!}`);
-    const reason = syntax === null ? ending : `the transfer syntax is ${syntax}, which dcm2niix cannot read`;
-    throw new Error(`${files.length === 1 ? files[0]!.name : `${files.length} DICOM files`}: could not be converted (${reason}). Convert them with dcm2niix on this computer and drop the .nii.gz.`);
+    const ending = code === null ? message : (FAILURES[Number(code[1])] ?? say('open.exitCode', { code: code[1]! }));
+    const reason = syntax === null ? ending : say('open.syntax', { syntax });
+    throw new TextError(say('open.notConverted', { files: files.length === 1 ? files[0]!.name : say('open.dicomFiles', { n: files.length }), reason }));
   } finally {
     converter.worker?.terminate();
   }

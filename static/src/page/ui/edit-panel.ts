@@ -1,5 +1,5 @@
-// The panel "Edit": its tools while a result is being edited, with the keys that stand for them.
-import type { Viewer } from '../viewer';
+// The panel "Edit": its tools while a result is being edited, with their keys.
+import type { Viewer } from '../picture/viewer';
 import { isEdited } from '../edit/history';
 import { commandOf, SHORTCUTS } from '../edit/keys';
 import type { Command } from '../edit/keys';
@@ -7,6 +7,8 @@ import type { PointerHooks } from '../edit/pointer';
 import { sizeMm } from '../edit/settings';
 import type { Editing, EditSettings } from '../edit/settings';
 import type { Result } from '../studies';
+import { formatNumber, read, t } from '../texts/language';
+import { say } from '../texts/message';
 import { byId, byTestId, element } from './dom';
 
 export interface EditActions {
@@ -70,10 +72,9 @@ export function showEdit(result: Result | null, editing: Editing | null, setting
   showSize(settings);
   byId('edit-tolerance-row', HTMLLabelElement).hidden = tool !== 'grow';
   byId('edit-tolerance', HTMLInputElement).value = String(tolerancePercent);
-  byId('edit-tolerance-text', HTMLOutputElement).textContent = `± ${tolerancePercent} % of the scan’s contrast range`;
-  const steps = done.length === 0 ? '' : ` ${done.length === 1 ? '1 step' : `${done.length} steps`} can be undone.`;
+  byId('edit-tolerance-text', HTMLOutputElement).textContent = t('edit.toleranceText', { percent: tolerancePercent });
   const said = byTestId('edit-said', HTMLParagraphElement);
-  const text = `${editing.said}${steps}`.trim();
+  const text = read(done.length === 0 ? editing.said : [editing.said, say('edit.undoable', { n: done.length })]);
   if (said.textContent !== text) said.textContent = text;
   if (wasHidden) buttons().find((button) => button.dataset.edit === tool)?.focus({ preventScroll: true });
 }
@@ -108,8 +109,9 @@ function showSize(settings: EditSettings): void {
   const isUsed = settings.tool === 'pen' || settings.tool === 'eraser' || settings.tool === 'grow';
   slider.disabled = !isUsed;
   slider.value = String(size);
-  const shape = settings.isDisc ? 'disc in one slice' : 'sphere';
-  const text = !isUsed ? 'of pen, eraser and growing' : settings.tool === 'grow' ? `up to ${size / 2} mm from the press, ${settings.isDisc ? 'in its slice' : 'in 3-D'}` : `${size} mm, ${shape}`;
+  const mm = formatNumber(settings.tool === 'grow' ? size / 2 : size);
+  const key = settings.tool === 'grow' ? (settings.isDisc ? 'edit.growDisc' : 'edit.growSphere') : settings.isDisc ? 'edit.sizeDisc' : 'edit.sizeSphere';
+  const text = isUsed ? t(key, { mm }) : t('edit.sizeUnused');
   byId('edit-size-text', HTMLOutputElement).textContent = text;
   slider.setAttribute('aria-valuetext', text);
 }

@@ -2,6 +2,8 @@
 import { offerOf } from './choices';
 import type { Offer } from './choices';
 import { findDicom } from './dicom';
+import { say } from '../texts/message';
+import type { Text } from '../texts/message';
 import { withPath } from './paths';
 import { isColormap } from '../../model/source';
 import type { ModelSource } from '../../model/source';
@@ -13,7 +15,7 @@ export type Dropped =
   | { readonly kind: 'zips'; readonly files: readonly File[] }
   /** Names do not say what they are: DICOM, or a scan without its extension. */
   | { readonly kind: 'unknown'; readonly files: readonly File[] }
-  | { readonly kind: 'refused'; readonly reason: string };
+  | { readonly kind: 'refused'; readonly reason: Text };
 
 const SCAN = /\.(nii|hdr|img|mgh|mgz)(\.gz)?$/i;
 /** Hidden files and texts come along with a dropped folder. */
@@ -33,7 +35,7 @@ export async function sortByContent(files: readonly File[]): Promise<Dropped> {
 export function sortFiles(all: readonly File[]): Dropped {
   const files = all.filter(({ name }) => !IGNORED.test(name));
   const [first] = files;
-  if (first === undefined) return { kind: 'refused', reason: 'Nothing readable was dropped; give a .nii or .nii.gz scan, or a model.' };
+  if (first === undefined) return { kind: 'refused', reason: say('open.nothing') };
   const scans = files.filter(({ name }) => SCAN.test(name));
   const parts = files.filter(({ name }) => MODEL_PART.test(name));
   const zips = files.filter(({ name }) => /\.zip$/i.test(name));
@@ -51,13 +53,13 @@ function isModel(parts: readonly File[]): boolean {
 
 function modelOf(parts: readonly File[]): Dropped {
   const json = parts.filter(({ name }) => /\.json$/i.test(name) && !isColormap(name));
-  if (json.length === 0) return { kind: 'refused', reason: 'The model has no model.json; drop it together with its weights.' };
+  if (json.length === 0) return { kind: 'refused', reason: say('open.noModelJson') };
   if (json.length > 1 && !json.some(({ name }) => name === 'model.json')) {
-    return { kind: 'refused', reason: `Got several descriptions (${json.map(({ name }) => name).join(', ')}); drop one model.json with its weights.` };
+    return { kind: 'refused', reason: say('open.severalJson', { names: json.map(({ name }) => name).join(', ') }) };
   }
   if (parts.some(({ name }) => /\.safetensors$/i.test(name))) return { kind: 'model', source: { kind: 'bundle', files: parts } };
   if (parts.some(({ name }) => /\.bin$/i.test(name))) return { kind: 'model', source: { kind: 'tfjs', files: parts, answers: null } };
-  return { kind: 'refused', reason: `${json[0]!.name} alone is not a model; drop it together with its .bin or .safetensors weights.` };
+  return { kind: 'refused', reason: say('open.jsonAlone', { name: json[0]!.name }) };
 }
 
 /** The name of a zip that was dropped alone, without its extension. */

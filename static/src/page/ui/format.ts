@@ -1,20 +1,22 @@
 // Numbers as the page shows them, and names of saved files.
 import { isEdited } from '../edit/history';
 import type { Edit } from '../edit/history';
+import { formatNumber, language, t } from '../texts/language';
+import type { Language } from '../texts/language';
 
 /** Volume with its significant digits: "34.9 mL", "0.42 mL", "1,243 mL". */
 export function formatMl(volumeMl: number): string {
   const digits = volumeMl >= 100 ? 0 : volumeMl >= 10 ? 1 : 2;
-  return `${volumeMl.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits })} mL`;
+  return `${formatNumber(volumeMl, { minimumFractionDigits: digits, maximumFractionDigits: digits })} mL`;
 }
 
 export function formatCount(count: number): string {
-  return count.toLocaleString('en');
+  return formatNumber(count);
 }
 
 /** "0.8 s", "12 s", "1 min 05 s", "2 h 03 min". */
 export function formatDuration(seconds: number): string {
-  if (seconds < 9.95) return `${Number(seconds.toFixed(1))} s`;
+  if (seconds < 9.95) return `${formatNumber(Number(seconds.toFixed(1)))} s`;
   const whole = Math.round(seconds);
   const pad = (n: number): string => String(n).padStart(2, '0');
   if (whole < 60) return `${whole} s`;
@@ -25,20 +27,21 @@ export function formatDuration(seconds: number): string {
 /** "about 25 s": to the second below 10 s, to 5 s below a minute, to 10 s above. */
 export function formatEstimate(seconds: number): string {
   const step = seconds < 10 ? 1 : seconds < 60 ? 5 : 10;
-  return `about ${formatDuration(Math.max(step, step * Math.round(seconds / step)))}`;
+  return t('backend.about', { duration: formatDuration(Math.max(step, step * Math.round(seconds / step))) });
 }
 
 /** "840 B", "25 KB", "1.1 GB"; powers of 1,000. */
-export function formatBytes(bytes: number): string {
+export function formatBytes(bytes: number, code: Language = language()): string {
   const units = ['B', 'KB', 'MB', 'GB'];
   const power = Math.min(units.length - 1, Math.floor(Math.log10(Math.max(bytes, 1)) / 3));
   const value = bytes / 1000 ** power;
-  return `${power > 0 && value < 10 ? value.toFixed(1) : Math.round(value)} ${units[power]!}`;
+  const digits = power > 0 && value < 10 ? 1 : 0;
+  return `${new Intl.NumberFormat(code, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value)} ${units[power]!}`;
 }
 
 /** "0.9 × 0.9 × 1.3 mm". */
-export function formatVoxelSize(sizeMm: readonly number[]): string {
-  return `${sizeMm.map((mm) => Number(mm.toFixed(2))).join(' × ')} mm`;
+export function formatVoxelSize(sizeMm: readonly number[], code: Language = language()): string {
+  return `${sizeMm.map((mm) => new Intl.NumberFormat(code, { maximumFractionDigits: 2 }).format(mm)).join(' × ')} mm`;
 }
 
 /** Seconds left, from the share of the work done so far; null while too little is done for an estimate. */

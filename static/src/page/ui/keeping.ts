@@ -2,6 +2,7 @@
 import { isKept, keptCount } from '../kept/state';
 import type { Keeping } from '../kept/state';
 import type { Study } from '../studies';
+import { read, t } from '../texts/language';
 import { byId, byTestId } from './dom';
 import { formatBytes } from './format';
 
@@ -16,23 +17,20 @@ export function showKeeping({ keeping, studies }: { readonly keeping: Keeping; r
   said.dataset.state = studies.every((study) => isKept(keeping, study)) ? 'written' : 'writing';
   said.hidden = !isOn;
   const warning = byTestId('keep-problem', HTMLParagraphElement);
-  warning.textContent = problem;
+  warning.textContent = problem === null ? '' : read(problem);
   warning.hidden = problem === null;
-  const settings = hasSettings ? 'This browser remembers the model and the view' : '';
-  const scans = count > 0 ? 'kept scans and results' : '';
-  byId('remembered', HTMLParagraphElement).hidden = settings === '' && scans === '';
+  byId('remembered', HTMLParagraphElement).hidden = !hasSettings && count === 0;
   byId('forgotten', HTMLSpanElement).textContent = '';
-  byId('remembered-text', HTMLSpanElement).textContent = settings === '' ? '' : `${settings}${count > 0 ? '.' : ', but no scan.'}`;
+  byId('remembered-text', HTMLSpanElement).textContent = !hasSettings ? '' : t(count > 0 ? 'keep.settings' : 'foot.remembers');
 }
 
 /** After "Forget everything". */
 export function showForgotten(): void {
   byId('remembered', HTMLParagraphElement).hidden = false;
   byId('remembered-text', HTMLSpanElement).textContent = '';
-  byId('forgotten', HTMLSpanElement).textContent = 'Forgotten.';
+  byId('forgotten', HTMLSpanElement).textContent = t('foot.forgotten');
 }
 
 function keptText(count: number, bytes: number): string {
-  if (count === 0) return 'Scans that you open are kept in this browser from now on, and never leave this computer.';
-  return `${count === 1 ? 'One scan is' : `${count} scans are`} kept in this browser with all results (${formatBytes(bytes)}), and never leave this computer.`;
+  return count === 0 ? t('keep.fromNow') : t('keep.kept', { n: count, size: formatBytes(bytes) });
 }

@@ -2,6 +2,7 @@
 import { resultName, mainVolumeMl } from '../studies';
 import type { Study } from '../studies';
 import { BACKEND_NAMES } from '../../engine/choose';
+import { read, t } from '../texts/language';
 import { byTestId, element } from './dom';
 import { formatDuration, formatMl } from './format';
 
@@ -26,15 +27,15 @@ export function showLayers(study: Study | null, actions: LayerActions): void {
     radio.value = String(result.id);
     radio.checked = result.id === study!.shownResultId;
     radio.addEventListener('change', () => { actions.showLayer(result.id); });
-    label.append(radio, element('span', resultName(study!, result)));
+    label.append(radio, element('span', read(resultName(study!, result))));
     const remove = element('button', '×', 'remove');
     remove.type = 'button';
-    remove.ariaLabel = `Remove the result of ${resultName(study!, result)}`;
-    remove.title = 'Remove this result';
+    remove.ariaLabel = t('results.remove', { name: resultName(study!, result) });
+    remove.title = t('results.removeTitle');
     remove.addEventListener('click', () => { actions.removeLayer(result.id); });
     row.append(label, element('span', formatMl(mainVolumeMl(result)), 'soft'), remove);
     return row;
   });
-  box.replaceChildren(element('legend', 'In the picture'), ...rows);
+  box.replaceChildren(element('legend', t('results.inPicture')), ...rows);
   if (focused !== null) box.querySelector<HTMLInputElement>(`input[value="${focused}"]`)?.focus();
 }

@@ -2,6 +2,7 @@
 import type { MeshFormat } from '../../volume/mesh/formats';
 import type { MeshQuality } from '../../volume/mesh/quality';
 import type { Result } from '../studies';
+import { t } from '../texts/language';
 import { byId } from './dom';
 
 /** Value of the choice of all labels in the picture. */
@@ -22,7 +23,7 @@ export function showMeshLabels(result: Result | null): void {
   const before = list.value;
   const found = foundLabels(result);
   const options = found.map(({ index, name }) => new Option(name, String(index)));
-  list.replaceChildren(...(found.length === 1 ? options : [new Option('Labels in the picture', SHOWN), ...options]));
+  list.replaceChildren(...(found.length === 1 ? options : [new Option(t('mesh.shown'), SHOWN), ...options]));
   if (options.some(({ value }) => value === before)) list.value = before;
 }
 

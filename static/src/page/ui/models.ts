@@ -3,24 +3,31 @@ import type { ModelSource } from '../../model/source';
 import type { ModelSpec } from '../../generated/model-spec';
 import { sourceOf } from './catalogue';
 import type { BrokenModel, Catalogue, UsableModel } from './catalogue';
-import { byId, byTestId, element } from './dom';
-import { formatBytes, formatCount } from './format';
+import { listOr, read, t } from '../texts/language';
+import { say } from '../texts/message';
+import type { Message, Text } from '../texts/message';
+import { byId, byTestId, element, inItsLanguage } from './dom';
+import { formatBytes } from './format';
 
 /** A model that can be run, wherever it comes from. */
 export interface ListedModel {
   readonly key: string;
-  readonly name: string;
+  readonly name: Text;
   readonly modality: readonly string[];
-  readonly facts: readonly string[];
+  readonly facts: readonly Text[];
   readonly card: string | null;
+  /** Address of a small picture; null where the model has none. */
+  readonly picture: string | null;
+  /** What it finds: name and colour of its labels, without the background. */
+  readonly finds: readonly { readonly name: string; readonly color: readonly number[] }[];
   readonly source: ModelSource;
 }
 
 export interface ModelList {
   readonly usable: readonly ListedModel[];
   readonly broken: readonly BrokenModel[];
-  /** Shown in the list while no model is usable. */
-  readonly placeholder: string;
+  /** Text of the list while no model is usable. */
+  readonly placeholder: Text;
 }
 
 /** The list and the key picked from it. */
@@ -34,7 +41,7 @@ export function withCatalogue({ models, pickedKey }: Picked, catalogue: Catalogu
   const usable = catalogue.models.filter((model): model is UsableModel => model.broken === null);
   const broken = catalogue.models.filter((model): model is BrokenModel => model.broken !== null);
   return {
-    models: { usable: [...models.usable, ...usable.map(fromCatalogue)], broken, placeholder: 'No usable model; drop one here' },
+    models: { usable: [...models.usable, ...usable.map(fromCatalogue)], broken, placeholder: say('model.none') },
     pickedKey: pickedKey ?? usable.find((model) => model.id === lastKey)?.id ?? usable.find((model) => model.default)?.id ?? usable[0]?.id ?? null,
   };
 }
@@ -44,37 +51,47 @@ export function withDropped({ models }: Picked, spec: ModelSpec, source: ModelSo
   const key = `dropped ${spec.weights.sha256}`;
   const dropped: ListedModel = {
     key,
-    name: `${spec.name} (dropped)`,
+    name: say('model.dropped', { name: spec.name }),
     modality: spec.modality,
-    facts: [spec.description, `${spec.task}; ${spec.labels.length} labels; your own model, not checked by this site`, ...notes],
+    facts: [spec.description, say('model.droppedFacts', { task: spec.task, n: spec.labels.length }), ...notes],
     card: null,
+    picture: null,
+    finds: spec.labels.slice(1),
     source,
   };
   return { models: { ...models, usable: [dropped, ...models.usable.filter((model) => model.key !== key)] }, pickedKey: key };
 }
 
 function fromCatalogue(model: UsableModel): ListedModel {
-  const modality = model.modality.length > 0 ? `for ${model.modality.join(' or ')} scans` : 'for any scan';
+  const scans = scansText(model.modality);
+  const task = `${model.task.charAt(0).toUpperCase()}${model.task.slice(1)}`;
   return {
     key: model.id,
     name: model.name,
     modality: model.modality,
     facts: [
       model.description,
-      `${model.task.charAt(0).toUpperCase()}${model.task.slice(1)}, ${modality}; ${formatCount(model.parameters)} parameters, ${formatBytes(model.bytes)}; licence: ${model.license}`,
+      say('model.facts', { task, scans, parameters: model.parameters, bytes: () => formatBytes(model.bytes), licence: model.license }),
     ],
     card: model.card,
+    picture: model.picture,
+    finds: model.labels.slice(1),
     source: sourceOf(model),
   };
 }
 
+/** The scans that a model is made for. */
+export function scansText(modality: readonly string[]): Message {
+  return modality.length > 0 ? say('model.forModality', { modality: () => listOr(modality) }) : say('model.forAny');
+}
+
 export function showModelList({ usable, broken, placeholder }: ModelList): void {
   const select = byTestId('model', HTMLSelectElement);
-  select.replaceChildren(...(usable.length === 0 ? [new Option(placeholder, '')] : usable.map(({ key, name }) => new Option(name, key))));
+  select.replaceChildren(...(usable.length === 0 ? [new Option(read(placeholder), '')] : usable.map(({ key, name }) => new Option(read(name), key))));
   select.disabled = usable.length === 0;
   const box = byId('broken', HTMLDetailsElement);
   box.hidden = broken.length === 0;
-  box.querySelector('summary')!.textContent = `${broken.length === 1 ? 'One model' : `${broken.length} models`} could not be loaded`;
+  box.querySelector('summary')!.textContent = t('model.broken', { n: broken.length });
   box.querySelector('ul')!.replaceChildren(...broken.map(({ name, broken: reason }) => element('li', `${name}: ${reason}`)));
 }
 
@@ -82,10 +99,10 @@ export function showModelList({ usable, broken, placeholder }: ModelList): void 
 export function showPickedModel(model: ListedModel | null): void {
   byTestId('model', HTMLSelectElement).value = model?.key ?? '';
   const box = byId('model-facts', HTMLDivElement);
-  box.replaceChildren(...(model?.facts ?? []).filter((fact) => fact !== '').map((fact) => element('p', fact)));
+  box.replaceChildren(...(model?.facts ?? []).filter((fact) => fact !== '').map((fact) => inItsLanguage(element('p', read(fact)), fact)));
   if (model?.card == null) return;
   const line = element('p');
-  const link = element('a', 'Model card');
+  const link = element('a', t('model.card'));
   link.href = model.card;
   link.target = '_blank';
   link.rel = 'noopener';

@@ -1,4 +1,4 @@
-// Folders of files: browsers say them for a chosen folder only, so those of drops and zips are noted here.
+// Folders of files: browsers give them for a chosen folder only, so folders of drops and zips are kept here.
 
 const paths = new WeakMap<File, string>();
 

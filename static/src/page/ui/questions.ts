@@ -3,18 +3,21 @@ import type { TfjsAnswers } from '../../model/tfjs-import/import';
 import type { Question } from '../state';
 import { allOf, leftOutText } from './choices';
 import type { Choice, Offer } from './choices';
+import { read, t } from '../texts/language';
+import { say } from '../texts/message';
+import type { Message } from '../texts/message';
 import { byId, element } from './dom';
 import { formatBytes } from './format';
 
-const NORMALIZATIONS: readonly { readonly text: string; readonly value: TfjsAnswers['normalization'] }[] = [
-  { text: 'min–max to 0…1', value: { kind: 'minmax' } },
-  { text: 'quantiles 2–98 %, clipped', value: { kind: 'quantile', low: 0.02, high: 0.98, clip: true } },
-  { text: 'quantiles 5–95 %, clipped', value: { kind: 'quantile', low: 0.05, high: 0.95, clip: true } },
+const NORMALIZATIONS: readonly { readonly text: Message; readonly value: TfjsAnswers['normalization'] }[] = [
+  { text: say('ask.minmax'), value: { kind: 'minmax' } },
+  { text: say('ask.quantiles', { low: 2, high: 98 }), value: { kind: 'quantile', low: 0.02, high: 0.98, clip: true } },
+  { text: say('ask.quantiles', { low: 5, high: 95 }), value: { kind: 'quantile', low: 0.05, high: 0.95, clip: true } },
 ];
 
 const ORIENTATIONS = [
-  { text: 'LIA (as conformed; brainchop’s models)', value: 'LIA' },
-  { text: 'RAS', value: 'RAS' },
+  { text: say('ask.lia'), value: 'LIA' },
+  { text: say('ask.ras'), value: 'RAS' },
 ] as const;
 
 /** Actions that an answer starts. */
@@ -26,20 +29,20 @@ export interface Answers {
   readonly answerInput: (answers: TfjsAnswers) => void;
 }
 
-/** Shows the question and moves the focus there; removes it where there is none. */
-export function showQuestion(question: Question | null, { answerFrame, answerSeries, answerAll, answerInput }: Answers): void {
+/** Shows the question, and moves the focus there where it is new; removes it where there is none. */
+export function showQuestion(question: Question | null, isNew: boolean, { answerFrame, answerSeries, answerAll, answerInput }: Answers): void {
   const box = byId('question', HTMLDivElement);
   box.hidden = question === null;
   if (question === null) box.replaceChildren();
   else if (question.kind === 'frame') box.replaceChildren(...frameQuestion(question.frames, answerFrame));
   else if (question.kind === 'series') box.replaceChildren(...seriesQuestion(question.offer, answerSeries, answerAll));
   else box.replaceChildren(...inputQuestion(answerInput));
-  box.querySelector<HTMLElement>('select, button, input')?.focus();
+  if (isNew) box.querySelector<HTMLElement>('select, button, input')?.focus();
 }
 
 /** One frame of a 4-D scan, the first unless another is typed. */
 function frameQuestion(frames: number, onAnswer: (frame: number) => void): HTMLElement[] {
-  const label = element('label', 'Frame ');
+  const label = element('label', `${t('ask.frame')} `);
   const number = element('input');
   number.type = 'number';
   number.min = '0';
@@ -47,10 +50,10 @@ function frameQuestion(frames: number, onAnswer: (frame: number) => void): HTMLE
   number.value = '0';
   number.dataset.testid = 'frame';
   label.append(number);
-  const button = answerButton('Use this frame', 'use-frame', () => {
+  const button = answerButton(t('ask.useFrame'), 'use-frame', () => {
     if (number.reportValidity() && number.value !== '') onAnswer(number.valueAsNumber);
   });
-  return [element('p', `This file holds ${frames} volumes; a model takes one.`), label, button];
+  return [element('p', t('ask.frames', { n: frames })), label, button];
 }
 
 /** All of several scans or DICOM series, or one of them, each a button. */
@@ -59,29 +62,28 @@ function seriesQuestion(offer: Offer, onAnswer: (choice: Choice) => void, onAll:
   const buttons = choices.map((choice) => {
     const [first] = choice.files;
     const bytes = choice.files.reduce((sum, { size }) => sum + size, 0);
-    const hint = choice.hint === null ? '' : `: ${choice.hint}`;
-    return answerButton(`${first!.name.replace(/\.nii$/, '')} (${formatBytes(bytes)})${hint}`, 'series', () => { onAnswer(choice); });
+    const shown = { name: first!.name.replace(/\.nii$/, ''), bytes: formatBytes(bytes) };
+    return answerButton(choice.hint === null ? t('ask.image', shown) : t('ask.imageHint', { ...shown, hint: choice.hint }), 'series', () => { onAnswer(choice); });
   });
   const single = element('div', '', 'choices');
   single.append(...buttons);
   const count = allOf(offer).length;
-  const all = onAll === null || count < 2 ? [] : [answerButton(`Open all ${count}`, 'open-all', onAll)];
-  const text = `These files hold ${choices.length} images; ${all.length === 0 ? 'choose the head scan to segment' : 'open all of them, or choose one'}. ${leftOutText(offer)}`;
-  return [element('p', text.trim()), ...all, single];
+  const all = onAll === null || count < 2 ? [] : [answerButton(t('ask.openAll', { n: count }), 'open-all', onAll)];
+  const images = say(all.length === 0 ? 'ask.images' : 'ask.imagesAll', { n: choices.length });
+  return [element('p', read([images, ...leftOutText(offer)])), ...all, single];
 }
 
 /** The preparation of a TF.js model's input, which its folder does not describe. */
 function inputQuestion(onAnswer: (answers: TfjsAnswers) => void): HTMLElement[] {
-  const normalization = choice('Intensities', NORMALIZATIONS.map(({ text }) => text), 'normalization');
-  const orientation = choice('Axis order', ORIENTATIONS.map(({ text }) => text), 'orientation');
-  const button = answerButton('Use this model', 'use-model', () => {
+  const normalization = choice(t('ask.intensities'), NORMALIZATIONS.map(({ text }) => read(text)), 'normalization');
+  const orientation = choice(t('ask.axisOrder'), ORIENTATIONS.map(({ text }) => read(text)), 'orientation');
+  const button = answerButton(t('ask.useModel'), 'use-model', () => {
     const [n, o] = [NORMALIZATIONS[normalization.select.selectedIndex - 1], ORIENTATIONS[orientation.select.selectedIndex - 1]];
     if (n === undefined) normalization.select.focus();
     else if (o === undefined) orientation.select.focus();
     else onAnswer({ normalization: n.value, orientation: o.value });
   });
-  const text = 'This TF.js model does not say how its input is prepared. Its author’s page or brainchop’s model list does.';
-  return [element('p', text), normalization.label, orientation.label, button];
+  return [element('p', t('ask.tfjs')), normalization.label, orientation.label, button];
 }
 
 function answerButton(text: string, testId: string, onClick: () => void): HTMLButtonElement {
@@ -96,7 +98,7 @@ function choice(name: string, texts: readonly string[], testId: string): { label
   const label = element('label', `${name} `);
   const select = element('select');
   select.dataset.testid = testId;
-  select.append(new Option('choose…', ''), ...texts.map((text) => new Option(text)));
+  select.append(new Option(t('ask.choose'), ''), ...texts.map((text) => new Option(text)));
   label.append(select);
   return { label, select };
 }

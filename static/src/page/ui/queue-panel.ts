@@ -2,6 +2,8 @@
 import { isActive, queueCounts, queueFraction, queueSecondsLeft, runningStudy } from '../queue';
 import type { Queue } from '../queue';
 import type { Study } from '../studies';
+import { read, t } from '../texts/language';
+import { say } from '../texts/message';
 import { byId, byTestId } from './dom';
 import { formatDuration } from './format';
 
@@ -10,8 +12,8 @@ export function showSegmentAll(due: number, listed: number, enabled: boolean): v
   const button = byTestId('run-all', HTMLButtonElement);
   button.hidden = listed < 2;
   button.disabled = !enabled || due === 0;
-  button.textContent = due === 0 ? 'Segment all' : `Segment all (${due})`;
-  button.title = 'Every scan of the list that has no result of this model yet';
+  button.textContent = due === 0 ? t('queue.all') : t('queue.allCount', { n: due });
+  button.title = t('queue.allTitle');
 }
 
 export function showQueue(studies: readonly Study[], queue: Queue | null): void {
@@ -38,24 +40,15 @@ export function showQueue(studies: readonly Study[], queue: Queue | null): void 
 /** A sentence that changes only when a scan ends, because a screen reader reads it out. */
 function queueText(studies: readonly Study[], queue: Queue): string {
   const { total, done, failed, skipped } = queueCounts({ studies, queue });
-  const rest = [failed > 0 ? `${failed} failed` : '', skipped > 0 ? `${skipped} skipped` : ''].filter((part) => part !== '').join(', ');
-  const counts = `${done} of ${total} done${rest === '' ? '' : `, ${rest}`}`;
-  switch (queue.state) {
-    case 'running':
-      return `Segmenting with ${queue.model.name}: ${counts}.`;
-    case 'pausing':
-      return `Pausing after this scan: ${counts}.`;
-    case 'paused':
-      return `Paused: ${counts}.`;
-    case 'finished':
-      return `Queue finished: ${counts}.`;
-  }
+  const parts = [say('queue.done', { done, total }), ...(failed > 0 ? [say('queue.failed', { n: failed })] : []), ...(skipped > 0 ? [say('queue.skipped', { n: skipped })] : [])];
+  const counts = parts.map(read).join(', ');
+  return queue.state === 'running' ? t('queue.running', { model: queue.model.name, counts }) : t(`queue.${queue.state}`, { counts });
 }
 
 function leftText(studies: readonly Study[], queue: Queue): string {
   const running = runningStudy(studies);
   const seconds = queueSecondsLeft({ studies, queue });
-  const left = !isActive(queue) || seconds === null ? '' : `about ${formatDuration(Math.ceil(seconds))} left`;
+  const left = !isActive(queue) || seconds === null ? '' : t('run.left', { duration: formatDuration(Math.ceil(seconds)) });
   return [running?.name ?? '', left].filter((part) => part !== '').join(' · ');
 }
 

@@ -2,6 +2,7 @@
 import type { Sidecar } from '../../generated/sidecar';
 import { sidecarOf } from '../../volume/sidecar';
 import { toolNames } from '../edit/history';
+import { inEnglish } from '../texts/language';
 import { notesOfResult } from '../studies';
 import type { Result, Study } from '../studies';
 
@@ -25,7 +26,7 @@ export function resultsJson(studies: readonly Study[], files: ReadonlyMap<number
       shape: study.facts?.summary.dims ?? null,
       voxel_size_mm: study.facts?.summary.voxelSizeMm ?? null,
       state: study.job.kind === 'none' || study.job.kind === 'done' ? (study.results.length > 0 ? 'done' : 'not segmented') : study.job.kind,
-      reason: study.job.kind === 'failed' ? study.job.reason : null,
+      reason: study.job.kind === 'failed' ? inEnglish(study.job.reason) : null,
       results: study.results.map((result) => resultOf(result, files.get(result.id) ?? null, sidecarOfResult(study, result, written, created, digests.get(study.source.id) ?? null))),
     })),
   };

@@ -7,6 +7,8 @@ import { contextIndices, shownIndices } from '../../volume/label-roles';
 import { resultName, shownResult } from '../studies';
 import type { Result, Study } from '../studies';
 import { dicomSeriesOf } from './dicom';
+import { formatNumber, read, t } from '../texts/language';
+import { say } from '../texts/message';
 import { byId, byTestId, element } from './dom';
 import { formatCount, formatMl } from './format';
 
@@ -32,31 +34,31 @@ export function showResults(study: Study | null, actions: ResultActions, scroll:
     return;
   }
   const { outcome, spec } = result;
-  byId('results-heading', HTMLHeadingElement).textContent = `Result of ${resultName(study, result)}`;
+  byId('results-heading', HTMLHeadingElement).textContent = t('results.of', { name: resultName(study, result) });
   const shownFirst = [...shownIndices(spec), ...contextIndices(spec)];
   const foreground = shownFirst.map((index) => spec.labels[index]!);
   const listed = foreground.length < LONG_TABLE ? foreground : foreground.filter((label) => volumeOf(result, label).voxels > 0);
   showTable(study, result, listed, actions);
   showBrain(result);
   const notes = [
-    foreground.length > listed.length ? `${foreground.length - listed.length} labels of this model were not found.` : '',
-    outcome.removedMl > 0 ? `${formatMl(outcome.removedMl)} in small components was removed.` : '',
+    ...(foreground.length > listed.length ? [say('results.notFound', { n: foreground.length - listed.length })] : []),
+    ...(outcome.removedMl > 0 ? [say('results.removed', { volume: formatMl(outcome.removedMl) })] : []),
   ];
   byTestId('save-dicom-seg', HTMLButtonElement).hidden = dicomSeriesOf(study.source.files[0]!) === null;
   const note = byId('results-note', HTMLParagraphElement);
-  note.textContent = notes.join(' ').trim();
+  note.textContent = read(notes);
   note.hidden = note.textContent === '';
   showParts(outcome.parts, actions.goTo);
   if (wasHidden && scroll) section.scrollIntoView({ block: 'nearest' });
 }
 
-/** Labels of the shown result, then those that only other results have. A label that a model does not know is no 0 mL. */
+/** Labels of the shown result, then those that only other results have. A label that a model does not know is left empty, not 0 mL. */
 function showTable(study: Study, shown: Result, listed: readonly Label[], actions: ResultActions): void {
   const table = byTestId('volumes', HTMLTableElement);
   const others = study.results.filter(({ id }) => id !== shown.id);
   const names = new Set(listed.map(({ name }) => name));
   const further = new Map(others.flatMap((result) => result.spec.labels.filter((label) => label.index !== 0 && !names.has(label.name) && volumeOf(result, label).voxels > 0).map((label) => [label.name, label])));
-  table.tHead!.replaceChildren(headRow(others.length === 0 ? ['Volume', 'Voxels'] : [shown, ...others].map((result) => resultName(study, result))));
+  table.tHead!.replaceChildren(headRow(others.length === 0 ? [t('results.volume'), t('results.voxels')] : [shown, ...others].map((result) => read(resultName(study, result)))));
   const focused = table.querySelector<HTMLInputElement>('input:focus')?.value;
   table.tBodies[0]!.replaceChildren(
     ...listed.map((label) => {
@@ -78,7 +80,7 @@ function showTable(study: Study, shown: Result, listed: readonly Label[], action
 
 function headRow(columns: readonly string[]): HTMLTableRowElement {
   const row = element('tr');
-  row.append(...['Label', ...columns].map((text, n) => {
+  row.append(...[t('results.label'), ...columns].map((text, n) => {
     const cell = element('th', text, n === 0 ? '' : 'number');
     cell.scope = 'col';
     return cell;
@@ -96,7 +98,7 @@ function labelRow(label: Label, shown: Result, { goTo, showLabel }: ResultAction
   name.type = 'button';
   const centre = shown.outcome.centres[label.index] ?? null;
   name.disabled = centre === null;
-  name.title = name.disabled ? 'Not found in this scan' : 'Move the crosshair here';
+  name.title = name.disabled ? t('results.absent') : t('results.goTo');
   name.append(swatch(label), label.name);
   if (centre !== null) name.addEventListener('click', () => { goTo(centre); });
   const first = element('td');
@@ -111,8 +113,8 @@ function visibleBox({ index, name }: Label, { visible }: Result, showLabel: Resu
   box.type = 'checkbox';
   box.value = String(index);
   box.checked = visible.includes(index);
-  box.ariaLabel = `Show ${name}`;
-  box.title = `Show ${name} in the picture`;
+  box.ariaLabel = t('results.show', { name });
+  box.title = t('results.showTitle', { name });
   box.addEventListener('change', () => { showLabel(index, box.checked); });
   return box;
 }
@@ -126,7 +128,7 @@ function showBrain({ spec, outcome }: Result): void {
   if (brain === null) return;
   text.dataset.ml = String(brain.brainMl);
   text.dataset.percent = String(brain.lesionPercent);
-  text.textContent = `Brain ${formatMl(brain.brainMl)} (tissue, fluid and lesion); the lesion is ${brain.lesionPercent.toFixed(2)} % of it.`;
+  text.textContent = t('results.brain', { volume: formatMl(brain.brainMl), percent: formatNumber(brain.lesionPercent, { minimumFractionDigits: 2, maximumFractionDigits: 2 }) });
 }
 
 function volumeCell(result: Result, name: string): HTMLTableCellElement {
@@ -152,15 +154,15 @@ function showParts(parts: Outcome['parts'], goTo: GoTo): void {
   text.hidden = count === 0;
   list.hidden = count < 2;
   list.replaceChildren(...(count < 2 ? [] : parts!.largest.map((part) => partItem(part, goTo))));
-  const rest = count - list.children.length;
-  text.textContent = count === 1 ? 'In one piece.' : `In ${formatCount(count)} separate pieces${rest > 0 ? `, the largest ${list.children.length}` : ''}:`;
+  const shown = list.children.length;
+  text.textContent = count === 1 ? t('results.onePiece') : count > shown ? t('results.piecesLargest', { n: count, shown }) : t('results.pieces', { n: count });
 }
 
 function partItem({ volumeMl, centre, positionMm }: Part, goTo: GoTo): HTMLLIElement {
   const [x, y, z] = positionMm.map(Math.round) as [number, number, number];
-  const button = element('button', `${formatMl(volumeMl)} at x ${x}, y ${y}, z ${z} mm`);
+  const button = element('button', t('results.piece', { volume: formatMl(volumeMl), x, y, z }));
   button.type = 'button';
-  button.title = 'Move the crosshair here';
+  button.title = t('results.goTo');
   button.addEventListener('click', () => { goTo(centre); });
   const item = element('li');
   item.append(button);

@@ -1,8 +1,12 @@
 // Where a saved file goes: to the browser's downloads, or to a folder that the visitor chooses.
 
+import { TextError } from '../texts/language';
+import { say } from '../texts/message';
+import type { Message } from '../texts/message';
+
 /** Writes the content, under another name if one is given; returns its place as words ("among this browser's downloads") and
  * its name there. */
-type Write = (content: Uint8Array | Blob, name?: string) => Promise<{ readonly place: string; readonly name: string }>;
+type Write = (content: Uint8Array | Blob, name?: string) => Promise<{ readonly place: Message; readonly name: string }>;
 
 /** Asks for a place for a file of this name; returns the function that writes it there, or null where the visitor declined. */
 export type Saver = (name: string) => Promise<Write | null>;
@@ -19,14 +23,14 @@ export const saveAsDownload: Saver = (asked) =>
     link.click();
     // The browser must have read the blob before its address is revoked; a minute is ample.
     setTimeout(() => { URL.revokeObjectURL(url); }, 60_000);
-    return Promise.resolve({ place: 'among this browser’s downloads', name });
+    return Promise.resolve({ place: say('save.downloads'), name });
   });
 
 /** The file lies where the visitor chose (a memory stick) and in no list of downloads. */
 export const saveInFolder: Saver = async (asked) => {
   // Some browsers lack it, although the types promise it.
   const pick = (window as { showDirectoryPicker?: (options: { mode: 'readwrite' }) => Promise<FileSystemDirectoryHandle> }).showDirectoryPicker;
-  if (pick === undefined) throw new Error('This browser has no folder picker: nothing can be saved here. Chromium has one.');
+  if (pick === undefined) throw new TextError(say('save.noPicker'));
   let folder: FileSystemDirectoryHandle;
   try {
     folder = await pick({ mode: 'readwrite' });
@@ -40,7 +44,7 @@ export const saveInFolder: Saver = async (asked) => {
     const writable = await file.createWritable();
     await writable.write(content as Blob | Uint8Array<ArrayBuffer>);
     await writable.close();
-    return { place: `in the folder ${folder.name}`, name: free };
+    return { place: say('save.inFolder', { folder: folder.name }), name: free };
   };
 };
 

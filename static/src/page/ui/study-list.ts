@@ -3,6 +3,7 @@
 import { isEdited } from '../edit/history';
 import { mainVolumeMl, shownResult } from '../studies';
 import type { Study } from '../studies';
+import { read, t } from '../texts/language';
 import { byId, byTestId, element } from './dom';
 import { formatMl } from './format';
 
@@ -78,14 +79,14 @@ function fillRow(row: HTMLTableRowElement, study: Study, isShown: boolean): void
   // The ending of nearly every name; the title has all of it.
   setText(pick.querySelector('bdi')!, study.name.replace(/\.nii(\.gz)?$/i, ''));
   pick.title = study.name;
-  remove.ariaLabel = `Remove ${study.name}`;
-  remove.title = 'Remove from this list';
+  remove.ariaLabel = t('scans.removeScan', { name: study.name });
+  remove.title = t('scans.removeTitle');
   setText(state!, text);
   const result = shownResult(study);
   setText(volume!, result === null ? '' : formatMl(mainVolumeMl(result)));
   volume!.title = result === null ? '' : `${result.spec.labels.find(({ index }) => index !== 0)?.name ?? ''}, ${result.spec.name}`;
   // A failure's reason stands in the row: a title is out of reach for touch and for screen readers.
-  setText(row.querySelector<HTMLSpanElement>('.reason')!, study.job.kind === 'failed' ? reasonOf(study.job.reason, study) : '');
+  setText(row.querySelector<HTMLSpanElement>('.reason')!, study.job.kind === 'failed' ? reasonOf(read(study.job.reason), study) : '');
 }
 
 /** The row names the file already. */
@@ -101,14 +102,14 @@ interface State {
 
 function stateOf({ job, results }: Study): State {
   if (job.kind === 'running') return { kind: 'running', text: runningText(job.run.progress?.fraction ?? null) };
-  if (job.kind === 'waiting' || job.kind === 'failed' || job.kind === 'skipped') return { kind: job.kind, text: job.kind };
+  if (job.kind === 'waiting' || job.kind === 'failed' || job.kind === 'skipped') return { kind: job.kind, text: t(`scans.${job.kind}`) };
   if (results.length === 0) return { kind: 'open', text: '' };
-  if (results.length > 1) return { kind: 'done', text: `${results.length} results` };
-  return { kind: 'done', text: isEdited(results[0]!) ? 'edited' : 'done' };
+  if (results.length > 1) return { kind: 'done', text: t('scans.results', { n: results.length }) };
+  return { kind: 'done', text: isEdited(results[0]!) ? t('scans.edited') : t('scans.done') };
 }
 
 function runningText(fraction: number | null): string {
-  return fraction === null ? 'starting' : `running ${Math.floor(100 * fraction)} %`;
+  return fraction === null ? t('scans.starting') : t('scans.runningPercent', { percent: Math.floor(100 * fraction) });
 }
 
 function setText(target: HTMLElement, text: string): void {

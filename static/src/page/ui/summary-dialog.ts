@@ -1,6 +1,7 @@
 // The table of all scans, in a dialog over the page.
 import { summaryOf } from './summary';
 import type { Study } from '../studies';
+import { read, t } from '../texts/language';
 import { byId, byTestId, element } from './dom';
 import { formatMl } from './format';
 
@@ -23,7 +24,7 @@ function fill(studies: readonly Study[]): void {
   const { labels, rows } = summaryOf(studies);
   const table = byId('summary-table', HTMLTableElement);
   const head = element('tr');
-  head.append(...['Scan', 'Model', 'State', ...labels].map((text, n) => {
+  head.append(...[t('scans.scan'), t('summary.model'), t('scans.state'), ...labels].map((text, n) => {
     const cell = element('th', text, n > 2 ? 'number' : '');
     cell.scope = 'col';
     return cell;
@@ -33,7 +34,7 @@ function fill(studies: readonly Study[]): void {
     const row = element('tr');
     const first = element('th', scan);
     first.scope = 'row';
-    row.append(first, element('td', model), element('td', state), ...volumesMl.map((volume) => element('td', volume === null ? '–' : formatMl(volume), 'number')));
+    row.append(first, element('td', read(model)), element('td', read(state)), ...volumesMl.map((volume) => element('td', volume === null ? '–' : formatMl(volume), 'number')));
     return row;
   }));
 }

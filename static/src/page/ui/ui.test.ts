@@ -13,12 +13,13 @@ import { readOptions } from './options';
 import { pathOf, withPath } from './paths';
 import { tellApart } from './series-names';
 import { volumesCsv } from './table';
+import { read } from '../texts/language';
 
 test('numbers carry as many digits as mean something', () => {
   expect([0, 0.4249, 9.99, 34.917, 1243.4].map(formatMl)).toEqual(['0.00 mL', '0.42 mL', '9.99 mL', '34.9 mL', '1,243 mL']);
   expect([0, 0.42, 8, 59.4, 65, 3599, 7380].map(formatDuration)).toEqual(['0 s', '0.4 s', '8 s', '59 s', '1 min 05 s', '59 min 59 s', '2 h 03 min']);
   expect([0.2, 7.4, 23, 58, 87].map(formatEstimate)).toEqual(['about 1 s', 'about 7 s', 'about 25 s', 'about 1 min 00 s', 'about 1 min 30 s']);
-  expect([0, 840, 25_300, 1_100_000_000].map(formatBytes)).toEqual(['0 B', '840 B', '25 KB', '1.1 GB']);
+  expect([0, 840, 25_300, 1_100_000_000].map((bytes) => formatBytes(bytes))).toEqual(['0 B', '840 B', '25 KB', '1.1 GB']);
   expect(formatVoxelSize([0.8999, 0.9, 1.3])).toBe('0.9 × 0.9 × 1.3 mm');
 });
 
@@ -62,7 +63,7 @@ describe('the contrast of a scan', () => {
   });
 
   test('gives a warning only where it speaks against the model', () => {
-    expect(modalityWarning('T1w', 'Lesions', ['T2w', 'FLAIR'])).toMatch(/looks like a T1w scan, but Lesions was made for T2w or FLAIR/);
+    expect(read(modalityWarning('T1w', 'Lesions', ['T2w', 'FLAIR'])!)).toMatch(/looks like a T1w scan, but Lesions was made for T2w or FLAIR/);
     expect(modalityWarning('t2w', 'Lesions', ['T2w'])).toBeNull();
     expect(modalityWarning(null, 'Lesions', ['T2w'])).toBeNull();
     expect(modalityWarning('T1w', 'Any', [])).toBeNull();
@@ -97,7 +98,7 @@ describe('dropped files', () => {
   });
 
   test('a refusal says what to do', () => {
-    expect(sortFiles([new File([], 'model.json')])).toMatchObject({ reason: 'model.json alone is not a model; drop it together with its .bin or .safetensors weights.' });
+    expect(sortFiles([new File([], 'model.json')])).toMatchObject({ kind: 'refused', reason: { key: 'open.jsonAlone', values: { name: 'model.json' } } });
   });
 
   const offered = (...names: string[]): { choices: string[][]; masks: readonly string[] } => {
@@ -113,9 +114,9 @@ describe('dropped files', () => {
   });
 
   test('files that are not opened are named or counted', () => {
-    expect(leftOutText({ masks: ['a', 'b', 'c', 'd'], others: 0 })).toBe('Left out as masks by their names: a, b, c and 1 more.');
-    expect(leftOutText({ masks: ['a'], others: 1 })).toBe('Left out as masks by their names: a. Left out one file that is no scan.');
-    expect(leftOutText({ masks: [], others: 12 })).toBe('Left out 12 files that are no scans.');
+    expect(read(leftOutText({ masks: ['a', 'b', 'c', 'd'], others: 0 }))).toBe('Left out as masks by their names: a, b, c and 1 more.');
+    expect(read(leftOutText({ masks: ['a'], others: 1 }))).toBe('Left out as masks by their names: a. Left out one file that is no scan.');
+    expect(read(leftOutText({ masks: [], others: 12 }))).toBe('Left out 12 files that are no scans.');
     expect(sortFiles(['a.nii', 'a.json', 'participants.tsv', 'README'].map((name) => new File([], name)))).toMatchObject({ kind: 'scans', offer: { others: 2 } });
   });
 
@@ -128,7 +129,7 @@ describe('dropped files', () => {
   test('a series that dcm2niix resampled comes before its wrongly spaced original', () => {
     const volumes = [['3_T1.nii', 90], ['3_T1_Eq_1.nii', 95], ['2_scout.nii', 5], ['4_T1_Tilt_1.nii', 50], ['4_T1.nii', 99]] as const;
     const choices = offerSeries(volumes.map(([name, size]) => new File([new Uint8Array(size)], name)));
-    expect(choices.map(({ files, hint }) => [files[0]!.name, hint])).toEqual([
+    expect(choices.map(({ files, hint }) => [files[0]!.name, hint === null ? null : read(hint)])).toEqual([
       ['3_T1_Eq_1.nii', 'resampled to even slice spacing; take this one'],
       ['4_T1_Tilt_1.nii', 'gantry tilt removed; take this one'],
       ['2_scout.nii', null],
@@ -172,7 +173,7 @@ describe('dropped files', () => {
     const even = uid.length % 2 === 0 ? uid : `${uid}\0`;
     const version = bytes(2, 0, 1, 0, 79, 66, 0, 0, 2, 0, 0, 0, 0, 1);
     const syntax = bytes(2, 0, 16, 0, 85, 73, even.length, 0);
-    expect(await unreadableSyntax(new File([new Uint8Array(128), 'DICM', version, syntax, even, IMPLICIT], 'a'))).toBe(name);
+    expect(read((await unreadableSyntax(new File([new Uint8Array(128), 'DICM', version, syntax, even, IMPLICIT], 'a'))) ?? '')).toBe(name ?? '');
     expect(await unreadableSyntax(new File([new Uint8Array(128), 'DICM', syntax], 'a'))).toBeNull();
   });
 
@@ -243,7 +244,7 @@ describe('a model file of another format', () => {
   for (const [name, what] of [['m.onnx', 'an ONNX model'], ['m.PT', 'a PyTorch model'], ['m.pth', 'a PyTorch model'], ['best.ckpt', 'a PyTorch checkpoint'], ['m.h5', 'an HDF5 file'], ['m.keras', 'a Keras model'], ['m.tflite', 'a TensorFlow Lite model'], ['saved_model.pb', 'a TensorFlow graph']] as const) {
     test(`is named: ${name}`, async () => {
       const files = [new File(['x'.repeat(200)], 'notes.txt'), new File(['x'.repeat(200)], name)];
-      expect(foreignModelText(files)).toContain(`${name}: is ${what}`);
+      expect(read(foreignModelText(files)!)).toContain(`${name}: is ${what}`);
       await expect(seriesOf(files, null, () => undefined)).rejects.toThrow(/which this page doesn't read; .*drop (the|that) folder/);
     });
   }

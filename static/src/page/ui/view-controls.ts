@@ -1,5 +1,6 @@
 // Buttons for the view, the opacity slider, and the line with the crosshair's position.
-import type { Location, View, Viewer } from '../viewer';
+import type { Location, View, Viewer } from '../picture/viewer';
+import { formatNumber, t } from '../texts/language';
 import { byId, element } from './dom';
 
 export function connectViews(viewer: Viewer): void {
@@ -33,8 +34,7 @@ export function connectReadout(viewer: Viewer): void {
 }
 
 function readout({ positionMm, voxel, intensity, label }: Location): (Node | string)[] {
-  const place = `x ${positionMm[0].toFixed(1)}  y ${positionMm[1].toFixed(1)}  z ${positionMm[2].toFixed(1)} mm`;
-  const value = Number(intensity.toPrecision(4));
-  const text = `${place} · voxel ${voxel.join(', ')} · intensity ${value}`;
+  const [x, y, z] = positionMm.map((mm) => formatNumber(mm, { minimumFractionDigits: 1, maximumFractionDigits: 1 })) as [string, string, string];
+  const text = t('viewer.readout', { x, y, z, voxel: voxel.join(', '), intensity: formatNumber(intensity, { maximumSignificantDigits: 4, useGrouping: false }) });
   return label === null || label.index === 0 ? [text] : [`${text} · `, element('b', label.name)];
 }

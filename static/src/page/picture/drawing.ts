@@ -2,10 +2,10 @@
 // voxel has its index on the scan's own grid. NiiVue's refreshDrawing uploads the whole volume, so that a change is uploaded here, as
 // the box around it, into NiiVue's public `drawTexture`.
 import type { Niivue, NVImage } from '@niivue/niivue';
-import type { Label } from '../generated/model-spec';
-import { apply, invert } from '../volume/affine';
-import type { Axis, Grid } from '../volume/brush';
-import type { Dims } from '../volume/volume';
+import type { Label } from '../../generated/model-spec';
+import { apply, invert } from '../../volume/affine';
+import type { Axis, Grid } from '../../volume/brush';
+import type { Dims } from '../../volume/volume';
 
 /** A place on a slice of the picture. */
 export interface PicturePoint {

@@ -1,13 +1,15 @@
-// The viewer, with drawing.ts the only module that uses NiiVue. It gets plain arrays on the scan's own grid; the worker reads the files, so
-// that the scan shown is the scan that is segmented.
-import { DRAG_MODE, MULTIPLANAR_TYPE, Niivue, NVImage, SHOW_RENDER, SLICE_TYPE } from '@niivue/niivue';
-import type { DisplayVolume } from '../worker/protocol';
-import type { Label } from '../generated/model-spec';
-import { SOFTWARE_RENDERER } from '../engine/renderers';
-import { apply, invert } from '../volume/affine';
-import type { Axis } from '../volume/brush';
+// The viewer: what is in the picture and how it is looked at. Only the modules of this folder use NiiVue. The viewer gets plain
+// arrays on the scan's own grid; the worker reads the files, so that the scan shown is the scan that is segmented.
+import { SHOW_RENDER, SLICE_TYPE } from '@niivue/niivue';
+import type { Niivue, NVImage } from '@niivue/niivue';
+import type { DisplayVolume } from '../../worker/protocol';
+import type { Label } from '../../generated/model-spec';
+import { apply, invert } from '../../volume/affine';
+import type { Axis } from '../../volume/brush';
+import { attach, isSoftware } from './canvas';
 import { Drawing, nativeAxis, pixelsOf, pointAt } from './drawing';
 import type { PicturePoint } from './drawing';
+import { colours, toImage } from './images';
 
 export type View = 'both' | 'slices' | 'axial' | 'coronal' | 'sagittal' | 'render';
 
@@ -52,7 +54,7 @@ export class Viewer {
   private view: View = 'slices';
   private affineVox2ras: DisplayVolume['affineVox2ras'] = [];
   private dims: Triple = [0, 0, 0];
-  /** Labels that are being edited, in the place of the layer of labels; null where none are. */
+  /** Labels that are being edited; they replace the layer of labels. Null where none are. */
   private drawing: Drawing | null = null;
   onLocation: (location: Location) => void = () => undefined;
 
@@ -171,7 +173,7 @@ export class Viewer {
     else if (this.nv.volumes.length > 1) this.nv.setOpacity(1, opacity);
   }
 
-  /** Shows labels that are being edited, [z][y][x] on the scan's grid, in the place of the layer of labels, until another layer is shown. */
+  /** Shows labels that are being edited, [z][y][x] on the scan's grid, instead of the layer of labels, until another layer is shown. */
   edit(labels: Uint8Array, names: readonly Label[], visible: readonly number[]): void {
     [this.labels, this.visible] = [names, visible];
     const { affineVox2ras } = this;
@@ -277,74 +279,4 @@ export class Viewer {
       label: this.labels.find((label) => label.index === index) ?? null,
     });
   }
-}
-
-/** A NiiVue that leaves dropping to the page, and the keyboard to `pressKey` (true: this key was taken). Rejects where the browser has no WebGL2. */
-async function attach(canvas: HTMLCanvasElement, pressKey: (key: string) => boolean): Promise<Niivue> {
-  const nv = new Niivue({
-    dragAndDropEnabled: false,
-    logLevel: 'error',
-    loadingText: '',
-    backColor: [0.04, 0.05, 0.07, 1],
-    crosshairColor: [0.35, 0.75, 1, 0.8],
-    crosshairWidth: 1,
-    crosshairWidthUnit: 'mm',
-    multiplanarLayout: MULTIPLANAR_TYPE.AUTO,
-    multiplanarPadPixels: 4,
-    dragMode: DRAG_MODE.contrast,
-    isColorbar: false,
-    show3Dcrosshair: true,
-    isNearestInterpolation: false,
-    showAllOrientationMarkers: true,
-    fontColor: [0.95, 0.97, 1, 1],
-    scrollRequiresFocus: false,
-  });
-  // First of the canvas's listeners: NiiVue's letters would change view and clipping behind the page's own buttons.
-  for (const type of ['keydown', 'keyup'] as const) {
-    canvas.addEventListener(type, (event) => {
-      event.stopImmediatePropagation();
-      if (type === 'keydown' && !event.ctrlKey && !event.altKey && !event.metaKey && pressKey(event.key)) event.preventDefault();
-    });
-  }
-  await nv.attachToCanvas(canvas);
-  return nv;
-}
-
-function isSoftware(gl: WebGL2RenderingContext): boolean {
-  const info = gl.getExtension('WEBGL_debug_renderer_info');
-  return info !== null && SOFTWARE_RENDERER.test(String(gl.getParameter(info.UNMASKED_RENDERER_WEBGL)));
-}
-
-/**
- * NiiVue's colour table; labels that are not visible are transparent. At an edge NiiVue mixes the colours of both sides, so
- * that hidden tissue takes the colour of a visible label.
- */
-function colours(labels: readonly Label[], visible: readonly number[]): Parameters<NVImage['setColormapLabel']>[0] {
-  const drawn = labels.find(({ index }) => visible.includes(index));
-  const of = labels.map((label) => (label.index === 0 || drawn === undefined || visible.includes(label.index) ? label.color : drawn.color));
-  return {
-    R: of.map(([r]) => r),
-    G: of.map(([, g]) => g),
-    B: of.map(([, , b]) => b),
-    A: labels.map(({ index }) => (visible.includes(index) ? 255 : 0)),
-    I: labels.map(({ index }) => index),
-    labels: labels.map(({ name }) => name),
-  };
-}
-
-/** NIfTI datatype codes. */
-const DATATYPES = [
-  [Uint8Array, 2],
-  [Int16Array, 4],
-  [Uint16Array, 512],
-  [Float32Array, 16],
-] as const;
-
-function toImage(volume: DisplayVolume, name: string, colormap: string, opacity: number): Promise<NVImage> {
-  const datatype: number = DATATYPES.find(([type]) => volume.data instanceof type)![1];
-  const affine = [...volume.affineVox2ras];
-  const sizeMm = [0, 1, 2].map((column) => Math.hypot(affine[column]!, affine[4 + column]!, affine[8 + column]!));
-  // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- NiiVue does not export its enum of these codes
-  const bytes = NVImage.createNiftiArray([...volume.dims], sizeMm, affine, datatype, volume.data);
-  return NVImage.loadFromUrl({ url: bytes.buffer as ArrayBuffer, name: `${name}.nii`, colormap, opacity });
 }

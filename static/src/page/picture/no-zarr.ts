@@ -1,4 +1,4 @@
-// Takes the place of zarrita in the built site (vite.config.ts): the page reads scans itself and opens no Zarr store.
+// Replaces zarrita in the built site (vite.config.ts): the page reads scans itself and opens no Zarr store.
 
 function refuse(): never {
   throw new Error('Zarr images cannot be opened on this page.');

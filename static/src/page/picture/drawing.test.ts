@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { reorient } from '../volume/orientation';
+import { reorient } from '../../volume/orientation';
 import { voxelOrder } from './drawing';
 
 const DIMS = [3, 4, 5] as const;
