@@ -16,7 +16,7 @@ NPM_CI := npm ci --no-audit --no-fund --loglevel=error
 SITE_SOURCES := $(shell find static/src static/scripts static/public -type f 2>/dev/null) \
 	$(wildcard static/*.html static/*.json static/vite.config.ts)
 
-.PHONY: help serve test test-long evaluate-models evaluate-report train-recipe check check-python check-site kernel bench bench-full bench-train gpu-report gpu-bundle screenshot build wheels package release docs clean system
+.PHONY: help serve test test-long evaluate-models evaluate-report train-recipe check check-python check-site kernel bench bench-full bench-train gpu-report gpu-bundle screenshot screenshots build wheels package release docs clean system
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-16s %s\n", $$1, $$2 }'
@@ -80,6 +80,9 @@ bench-train: $(VENV)/.full ## seconds, memory and GFLOP/s of a training step of 
 
 screenshot: $(VENV)/.full static/dist/index.html system ## take docs/screenshot.png again, of a scan in ../shared/data (a minute)
 	$(VENV)/bin/python -m tests.helpers.browser.screenshot --data $(DATA) $(ARGS)
+
+screenshots: $(VENV)/.full static/dist/index.html system ## take the pictures of docs/site.md again, of the page's own sample (minutes)
+	$(VENV)/bin/python -m tests.helpers.browser.screenshots $(ARGS)
 
 build: $(VENV)/.base ## wheel and source archive in dist/, with the built site and the models inside
 	$(PIP) build

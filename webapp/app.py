@@ -50,6 +50,8 @@ class Kiosk:
     """`on`: reports can be saved, where results can."""
     mesh: Literal["on", "off"] = "on"
     """`on`: labels can be saved as meshes, where saving is on."""
+    keep: Literal["on", "off"] = "off"
+    """`on`: visitors can keep scans and results in the browser, until the page is wiped."""
     language: str | None = None
     """One of LANGUAGES, without a choice for visitors; None: the browser's language, and visitors may choose."""
     links: Literal["on", "off"] = "on"

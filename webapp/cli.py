@@ -30,6 +30,8 @@ SWITCHES = {
     "links": "on: an address with ?scan=URL opens that scan; off: it does not",
     "embed": "on: the origins of --embed-origin may embed the page; off: none may",
     "mesh": "on: visitors may save labels as meshes, with --saving folder; off: they may not",
+    "keep": "on: visitors may keep scans and results in the browser, until they are deleted after --idle; off: they "
+    "may not",
 }
 
 
@@ -74,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
         help="the page's language, without a choice for visitors (default: the browser's, and visitors may choose)",
     )
     for name, text in SWITCHES.items():
-        kiosk.add_argument(f"--{name}", choices=["on", "off"], help=f"{text} (default: on)")
+        kiosk.add_argument(f"--{name}", choices=["on", "off"], help=f"{text} (default: {getattr(Kiosk, name)})")
     return p
 
 

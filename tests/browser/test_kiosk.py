@@ -108,6 +108,7 @@ def test_start_over_wipes_at_once(open_page: OpenPage, tmp_path: Path, models: P
     with serve("--models", str(models), "--kiosk") as url:
         page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
         open_scan(page, write_scan(tmp_path / f"{FIRST_VISITOR}.nii.gz"))
+        expect(page.get_by_test_id("keep")).to_be_hidden()
         page.get_by_test_id("start-over").click()
         expect(page.get_by_test_id("status")).to_have_attribute("data-state", "idle", timeout=PATIENCE_MS)
         expect(page.locator("body")).not_to_contain_text(FIRST_VISITOR)

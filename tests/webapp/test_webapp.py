@@ -324,7 +324,9 @@ def test_kiosk_settings_reach_the_page_only_in_kiosk_mode(site: Path, models: Pa
     plain = TestClient(create_app([models], site=site))
     kiosk = TestClient(
         create_app(
-            [models], site=site, kiosk=Kiosk(60, "folder", *["off"] * 6, language="de", links="off", embed="off")
+            [models],
+            site=site,
+            kiosk=Kiosk(60, "folder", *["off"] * 6, "on", language="de", links="off", embed="off"),
         )
     )
     assert plain.get("/api/models").json()["kiosk"] is None
@@ -337,6 +339,7 @@ def test_kiosk_settings_reach_the_page_only_in_kiosk_mode(site: Path, models: Pa
         "edit": "off",
         "report": "off",
         "mesh": "off",
+        "keep": "on",
         "language": "de",
         "links": "off",
         "embed": "off",

@@ -1,6 +1,8 @@
 // Wiring only: connects the elements of index.html to the actions, and the session's state to `show`.
+import { EditClient } from '../worker/edit-client';
 import { EngineClient } from '../worker/engine-client';
 import { compareWithFile, compareWithResult, endComparison, isReference } from './actions/compare';
+import { ScanKeeping } from './actions/keep';
 import { abandonStroke, changeSettings, endStroke, pickLabel, press, revertEdits, runCommand, startEditing, stroke } from './actions/edit';
 import { fetchWeights, missCatalogue, pickModel, useCatalogue } from './actions/models';
 import { changeConfidence, clean, goTo, removeResult, removeStudy, showLabel, showResult, showStudy, threshold } from './actions/look';
@@ -19,19 +21,21 @@ import { readLink } from './doors/link';
 import { startKiosk } from './kiosk/kiosk';
 import { applyUpdate, keepOffline } from './offline/register';
 import { isActive } from './queue';
-import { connectForget, remember, remembered, rememberView, showRemembered } from './remembered';
+import { forgetSettings, remember, remembered, rememberView, remembersSettings, showFirstSteps } from './remembered';
+import type { Remembered } from './remembered';
 import { Session } from './session';
 import { show } from './show';
 import type { Actions } from './show';
-import { INITIAL_STATE, isBusy, isEmpty, wouldLose } from './state';
+import { allowsKeeping, INITIAL_STATE, isBusy, isEmpty, wouldLose } from './state';
 import { fetchCatalogue } from './ui/catalogue';
-import { readCleaning } from './ui/cleaning';
+import { readCleaning, writeCleaning } from './ui/cleaning';
 import { connectThreshold, readConfidence } from './ui/confidence';
 import { firstLanguage, setLanguage } from './choose-language';
 import { isLanguage, read } from './texts/language';
 import { say } from './texts/message';
 import type { Text } from './texts/message';
 import { copyText } from './ui/copy';
+import { showForgotten, showKeeping } from './ui/keeping';
 import { byId, byTestId } from './ui/dom';
 import { connectEditPanel, showBrush } from './ui/edit-panel';
 import { filesOf, folderName } from './ui/files';
@@ -43,6 +47,7 @@ import { connectReadout, connectViews } from './ui/view-controls';
 const LONGEST_WAIT_MS = 2000;
 
 const newClient = (): EngineClient => new EngineClient(() => new Worker(new URL('../worker/worker.ts', import.meta.url), { type: 'module' }));
+const tools = new EditClient(() => new Worker(new URL('../worker/edit-worker.ts', import.meta.url), { type: 'module' }));
 const catalogueArrived = fetchCatalogue();
 // NiiVue is most of the page's weight, so it is fetched once the controls work.
 let fetchViewer: () => void = () => undefined;
@@ -71,12 +76,20 @@ const actions: Actions = {
 /** Null where the page is in no frame. */
 let embedded: Embedded | null = null;
 let shown = INITIAL_STATE; // index.html as it is
-const session = new Session({ client: newClient(), newReader: newClient, options: optionsOrNone(), viewer }, (state) => {
+const session = new Session({ client: newClient(), newReader: newClient, tools, options: optionsOrNone(), viewer }, (state) => {
   const before = shown;
   shown = state;
   show(state, before, actions);
+  if (state.kiosk === null && state.activity.kind === 'done' && before.activity.kind !== 'done') keepSettings({ hasSegmented: true });
+  scanKeeping.stateChanged();
   embedded?.changed(state, before);
-  if (state.kiosk === null && state.activity.kind === 'done' && before.activity.kind !== 'done') remember({ hasSegmented: true });
+});
+const scanKeeping = new ScanKeeping(session, {
+  ask,
+  setCleaning: (removal) => {
+    writeCleaning(removal);
+    return readCleaning();
+  },
 });
 
 onClick('run', () => void segment(session));
@@ -129,7 +142,7 @@ const languages = byId('language', HTMLSelectElement);
 languages.addEventListener('change', () => {
   if (!isLanguage(languages.value)) return;
   void setLanguage(session, languages.value);
-  if (session.state.kiosk === null) remember({ language: languages.value });
+  if (session.state.kiosk === null) keepSettings({ language: languages.value });
 });
 void setLanguage(session, firstLanguage(location.search, remembered().language, navigator.languages));
 
@@ -147,8 +160,12 @@ for (const id of ['file', 'folder']) {
 }
 
 connectDrop();
-connectForget();
-showRemembered();
+showFirstSteps();
+showKeeping(session.state, remembersSettings());
+const keepBox = byTestId('keep', HTMLInputElement);
+keepBox.checked = false; // browsers restore fields at a reload
+keepBox.addEventListener('change', () => void scanKeeping.turn(keepBox.checked));
+onClick('forget', () => void forgetEverything());
 const viewsConnected = viewer.then((opened) => {
   if (opened === null) return;
   opened.onLost = (error) => {
@@ -173,9 +190,10 @@ const backendFound = findBackend(session);
 const modelsListed = catalogueArrived.then(
   (catalogue) => {
     useCatalogue(session, catalogue, catalogue.kiosk === null ? (remembered().model ?? null) : null);
-    if (catalogue.kiosk === null) void viewsConnected.then(rememberView);
+    if (catalogue.kiosk === null) void viewsConnected.then(() => { rememberView(keepSettings); });
     else if (catalogue.kiosk.language !== null) void setLanguage(session, catalogue.kiosk.language);
-    if (catalogue.kiosk !== null) startKiosk(catalogue.kiosk, byId('kiosk-tools', HTMLDivElement), () => isBusy(session.state) || isActive(session.state.queue));
+    if (catalogue.kiosk !== null) startKiosk(catalogue.kiosk, byId('kiosk-tools', HTMLDivElement), () => isBusy(session.state) || isActive(session.state.queue), () => scanKeeping.end());
+    if (allowsKeeping(session.state)) void scanKeeping.start();
     return catalogue.embed_origins;
   },
   (error: unknown) => {
@@ -206,9 +224,21 @@ async function fetchTheRest(): Promise<void> {
 // A kiosk wipes the page without a question.
 addEventListener('beforeunload', (event) => { if (session.state.kiosk === null && wouldLose(session.state)) event.preventDefault(); });
 
+function keepSettings(settings: Remembered): void {
+  remember(settings);
+  showKeeping(session.state, remembersSettings());
+}
+
+/** Kept scans first: the visitor, or another window, may say no. */
+async function forgetEverything(): Promise<void> {
+  if (!(await scanKeeping.forget())) return;
+  forgetSettings();
+  showForgotten();
+}
+
 function pickByHand(key: string): void {
   pickModel(session, key);
-  if (session.state.kiosk === null) remember({ model: key });
+  if (session.state.kiosk === null) keepSettings({ model: key });
 }
 
 function ask(question: Text): boolean {

@@ -1,13 +1,12 @@
-// Settings that this browser keeps between visits: the last model and the view. No scan, no result and no name of one.
-// A kiosk keeps none.
-import { t } from './texts/language';
+// Settings that this browser keeps between visits: the last model, the view and the language. Scans and results are kept in kept/, if
+// at all. A kiosk keeps no settings.
 import type { Language } from './texts/language';
-import { byId, byTestId } from './ui/dom';
+import { byId } from './ui/dom';
 
 /** The entry of localStorage that holds all of it, as JSON. */
 const ENTRY = 'meshnet-settings';
 
-interface Remembered {
+export interface Remembered {
   /** Key of a model of the site's list. */
   readonly model?: string;
   /** `data-view` of the view's button. */
@@ -34,20 +33,33 @@ export function remembered(): Remembered {
 export function remember(settings: Remembered): void {
   try {
     localStorage.setItem(ENTRY, JSON.stringify({ ...remembered(), ...settings }));
-    showRemembered();
+    showFirstSteps();
   } catch {
     // Storage is full or forbidden: the next visit starts as the first one.
   }
 }
 
-/** Shows the button that forgets, once there is something; the first steps until a scan has been segmented. */
-export function showRemembered(): void {
-  byId('remembered', HTMLParagraphElement).hidden = Object.keys(remembered()).length === 0;
+export function forgetSettings(): void {
+  try {
+    localStorage.removeItem(ENTRY);
+  } catch {
+    // Where storage is forbidden there is nothing.
+  }
+  showFirstSteps();
+}
+
+/** Whether there are settings. */
+export function remembersSettings(): boolean {
+  return Object.keys(remembered()).length > 0;
+}
+
+/** The first steps are there until a scan has been segmented. */
+export function showFirstSteps(): void {
   byId('first-steps', HTMLOListElement).hidden = remembered().hasSegmented === true;
 }
 
-/** Restores the last view, and stores every change of it. */
-export function rememberView(): void {
+/** Restores the last view, and hands every change of it to `keep`. */
+export function rememberView(keep: (settings: Remembered) => void): void {
   const { view, opacity, radiological } = remembered();
   const buttons = Array.from(document.querySelectorAll<HTMLButtonElement>('button[data-view]'));
   buttons.find((button) => button.dataset.view === view)?.click();
@@ -58,16 +70,7 @@ export function rememberView(): void {
   }
   const side = byId('radiological', HTMLInputElement);
   if (radiological === true && !side.checked) side.click();
-  for (const button of buttons) button.addEventListener('click', () => { remember({ view: button.dataset.view! }); });
-  slider.addEventListener('change', () => { remember({ opacity: slider.value }); });
-  side.addEventListener('change', () => { remember({ radiological: side.checked }); });
-}
-
-/** The button "Forget everything". */
-export function connectForget(): void {
-  byTestId('forget', HTMLButtonElement).addEventListener('click', () => {
-    localStorage.removeItem(ENTRY);
-    byId('forgotten', HTMLSpanElement).textContent = t('foot.forgotten');
-    byId('first-steps', HTMLOListElement).hidden = false;
-  });
+  for (const button of buttons) button.addEventListener('click', () => { keep({ view: button.dataset.view! }); });
+  slider.addEventListener('change', () => { keep({ opacity: slider.value }); });
+  side.addEventListener('change', () => { keep({ radiological: side.checked }); });
 }

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { CallError } from '../worker/client';
+import { EditClient } from '../worker/edit-client';
 import type { EngineClient } from '../worker/engine-client';
 import type { ModelSpec } from '../generated/model-spec';
 import type { OutcomeRequest, ScanSource } from '../worker/protocol';
@@ -56,7 +57,7 @@ beforeEach(() => {
     return reply instanceof Error ? Promise.reject(reply) : Promise.resolve(reply);
   };
   const client = { call, cancel: () => undefined } as unknown as EngineClient;
-  session = new Session({ client, options: { forced: null, maxBufferBytes: null }, viewer: Promise.resolve(null), newReader: () => client }, (state) => states.push(state));
+  session = new Session({ client, options: { forced: null, maxBufferBytes: null }, viewer: Promise.resolve(null), newReader: () => client, tools: new EditClient(() => { throw new Error('not used here'); }) }, (state) => states.push(state));
   useCatalogue(session, { version: '1', kiosk: null, scan_origins: [], embed_origins: [], models: [model('other', false), model('small', true)] }, null);
 });
 

@@ -1,5 +1,6 @@
 // The page's one state and how it changes; the actions in actions/ say when. Every change is handed to `onChange`, which
 // shows it (show.ts); nothing that is shown reaches back into the session.
+import type { EditClient } from '../worker/edit-client';
 import type { EngineClient } from '../worker/engine-client';
 import type { BackendOptions } from '../worker/protocol';
 import { inEnglish, read, textOf } from './texts/language';
@@ -19,6 +20,8 @@ export interface Services {
   readonly client: EngineClient;
   /** Starts a second worker, which reads and measures while the first one works through a queue. */
   readonly newReader: () => EngineClient;
+  /** Runs the editing tools that look at many voxels. */
+  readonly tools: EditClient;
   readonly options: BackendOptions;
   /** Null where the browser has no WebGL2: segmentation works without a picture. */
   readonly viewer: Promise<Viewer | null>;
@@ -67,7 +70,10 @@ export class Session {
     // The tools belong to the shown result and to no other.
     const isLeft = next.editing !== null && next.editing.resultId !== shownResult(shownStudy(next))?.id;
     this.current = isLeft ? { ...next, editing: null } : next;
-    if (this.current.editing === null) this.editor = null;
+    if (this.current.editing === null && this.editor !== null) {
+      this.editor = null;
+      this.services.tools.end();
+    }
     this.onChange(this.current);
   }
 

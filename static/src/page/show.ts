@@ -3,6 +3,7 @@ import type { PageState } from './state';
 import { allowsQueue, backendLine, canRun, dueStudies, isBusy, pickedModel, warnings } from './state';
 import { showOffline } from './offline/status';
 import { isActive } from './queue';
+import { remembersSettings } from './remembered';
 import { notesOf, shownResult, shownStudy } from './studies';
 import { byId, byTestId } from './ui/dom';
 import { showComparison } from './ui/comparison';
@@ -10,6 +11,7 @@ import { showConfidence } from './ui/confidence';
 import { showMeshLabels } from './ui/mesh';
 import { diagnosticsText } from './ui/diagnostics';
 import { showEdit } from './ui/edit-panel';
+import { showKeeping } from './ui/keeping';
 import { showLayers } from './ui/layers';
 import type { LayerActions } from './ui/layers';
 import { showGallery, showPickedCard } from './ui/gallery';
@@ -82,6 +84,7 @@ export function show(state: PageState, before: PageState, actions: Actions): voi
   if (changed('question')) showQuestion(state.question, state.question !== before.question, allowsQueue(state) ? actions : { ...actions, answerAll: null, answerAllFrames: null });
   showWarnings(warnings(state));
   if (changed('messages')) showNoViewer(messages.noViewer);
+  if (changed('keeping', 'studies')) showKeeping(state, remembersSettings());
   if (changed('offline') && state.offline !== null) showOffline(byTestId('offline', HTMLParagraphElement), state.offline, actions.applyUpdate);
   if (studyChanged || changed('version', 'choice', 'messages')) showDiagnostics(state);
 }

@@ -3,6 +3,8 @@
 import type { ModelSource } from '../model/source';
 import { guessModality } from '../volume/contrast';
 import type { BackendChoice, ConfidenceOptions } from '../worker/protocol';
+import { isKept, NOTHING_KEPT } from './kept/state';
+import type { Keeping } from './kept/state';
 import type { KioskSettings } from './kiosk/kiosk';
 import type { OfflineState } from './offline/register';
 import { dueIds, isActive } from './queue';
@@ -52,6 +54,8 @@ export interface PageState extends Studies {
   readonly pace: Readonly<Record<string, number>>;
   readonly question: Question | null;
   readonly messages: Messages;
+  /** Scans and results in the browser's storage. */
+  readonly keeping: Keeping;
   /** Whether the site works without a network; null until that is known. */
   readonly offline: OfflineState | null;
 }
@@ -119,6 +123,7 @@ export const INITIAL_STATE: PageState = {
   pace: {},
   question: null,
   messages: { remark: null, viewerFault: null, noViewer: null, lastError: null },
+  keeping: NOTHING_KEPT,
   offline: null,
 };
 
@@ -132,9 +137,14 @@ export function isEmpty(state: PageState): boolean {
   return state.studies.length === 0 && !isBusy(state);
 }
 
-/** Whether a reload would lose results that were not saved, or work under way. */
+/** Whether a reload would lose results that were neither saved nor kept, or work under way. */
 export function wouldLose(state: PageState): boolean {
-  return state.studies.some(hasUnsaved) || isActive(state.queue) || state.activity.kind === 'running';
+  return state.studies.some((study) => hasUnsaved(study) && !isKept(state.keeping, study)) || isActive(state.queue) || state.activity.kind === 'running';
+}
+
+/** Whether scans and results may be kept in the browser; a kiosk has to switch that on. */
+export function allowsKeeping({ kiosk }: PageState): boolean {
+  return kiosk === null || kiosk.keep === 'on';
 }
 
 /** Whether several scans may be listed and segmented in one go; a kiosk may switch that off. */

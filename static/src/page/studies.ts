@@ -85,6 +85,11 @@ export function withStudies({ studies, shownId }: Studies, added: readonly NewSt
   return { studies: withNames([...studies, ...made]), shownId: ids[0] ?? shownId };
 }
 
+/** The list with the scans of an earlier visit at its start; `shownId` is shown unless another scan is. */
+export function withKept(now: Studies, kept: readonly Study[], shownId: number | null): Studies {
+  return { studies: withNames([...kept, ...now.studies]), shownId: now.shownId ?? shownId };
+}
+
 /** The list without this scan; the scan after it is shown in its place, or the one before it. */
 export function withoutStudy({ studies, shownId }: Studies, id: number): Studies {
   const place = studies.findIndex(({ source }) => source.id === id);

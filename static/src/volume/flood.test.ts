@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { apply } from './affine';
 import { connectedComponents } from './components';
 import { indexOf, obliqueGrid, voxelsOf } from './edit-grids';
-import { grownVoxels, otherPieces, pieceAt } from './flood';
+import { grownVoxels, otherPieces, pieceAt, reachOf } from './flood';
 
 const GRID = obliqueGrid([13, 9, 11], [1.2, 2.1, 3.3]);
 
@@ -67,5 +67,19 @@ describe('region growing', () => {
   test('takes no voxel that is not a number', () => {
     const holes = Float32Array.from(intensity, (value) => (value === 20 ? NaN : value));
     expect(grownVoxels(holes, GRID, [6, 4, 5], { tolerance: 1000, reachMm: 50, sliceAxis: null }).every((voxel) => intensity[voxel] === 100)).toBe(true);
+  });
+
+  test.each([
+    [[6, 4, 5], 6, null],
+    [[0, 8, 10], 7, null],
+    [[12, 0, 0], 40, null],
+    [[6, 4, 5], 0.25, 2],
+    [[1, 7, 2], 9, 0],
+  ] as const)('from %o within %s mm is the same in the part of the scan that it may reach', (seed, reachMm, sliceAxis) => {
+    const values = Float32Array.from(voxelsOf(GRID), ({ at: [i, j, k] }) => 100 + 40 * Math.sin(0.9 * i + 0.5 * j) * Math.cos(0.7 * k));
+    const growth = { tolerance: 45, reachMm, sliceAxis };
+    const reach = reachOf(values, GRID, seed, growth);
+    const grown = grownVoxels(reach.intensity, reach.grid, reach.seed, growth).map(reach.voxelOf);
+    expect(grown.sort((a, b) => a - b)).toEqual(grownVoxels(values, GRID, seed, growth).sort((a, b) => a - b));
   });
 });

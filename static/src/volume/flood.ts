@@ -1,5 +1,6 @@
 // Connected voxels from a seed, and what is built on them: pieces of a label, and regions of like intensity.
 import { apply } from './affine';
+import { boxAround } from './brush';
 import type { Axis, Grid } from './brush';
 import type { Dims } from './volume';
 
@@ -72,6 +73,30 @@ export function grownVoxels(intensity: ArrayLike<number>, grid: Grid, seed: Dims
     const [x, y, z] = apply(affineVox2ras, [n % nx, Math.floor(n / nx) % ny, Math.floor(n / (nx * ny))]);
     return (x - centre[0]) ** 2 + (y - centre[1]) ** 2 + (z - centre[2]) ** 2 <= reachMm * reachMm * (1 + 1e-9);
   }, sliceAxis);
+}
+
+/** The part of a scan that growing from a seed may reach, with the neighbours that the seed's intensity is averaged over. */
+export interface Reach {
+  readonly intensity: Float32Array;
+  readonly grid: Grid;
+  readonly seed: Dims;
+  /** Index in the scan of a voxel of the part. */
+  readonly voxelOf: (voxel: number) => number;
+}
+
+/** Growing within the part gives the same voxels as growing within the scan. Values of 32-bit floats and of up to 16 bits stay exact. */
+export function reachOf(values: ArrayLike<number>, grid: Grid, seed: Dims, { reachMm, sliceAxis }: Growth): Reach {
+  const { dims, affineVox2ras: m } = grid;
+  const box = boxAround(grid, seed, seed, reachMm, sliceAxis);
+  const min = box.min.map((least, axis) => Math.max(0, Math.min(least, seed[axis]! - 1))) as unknown as Dims;
+  const max = box.max.map((most, axis) => Math.min(dims[axis]! - 1, Math.max(most, seed[axis]! + 1)));
+  const size = max.map((most, axis) => most - min[axis]! + 1) as unknown as Dims;
+  const voxelOf = (voxel: number): number => min[0] + (voxel % size[0]) + dims[0] * (min[1] + (Math.floor(voxel / size[0]) % size[1]) + dims[1] * (min[2] + Math.floor(voxel / (size[0] * size[1]))));
+  const intensity = new Float32Array(size[0] * size[1] * size[2]);
+  for (let n = 0; n < intensity.length; n++) intensity[n] = values[voxelOf(n)]!;
+  const [x, y, z] = apply(m, min);
+  const affineVox2ras = [m[0], m[1], m[2], x, m[4], m[5], m[6], y, m[8], m[9], m[10], z, 0, 0, 0, 1] as unknown as Grid['affineVox2ras'];
+  return { intensity, grid: { dims: size, affineVox2ras }, seed: seed.map((at, axis) => at - min[axis]!) as unknown as Dims, voxelOf };
 }
 
 function isFaceNeighbour(a: number, b: number, [nx, ny]: Dims): boolean {

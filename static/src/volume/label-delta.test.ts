@@ -22,7 +22,7 @@ test('a run ends where either label changes, and at the ends of the volume', () 
 });
 
 test('the voxels of a delta are those that changed', () => {
-  expect(deltaVoxels(deltaBetween(BEFORE, AFTER))).toEqual([...AFTER.keys()].filter((voxel) => AFTER[voxel] !== BEFORE[voxel]));
+  expect([...deltaVoxels(deltaBetween(BEFORE, AFTER))]).toEqual([...AFTER.keys()].filter((voxel) => AFTER[voxel] !== BEFORE[voxel]));
 });
 
 test('equal labels have an empty delta', () => {

@@ -54,9 +54,10 @@ export function revertDelta(labels: Uint8Array, delta: LabelDelta): void {
 }
 
 /** Indices of the voxels that changed, ascending. */
-export function deltaVoxels({ starts, lengths }: LabelDelta): number[] {
-  const voxels: number[] = [];
-  for (let run = 0; run < starts.length; run++) for (let n = 0; n < lengths[run]!; n++) voxels.push(starts[run]! + n);
+export function deltaVoxels({ starts, lengths }: LabelDelta): Uint32Array {
+  const voxels = new Uint32Array(lengths.reduce((sum, length) => sum + length, 0));
+  let at = 0;
+  for (let run = 0; run < starts.length; run++) for (let n = 0; n < lengths[run]!; n++) voxels[at++] = starts[run]! + n;
   return voxels;
 }
 

@@ -2,14 +2,13 @@
 // goes into the state at once; the volumes follow when the worker has measured them.
 import { brushVoxels, isInside } from '../../volume/brush';
 import type { Axis } from '../../volume/brush';
-import { voxelsBetweenSlices } from '../../volume/fill-between';
-import { grownVoxels, otherPieces, pieceAt } from '../../volume/flood';
+import { reachOf } from '../../volume/flood';
 import { voxelSizeMm } from '../../volume/affine';
 import { deltaVoxels, isEmptyDelta, NO_DELTA } from '../../volume/label-delta';
 import { shownIndices } from '../../volume/label-roles';
-import { smoothMask } from '../../volume/smooth';
 import type { Dims } from '../../volume/volume';
 import { CallError } from '../../worker/client';
+import type { EditTool } from '../../worker/edit-tools';
 import type { PicturePoint } from '../picture/drawing';
 import { Editor } from '../edit/editor';
 import { isEdited, redoneStep, revertStep, undoneStep, withStep } from '../edit/history';
@@ -78,7 +77,7 @@ export async function runCommand(session: Session, command: Command): Promise<vo
   else if (command === 'disc') changeSettings(session, { isDisc: !editSettings.isDisc });
   else if (command === 'smaller' || command === 'larger') session.change({ editSettings: resized(editSettings, command === 'larger' ? 1 : -1) });
   else if (command === 'fill') await fillBetween(session);
-  else if (command === 'smooth') smooth(session);
+  else if (command === 'smooth') await smooth(session);
   else if (command === 'undo') await undo(session);
   else if (command === 'redo') await redo(session);
   else if (command === 'close') await stopEditing(session);
@@ -96,22 +95,18 @@ async function useAtCrosshair(session: Session): Promise<void> {
 /** A press with the chosen tool, or with the eraser. */
 export async function press(session: Session, place: Place, isEraser: boolean): Promise<void> {
   const { editor, state: { editing, editSettings: { tool } } } = session;
-  if (editor === null || editing === null || tool === 'look') return;
+  if (editor === null || editing === null || tool === 'look' || isAtWork(session)) return;
+  const { labels, grid } = editor;
   const [i, j, k] = place.voxel.map(Math.round) as unknown as Dims;
-  if (!isInside(editor.grid.dims, i, j, k)) return;
-  const voxel = i + editor.grid.dims[0] * (j + editor.grid.dims[1] * k);
+  if (!isInside(grid.dims, i, j, k)) return;
+  const voxel = i + grid.dims[0] * (j + grid.dims[1] * k);
   if (isEraser || tool === 'pen' || tool === 'eraser') {
     editor.stroke = { name: isEraser ? 'eraser' : (tool as 'pen' | 'eraser'), last: place.voxel, sliceAxis: place.sliceAxis };
     await stroke(session, place.voxel);
   } else if (tool === 'grow') await grow(session, [i, j, k], place.sliceAxis);
-  else if (tool === 'delete') {
-    const piece = pieceAt(editor.labels, editor.grid.dims, editing.label, voxel);
-    editor.erase(piece, editing.label);
-    await endStep(session, 'delete piece', piece, say('edit.noPiece', { label: nameOf(session) }));
-  } else {
-    const others = otherPieces(editor.labels, editor.grid.dims, editing.label, voxel);
-    editor.erase(others, editing.label);
-    await endStep(session, 'keep piece', others, say('edit.noOtherPiece', { label: nameOf(session) }));
+  else {
+    const nothing = say(tool === 'delete' ? 'edit.noPiece' : 'edit.noOtherPiece', { label: nameOf(session) });
+    await use(session, tool === 'delete' ? 'delete piece' : 'keep piece', { tool, labels, grid, label: editing.label, voxel }, nothing);
   }
 }
 
@@ -133,7 +128,7 @@ export function endStroke(session: Session): void {
   const { name, sliceAxis } = editor.stroke;
   editor.stroke = null;
   editor.fillAxis = sliceAxis;
-  void endStep(session, name, [], say('edit.unchanged'));
+  endStep(session, name, say('edit.unchanged'));
 }
 
 export async function abandonStroke(session: Session): Promise<void> {
@@ -142,39 +137,70 @@ export async function abandonStroke(session: Session): Promise<void> {
 }
 
 async function grow(session: Session, seed: Dims, sliceAxis: Axis): Promise<void> {
-  const { editor, state: { editing, editSettings: { growMm, tolerancePercent, isDisc } } } = session;
+  const { editor, state: { editSettings: { growMm, tolerancePercent, isDisc } } } = session;
   const viewer = await session.services.viewer;
-  if (editor === null || editing === null || viewer === null) return;
+  if (editor === null || viewer === null) return;
   const { values, range } = viewer.intensity();
-  const voxels = grownVoxels(values, editor.grid, seed, { tolerance: (tolerancePercent / 100) * range, reachMm: growMm / 2, sliceAxis: isDisc ? sliceAxis : null });
-  editor.paint(voxels, editing.label);
-  await endStep(session, 'grow', voxels, say('edit.grown'));
+  const growth = { tolerance: (tolerancePercent / 100) * range, reachMm: growMm / 2, sliceAxis: isDisc ? sliceAxis : null };
+  const { voxelOf, ...reach } = reachOf(values, editor.grid, seed, growth);
+  await use(session, 'grow', { tool: 'grow', ...reach, growth }, say('edit.grown'), voxelOf);
 }
 
 async function fillBetween(session: Session): Promise<void> {
   const { editor, state: { editing } } = session;
-  if (editor === null || editing === null) return;
-  const voxels = voxelsBetweenSlices(editor.maskOf(editing.label), editor.paintedMask(editing.label), editor.grid, editor.fillAxis);
-  editor.paint(voxels, editing.label);
-  await endStep(session, 'fill between slices', voxels, say('edit.noGap'));
+  if (editor === null || editing === null || isAtWork(session)) return;
+  const { labels, base, grid, fillAxis: axis } = editor;
+  await use(session, 'fill between slices', { tool: 'fill', labels, base, grid, label: editing.label, axis }, say('edit.noGap'));
 }
 
-function smooth(session: Session): void {
+async function smooth(session: Session): Promise<void> {
+  const { editor, state: { editing } } = session;
+  if (editor === null || editing === null || isAtWork(session)) return;
+  const { labels, grid } = editor;
+  // As much as the voxels within a slice are wide, so that it shows in the picture; at least 1 mm.
+  const sigmaMm = Math.max(1, Math.min(...voxelSizeMm(grid.affineVox2ras)));
+  await use(session, 'smooth', { tool: 'smooth', labels, grid, label: editing.label, sigmaMm }, say('edit.isSmooth'));
+}
+
+/** Whether a tool is at work in its worker: until it has ended the labels stay as they are. */
+function isAtWork({ editor }: Session): boolean {
+  return editor?.isAtWork === true;
+}
+
+/** Lets the worker of the tools find the voxels that change, and changes them. `nothing` is said where there are none. */
+async function use(session: Session, name: EditName, request: EditTool, nothing: Message, voxelOf = (voxel: number): number => voxel): Promise<void> {
   const { editor, state: { editing } } = session;
   if (editor === null || editing === null) return;
-  // As much as the voxels within a slice are wide, so that it shows in the picture; at least 1 mm.
-  const sigmaMm = Math.max(1, Math.min(...voxelSizeMm(editor.grid.affineVox2ras)));
-  const { added, removed } = smoothMask(editor.maskOf(editing.label), editor.grid, sigmaMm);
-  editor.paint(added, editing.label);
-  editor.erase(removed, editing.label);
-  void endStep(session, 'smooth', [...added, ...removed], say('edit.isSmooth'));
+  editor.isAtWork = true;
+  tell(session, say('edit.atWork', { step: say(`edit.step.${name}`) }));
+  try {
+    const { added, removed } = await session.services.tools.use(request);
+    if (session.editor !== editor) return; // the tools were closed meanwhile
+    const paints = added.map(voxelOf);
+    editor.paint(paints, editing.label);
+    editor.erase(removed, editing.label);
+    await redraw(session, paints);
+    await redraw(session, removed);
+    await nextTask();
+    editor.isAtWork = false;
+    endStep(session, name, nothing);
+  } catch (error) {
+    if (session.editor === editor) tell(session, say('edit.toolFailed', { reason: textOf(error) }));
+  } finally {
+    editor.isAtWork = false;
+  }
+}
+
+/** Lets the page answer in between. */
+function nextTask(): Promise<void> {
+  return new Promise((resolve) => { setTimeout(resolve, 0); });
 }
 
 async function undo(session: Session): Promise<void> {
   const { editor } = session;
   const edit = editedResult(session)?.edit ?? null;
   const step = edit?.done.at(-1);
-  if (editor === null || edit === null || step === undefined) return;
+  if (editor === null || edit === null || step === undefined || isAtWork(session)) return;
   editor.revert(step.delta);
   takeUp(session, undoneStep(edit, editor.difference()), say('edit.undone', { step: say(`edit.step.${step.name}`) }));
   await redraw(session, deltaVoxels(step.delta));
@@ -184,7 +210,7 @@ async function redo(session: Session): Promise<void> {
   const { editor } = session;
   const edit = editedResult(session)?.edit ?? null;
   const step = edit?.undone[0];
-  if (editor === null || edit === null || step === undefined) return;
+  if (editor === null || edit === null || step === undefined || isAtWork(session)) return;
   editor.apply(step.delta);
   takeUp(session, redoneStep(edit, editor.difference()), say('edit.redone', { step: say(`edit.step.${step.name}`) }));
   await redraw(session, deltaVoxels(step.delta));
@@ -193,7 +219,7 @@ async function redo(session: Session): Promise<void> {
 /** Reverts all edits of the shown result. With the tools open this can be undone. */
 export async function revertEdits(session: Session): Promise<void> {
   const result = shownResult(shownStudy(session.state));
-  if (result?.edit == null || !isEdited(result)) return;
+  if (result?.edit == null || !isEdited(result) || isAtWork(session)) return;
   const step = revertStep(result.edit);
   session.editor?.apply(step.delta);
   takeUp(session, withStep(result.edit, step, NO_DELTA), say('edit.reverted'));
@@ -205,7 +231,7 @@ export async function revertEdits(session: Session): Promise<void> {
 }
 
 /** Takes the change since the last step into the state; `nothing` is said where there is none. */
-async function endStep(session: Session, name: EditName, voxels: readonly number[], nothing: Message): Promise<void> {
+function endStep(session: Session, name: EditName, nothing: Message): void {
   const { editor } = session;
   const result = editedResult(session);
   if (editor === null || result === null) return;
@@ -215,7 +241,6 @@ async function endStep(session: Session, name: EditName, voxels: readonly number
     return;
   }
   takeUp(session, withStep(result.edit, { name, delta }, editor.difference()), say('edit.did', { step: say(`edit.step.${name}`) }));
-  if (voxels.length > 0) await redraw(session, voxels);
 }
 
 function takeUp(session: Session, edit: Edit, said: Message): void {
@@ -284,7 +309,7 @@ function nameOf(session: Session): Text {
   return editedResult(session)?.spec.labels.find(({ index }) => index === editing?.label)?.name ?? say('edit.theLabel');
 }
 
-async function redraw(session: Session, voxels: readonly number[] | null): Promise<void> {
+async function redraw(session: Session, voxels: ArrayLike<number> | null): Promise<void> {
   const viewer = await session.services.viewer;
   viewer?.redrawEdit(voxels);
 }

@@ -17,13 +17,15 @@ export class Editor {
   /** The labels after the last step. */
   private readonly settled: Uint8Array;
   stroke: Stroke | null = null;
+  /** Whether a tool is at work on these labels in its worker. */
+  isAtWork = false;
   /** Across the slices of the last stroke, between which gaps are filled. */
   fillAxis: Axis = 2;
 
   /** `base`: the result's own labels. `under`: the labels that appear where a label is erased. `edit`: the edits so far. */
   constructor(
     readonly grid: Grid,
-    private readonly base: Uint8Array,
+    readonly base: Uint8Array,
     private readonly under: Uint8Array,
     edit: LabelDelta | null,
   ) {
@@ -32,13 +34,14 @@ export class Editor {
     this.settled = this.labels.slice();
   }
 
-  paint(voxels: readonly number[], label: number): void {
-    for (const voxel of voxels) this.labels[voxel] = label;
+  paint(voxels: ArrayLike<number>, label: number): void {
+    for (let n = 0; n < voxels.length; n++) this.labels[voxels[n]!] = label;
   }
 
   /** Removes the label from these voxels; other labels stay. */
-  erase(voxels: readonly number[], label: number): void {
-    for (const voxel of voxels) {
+  erase(voxels: ArrayLike<number>, label: number): void {
+    for (let n = 0; n < voxels.length; n++) {
+      const voxel = voxels[n]!;
       if (this.labels[voxel] === label) this.labels[voxel] = this.under[voxel] === label ? 0 : this.under[voxel]!;
     }
   }
@@ -67,19 +70,5 @@ export class Editor {
   /** Difference to the result's own labels. */
   difference(): LabelDelta {
     return deltaBetween(this.base, this.labels);
-  }
-
-  /** 1 where the voxel has this label. */
-  maskOf(label: number): Uint8Array {
-    const mask = new Uint8Array(this.labels.length);
-    for (let n = 0; n < mask.length; n++) if (this.labels[n] === label) mask[n] = 1;
-    return mask;
-  }
-
-  /** 1 where the voxel has this label by hand. */
-  paintedMask(label: number): Uint8Array {
-    const mask = this.maskOf(label);
-    for (let n = 0; n < mask.length; n++) if (this.base[n] === label) mask[n] = 0;
-    return mask;
   }
 }

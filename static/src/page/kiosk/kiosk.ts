@@ -25,21 +25,27 @@ export interface KioskSettings {
   readonly links: 'on' | 'off';
   /** `off`: no page may embed this one; the server then lists no origins. */
   readonly embed: 'on' | 'off';
+  /** `on`: visitors may keep scans and results in the browser until the page is wiped. */
+  readonly keep: 'on' | 'off';
   /** Of all visitors; null: each visitor's own. */
   readonly language: Language | null;
 }
 
 /** Settings that style.css reads: each hides its part of the page where it is off. */
-const SWITCHES = ['queue', 'confidence', 'compare', 'edit', 'report', 'mesh'] as const;
+const SWITCHES = ['queue', 'confidence', 'compare', 'edit', 'report', 'mesh', 'keep'] as const;
 
 /** Events that count as input. */
 const INPUTS = ['pointerdown', 'pointermove', 'keydown', 'wheel', 'touchstart', 'dragover'] as const;
 
 /**
  * Watches for idleness and wipes the page after it; adds the full-screen and start-over buttons to `toolbar`.
- * `isBusy` stops the clock, because a visitor may wait for a long segmentation without any input.
+ * `isBusy` stops the clock, because a visitor may wait for a long segmentation without any input. `beforeWipe` ends what still writes.
  */
-export function startKiosk(settings: KioskSettings, toolbar: HTMLElement, isBusy: () => boolean): void {
+export function startKiosk(settings: KioskSettings, toolbar: HTMLElement, isBusy: () => boolean, beforeWipe: () => Promise<void>): void {
+  const wipe = async (): Promise<void> => {
+    await beforeWipe();
+    await wipePage();
+  };
   document.documentElement.dataset['kiosk'] = settings.saving;
   for (const name of SWITCHES) document.documentElement.dataset[name] = settings[name];
   if (settings.language !== null) document.documentElement.dataset['language'] = 'fixed';
@@ -71,7 +77,7 @@ export function startKiosk(settings: KioskSettings, toolbar: HTMLElement, isBusy
     const state = idleState(performance.now() - lastInput, settings.idle_seconds, touched);
     if (state.kind === 'wipe') {
       clearInterval(timer);
-      void wipePage();
+      void wipe();
     } else if (state.kind === 'warning') {
       text.textContent = t('kiosk.warning', { n: state.secondsLeft });
       if (!warning.open) warning.showModal();
@@ -79,14 +85,14 @@ export function startKiosk(settings: KioskSettings, toolbar: HTMLElement, isBusy
   };
   const timer = setInterval(check, 500);
 
-  toolbar.append(startOverButton(), fullScreenButton());
+  toolbar.append(startOverButton(wipe), fullScreenButton());
 }
 
-function startOverButton(): HTMLButtonElement {
+function startOverButton(wipe: () => Promise<void>): HTMLButtonElement {
   const button = worded(element('button'), 'kiosk.startOver');
   button.type = 'button';
   button.dataset['testid'] = 'start-over';
-  button.addEventListener('click', () => void wipePage());
+  button.addEventListener('click', () => void wipe());
   return button;
 }
 

@@ -1,4 +1,5 @@
 // Deletes everything that the page may have stored, then loads it anew.
+import { clearStorage } from '../kept/storage';
 import type { ToServiceWorker } from '../offline/messages';
 
 /** A waiting service worker usually takes over at once; after this time the page goes on with its present version. */
@@ -11,7 +12,7 @@ export async function wipePage(): Promise<void> {
     if (field.type === 'file' || field.type === 'text') field.value = '';
   }
   // The page is reloaded, and the scan with it gone, even where the browser withholds a store.
-  const steps: readonly (() => unknown)[] = [() => { localStorage.clear(); }, () => { sessionStorage.clear(); }, deleteDatabases, takeUpdate];
+  const steps: readonly (() => unknown)[] = [() => { localStorage.clear(); }, () => { sessionStorage.clear(); }, deleteDatabases, clearStorage, takeUpdate];
   for (const step of steps) {
     try {
       await step();

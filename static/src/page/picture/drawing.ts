@@ -1,5 +1,6 @@
-// The labels that are being edited, in the picture: NiiVue's drawing layer, which takes new voxels without building its textures
-// anew. NiiVue keeps it in its own reoriented voxel order; here every voxel has its index on the scan's own grid.
+// The labels that are being edited, in the picture: NiiVue's drawing layer. NiiVue keeps it in its own reoriented voxel order; here every
+// voxel has its index on the scan's own grid. NiiVue's refreshDrawing uploads the whole volume, so that a change is uploaded here, as
+// the box around it, into NiiVue's public `drawTexture`.
 import type { Niivue, NVImage } from '@niivue/niivue';
 import type { Label } from '../../generated/model-spec';
 import { apply, invert } from '../../volume/affine';
@@ -16,13 +17,21 @@ export interface PicturePoint {
   readonly field: number;
 }
 
+/** Voxels from `min` to `max` inclusive. */
+export interface Box {
+  readonly min: Dims;
+  readonly max: Dims;
+}
+
 /** Axis of NiiVue's reoriented voxels across an axial, coronal or sagittal slice. */
 const ACROSS: readonly Axis[] = [2, 1, 0];
 
 export class Drawing {
   private readonly order: VoxelOrder;
-  /** Whether the picture is drawn again at the next frame. */
-  private isDue = false;
+  /** In NiiVue's order. */
+  private readonly dims: Dims;
+  /** To be uploaded at the next frame, in NiiVue's order; null where nothing is. */
+  private due: Box | null = null;
   private isOpen = true;
 
   /** `labels` [z][y][x] on the grid; they are read again at each `update`. */
@@ -35,6 +44,7 @@ export class Drawing {
     opacity: number,
   ) {
     this.order = voxelOrder(nv.volumes[0]!.permRAS!, grid.dims);
+    this.dims = nv.volumes[0]!.permRAS!.slice(0, 3).map((signed) => grid.dims[Math.abs(signed) - 1]!) as unknown as Dims;
     if (nv.volumes.length > 1) nv.setOpacity(1, 0);
     nv.createEmptyDrawing();
     this.setColours(colours);
@@ -43,23 +53,31 @@ export class Drawing {
   }
 
   /** Draws changed labels: those of these voxels, or all of them. */
-  update(voxels: readonly number[] | null): void {
+  update(voxels: ArrayLike<number> | null): void {
     const target = this.nv.drawBitmap!;
     const [nx, ny, nz] = this.grid.dims;
     const { start, steps: [si, sj, sk] } = this.order;
+    const isWaiting = this.due !== null;
     if (voxels === null) {
       let n = 0;
       for (let k = 0; k < nz; k++) for (let j = 0; j < ny; j++) for (let i = 0; i < nx; i++) target[start + i * si + j * sj + k * sk] = this.labels[n++]!;
+      this.due = { min: [0, 0, 0], max: this.dims.map((size) => size - 1) as unknown as Dims };
     } else {
-      for (const n of voxels) target[start + (n % nx) * si + (Math.floor(n / nx) % ny) * sj + Math.floor(n / (nx * ny)) * sk] = this.labels[n]!;
+      const places = Float64Array.from(voxels, (n) => start + (n % nx) * si + (Math.floor(n / nx) % ny) * sj + Math.floor(n / (nx * ny)) * sk);
+      for (let n = 0; n < places.length; n++) target[places[n]!] = this.labels[voxels[n]!]!;
+      this.due = boxAround(places, this.dims, this.due);
     }
     // A pointer may move several times between two frames.
-    if (this.isDue) return;
-    this.isDue = true;
-    requestAnimationFrame(() => {
-      this.isDue = false;
-      if (this.isOpen) this.nv.refreshDrawing(true);
-    });
+    if (isWaiting || this.due === null) return;
+    requestAnimationFrame(() => { this.upload(); });
+  }
+
+  private upload(): void {
+    const box = this.due;
+    this.due = null;
+    if (!this.isOpen || box === null) return;
+    uploadBox(this.nv, this.dims, box);
+    this.nv.drawScene();
   }
 
   /** NiiVue's colour table, as for a layer of labels. */
@@ -79,6 +97,37 @@ export class Drawing {
     this.isOpen = false;
     this.nv.closeDrawing();
   }
+}
+
+/** The box around the voxels at these places of an array of `dims`, and around `other`; null where there is nothing. */
+export function boxAround(places: ArrayLike<number>, [nx, ny]: Dims, other: Box | null): Box | null {
+  const min = [...(other?.min ?? [Infinity, Infinity, Infinity])] as [number, number, number];
+  const max = [...(other?.max ?? [-1, -1, -1])] as [number, number, number];
+  for (let n = 0; n < places.length; n++) {
+    const place = places[n]!;
+    const [x, y, z] = [place % nx, Math.floor(place / nx) % ny, Math.floor(place / (nx * ny))];
+    if (x < min[0]) min[0] = x;
+    if (y < min[1]) min[1] = y;
+    if (z < min[2]) min[2] = z;
+    if (x > max[0]) max[0] = x;
+    if (y > max[1]) max[1] = y;
+    if (z > max[2]) max[2] = z;
+  }
+  return max[0] < 0 ? null : { min, max };
+}
+
+/** Texture unit of NiiVue's drawing layer. */
+const DRAWING_UNIT = 7;
+
+/** Uploads a box of NiiVue's drawing, an array of `dims`, into its texture. */
+function uploadBox({ gl, drawTexture, drawBitmap }: Niivue, [nx, ny]: Dims, { min, max }: Box): void {
+  gl.activeTexture(gl.TEXTURE0 + DRAWING_UNIT);
+  gl.bindTexture(gl.TEXTURE_3D, drawTexture);
+  const skips = [[gl.UNPACK_ROW_LENGTH, nx], [gl.UNPACK_IMAGE_HEIGHT, ny], [gl.UNPACK_SKIP_PIXELS, min[0]], [gl.UNPACK_SKIP_ROWS, min[1]], [gl.UNPACK_SKIP_IMAGES, min[2]]] as const;
+  gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
+  for (const [name, value] of skips) gl.pixelStorei(name, value);
+  gl.texSubImage3D(gl.TEXTURE_3D, 0, ...min, max[0] - min[0] + 1, max[1] - min[1] + 1, max[2] - min[2] + 1, gl.RED, gl.UNSIGNED_BYTE, drawBitmap);
+  for (const [name] of skips) gl.pixelStorei(name, 0);
 }
 
 /** The slice under a place of the canvas, in CSS pixels from its top left corner; null where none is. */

@@ -182,7 +182,7 @@ export class Viewer {
   }
 
   /** Draws labels that were changed since: those of these voxels, or all of them. */
-  redrawEdit(voxels: readonly number[] | null): void {
+  redrawEdit(voxels: ArrayLike<number> | null): void {
     this.drawing?.update(voxels);
     this.reportLocation();
   }

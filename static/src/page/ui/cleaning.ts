@@ -4,6 +4,13 @@ import { say } from '../texts/message';
 import type { Cleaning } from '../types';
 import { byId } from './dom';
 
+/** Puts the fields as they were for a result. */
+export function writeCleaning({ smallestMl, keepOutsideBrain }: Pick<Cleaning, 'smallestMl' | 'keepOutsideBrain'>): void {
+  byId('keep-outside-brain', HTMLInputElement).checked = keepOutsideBrain;
+  byId('clean', HTMLInputElement).checked = smallestMl !== null;
+  if (smallestMl !== null) byId('clean-ml', HTMLInputElement).valueAsNumber = smallestMl;
+}
+
 export function readCleaning(): Cleaning {
   const settings = { keepOutsideBrain: byId('keep-outside-brain', HTMLInputElement).checked, allLabels: byId('all-labels', HTMLInputElement).checked };
   if (!byId('clean', HTMLInputElement).checked) return { ...settings, smallestMl: null, problem: null };

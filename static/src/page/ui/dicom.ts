@@ -28,6 +28,12 @@ export function dicomSeriesOf(file: File): DicomSeries | null {
   return seriesOfFile.get(file) ?? null;
 }
 
+/** Notes that the file was converted from this series. Returns the file. */
+export function withSeries(file: File, series: DicomSeries): File {
+  seriesOfFile.set(file, series);
+  return file;
+}
+
 /** Files whose names do not say what they are, as scans: one per DICOM series, the largest first. `from`, the folder they
  * came from, becomes part of the names, because series of one protocol have the same names. Files that are no DICOM are
  * returned unchanged where each may be a scan by its first bytes, or where there is one alone; the reader names its fault.
@@ -51,9 +57,8 @@ export async function seriesOf(files: readonly File[], from: string | null, onCo
 function renamed(file: File, name: string): File {
   const made = new File([file], name);
   const series = dicomSeriesOf(file);
-  if (series !== null) seriesOfFile.set(made, series);
   copyNotes(file, made);
-  return made;
+  return series === null ? made : withSeries(made, series);
 }
 
 /** The files whose content is DICOM; names are arbitrary in this format. */
@@ -115,7 +120,7 @@ async function convertDicom(all: readonly File[]): Promise<{ series: File[]; fau
     }
     const made = new File([file], names[n]!);
     const own = headers.find(({ seriesUid }) => seriesUid === uid);
-    if (own !== undefined) seriesOfFile.set(made, own);
+    if (own !== undefined) withSeries(made, own);
     noteConversion(made, warnings.get(stemOf(file.name).replace(RESAMPLED, '')) ?? []);
     series.push(made);
   }
