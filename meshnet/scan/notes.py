@@ -1,7 +1,6 @@
 """Notes: what was repaired, assumed, cut off or looks implausible while a scan was read, conformed and segmented.
 
-`static/src/volume/notes.ts` has the same codes, texts and number formats, except for those of dcm2niix and SimpleITK,
-which run outside it; docs/inputs.md lists them.
+`static/src/volume/notes.ts` has the same codes, texts and number formats; docs/inputs.md lists them.
 """
 
 from __future__ import annotations
