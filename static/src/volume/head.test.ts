@@ -102,7 +102,7 @@ describe('the cube', () => {
 
 test('a volume that cannot be a head’s is named', () => {
   const out = conform(ball([20, 20, 20], FIVE_MM, [50, 50, 50], 20), GRID);
-  expect(out.notes).toEqual([{ code: 'not-head-sized', text: `${out.headMl.toFixed(0)} mL of tissue are in view; a head has 1000 to 6000` }]);
+  expect(out.notes).toEqual([{ code: 'not-head-sized', numbers: [out.headMl], text: `${out.headMl.toFixed(0)} mL of tissue are in view; a head has 1000 to 6000` }]);
 });
 
 test('ranks are those of a sorted copy, whatever the values', () => {
