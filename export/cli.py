@@ -17,6 +17,7 @@ from meshnet.model.checkpoint import load_checkpoint
 from meshnet.model.shipped import default_models, find_model
 from meshnet.model.spec import SpecError
 from webapp.app import SiteNotBuiltError
+from webapp.origins import Origins, add_arguments, origins_of
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         help="dtype of the weights in ONNX files and web bundles; computation is float32; TF.js folders hold float32",
     )
     add("--logits", action="store_true", help="ONNX: add the output logits, [1, classes, D, H, W] at full size")
+    add_arguments(parser.add_argument_group("with --format site (docs/embedding.md)"))
     add("--overwrite", action="store_true", help="replace OUT_DIR if it contains an earlier export and nothing else")
     return parser
 
@@ -110,8 +112,10 @@ def _write(new: Path, models: Sequence[Path], arguments: argparse.Namespace) -> 
     if arguments.format == "site":
         if arguments.dtype != "float32" or arguments.logits:
             raise SpecError("--dtype and --logits shape single files; --format site copies models as they are served")
-        yield from write_site(new, models)
+        yield from write_site(new, models, origins_of(arguments))
         return
+    if origins_of(arguments) != Origins():
+        raise SpecError("--scan-origin and --embed-origin are settings of the page; add --format site")
     spec, weights = load_checkpoint(models[0])
     for kind in FORMATS if arguments.format == "all" else (arguments.format,):
         folder = new / kind if arguments.format == "all" else new

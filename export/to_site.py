@@ -14,15 +14,21 @@ from meshnet.model.spec import SpecError
 from webapp.app import default_site, published_files
 from webapp.catalogue import arrange, read_model, read_models
 from webapp.offline import WORKER, listed_files
+from webapp.origins import Origins
 
 #: Without this file GitHub Pages omits names with a leading underscore, which a content hash may have.
 MARKER = ".nojekyll"
 
 
-def write_site(out: Path, model_folders: Sequence[Path] = ()) -> list[str]:
+def write_site(
+    out: Path,
+    model_folders: Sequence[Path] = (),
+    origins: Origins = Origins(),  # noqa: B008 (immutable)
+) -> list[str]:
     """Write the copy into the new folder `out`; returns one line per model for the user.
 
-    model_folders: the models to include; empty: all that `meshnet-serve` offers. Raises SpecError if a model is broken,
+    model_folders: the models to include; empty: all that `meshnet-serve` offers. origins: other sites that the page
+    exchanges scans with. Raises SpecError if a model is broken,
     `webapp.app.SiteNotBuiltError` if the site is not built.
     """
     models = (
@@ -31,7 +37,7 @@ def write_site(out: Path, model_folders: Sequence[Path] = ()) -> list[str]:
     broken = [f"{m.folder}: {m.broken}" for m in models if m.broken]
     if broken:
         raise SpecError("; ".join(broken) + "; repair it, or name the models to include")
-    for path, file in published_files(models, site=default_site()).items():
+    for path, file in published_files(models, site=default_site(), origins=origins).items():
         target = out / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(file.body)

@@ -15,7 +15,8 @@ const FILE_NAMES = {
 export default defineConfig({
   base: './',
   // NiiVue's reader of Zarr brings 1.4 MB of codecs, and the page gives NiiVue plain arrays only.
-  resolve: { alias: { zarrita: file('src/page/picture/no-zarr.ts') } },
+  // dcm2niix's package exports its own worker alone, which sends what dcm2niix prints to the console.
+  resolve: { alias: { 'zarrita': file('src/page/picture/no-zarr.ts'), 'dcm2niix-module': file('node_modules/@niivue/dcm2niix/dist/dcm2niix.jpeg.js') } },
   build: {
     target: 'es2022',
     assetsInlineLimit: 0,

@@ -15,8 +15,9 @@ from meshnet import __version__
 from meshnet.model.shipped import ROOT, default_models, in_checkout
 from webapp.catalogue import Model, catalogue_files, read_models
 from webapp.files import StoredFile, read_site, respond
-from webapp.headers import SecurityHeaders
+from webapp.headers import SecurityHeaders, security_headers
 from webapp.offline import with_precache
+from webapp.origins import Origins
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -53,24 +54,34 @@ class Kiosk:
     """`on`: visitors can keep scans and results in the browser, until the page is wiped."""
     language: str | None = None
     """One of LANGUAGES, without a choice for visitors; None: the browser's language, and visitors may choose."""
+    links: Literal["on", "off"] = "on"
+    """`on`: an address with `?scan=` opens that scan."""
+    embed: Literal["on", "off"] = "on"
+    """`on`: pages of the origins that are allowed to embed the page can; `off`: none can."""
 
 
 def create_app(
-    models: Sequence[Path] | None = None, *, site: Path | None = None, kiosk: Kiosk | None = None
+    models: Sequence[Path] | None = None,
+    *,
+    site: Path | None = None,
+    kiosk: Kiosk | None = None,
+    origins: Origins = Origins(),  # noqa: B008 (immutable)
 ) -> FastAPI:
     """Create the application.
 
     models: folders that contain model folders (default: those that ship). site: the built site (default: the installed
-    one, or `static/dist` of a checkout). A broken model is listed as broken. Raises SiteNotBuiltError, and
-    `webapp.catalogue.ModelsFolderError` for a wrong folder in `models`.
+    one, or `static/dist` of a checkout). origins: other sites that the page exchanges scans with. A broken model is
+    listed as broken. Raises SiteNotBuiltError, and `webapp.catalogue.ModelsFolderError` for a wrong folder in
+    `models`.
     """
     found = read_models(default_models() if models is None else models)
-    files = published_files(found, site=site or default_site(), kiosk=kiosk)
+    origins = allowed_origins(origins, kiosk)
+    files = published_files(found, site=site or default_site(), kiosk=kiosk, origins=origins)
     digests = {path: file.digest for path, file in files.items()}
 
     # No documentation pages, because FastAPI's load scripts from another host.
     app = FastAPI(title="MeshNet", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(SecurityHeaders)
+    app.add_middleware(SecurityHeaders, headers=security_headers(origins))
 
     @app.api_route("/healthz", methods=["GET", "HEAD"])
     def healthz() -> JSONResponse:
@@ -88,7 +99,20 @@ def create_app(
     return app
 
 
-def published_files(models: Sequence[Model], *, site: Path, kiosk: Kiosk | None = None) -> dict[str, StoredFile]:
+def allowed_origins(origins: Origins, kiosk: Kiosk | None) -> Origins:
+    """`origins` without those that the kiosk's settings switch off."""
+    if kiosk is None:
+        return origins
+    return Origins(scan=origins.scan if kiosk.links == "on" else (), embed=origins.embed if kiosk.embed == "on" else ())
+
+
+def published_files(
+    models: Sequence[Model],
+    *,
+    site: Path,
+    kiosk: Kiosk | None = None,
+    origins: Origins = Origins(),  # noqa: B008 (immutable)
+) -> dict[str, StoredFile]:
     """Every served file by URL path: the site, `api/models` and `models/<id>/…`. Raises SiteNotBuiltError."""
     if not (site / "index.html").is_file():
         raise SiteNotBuiltError(
@@ -96,9 +120,13 @@ def published_files(models: Sequence[Model], *, site: Path, kiosk: Kiosk | None 
             f"or `npm ci && npm run build` in static/, and start again"
         )
     settings = None if kiosk is None else asdict(kiosk)
-    return with_precache(
-        {**read_site(site), **catalogue_files(models, extra={"version": __version__, "kiosk": settings})}
-    )
+    extra = {
+        "version": __version__,
+        "kiosk": settings,
+        "scan_origins": list(origins.scan),
+        "embed_origins": list(origins.embed),
+    }
+    return with_precache({**read_site(site), **catalogue_files(models, extra=extra)}, origins)
 
 
 def default_site() -> Path:

@@ -14,6 +14,7 @@ import uvicorn
 
 from webapp.app import LANGUAGES, Kiosk, SiteNotBuiltError, create_app
 from webapp.catalogue import ModelsFolderError
+from webapp.origins import add_arguments, origins_of
 
 SHORTEST_IDLE_SECONDS = 20
 HIGHEST_PORT = 65535
@@ -26,6 +27,8 @@ SWITCHES = {
     "compare": "on: visitors may compare a result with a mask or another result; off: they may not",
     "edit": "on: visitors may correct a result by hand; off: they may not",
     "report": "on: visitors may save reports, where --saving allows it; off: they may not",
+    "links": "on: an address with ?scan=URL opens that scan; off: it does not",
+    "embed": "on: the origins of --embed-origin may embed the page; off: none may",
     "mesh": "on: visitors may save labels as meshes, with --saving folder; off: they may not",
     "keep": "on: visitors may keep scans and results in the browser, until they are deleted after --idle; off: they "
     "may not",
@@ -47,6 +50,9 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)")
     p.add_argument("--port", type=_port, default=8000, help="TCP port, 0 for a free one (default: %(default)s)")
+    add_arguments(
+        p.add_argument_group("other sites: links to scans, and pages that embed this one (docs/embedding.md)")
+    )
     kiosk = p.add_argument_group("kiosk: a machine in a public place, one visitor after another")
     kiosk.add_argument(
         "--kiosk",
@@ -95,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         given["idle_seconds"] = given.pop("idle")
     kiosk = Kiosk(**given) if args.kiosk else None
     try:
-        app = create_app(args.models, kiosk=kiosk)
+        app = create_app(args.models, kiosk=kiosk, origins=origins_of(args))
         listener = listen(args.host, args.port)
     except (SiteNotBuiltError, ModelsFolderError, OSError) as error:
         print(f"meshnet-serve: {error}", file=sys.stderr)

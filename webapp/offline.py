@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from webapp.files import StoredFile
-from webapp.headers import SECURITY_HEADERS
+from webapp.headers import security_headers
+from webapp.origins import Origins
 
 WORKER = "sw.js"
 
@@ -34,7 +35,10 @@ def is_kept(path: str) -> bool:
     return path != WORKER and not any(re.fullmatch(pattern, path) for pattern in NOT_KEPT)
 
 
-def with_precache(files: Mapping[str, StoredFile]) -> dict[str, StoredFile]:
+def with_precache(
+    files: Mapping[str, StoredFile],
+    origins: Origins = Origins(),  # noqa: B008 (immutable)
+) -> dict[str, StoredFile]:
     """The same files, with the list of files written into the service worker; unchanged where the site has none."""
     if WORKER not in files:
         return dict(files)
@@ -49,7 +53,7 @@ def with_precache(files: Mapping[str, StoredFile]) -> dict[str, StoredFile]:
         if is_kept(path)
     ]
     others = sorted(path for path in files if path != WORKER and not is_kept(path))
-    listing = {"headers": SECURITY_HEADERS, "files": kept, "notKept": others}
+    listing = {"headers": security_headers(origins), "files": kept, "notKept": others}
     version = hashlib.sha256(json.dumps(listing).encode()).hexdigest()[:16]
     worker = files[WORKER]
     line = f"{_LISTING}{json.dumps({'version': version, **listing})};\n"

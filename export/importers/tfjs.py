@@ -11,6 +11,7 @@ import numpy as np
 
 from export.importers.labels import read_json, read_labels
 from export.importers.source import Array, Convolution, Norm, Source, check_chain
+from export.importers.tfjs_graph import read_graph_model
 from export.importers.tfjs_weights import read_weights
 from meshnet.model.spec import FORMAT, Activation, BatchNorm, GroupNorm, ModelSpec, NoNorm, SpecError, parse_spec
 
@@ -37,10 +38,7 @@ def read_tfjs(path: Path) -> Source:
     content = read_json(path)
     topology = content["modelTopology"]
     if content.get("format") == "graph-model" or (isinstance(topology, dict) and "node" in topology):
-        raise SpecError(
-            f"{path}: a TF.js graph model, that is compiled operations instead of layers; convert the Keras model "
-            f"again as a layers model: tensorflowjs.converters.save_keras_model(model, FOLDER)"
-        )
+        return read_graph_model(path, content)
     layers = _read_layers(path, content)
     tensors = _numbered_weights(layers, _without_model_name(content, read_weights(path, content)))
     convolutions = tuple(_convolution(path, layer, tensors) for layer in layers)

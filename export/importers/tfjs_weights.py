@@ -15,8 +15,8 @@ from meshnet.model.spec import SpecError
 def read_weights(path: Path, content: Any) -> dict[str, Array]:
     """Tensors float32 by name, from the shards that the `weightsManifest` of `path` (`model.json`) lists.
 
-    They may be stored as float16. Raises SpecError if a shard is missing, its length differs from the manifest, or the
-    encoding is another one.
+    They may be stored as float16, and those of a graph model as int32. Raises SpecError if a shard is missing, its
+    length differs from the manifest, or the encoding is another one.
     """
     tensors: dict[str, Array] = {}
     try:
@@ -57,6 +57,8 @@ def _read_shard(path: Path, name: str) -> bytes:
 
 def _stored_dtype(path: Path, entry: dict[str, Any]) -> np.dtype[Any]:
     stored = entry.get("quantization", {}).get("dtype", entry["dtype"])
+    if entry["dtype"] == stored == "int32":  # shapes and paddings of a graph model
+        return np.dtype("<i4")
     if entry["dtype"] != "float32" or stored not in ("float32", "float16"):
         raise SpecError(
             f"{path}: {entry['name']!r} is stored as {stored}; float32 and float16 are supported, "

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from meshnet.cohort.arguments import at_least
 from meshnet.cohort.bids import SPACE, Case, CohortError, Excluded, difference_from_arc, find_bids, find_pairs
 from meshnet.cohort.splits import OUTER_FOLDS, PAPER_QUARTILES, nested_folds, own_quartiles, quartile
 from meshnet.scan.conform import conform
@@ -97,7 +98,7 @@ def prepare(
     _check_settings(out, settings)
     (out / "volumes").mkdir(parents=True, exist_ok=True)
     jobs = [(case, out, settings) for case in cases]
-    with ProcessPoolExecutor(max_workers=max(1, workers)) as pool:
+    with ProcessPoolExecutor(max_workers=workers) as pool:
         results = list(tqdm(pool.map(_prepare_case, jobs), total=len(jobs), desc="conform", unit="scan", disable=None))
     voxels = {c.name: r for c, r in zip(cases, results, strict=True) if isinstance(r, int)}
     excluded = [Excluded(c.name, r) for c, r in zip(cases, results, strict=True) if isinstance(r, str)]
@@ -288,6 +289,8 @@ def _parser() -> argparse.ArgumentParser:
         default="own",
         help="lesion volumes that separate the strata of the folds: the data's quartiles, or those of the paper",
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the folds (default 0)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
+    parser.add_argument("--seed", type=at_least(0), default=0, help="seed of the folds (default 0)")
+    parser.add_argument(
+        "--workers", type=at_least(1), default=os.cpu_count() or 1, help="processes (default: all cores)"
+    )
     return parser

@@ -6,7 +6,7 @@ removal of small components, resample the labels to the scan's own grid, measure
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,15 @@ from meshnet.scan.orientation import CONFORMED, reorient
 from meshnet.scan.scan_grid import label_counts, resample_labels, volume_ml
 from meshnet.scan.scan_stream import ScanError
 from meshnet.scan.small_components import remove_small_components
+
+
+@dataclass(frozen=True)
+class NetworkInput:
+    """A scan that is ready for the network."""
+
+    scan: Scan
+    conformed: Conformed
+    image: NDArray[np.float32]  #: [D, H, W], normalised, in the model's orientation
 
 
 @dataclass(frozen=True)
@@ -65,9 +74,8 @@ def segment_scan(
     keep_outside_brain: bool = False,
     confidence: Confidence = NO_CONFIDENCE,
     strict: bool = False,
-    step: Callable[[], object] = lambda: None,
 ) -> Result:
-    """Segment and measure one scan; every command and the Python interface run scans through this function.
+    """Segment and measure one scan, as every command and the Python interface do.
 
     Raises ScanError as `predict` does, StrictError for notes with `strict`.
     """
@@ -79,18 +87,25 @@ def segment_scan(
         remove_below_ml=remove_below_ml,
         keep_outside_brain=keep_outside_brain,
         confidence=confidence,
-        step=step,
         strict=strict,
     )
+    return measured_result(spec, scan, prediction, notes, strict=strict)
+
+
+def measured_result(
+    spec: ModelSpec, scan: Scan, prediction: Prediction, notes: Sequence[Note], *, strict: bool
+) -> Result:
+    """The prediction with its volumes and notes. notes: those of `notes_before`. Raises StrictError as above."""
     volumes = measure(spec, scan, prediction.labels_native)
     grid = prediction.conformed
-    notes += [
+    every = [
+        *notes,
         *_notes_of_image(spec, scan, grid),
         *result_notes(spec, volumes, grid.head_ml, prediction.outside_brain_ml),
     ]
-    if strict and notes:
-        raise StrictError(scan, notes)
-    return Result(prediction, volumes, notes)
+    if strict and every:
+        raise StrictError(scan, every)
+    return Result(prediction, volumes, every)
 
 
 def notes_before(spec: ModelSpec, scan: Scan, *, strict: bool) -> list[Note]:
@@ -121,25 +136,45 @@ def predict(
     remove_below_ml: float | None = None,
     keep_outside_brain: bool = False,
     confidence: Confidence = NO_CONFIDENCE,
-    step: Callable[[], object] = lambda: None,
     strict: bool = False,
 ) -> Prediction:
-    """Segment one scan; `step` is called after each step of progress.
+    """Segment one scan.
 
     remove_below_ml: components of a label that are smaller than this volume on the conformed grid become background.
     keep_outside_brain: leaves the brain rule out (`meshnet.infer.brain_rule`).
     confidence: threshold, mirror image and probability map; they must have passed `check_confidence`.
     Raises ScanError if the scan can't be conformed or normalised; with `strict`, also for a note on conforming it.
     """
+    ready = make_input(scan, spec, strict=strict)
+    output = run_network(network, spec, ready.image, lambda: None, confidence)
+    return to_prediction(
+        ready, *output, spec=spec, remove_below_ml=remove_below_ml, keep_outside_brain=keep_outside_brain
+    )
+
+
+def make_input(scan: Scan, spec: ModelSpec, *, strict: bool = False) -> NetworkInput:
+    """The steps before the network. Raises as `predict` does."""
     conformed = conform(scan, size=spec.input.size[0], voxel_size_mm=spec.input.voxel_size_mm)
     if strict and (notes := _notes_of_image(spec, scan, conformed)):
         raise StrictError(scan, notes)
-    step()
     try:
         image = normalize(reorient(conformed.data, end=spec.input.orientation), spec.input.normalization)
     except ValueError as error:
         raise ScanError(f"{scan.where}: {error}") from error
-    labels, probability = run_network(network, spec, image, step, confidence)
+    return NetworkInput(scan, conformed, image)
+
+
+def to_prediction(
+    ready: NetworkInput,
+    labels: NDArray[np.uint8],
+    probability: NDArray[np.uint8] | None,
+    *,
+    spec: ModelSpec,
+    remove_below_ml: float | None,
+    keep_outside_brain: bool,
+) -> Prediction:
+    """The steps after the network. labels, probability: of `run_network`, in the model's orientation."""
+    scan, conformed = ready.scan, ready.conformed
     labels = reorient(labels, start=spec.input.orientation, end=CONFORMED)
     outside_voxels = 0
     if not keep_outside_brain:
@@ -154,7 +189,6 @@ def predict(
         probability = reorient(probability, start=spec.input.orientation, end=CONFORMED)
         maps = Probability(resample_labels(probability, *grids), probability)
     outside_ml = volume_ml(outside_voxels, conformed.affine_vox2ras)
-    step()
     return Prediction(labels_native, labels, conformed, maps, outside_ml)
 
 

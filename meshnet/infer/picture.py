@@ -16,6 +16,7 @@ from meshnet.infer.segmentation import segment
 from meshnet.model.label_roles import shown_indices
 from meshnet.model.spec import PICTURE_FILE, ModelSpec, SpecError
 from meshnet.scan.replacing import replacing
+from meshnet.scan.scan_stream import ScanError
 
 #: Width and height in pixels; the slice is fitted into it.
 SIZE = (240, 180)
@@ -38,13 +39,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     out = args.out or args.model / PICTURE_FILE
     try:
         found = segment(args.scan, args.model)
+        if not np.isin(np.asarray(found.labels.dataobj), shown_indices(found.model)).any():
+            raise ScanError(f"{args.scan}: {found.model.name} finds nothing in it; choose a scan in which it does")
         payload = picture_of(found.model, found.scan, found.labels)
         with replacing(out) as part:
             part.write_bytes(payload)
     except (SpecError, ValueError, OSError) as error:
         print(f"meshnet-picture: {error}", file=sys.stderr)
         return 1
-    print(f"{out}: {len(payload) / 1000:.0f} KB")
+    print(f"{out}: {len(payload) / 1000:.1f} KB")
     return 0
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from meshnet.scan.scan_stream import ScanError
 
-
 #: More than any study; a zip that unpacks to more is a mistake or a zip bomb. The page has the same limit
 #: (static/src/page/ui/archive.ts).
 MOST_BYTES = 4 * 2**30

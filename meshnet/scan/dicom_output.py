@@ -25,8 +25,7 @@ _UNREADABLE = (
 _HARMLESS = ("Patient Position", "Unable to determine manufacturer", "Error: Converted")
 
 _CONVERTED = re.compile(r"Convert \d+ DICOM as (.*?)(?: \([\dx]+\))?$")
-#: The part of a converted file's name that all files of a series share: up to its UID.
-_SERIES = re.compile(r".*_\d+(?:\.\d+){2,}")
+_UID = re.compile(r"\d+(?:\.\d+){2,}")
 _LONGEST_META_BYTES = 4096
 
 
@@ -49,10 +48,10 @@ def warnings_of(output: str, name_of: Callable[[str], str]) -> dict[str, list[st
             apart.append(re.sub(r" varies .*", " varies", line.strip()))  # the values may be a patient's dates
         elif match := _CONVERTED.match(line):
             name = PurePosixPath(match[1]).name
-            own = _SERIES.match(name)
-            if series is not None and series != (own[0] if own else name):
+            own = [name, *_UID.findall(name)][-1]  # the series' UID comes last
+            if series not in (None, own):
                 apart = []
-            series = own[0] if own else name
+            series = own
             found[name] = list(dict.fromkeys([*apart, *waiting]))
             waiting = []
     return found
@@ -64,16 +63,25 @@ def failure_reason(code: int, output: str, name_of: Callable[[str], str]) -> str
     output: standard error after standard output. name_of: as in `warnings_of`.
     """
     reason = _FAILURES.get(code, f"dcm2niix ends with code {code}")
-    faults = [line for line in output.splitlines() if _is_fault(line)]
-    return f"{reason}: {_cleaned(faults[-1], name_of)}" if faults else reason
+    fault = last_fault(output, name_of)
+    return reason if fault is None else f"{reason}: {fault}"
 
 
 def incomplete_reason(code: int, output: str, name_of: Callable[[str], str]) -> str | None:
     """Why dcm2niix left files out of those that it converted, or None if it did not."""
-    if code != 0:
-        return failure_reason(code, output, name_of)
-    unsupported = next((line for line in output.splitlines() if "Unsupported transfer syntax" in line), None)
-    return None if unsupported is None else _cleaned(unsupported, name_of)
+    return failure_reason(code, output, name_of) if code != 0 else unsupported_syntax(output, name_of)
+
+
+def last_fault(output: str, name_of: Callable[[str], str]) -> str | None:
+    """dcm2niix's last error or warning that may be the reason of a failure, or None."""
+    faults = [line for line in output.splitlines() if _is_fault(line)]
+    return _cleaned(faults[-1], name_of) if faults else None
+
+
+def unsupported_syntax(output: str, name_of: Callable[[str], str]) -> str | None:
+    """The warning of files that dcm2niix left out because of their transfer syntax, or None."""
+    found = next((line for line in output.splitlines() if "Unsupported transfer syntax" in line), None)
+    return None if found is None else _cleaned(found, name_of)
 
 
 def unreadable_syntax(path: Path) -> str | None:

@@ -74,7 +74,7 @@ def find_slices(series: DicomSeries, scan: Scan) -> SourceSlices:
         is not None
     ]
     count = _plane_count([slice_.plane for slice_ in found], scan, len(images))
-    chosen = [_chosen([s for s in found if s.plane.index == index], scan) for index in range(count)]
+    chosen = _of_scan([[s for s in found if s.plane.index == index] for index in range(count)], scan)
     frames_of_reference = {str(slice_.image.FrameOfReferenceUID) for slice_ in chosen}
     if len(frames_of_reference) > 1:
         raise ScanError(
@@ -175,17 +175,29 @@ def _plane_count(planes: Iterable[PlaneOnGrid], scan: Scan, slices: int) -> int:
     return count
 
 
-def _chosen(slices: Sequence[_Slice], scan: Scan) -> _Slice:
-    """The one of several slices in one plane that has the scan's pixels."""
-    if len(slices) == 1:
-        return slices[0]
-    alike = [slice_ for slice_ in slices if _has_pixels_of(slice_, scan)]
-    if len(alike) != 1:
-        raise ScanError(
-            f"{scan.where}: {len(slices)} slices of the series lie in one plane, and {len(alike)} of them have the "
-            f"pixels of the scan; give the files of one volume alone, or leave --dicom-seg out"
-        )
-    return alike[0]
+def _of_scan(planes: Sequence[list[_Slice]], scan: Scan) -> list[_Slice]:
+    """Of the slices in each plane the one that has the scan's pixels.
+
+    Where several have them, as empty slices do, the one at the place that the scan's other slices have among the
+    slices of their planes.
+    """
+    for slices in planes:
+        slices.sort(key=lambda slice_: int(slice_.image.get("InstanceNumber") or 0))
+    alike = [
+        [0] if len(slices) == 1 else [n for n, slice_ in enumerate(slices) if _has_pixels_of(slice_, scan)]
+        for slices in planes
+    ]
+    places = {found[0] for slices, found in zip(planes, alike, strict=True) if len(slices) > 1 and len(found) == 1}
+    chosen = []
+    for slices, found in zip(planes, alike, strict=True):
+        left = found if len(found) == 1 or len(places) != 1 else [place for place in found if place in places]
+        if len(left) != 1:
+            raise ScanError(
+                f"{scan.where}: {len(slices)} slices of the series lie in one plane, and {len(found)} of them have the "
+                f"pixels of the scan; give the files of one volume alone, or leave --dicom-seg out"
+            )
+        chosen.append(slices[left[0]])
+    return chosen
 
 
 def _has_pixels_of(slice_: _Slice, scan: Scan) -> bool:

@@ -2,66 +2,93 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from itertools import pairwise
+from operator import attrgetter
 
 import torch
 
 from meshnet.cohort.splits import INNER_FOLDS
 from meshnet.train.settings import ConfigError, DataConfig, TrainConfig, TrainerConfig
 
+#: Values of `trainer.precision`, those of Lightning Fabric that a network here can be trained in.
+PRECISIONS = ("auto", "32-true", "64-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true")
+
+#: Each range: the values that are in it, as the message names them, and the settings that must be.
+RANGES: tuple[tuple[Callable[[float], bool], str, tuple[str, ...]], ...] = (
+    (
+        lambda value: value >= 1,
+        "1 or more",
+        (
+            *("trainer.epochs", "trainer.batch_size", "trainer.devices", "trainer.nodes", "trainer.log_every"),
+            "model.channels",
+        ),
+    ),
+    (
+        lambda value: 0 < value < math.inf,
+        "a number above 0",
+        ("optimizer.lr", "optimizer.eps", "schedule.div_factor", "schedule.final_div"),
+    ),
+    (
+        lambda value: 0 <= value < math.inf,
+        "0 or more",
+        (
+            *("restart", "seed", "optimizer.weight_decay", "loss.dice", "loss.dice_offset_voxels"),
+            *("trainer.gradient_clip", "trainer.threads", "trainer.validate_every", "trainer.save_every_s"),
+        ),
+    ),
+    (
+        lambda value: 0 <= value <= 1,
+        "a number from 0 to 1",
+        (
+            *("data.lesion_probability", "data.sulci_probability", "data.stripped_probability"),
+            "trainer.freeze_norm_after",
+        ),
+    ),
+    (lambda value: 0 <= value < 1, "0 or more, and less than 1", ("loss.label_smoothing",)),
+    (
+        lambda value: 0 < value < 1,
+        "a fraction of all steps above 0 and below 1, such as 0.01",
+        ("schedule.warmup",),
+    ),
+    (
+        lambda value: 0 <= value < 1,
+        "0 or more, and less than 1; for synthetic heads only use data=synth_heads",
+        ("data.synthetic_share",),
+    ),
+    (lambda value: 0 <= value < 1, "a decay below 1 such as 0.999, or 0 for none", ("trainer.ema_decay",)),
+    (lambda value: value >= 0, "seconds, or 0 for no limit", ("trainer.stop_after_s",)),
+    (lambda value: value >= 0, "a step, or 0 for all", ("trainer.stop_at_step",)),
+)
+
 
 def check_values(config: TrainConfig) -> None:
     """Raise ConfigError for a value outside its range; the message names key, value and range."""
-    data, trainer, schedule, loss = config.data, config.trainer, config.schedule, config.loss
+    for is_inside, expected, keys in RANGES:
+        for key in keys:
+            value = attrgetter(key)(config)
+            if not is_inside(value):
+                raise ConfigError(f"{key}={value:g}: expected {expected}")
+    data, trainer = config.data, config.trainer
     if data.inner_fold is not None and not 0 <= data.inner_fold < INNER_FOLDS:
         raise ConfigError(
             f"data.inner_fold={data.inner_fold}: expected 0..{INNER_FOLDS - 1}, or null to train on all inner folds"
         )
-    if not 0 <= data.synthetic_share < 1:
-        raise ConfigError(
-            f"data.synthetic_share={data.synthetic_share:g}: expected 0 or more, and less than 1; for synthetic heads "
-            f"only use data=synth_heads"
-        )
-    for key, value in (
-        ("trainer.epochs", trainer.epochs),
-        ("trainer.batch_size", trainer.batch_size),
-        ("trainer.devices", trainer.devices),
-        ("trainer.nodes", trainer.nodes),
-        ("trainer.log_every", trainer.log_every),
-        ("model.channels", config.model.channels),
-    ):
-        if value < 1:
-            raise ConfigError(f"{key}={value}: expected 1 or more")
-    if trainer.stop_at_step < 0:
-        raise ConfigError(f"trainer.stop_at_step: expected a step, or 0 for all, got {trainer.stop_at_step}")
-    if trainer.stop_after_s < 0:
-        raise ConfigError(f"trainer.stop_after_s={trainer.stop_after_s:g}: expected seconds, or 0 for no limit")
-    if not 0 <= trainer.ema_decay < 1:
-        raise ConfigError(
-            f"trainer.ema_decay: expected a decay below 1 such as 0.999, or 0 for none, got {trainer.ema_decay}"
-        )
-    for name, number in (
-        ("optimizer.lr", config.optimizer.lr),
-        ("optimizer.eps", config.optimizer.eps),
-        ("schedule.div_factor", schedule.div_factor),
-        ("schedule.final_div", schedule.final_div),
-    ):
-        if not number > 0:
-            raise ConfigError(f"{name}={number:g}: expected a number above 0")
-    if not 0 < schedule.warmup < 1:
-        raise ConfigError(
-            f"schedule.warmup={schedule.warmup:g}: expected a fraction of all steps above 0 and below 1, such as 0.01"
-        )
-    if not 0 <= loss.label_smoothing < 1:
-        raise ConfigError(f"loss.label_smoothing={loss.label_smoothing:g}: expected 0 or more, and less than 1")
-    if len(loss.class_weights) != len(data.labels) or min(loss.class_weights) < 0:
-        raise ConfigError(
-            f"loss.class_weights={loss.class_weights}: expected {len(data.labels)} weights of 0 or more, one for each "
-            f"of the labels {', '.join(data.labels)}"
-        )
+    if trainer.precision not in PRECISIONS:
+        raise ConfigError(f"trainer.precision={trainer.precision}: expected one of {', '.join(PRECISIONS)}")
+    _check_weights(config.loss.class_weights, data.labels)
     _check_batch(data, trainer)
     _check_workers(data)
     _check_accelerator(trainer.accelerator)
+
+
+def _check_weights(weights: list[float], labels: list[str]) -> None:
+    if len(weights) != len(labels) or not all(0 <= w < math.inf for w in weights) or not any(weights):
+        raise ConfigError(
+            f"loss.class_weights={weights}: expected {len(labels)} weights of 0 or more, not all 0, one for each "
+            f"of the labels {', '.join(labels)}"
+        )
 
 
 def _check_batch(data: DataConfig, trainer: TrainerConfig) -> None:

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             config = compose_config(parsed.overrides)
             print(_summary(config, train(config, command=command)))
-    except (ConfigError, CohortError, SpecError, FileNotFoundError, MemoryError, FloatingPointError) as error:
+    except (ConfigError, CohortError, SpecError, OSError, MemoryError, FloatingPointError) as error:
         print(f"meshnet-train: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -12,7 +12,9 @@ from playwright.sync_api import Page, expect
 
 from meshnet.scan.nifti import read_scan
 from tests.helpers.browser.chromium import WEBGL2, OpenPage
+from tests.helpers.browser.serving import serve
 from tests.helpers.browser.site import drop, head, segment, status, wait_for, wait_until_listed, write_model, write_scan
+from tests.helpers.browser.visits import PATIENCE_MS
 from tests.helpers.paths import REPO
 
 AXE = REPO / "static" / "node_modules" / "axe-core" / "axe.min.js"
@@ -21,7 +23,7 @@ AXE = REPO / "static" / "node_modules" / "axe-core" / "axe.min.js"
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
-    write_model(folder, "tissue")
+    write_model(folder, "tissue", dilations=(1, 2, 4, 8, 4, 2, 1))
     return folder
 
 
@@ -83,3 +85,78 @@ def test_axe_finds_nothing_from_the_first_visit_to_the_comparison(
     drop(page, broken)
     expect(status(page)).to_contain_text("broken.nii: not a NIfTI")
     assert_accessible(page, "a refused file")
+
+
+#: Holds the call that `window.held` names until `window.release()`; writes down what is said in the live regions.
+HOLD_AND_HEAR = """() => {
+  window.held = null;
+  const post = Worker.prototype.postMessage;
+  Worker.prototype.postMessage = function (message, transfer) {
+    if (message?.call !== window.held) return post.call(this, message, transfer);
+    window.release = () => { window.held = null; post.call(this, message, transfer); };
+  };
+  window.heard = [];
+  for (const live of document.querySelectorAll('[role=status], [aria-live]')) {
+    new MutationObserver(() => { window.heard.push(live.textContent); })
+      .observe(live, { childList: true, characterData: true, subtree: true });
+  }
+}"""
+
+
+def test_axe_finds_nothing_while_something_is_under_way_and_while_a_result_is_edited(
+    open_page: OpenPage, url: str, tmp_path: Path
+) -> None:
+    """A screen reader hears progress and result; nothing moves under reduced motion; 200 % zoom and a tablet."""
+    page = open_page("/?backend=cpu&lang=de", flags=WEBGL2, url=url)  # of the languages the one with the longest words
+    wait_until_listed(page, "tissue")
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    page.evaluate(HOLD_AND_HEAR)
+
+    page.evaluate("() => { window.held = 'load'; }")
+    drop(page, write_scan(tmp_path / "sub-01.nii.gz"))
+    expect(status(page)).to_have_text("sub-01.nii.gz wird geöffnet …")
+    page.wait_for_function("() => window.release !== undefined")
+    assert_accessible(page, "opening")
+    page.evaluate("() => { window.release(); }")
+    wait_for(page, "ready")
+
+    page.evaluate("() => { window.held = 'run'; delete window.release; }")
+    page.get_by_test_id("run").press("Enter")
+    page.wait_for_function("() => window.release !== undefined")
+    expect(page.get_by_test_id("cancel")).to_be_focused()
+    assert_accessible(page, "running")
+    page.evaluate("() => { window.release(); }")
+    wait_for(page, "done")
+    heard = page.evaluate("window.heard")
+    assert any(text.startswith("Segmentierung mit ") for text in heard), heard
+    assert any(text.endswith(" % fertig.") for text in heard), heard
+    assert any(text.startswith("Fertig in ") for text in heard), heard
+
+    for width, height in ((320, 640), (640, 400), (820, 1180), (1280, 800)):  # phone, 200 % zoom, tablet, desktop
+        page.set_viewport_size({"width": width, "height": height})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, width
+
+    segment(page)
+    expect(page.get_by_test_id("layers")).to_be_visible()
+    page.get_by_test_id("start-edit").press("Enter")
+    expect(page.get_by_test_id("edit-tools")).to_be_visible()
+    page.locator("[data-edit=grow]").click()
+    assert_accessible(page, "editing, two results")
+    still = page.evaluate(
+        "() => [...document.querySelectorAll('*')].map((e) => getComputedStyle(e).transitionDuration)"
+    )
+    assert set(still) == {"0s"}
+    assert page.evaluate("document.getAnimations().length") == 0
+
+
+def test_axe_finds_nothing_on_a_kiosk_and_in_its_warning(open_page: OpenPage, models: Path) -> None:
+    with serve("--models", str(models), "--kiosk", "--idle", "20") as address:
+        page = open_page("/?backend=cpu", flags=WEBGL2, url=address)
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+        expect(page.get_by_test_id("full-screen")).to_be_visible(timeout=PATIENCE_MS)
+        assert_accessible(page, "kiosk")
+        page.mouse.move(5, 5)
+        expect(page.get_by_test_id("kiosk-warning")).to_be_visible(timeout=PATIENCE_MS)
+        page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+        found = page.evaluate("async () => (await axe.run(document)).violations.map(({id}) => id)")
+        assert found == []

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import zipfile
 from pathlib import Path
 
+import highdicom
 import nibabel as nib
 import numpy as np
 import pytest
@@ -34,7 +36,7 @@ from tests.helpers.browser.site import (
 )
 from tests.helpers.browser.visits import PATIENCE_MS
 from tests.helpers.dicom_check import dicom_errors
-from tests.helpers.dicom_series import write_series
+from tests.helpers.dicom_series import as_echoes, sop_instance_uid, write_series
 from tests.helpers.heads import head
 
 #: Slices of one volume of the series; it has ten volumes.
@@ -186,6 +188,66 @@ def test_labels_are_saved_on_the_slices_of_the_series_as_meshnet_predict_writes_
     assert [segment_.SegmentLabel for segment_ in page_seg.SegmentSequence] == list(labels_of(model))[1:]
 
 
+@pytest.mark.parametrize("kind", ["repetitions", "echoes"])
+def test_every_volume_of_a_series_can_be_a_scan_and_save_all_holds_its_dicom_seg(
+    kind: str, open_page: OpenPage, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Oblique and anisotropic; the outermost slices are alike in both volumes."""
+    models = tmp_path_factory.mktemp("models")
+    model = write_model(models, "tissue")
+    volumes = [head(), np.ascontiguousarray(head()[::-1, ::-1])]
+    for volume in volumes:
+        volume[:, :, [0, 39]] = 0
+    files = [write_series(tmp_path / "series", data=volume, volume=n) for n, volume in enumerate(volumes)]
+    if kind == "echoes":
+        as_echoes(files)
+    with serve("--models", str(models)) as url:
+        page = open_page("/?backend=cpu", flags=NO_GPU, url=url)
+        drop(page, *reversed([file for volume in files for file in volume]))
+        if kind == "echoes":
+            expect(page.get_by_test_id("series")).to_have_count(2, timeout=PATIENCE_MS)
+            page.get_by_test_id("open-all").click()
+        else:
+            expect(status(page)).to_contain_text("got shape (41, 52, 40, 2)", timeout=PATIENCE_MS)
+            page.get_by_test_id("use-all-frames").click()
+        names = page.get_by_test_id("studies").locator("tbody .pick")
+        expect(names).to_have_count(2, timeout=PATIENCE_MS)
+        parts = ("_e1", "_e2") if kind == "echoes" else ("(frame 0)", "(frame 1)")
+        for n, part in enumerate(parts):
+            expect(names.nth(n)).to_contain_text(part)
+        wait_for(page, "ready")
+        page.get_by_test_id("run-all").click()
+        expect(page.get_by_test_id("queue")).to_have_attribute("data-state", "finished", timeout=PATIENCE_MS)
+        with page.expect_download(timeout=PATIENCE_MS) as download:
+            page.get_by_test_id("save-all").click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        archive.extractall(tmp_path / "zip")
+    for n, part in enumerate(parts):
+        stem = f"3_T2_test{part}_tissue" if kind == "echoes" else f"3_T2_test_frame{n}_tissue"
+        seg = highdicom.seg.segread(tmp_path / "zip" / f"{stem}.dcm")
+        assert {str(item.ReferencedSOPInstanceUID) for item in seg.SourceImageSequence} == {
+            sop_instance_uid("1.2.826.0.1.1.3", k, n) for k in range(40)
+        }
+        assert dicom_errors(tmp_path / "zip" / f"{stem}.dcm") == []
+        mask = np.asanyarray(nib.load(tmp_path / "zip" / f"{stem}.nii.gz").dataobj)
+        pixels = seg.get_pixels_by_source_instance(
+            [sop_instance_uid("1.2.826.0.1.1.3", k, n) for k in range(40)],
+            combine_segments=True,
+            assert_missing_frames_are_empty=True,
+        )
+        assert np.bincount(pixels.ravel(), minlength=3).tolist() == np.bincount(mask.ravel(), minlength=3).tolist()
+        assert pixels.any()
+        out = tmp_path / f"predicted{n}"
+        given = [str(model), str(tmp_path / "series"), "-o", str(out), "--dicom-seg", "-q"]
+        assert main([*given, *(() if kind == "echoes" else ("--frame", str(n)))]) == 0
+        (wanted,) = out.glob(f"*{part}*.dcm") if kind == "echoes" else out.glob("*.dcm")
+        saved, python = dcmread(tmp_path / "zip" / f"{stem}.dcm"), dcmread(wanted)
+        np.testing.assert_array_equal(saved.pixel_array, python.pixel_array)
+        assert saved.PerFrameFunctionalGroupsSequence == python.PerFrameFunctionalGroupsSequence
+    results = json.loads((tmp_path / "zip" / "results.json").read_text())
+    assert [scan["results"][0]["dicom_seg_reason"] for scan in results["scans"]] == [None, None]
+
+
 def test_of_a_series_with_missing_slices_the_page_says_why_it_has_no_dicom_seg(page: Page, tmp_path: Path) -> None:
     drop(page, *write_series(tmp_path / "series", without=(18, 19, 20)))
     page.get_by_test_id("series").first.click()
@@ -193,6 +255,13 @@ def test_of_a_series_with_missing_slices_the_page_says_why_it_has_no_dicom_seg(p
     segment(page, "tissue")
     page.get_by_test_id("save-dicom-seg").click()
     expect(status(page)).to_contain_text("have no slice in the DICOM series, the first is slice", timeout=PATIENCE_MS)
+    with page.expect_download(timeout=PATIENCE_MS) as download:
+        page.get_by_test_id("save-all").click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert not [name for name in archive.namelist() if name.endswith(".dcm")]
+        (scan,) = json.loads(archive.read("results.json"))["scans"]
+    assert scan["results"][0]["dicom_seg"] is None
+    assert "have no slice in the DICOM series" in scan["results"][0]["dicom_seg_reason"]
 
 
 def test_a_segmentation_is_no_scan(page: Page, tmp_path: Path) -> None:
@@ -204,3 +273,37 @@ def test_a_segmentation_is_no_scan(page: Page, tmp_path: Path) -> None:
     save_dicom_seg(tmp_path / "seg.dcm", np.ones(scan.data.shape, np.uint8), slices, spec, all_labels=True)
     drop(page, tmp_path / "seg.dcm")
     expect(status(page)).to_contain_text("seg.dcm is a DICOM segmentation, no scan; drop the series")
+
+
+def test_the_reason_of_dcm2niix_reaches_the_visitor(page: Page, tmp_path: Path) -> None:
+    cut = write_series(tmp_path / "cut")
+    cut[0].write_bytes(cut[0].read_bytes()[:-1000])
+    drop(page, *cut)
+    expect(status(page)).to_contain_text(
+        f"File not large enough to store image data: {cut[0].name}", timeout=PATIENCE_MS
+    )
+    expect(status(page)).to_contain_text("40 DICOM files: could not be converted")
+
+
+def test_a_series_that_dcm2niix_left_out_is_named_beside_the_others_and_its_warnings_are_notes(
+    page: Page, tmp_path: Path
+) -> None:
+    good, cut = write_series(tmp_path / "a"), write_series(tmp_path / "b", number=4, name="CUT{:04d}")
+    cut[0].write_bytes(cut[0].read_bytes()[:-1000])
+    drop(page, *good, *cut)
+    wait_for(page, "ready")
+    expect(page.locator("#scan-summary")).to_contain_text("3_T2_test")
+    expect(page.locator("#warnings")).to_contain_text("Not all of 80 DICOM files could be converted")
+    expect(page.get_by_test_id("notes")).to_contain_text("Patient Position (0018,5100) not specified")
+
+
+def test_a_series_without_pixel_spacing_is_refused(page: Page, tmp_path: Path) -> None:
+    slices = write_series(tmp_path)
+    for path in slices:
+        slice_ = dcmread(path)
+        del slice_.PixelSpacing
+        slice_.save_as(path)
+    drop(page, *slices)
+    expect(status(page)).to_contain_text(
+        "3_T2_test has no PixelSpacing; volumes could not be measured", timeout=PATIENCE_MS
+    )

@@ -86,9 +86,10 @@ def test_a_folder_of_another_grid_is_refused(arc: Path, prepared: Path, capsys: 
 @pytest.mark.parametrize(
     ("flag", "value"),
     [("--size", "0"), ("--size", "1"), ("--size", "-8"), ("--voxel-size-mm", "-4"), ("--voxel-size-mm", "0")]
-    + [("--voxel-size-mm", text) for text in ("nan", "inf", "two")],
+    + [("--voxel-size-mm", text) for text in ("nan", "inf", "two")]
+    + [("--seed", "-1"), ("--workers", "0"), ("--workers", "all")],
 )
-def test_a_grid_that_cannot_be_is_refused(
+def test_a_grid_or_a_number_that_cannot_be_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: str, value: str
 ) -> None:
     with pytest.raises(SystemExit, match="2"):

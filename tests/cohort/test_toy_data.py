@@ -33,6 +33,9 @@ def test_a_folder_in_use_and_too_few_subjects_are_refused(tmp_path: Path, capsys
     assert "--subjects 2: expected 5 or more" in capsys.readouterr().err
     assert main([str(tmp_path / "mine.txt" / "toy")]) == 2
     assert "cannot write the data set" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main([str(tmp_path / "toy"), "--seed=-1"])
+    assert "--seed: expected a whole number of 0 or more, got -1" in capsys.readouterr().err
 
 
 def test_the_tutorial_runs_as_written_to_its_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

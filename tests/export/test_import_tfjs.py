@@ -164,12 +164,6 @@ def test_an_activation_may_be_a_layer_of_its_name(tmp_path: Path, kind: str, con
     assert import_model(tmp_path, WITH_LABELS).spec.architecture.activation == kind.lower()
 
 
-def test_a_graph_model_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    write(tmp_path, network(), lambda m: m.update(format="graph-model", modelTopology={"node": [], "library": {}}))
-    with pytest.raises(SpecError, match=r"a TF\.js graph model.*save_keras_model"):
-        import_model(tmp_path, WITH_LABELS)
-
-
 def test_an_activation_inside_the_convolution_counts(tmp_path: Path) -> None:
     first = conv("a", "input", 4, activation="elu")
     write(tmp_path, [network()[0], first, conv("b", "a", 4, activation="elu"), conv("c", "b", 2, kernel=1)])

@@ -95,6 +95,15 @@ def write_enhanced(path: Path, slices: Sequence[Path]) -> Path:
     return path
 
 
+def as_echoes(volumes: Sequence[Sequence[Path]]) -> None:
+    """Makes these volumes of one series its echoes, of 20, 80, 140 ms."""
+    for echo, files in enumerate(volumes):
+        for file in files:
+            slice_ = dcmread(file)
+            slice_.EchoNumbers, slice_.EchoTime = echo + 1, 20 + 60 * echo
+            slice_.save_as(file)
+
+
 def set_transfer_syntax(path: Path, uid: str) -> None:
     """Change the transfer syntax in the meta header of a file of `write_series`; its pixels stay as they are."""
     content, old = path.read_bytes(), b"1.2.840.10008.1.2.1\0"

@@ -48,7 +48,8 @@ def test_the_command_writes_the_picture_into_the_model_folder(
 
     assert picture.main([str(model), str(scan)]) == 0
 
-    assert Image.open(model / "picture.png").size == picture.SIZE
+    with Image.open(model / "picture.png") as made:
+        assert made.size == picture.SIZE
     assert "picture.png" in capsys.readouterr().out
     assert picture.main([str(model), str(tmp_path / "nothing.nii")]) == 1
     assert "nothing.nii" in capsys.readouterr().err

@@ -14,9 +14,10 @@ import torch
 
 from meshnet.infer.backends import open_network
 from meshnet.infer.kernel.library import Kernel, KernelMissingError
-from meshnet.infer.one_scan import Prediction, predict
+from meshnet.infer.one_scan import predict
 from meshnet.infer.predict import CSV_COLUMNS, main
 from meshnet.infer.run_torch import run_torch
+from meshnet.infer.scan_stages import ComputedScan, ScanJob, network_stage
 from meshnet.model.checkpoint import Weights, expected_shapes, save_checkpoint
 from meshnet.model.graph import build_graph
 from meshnet.model.network import model_from
@@ -230,11 +231,11 @@ def test_a_result_of_another_scan_is_never_replaced(
 
     segmented: list[str] = []
 
-    def noted(scan: Scan, *rest: Any, **named: Any) -> Prediction:
-        segmented.append(scan.where)
-        return predict(scan, *rest, **named)
+    def noted(job: ScanJob, *rest: Any, **named: Any) -> ComputedScan:
+        segmented.append(str(job.source.name))
+        return network_stage(job, *rest, **named)
 
-    monkeypatch.setattr("meshnet.infer.one_scan.predict", noted)
+    monkeypatch.setattr("meshnet.infer.predict.network_stage", noted)
     assert main([str(tmp_path / "model"), str(other), str(after), *common]) == 1
     assert segmented == [str(after)], "the network ran for a result that could not be kept"
     assert result.read_bytes() == before
@@ -374,7 +375,7 @@ def test_without_a_kernel_onnx_runs_and_the_reason_is_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def load_kernel() -> Kernel:
-        raise KernelMissingError("this CPU lacks AVX2 or FMA, which the kernel needs")
+        raise KernelMissingError("this CPU lacks SSE4.1, which the kernel needs")
 
     threshold_model(tmp_path / "model")
     scan = write_scan(tmp_path / "a.nii", blob((9, 9, 9)).astype(np.float32))
@@ -383,9 +384,9 @@ def test_without_a_kernel_onnx_runs_and_the_reason_is_printed(
     assert capsys.readouterr().out.startswith("backend: cpu, ")
     monkeypatch.setattr("meshnet.infer.backends.load_kernel", load_kernel)
     message = refused(capsys, *command, "--backend", "cpu")
-    assert "--backend cpu: this CPU lacks AVX2 or FMA, which the kernel needs; or use --backend onnx" in message
+    assert "--backend cpu: this CPU lacks SSE4.1, which the kernel needs; or use --backend onnx" in message
     assert main(command) == 0
-    expected = "backend: onnx; cpu is faster, but this CPU lacks AVX2 or FMA, which the kernel needs\n"
+    expected = "backend: onnx; cpu is faster, but this CPU lacks SSE4.1, which the kernel needs\n"
     assert capsys.readouterr().out.startswith(expected)
 
 

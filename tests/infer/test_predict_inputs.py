@@ -17,7 +17,7 @@ import pytest
 from meshnet import __version__
 from meshnet.infer.predict import main
 from meshnet.infer.run_notes import guess_modality
-from meshnet.scan.nifti import Scan
+from meshnet.infer.scan_stages import ScanJob, network_stage
 from tests.helpers.dicom_series import write_series
 from tests.helpers.heads import bright_model, head, write_head
 
@@ -150,13 +150,12 @@ def test_finished_scans_are_skipped_but_stay_in_the_table(
         before = rows(tmp_path / "t.csv")
         segmented: list[str] = []
         with monkeypatch.context() as patch:
-            from meshnet.infer.one_scan import predict
 
-            def counted(scan: Scan, *rest: Any, **named: Any) -> Any:
-                segmented.append(Path(scan.where).name)  # noqa: B023 (called in this turn of the loop)
-                return predict(scan, *rest, **named)
+            def counted(job: ScanJob, *rest: Any, **named: Any) -> Any:
+                segmented.append(job.source.name.name)  # noqa: B023 (called in this turn of the loop)
+                return network_stage(job, *rest, **named)
 
-            patch.setattr("meshnet.infer.one_scan.predict", counted)
+            patch.setattr("meshnet.infer.predict.network_stage", counted)
             assert run(model, first, second, *common, "--skip-done") == 0
         assert segmented == ["b.nii"]
         assert rows(tmp_path / "t.csv")[:2] == before
@@ -182,7 +181,7 @@ def test_results_that_cannot_be_written_are_found_before_the_first_network(
 ) -> None:
     scan = write_head(tmp_path / "a.nii")
     long = write_head(tmp_path / f"{'x' * 240}.nii")
-    monkeypatch.setattr("meshnet.infer.one_scan.predict", lambda *_, **__: pytest.fail("the network ran"))
+    monkeypatch.setattr("meshnet.infer.predict.network_stage", lambda *_, **__: pytest.fail("the network ran"))
     assert run(model, scan, "-o", scan / "below") == 2
     assert "no results can be written there" in capsys.readouterr().err
     assert run(model, long, "-o", tmp_path / "out") == 1

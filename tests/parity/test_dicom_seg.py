@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import highdicom
+import nibabel as nib
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -21,7 +23,7 @@ from meshnet.scan.dicom import convert_dicom
 from meshnet.scan.dicom_slices import DicomSeries, find_slices
 from meshnet.scan.nifti import Scan, read_scan
 from tests.helpers.dicom_check import dicom_errors
-from tests.helpers.dicom_series import write_enhanced, write_series
+from tests.helpers.dicom_series import as_echoes, write_enhanced, write_series
 from tests.helpers.parity.prepared import Site
 from tests.helpers.paths import REPO
 from tests.helpers.scan_files import affine_of
@@ -70,12 +72,15 @@ def by_site(site: Site, series: DicomSeries, scan: Scan, labels: NDArray[np.uint
     """Write the page's DICOM-SEG to `out`; returns {} or an error."""
     raw = out.with_suffix(".u8")
     raw.write_bytes(labels.tobytes(order="F"))
+    voxels = out.with_suffix(".f64")
+    voxels.write_bytes(scan.data.astype("<f8").tobytes(order="F"))
     (result,) = site(
         [
             {
                 "dicomSeg": [str(file) for file in series.files],
                 "seriesUid": series.series_uid,
                 "labels": str(raw),
+                "voxels": str(voxels),
                 "dims": scan.data.shape,
                 "affine": scan.affine_vox2ras.reshape(-1).tolist(),
                 "model": a_model(a_spec()),
@@ -125,6 +130,66 @@ def test_both_write_the_same_segmentation(axes: str, site: Site, tmp_path: Path)
     assert dicom_errors(page) == []
 
 
+@pytest.mark.parametrize("kind", ["repetitions", "echoes"])
+def test_of_several_volumes_in_one_series_both_refer_to_the_slices_of_the_segmented_one(
+    kind: str, site: Site, tmp_path: Path
+) -> None:
+    """Oblique, flipped and anisotropic; the outermost slices are empty in every volume."""
+    affine = affine_of(axes="RIA", voxel_size_mm=(1.1, 0.9, 3.3), rotation_deg=(12, -9, 17), origin_mm=(3, -41, 20))
+    volumes = [np.random.default_rng(n).integers(0, 5, (9, 13, 8)).astype(np.int16) for n in range(3)]
+    for volume in volumes:
+        volume[:, :, [0, 7]] = 0
+    files = [
+        write_series(tmp_path / "in", data=volume, affine_vox2ras=affine, volume=n) for n, volume in enumerate(volumes)
+    ]
+    if kind == "echoes":
+        as_echoes(files)
+    every = tuple(file for volume in files for file in volume)
+    found = convert_dicom(every, tmp_path / "work", where="in")
+    assert len(found) == (3 if kind == "echoes" else 1)
+    scan = read_scan(found[1].path) if kind == "echoes" else read_scan(found[0].path, frame=1)
+    series = DicomSeries(every[::-1], found[0].uid)
+    labels = scan.data.astype(np.uint8)
+    python, page = tmp_path / "python.dcm", tmp_path / "page.dcm"
+    save_dicom_seg(python, labels, find_slices(series, scan), a_spec(), all_labels=True)
+    assert by_site(site, series, scan, labels, page) == {}
+    expected, written = dcmread(python), dcmread(page)
+    assert set(elements(written)) == set(elements(expected))
+    np.testing.assert_array_equal(written.pixel_array, expected.pixel_array)
+    referenced = {str(item.ReferencedSOPInstanceUID) for item in written.SourceImageSequence}
+    assert referenced == {str(dcmread(file).SOPInstanceUID) for file in files[1]}
+
+
+def test_of_an_enhanced_image_of_several_volumes_the_page_refers_to_the_frames_of_the_segmented_one(
+    site: Site, tmp_path: Path
+) -> None:
+    affine = affine_of(axes="LPS", voxel_size_mm=(1.1, 0.9, 3.3), rotation_deg=(12, -9, 17), origin_mm=(3, -41, 20))
+    volumes = [np.random.default_rng(n).integers(0, 5, (9, 13, 8)).astype(np.int16) for n in range(2)]
+    files = [
+        file
+        for n, volume in enumerate(volumes)
+        for file in write_series(tmp_path / "in", data=volume, affine_vox2ras=affine, volume=n)
+    ]
+    image = write_enhanced(tmp_path / "multi" / "IM1", files)
+    series = DicomSeries((image,), str(dcmread(image).SeriesInstanceUID))
+    for frame in (0, 1):
+        nib.save(nib.Nifti1Image(volumes[frame], affine), tmp_path / "scan.nii")
+        scan = read_scan(tmp_path / "scan.nii")
+        labels = scan.data.astype(np.uint8)
+        page = tmp_path / f"page{frame}.dcm"
+        assert by_site(site, series, scan, labels, page) == {}
+        assert dicom_errors(page) == []
+        stored = dcmread(image).pixel_array
+        read = highdicom.seg.segread(page)
+        for n, groups in enumerate(read.PerFrameFunctionalGroupsSequence):
+            source = groups.DerivationImageSequence[0].SourceImageSequence[0]
+            number = groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+            label = [label.index for label in a_spec().labels if label.index > 0][number - 1]
+            np.testing.assert_array_equal(
+                read.pixel_array[n] > 0, stored[int(source.ReferencedFrameNumber) - 1] == label
+            )
+
+
 def test_an_empty_mask_is_valid_and_missing_slices_are_refused(site: Site, tmp_path: Path) -> None:
     files = write_series(tmp_path / "in", data=np.arange(9 * 13 * 8).reshape(9, 13, 8).astype(np.int16))
     (series,) = convert_dicom(files, tmp_path / "work", where="in")
@@ -145,7 +210,7 @@ def test_an_empty_mask_is_valid_and_missing_slices_are_refused(site: Site, tmp_p
         "1 of the converted scan’s 8 slices have no slice in the DICOM series, the first is slice" in refused["error"]
     )
     refused = by_site(site, DicomSeries((*files, files[2]), series.uid), scan, empty, tmp_path / "no.dcm")
-    assert "The series has several volumes (9 slices for 8 planes)." in refused["error"]
+    assert "2 slices of the series lie in one plane, and 2 of them have the pixels of the scan" in refused["error"]
 
 
 def test_both_give_the_same_codes_from_one_table(site: Site) -> None:

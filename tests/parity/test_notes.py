@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from meshnet.infer.run_notes import contrast_notes, fluid_notes, result_notes
 from meshnet.model.spec import ModelSpec, dump_spec
 from meshnet.scan.conform import conform
+from meshnet.scan.dicom_output import failure_reason, incomplete_reason, last_fault, unsupported_syntax, warnings_of
 from meshnet.scan.label_files import maps_tissue_of, names_labels
 from meshnet.scan.nifti import ScanError, read_scan
 from tests.helpers.export_models import small_model
@@ -336,3 +337,41 @@ def test_both_see_whether_fluid_is_bright(
     notes = fluid_notes(spec.model_copy(update={"modality": modality, "input": grid}), conformed)
     assert result["fluidNotes"] == [{"code": note.code, "text": note.text} for note in notes]
     assert [note.code for note in notes] == (["contrast-looks-unlike"] if noted else [])
+
+
+#: What dcm2niix prints: of two series in turn, of one whose slices have several dates, of one that is cut, of a syntax.
+PRINTED = """
+Found 80 DICOM file(s)
+Warning: Patient Position (0018,5100) not specified (issue 642).
+Warning: Interslice distance varies in this volume (incompatible with NIfTI format).
+Convert 37 DICOM as /out/3_T2_20200101120000_1.2.826.0.1.1_1.2.826.0.1.1.3 (41x52x37x1)
+Slices not stacked: Study Date/Time (0008,0020;0008,0030) varies 20210101120000.000 ~= 20200101120000.000
+Warning: Instance Number (0020,0013) order is not spatial.
+Convert 40 DICOM as /out/4_T2_20210101120000_1.2.826.0.1.1_1.2.826.0.1.1.4 (41x52x40x1)
+Convert 40 DICOM as /out/4_T2_20200101120000_1.2.826.0.1.1_1.2.826.0.1.1.4 (41x52x40x1)
+FileSize < (ImageSize+HeaderSize): 4282 < (4264+1018)
+Warning: File not large enough to store image data: /in/40.dcm
+Convert 12 DICOM as /out/5_T1_20200101120000_1.2.826.0.1.1_1.2.826.0.1.1.5 (41x52x12x1)
+{}
+Error: Converted 40 of 80 files
+"""
+
+
+@pytest.mark.parametrize("last", ["", "Warning: Unsupported transfer syntax '1.2.3' (see www.nitrc.org)", "Error: no"])
+def test_both_read_what_dcm2niix_prints_in_the_same_way(last: str, site: Site) -> None:
+    names = {"/in/40.dcm": "IM0007"}
+    output = PRINTED.format(last)
+
+    def name_of(path: str) -> str:
+        return names.get(path, path)
+
+    warnings = warnings_of(output, name_of)
+    results: list[Any] = list(site([{"dcm2niix": [output, names]}]))
+    assert results == [[warnings, last_fault(output, name_of), unsupported_syntax(output, name_of)]]
+    third, fourth, other, fifth = warnings.values()
+    assert "Interslice distance varies in this volume (incompatible with NIfTI format)" in third
+    apart = "Slices not stacked: Study Date/Time (0008,0020;0008,0030) varies"
+    assert [apart in texts for texts in (third, fourth, other, fifth)] == [False, True, True, False]
+    assert fifth == ["File not large enough to store image data: IM0007"]
+    assert (incomplete_reason(0, output, name_of) is None) == ("syntax" not in last)
+    assert failure_reason(8, output, name_of).startswith("some of them are damaged: ")

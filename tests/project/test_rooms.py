@@ -115,7 +115,8 @@ def circle_in(arrows: Mapping[Node, Iterable[Node]]) -> list[Node] | None:
 def site_imports(path: Path) -> list[Path]:
     """Files below static/src that a TypeScript file imports, starts as a worker or loads later."""
     specifiers = re.findall(r"(?:from|import|import\(|new URL\()\s*'(\.[^'?]*)", path.read_text())
-    return [Path(path.parent, specifier).resolve() for specifier in specifiers if specifier != "./"]
+    targets = [Path(path.parent, specifier).resolve() for specifier in specifiers if specifier != "./"]
+    return [target for target in targets if target.is_relative_to(REPO / "static" / "src")]
 
 
 SITE_FILES = sorted((REPO / "static" / "src").rglob("*.ts"))

@@ -74,6 +74,21 @@ def test_of_several_volumes_the_slices_of_the_chosen_one_are_found_by_their_pixe
         assert {str(image.SOPInstanceUID) for image in slices.images} == expected
 
 
+def test_slices_that_are_empty_in_every_volume_are_those_of_the_chosen_one_all_the_same(tmp_path: Path) -> None:
+    volumes = [noise(1), noise(2), noise(3)]
+    for volume in volumes:
+        volume[:, :, [0, 1, 9]] = 0
+    files = [
+        file
+        for n, volume in enumerate(volumes)
+        for file in write_series(tmp_path / "in", data=volume, affine_vox2ras=oblique("RIA"), volume=n)
+    ]
+    series, scan = converted(files[::-1], tmp_path / "work", frame=1)
+    slices = find_slices(series, scan)
+    expected = {sop_instance_uid("1.2.826.0.1.1.3", k, 1) for k in range(10)}
+    assert {str(image.SOPInstanceUID) for image in slices.images} == expected
+
+
 def test_the_frames_of_an_enhanced_image_are_the_planes_in_its_own_order(tmp_path: Path) -> None:
     files = write_series(tmp_path / "in", data=noise(), affine_vox2ras=oblique("PSR"))
     image = write_enhanced(tmp_path / "multi" / "IM1", files)

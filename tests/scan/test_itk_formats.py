@@ -10,23 +10,8 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 
 from meshnet.scan.nifti import ScanError, read_scan
+from tests.helpers.itk_files import ORTHOGONAL, write_itk
 from tests.helpers.scan_files import GEOMETRIES, blob
-
-#: Geometries that ITK can hold: its directions are orthogonal.
-ORTHOGONAL = [name for name in GEOMETRIES if name != "sheared"]
-
-
-def write_itk(path: Path, name: str, dtype: type = np.int16) -> sitk.Image:
-    """A blob of this geometry, written by SimpleITK; the direction of a NIfTI affine in LPS."""
-    affine, shape = GEOMETRIES[name]
-    lps = np.diag([-1, -1, 1, 1]) @ affine
-    spacing = np.linalg.norm(lps[:3, :3], axis=0)
-    image = sitk.GetImageFromArray(blob(shape).astype(dtype).T)
-    image.SetSpacing(spacing.tolist())
-    image.SetDirection((lps[:3, :3] / spacing).reshape(-1).tolist())
-    image.SetOrigin(lps[:3, 3].tolist())
-    sitk.WriteImage(image, str(path))
-    return image
 
 
 @pytest.mark.parametrize("ending", [".nrrd", ".nhdr", ".mha", ".mhd"])

@@ -336,9 +336,9 @@ def test_print_config_prints_every_run_of_a_recipe(recipe: Path, capsys: pytest.
 
 def test_a_decay_and_a_last_step_outside_their_ranges_are_refused(prepared: Path, tmp_path: Path) -> None:
     settings = [f"data={prepared}", "trainer=cpu", f"run='{tmp_path}/run'"]
-    with pytest.raises(ConfigError, match=r"trainer\.ema_decay: expected a decay below 1 such as 0\.999"):
+    with pytest.raises(ConfigError, match=r"trainer\.ema_decay=1: expected a decay below 1 such as 0\.999"):
         compose_all([*settings, "trainer.ema_decay=1"])
-    with pytest.raises(ConfigError, match=r"trainer\.stop_at_step: expected a step, or 0 for all, got -1"):
+    with pytest.raises(ConfigError, match=r"trainer\.stop_at_step=-1: expected a step, or 0 for all"):
         compose_all([*settings, "trainer.stop_at_step=-1"])
 
 

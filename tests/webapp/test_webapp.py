@@ -27,6 +27,7 @@ from webapp.app import Kiosk, SiteNotBuiltError, create_app, published_files
 from webapp.catalogue import ModelsFolderError, read_models
 from webapp.files import choose_coding
 from webapp.offline import kept_files, listed_files
+from webapp.origins import Origins, origin
 
 INDEX = b"<!doctype html><title>MeshNet</title>"
 SCRIPT = b"console.log('a script');" * 20
@@ -216,6 +217,17 @@ def test_only_files_the_spec_or_the_card_names_are_served(client: TestClient, mo
         assert client.get("/models/tissue/" + path).status_code == 404, path
 
 
+def test_a_small_png_beside_the_model_is_its_picture(models: Path, site: Path) -> None:
+    picture = models / "tissue" / "picture.png"
+    served = "models/tissue/picture.png"
+    for body, address in ((b"\x89PNG", served), (b"\x89PNG" + bytes(100_000), None), (b"GIF8", None)):
+        picture.write_bytes(body)
+        client = TestClient(create_app([models], site=site))
+        assert catalogue(client)[1]["picture"] == address
+        assert client.get(f"/{served}").status_code == (404 if address is None else 200)
+    assert catalogue(client)[0]["picture"] is None
+
+
 def test_hashed_assets_are_immutable_and_the_rest_is_revalidated(client: TestClient) -> None:
     asset = client.head("/assets/main-BxY3k_9Q.js").headers
     assert asset["cache-control"] == "public, max-age=31536000, immutable"
@@ -310,7 +322,8 @@ def test_a_models_folder_that_is_missing_or_a_model_itself_is_refused(tmp_path: 
 
 def test_kiosk_settings_reach_the_page_only_in_kiosk_mode(site: Path, models: Path) -> None:
     plain = TestClient(create_app([models], site=site))
-    kiosk = TestClient(create_app([models], site=site, kiosk=Kiosk(60, "folder", *["off"] * 6, "on", language="de")))
+    settings = Kiosk(60, "folder", *["off"] * 6, keep="on", language="de", links="off", embed="off")
+    kiosk = TestClient(create_app([models], site=site, kiosk=settings))
     assert plain.get("/api/models").json()["kiosk"] is None
     assert kiosk.get("/api/models").json()["kiosk"] == {
         "idle_seconds": 60,
@@ -323,7 +336,54 @@ def test_kiosk_settings_reach_the_page_only_in_kiosk_mode(site: Path, models: Pa
         "mesh": "off",
         "keep": "on",
         "language": "de",
+        "links": "off",
+        "embed": "off",
     }
+
+
+def test_other_sites_are_allowed_just_what_their_setting_says(site: Path, models: Path) -> None:
+    origins = Origins(scan=("https://lab.example", "http://127.0.0.1:9"), embed=("https://ward.example:8443", "self"))
+    answer = TestClient(create_app([models], site=site, origins=origins)).get("/")
+    policy = answer.headers["content-security-policy"].split("; ")
+    assert "connect-src 'self' https://lab.example http://127.0.0.1:9" in policy
+    assert "frame-ancestors https://ward.example:8443 'self'" in policy
+    assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
+    plain = TestClient(create_app([models], site=site, origins=Origins(embed=("self",))))
+    assert plain.get("/").headers["cross-origin-resource-policy"] == "same-origin"
+    assert "connect-src" not in plain.get("/").headers["content-security-policy"]
+    catalogue = plain.get("/api/models").json()
+    assert (catalogue["scan_origins"], catalogue["embed_origins"]) == ([], ["self"])
+
+
+def test_a_static_copy_has_the_settings_in_its_catalogue_and_its_service_worker(site: Path, models: Path) -> None:
+    (site / "sw.js").write_text("// worker\n")
+    origins = Origins(scan=("https://lab.example",), embed=("https://ward.example",))
+    files = published_files(read_models([models]), site=site, origins=origins)
+    catalogue = json.loads(files["api/models"].body)
+    assert catalogue["scan_origins"] == ["https://lab.example"]
+    assert catalogue["embed_origins"] == ["https://ward.example"]
+    assert b"connect-src 'self' https://lab.example" in files["sw.js"].body
+    assert b"frame-ancestors https://ward.example" in files["sw.js"].body
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "lab.example",
+        "https://lab.example/scans",
+        "https://*.example",
+        "ftp://lab",
+        "https://a b",
+        "https://lab:x",
+        "'none'",
+    ],
+)
+def test_what_is_no_origin_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--scan-origin", text])
+    assert "expected an origin such as https://lab.example or http://127.0.0.1:8080, got" in capsys.readouterr().err
+    assert origin("HTTPS://Lab.example/") == "https://lab.example"
+    assert origin("http://[::1]:80") == "http://[::1]:80"
 
 
 def test_the_command_reports_what_is_wrong_and_stops(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -74,7 +74,7 @@ def load_kernel(path: Path | None = None) -> Kernel:
     library = _open(path)
     address = library.best_kernel()
     if address is None:
-        raise KernelMissingError("this CPU lacks AVX2 or FMA, which the kernel needs")
+        raise KernelMissingError("this CPU lacks SSE4.1, which the kernel needs")
     return _kernel(library, address)
 
 

@@ -4,9 +4,10 @@ import { EngineClient } from '../worker/engine-client';
 import { compareWithFile, compareWithResult, endComparison, isReference } from './actions/compare';
 import { ScanKeeping } from './actions/keep';
 import { abandonStroke, changeSettings, endStroke, pickLabel, press, revertEdits, runCommand, startEditing, stroke } from './actions/edit';
-import { missCatalogue, pickModel, useCatalogue } from './actions/models';
+import { fetchWeights, missCatalogue, pickModel, useCatalogue } from './actions/models';
 import { changeConfidence, clean, goTo, removeResult, removeStudy, showLabel, showResult, showStudy, threshold } from './actions/look';
-import { answerAll, answerFrame, answerInput, answerSeries, open, openSample } from './actions/open';
+import { answerAll, answerAllFrames, answerFrame, answerInput, answerSeries, open, openSample } from './actions/open';
+import { followLink } from './actions/open-link';
 import { pauseQueue, resumeQueue, segmentAll, skipScan, stopScan } from './actions/queue';
 import { saveMesh } from './actions/mesh';
 import { saveReport, saveReports } from './actions/report';
@@ -15,6 +16,8 @@ import { saveAll, saveSummary, showTable } from './actions/save-all';
 import { cancel, findBackend, segment } from './actions/segment';
 import { connectPointer } from './edit/pointer';
 import { withSize } from './edit/settings';
+import { Embedded } from './doors/embedded';
+import { readLink } from './doors/link';
 import { startKiosk } from './kiosk/kiosk';
 import { applyUpdate, keepOffline } from './offline/register';
 import { isActive } from './queue';
@@ -40,16 +43,25 @@ import { readOptions } from './ui/options';
 import { connectStudyKeys } from './ui/study-list';
 import { connectReadout, connectViews } from './ui/view-controls';
 
+/** Milliseconds that the viewer waits for the controls at most. */
+const LONGEST_WAIT_MS = 2000;
+
 const newClient = (): EngineClient => new EngineClient(() => new Worker(new URL('../worker/worker.ts', import.meta.url), { type: 'module' }));
 const tools = new EditClient(() => new Worker(new URL('../worker/edit-worker.ts', import.meta.url), { type: 'module' }));
-// NiiVue is most of the page's weight; the controls work before it is there.
-const viewer = import('./picture/viewer').then(({ Viewer }) => Viewer.open(byId('canvas', HTMLCanvasElement))).catch((error: unknown) => {
-  session.say({ noViewer: say('viewer.noWebgl2', { reason: String(error) }) });
-  return null;
-});
+const catalogueArrived = fetchCatalogue();
+// NiiVue is most of the page's weight, so it is fetched once the controls work.
+let fetchViewer: () => void = () => undefined;
+const viewer = new Promise<void>((resolve) => { fetchViewer = resolve; })
+  .then(() => import('./picture/viewer'))
+  .then(({ Viewer }) => Viewer.open(byId('canvas', HTMLCanvasElement)))
+  .catch((error: unknown) => {
+    session.say({ noViewer: say('viewer.noWebgl2', { reason: String(error) }) });
+    return null;
+  });
 const actions: Actions = {
   answerFrame: (frame) => void answerFrame(session, frame),
   answerSeries: (choice) => void answerSeries(session, choice),
+  answerAllFrames: () => void answerAllFrames(session),
   answerAll: () => void answerAll(session),
   answerInput: (answers) => void answerInput(session, answers),
   showStudy: (id) => void showStudy(session, id),
@@ -61,11 +73,14 @@ const actions: Actions = {
   goTo: (voxel) => { goTo(session, voxel); },
   showLabel: (index, isVisible) => { showLabel(session, index, isVisible); },
 };
+/** Null where the page is in no frame. */
+let embedded: Embedded | null = null;
 let shown = INITIAL_STATE; // index.html as it is
 const session = new Session({ client: newClient(), newReader: newClient, tools, options: optionsOrNone(), viewer }, (state) => {
   const before = shown;
   shown = state;
   show(state, before, actions);
+  embedded?.changed(state, before);
   if (state.kiosk === null && state.activity.kind === 'done' && before.activity.kind !== 'done') keepSettings({ hasSegmented: true });
   scanKeeping.stateChanged();
 });
@@ -171,21 +186,39 @@ byId('copy', HTMLButtonElement).addEventListener('click', () => {
   void copyText(byTestId('diagnostics', HTMLPreElement)).then((said) => { byId('copied', HTMLSpanElement).textContent = read(said); });
 });
 
-void findBackend(session);
-fetchCatalogue().then(
+const backendFound = findBackend(session);
+const modelsListed = catalogueArrived.then(
   (catalogue) => {
     useCatalogue(session, catalogue, catalogue.kiosk === null ? (remembered().model ?? null) : null);
     if (catalogue.kiosk === null) void viewsConnected.then(() => { rememberView(keepSettings); });
     else if (catalogue.kiosk.language !== null) void setLanguage(session, catalogue.kiosk.language);
     if (catalogue.kiosk !== null) startKiosk(catalogue.kiosk, byId('kiosk-tools', HTMLDivElement), () => isBusy(session.state) || isActive(session.state.queue), () => scanKeeping.end());
     if (allowsKeeping(session.state)) void scanKeeping.start();
+    return catalogue.embed_origins;
   },
-  (error: unknown) => { missCatalogue(session, error); },
+  (error: unknown) => {
+    missCatalogue(session, error);
+    return [];
+  },
 );
+void fetchTheRest();
+void modelsListed.then(() => { openLink(); });
+if (parent !== window) {
+  const frame = new Embedded(session, parent, modelsListed);
+  embedded = frame;
+  addEventListener('message', (event) => void frame.receive(event));
+}
 
-// The development server writes no list of files for the service worker.
-if (import.meta.env.PROD) {
-  void keepOffline({ show: (offline) => { session.change({ offline }); }, mayReload: () => isEmpty(session.state) });
+/** Fetches by need: the controls, the viewer, the picked model's weights, and last the files for use without a network. */
+async function fetchTheRest(): Promise<void> {
+  const controlsWork = Promise.all([backendFound, modelsListed]).then(() => performance.mark('usable'));
+  // A graphics device may take seconds to answer.
+  await Promise.race([controlsWork, new Promise((resolve) => setTimeout(resolve, LONGEST_WAIT_MS))]);
+  fetchViewer();
+  await viewer;
+  await fetchWeights(session);
+  // The development server writes no list of files for the service worker.
+  if (import.meta.env.PROD) await keepOffline({ show: (offline) => { session.change({ offline }); }, mayReload: () => isEmpty(session.state) });
 }
 
 // A kiosk wipes the page without a question.
@@ -210,6 +243,14 @@ function pickByHand(key: string): void {
 
 function ask(question: Text): boolean {
   return confirm(read(question));
+}
+
+function openLink(): void {
+  try {
+    void followLink(session, readLink(location.href));
+  } catch (error) {
+    session.fail(error);
+  }
 }
 
 function onClick(testId: string, action: () => void): void {

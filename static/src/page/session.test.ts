@@ -58,7 +58,7 @@ beforeEach(() => {
   };
   const client = { call, cancel: () => undefined } as unknown as EngineClient;
   session = new Session({ client, options: { forced: null, maxBufferBytes: null }, viewer: Promise.resolve(null), newReader: () => client, tools: new EditClient(() => { throw new Error('not used here'); }) }, (state) => states.push(state));
-  useCatalogue(session, { version: '1', kiosk: null, models: [model('other', false), model('small', true)] }, null);
+  useCatalogue(session, { version: '1', kiosk: null, scan_origins: [], embed_origins: [], models: [model('other', false), model('small', true)] }, null);
 });
 
 afterEach(() => vi.unstubAllGlobals());

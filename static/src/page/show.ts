@@ -81,7 +81,7 @@ export function show(state: PageState, before: PageState, actions: Actions): voi
   if (changed('studies', 'queue')) showQueue(studies, queue);
   if (changed('run') && run !== null) showProgress(run);
   if (studyChanged || changed('choice', 'pace', 'pickedKey', 'confidence') || run?.started !== before.run?.started) showBackend(backendLine(state));
-  if (changed('question')) showQuestion(state.question, state.question !== before.question, allowsQueue(state) ? actions : { ...actions, answerAll: null });
+  if (changed('question')) showQuestion(state.question, state.question !== before.question, allowsQueue(state) ? actions : { ...actions, answerAll: null, answerAllFrames: null });
   showWarnings(warnings(state));
   if (changed('messages')) showNoViewer(messages.noViewer);
   if (changed('keeping', 'studies')) showKeeping(state, remembersSettings());

@@ -27,6 +27,8 @@ export interface PageState extends Studies {
   readonly language: Language;
   /** Version of the software; empty until the list of models has arrived. */
   readonly version: string;
+  /** Origins besides the page's own that links may fetch scans from. */
+  readonly scanOrigins: readonly string[];
   /** Null on a page for one visitor. */
   readonly kiosk: KioskSettings | null;
   readonly models: ModelList;
@@ -102,6 +104,7 @@ export interface Messages {
 export const INITIAL_STATE: PageState = {
   language: 'en',
   version: '',
+  scanOrigins: [],
   kiosk: null,
   models: { usable: [], broken: [], placeholder: say('model.loading') },
   pickedKey: null,

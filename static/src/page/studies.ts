@@ -2,6 +2,7 @@
 // as compressed labels: only the shown scan is decoded, in the worker and in the viewer.
 import type { ModelSpec } from '../generated/model-spec';
 import { shownIndices } from '../volume/label-roles';
+import { conversionNotesOf } from './ui/conversion-notes';
 import type { Note } from '../volume/notes';
 import type { Outcome, OutcomeRequest, RunReport, ScanFacts, ScanSource, StoredLabels } from '../worker/protocol';
 import { isEdited } from './edit/history';
@@ -197,19 +198,22 @@ export function notesOf(study: Study): readonly Note[] {
   return notesOfResult(study, shownResult(study));
 }
 
-export function notesOfResult({ facts }: Study, result: Result | null): readonly Note[] {
-  const all = [...(facts?.summary.notes ?? []), ...(result?.report.notes ?? []), ...(result?.outcome.notes ?? [])];
+export function notesOfResult({ facts, source }: Study, result: Result | null): readonly Note[] {
+  const all = [...conversionNotesOf(source.files[0]!), ...(facts?.summary.notes ?? []), ...(result?.report.notes ?? []), ...(result?.outcome.notes ?? [])];
   return all.filter(({ text }, n) => all.findIndex((other) => other.text === text) === n);
 }
 
-/** Scans with the same file name are distinguished by their folders, or by numbers where the folders are unknown or equal. */
+/** Scans with the same file name are distinguished by their folders; where these are unknown or equal by their frames, or by numbers. */
 function withNames(studies: readonly Study[]): readonly Study[] {
-  const files = studies.map(({ source }) => source.files[0]!);
   const isAlone = (names: readonly string[], name: string): boolean => names.filter((other) => other === name).length === 1;
-  const short = files.map(({ name }) => name);
-  const long = files.map((file, n) => (isAlone(short, short[n]!) ? short[n]! : pathOf(file)));
+  const longer = (names: readonly string[], detail: (study: Study, name: string) => string): string[] =>
+    names.map((name, n) => (isAlone(names, name) ? name : detail(studies[n]!, name)));
+  const names = studies.map(({ source }) => source.files[0]!.name);
+  const withFolders = longer(names, ({ source }) => pathOf(source.files[0]!));
+  const withFrames = longer(withFolders, ({ source: { frame } }, name) => (frame === null ? name : `${name} (frame ${frame})`));
   return studies.map((study, n) => {
-    const name = isAlone(long, long[n]!) ? long[n]! : `${long[n]!} (${long.slice(0, n + 1).filter((other) => other === long[n]).length})`;
+    const alike = withFrames.slice(0, n + 1).filter((other) => other === withFrames[n]).length;
+    const name = isAlone(withFrames, withFrames[n]!) ? withFrames[n]! : `${withFrames[n]!} (${alike})`;
     return name === study.name ? study : { ...study, name };
   });
 }

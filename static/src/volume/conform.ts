@@ -8,6 +8,8 @@ import { headSizeNotes, headThreshold, headVolumeMl, placeCube } from './head';
 import type { Note } from './notes';
 import { withoutOutliers } from './outliers';
 import type { Scan } from './nifti';
+import { forEachRow, permutationOf, type Permutation } from './permutation';
+import { isShortInteger, leastOf } from './short-integers';
 import type { Affine, Dims, Volume, VoxelArray } from './volume';
 
 /** A cubic LIA grid: voxels per axis, and their size. */
@@ -77,7 +79,33 @@ function sourceFromConformed(source: Affine, conformed: Affine): number[] {
 }
 
 /** Trilinear resampling onto the conformed grid through `m`, and to grey levels. */
-function resample(data: VoxelArray, dims: Dims, size: number, m: readonly number[], { offset, factor }: GreyScale): Uint8Array {
+function resample(data: VoxelArray, dims: Dims, size: number, m: readonly number[], scale: GreyScale): Uint8Array {
+  const permutation = permutationOf(m);
+  return permutation === null ? interpolated(data, dims, size, m, scale) : copied(data, dims, size, permutation, scale);
+}
+
+/** Through a permutation of the axes: grey levels of the voxels themselves. */
+function copied(data: VoxelArray, dims: Dims, size: number, permutation: Permutation, scale: GreyScale): Uint8Array {
+  const out = new Uint8Array(size ** 3);
+  if (isShortInteger(data)) {
+    const least = leastOf(data);
+    const levels = Uint8Array.from({ length: 2 ** (8 * data.BYTES_PER_ELEMENT) }, (_, n) => greyLevel(n + least, scale));
+    forEachRow(permutation, dims, [size, size, size], (to, from, step, count) => {
+      for (let n = 0; n < count; n++) out[to + n] = levels[data[from + n * step]! - least]!;
+    });
+  } else {
+    forEachRow(permutation, dims, [size, size, size], (to, from, step, count) => {
+      for (let n = 0; n < count; n++) out[to + n] = greyLevel(data[from + n * step]!, scale);
+    });
+  }
+  return out;
+}
+
+function greyLevel(value: number, { offset, factor }: GreyScale): number {
+  return value === 0 ? 0 : rint(Math.min(Math.max((value - offset) * factor, 0), 255));
+}
+
+function interpolated(data: VoxelArray, dims: Dims, size: number, m: readonly number[], { offset, factor }: GreyScale): Uint8Array {
   // Two array types instead of eight keep the inner loop compiled for them; both hold every value exactly.
   const exactInFloat32 = data.BYTES_PER_ELEMENT <= 2 || data instanceof Float32Array;
   const source = exactInFloat32 ? new Float32Array(data) : new Float64Array(data);

@@ -1,5 +1,6 @@
 // The offset and factor that take a scan's values to grey levels 0–255, from a histogram of the source voxels
 // (FastSurfer's getscale: no lower cut, upper cut at 0.1 % of the voxels that are not 0).
+import { countedValues, isShortInteger, leastOf } from './short-integers';
 import type { VoxelArray } from './volume';
 
 /** grey = (value − offset) · factor */
@@ -14,13 +15,7 @@ const NOT_ZERO = 1e-15;
 
 /** Offset and factor of finite, not constant data. The steps are numbered as in docs/conform.md, section 4. */
 export function greyScale(data: VoxelArray): GreyScale {
-  let [min, max, nonZero] = [Infinity, -Infinity, 0]; // 1
-  for (let n = 0; n < data.length; n++) {
-    const value = data[n]!;
-    if (value < min) min = value;
-    if (value > max) max = value;
-    if (Math.abs(value) >= NOT_ZERO) nonZero++;
-  }
+  const { min, max, nonZero } = extent(data); // 1
   const edges = Float64Array.from({ length: BINS + 1 }, (_, bin) => bin * ((max - min) / BINS) + min);
   edges[BINS] = max;
   const counts = histogram(data, edges); // 2
@@ -31,15 +26,31 @@ export function greyScale(data: VoxelArray): GreyScale {
   return { offset: min, factor: top === min ? 1 : 255 / (top - min) }; // 5
 }
 
-function histogram(data: VoxelArray, edges: Float64Array): Float64Array {
-  const counts = new Float64Array(BINS);
-  const [min, max] = [edges[0]!, edges[BINS]!];
+function extent(data: VoxelArray): { readonly min: number; readonly max: number; readonly nonZero: number } {
+  let [min, max, nonZero] = [Infinity, -Infinity, 0];
   for (let n = 0; n < data.length; n++) {
     const value = data[n]!;
-    let bin = Math.min(Math.trunc(((value - min) / (max - min)) * BINS), BINS - 1);
-    if (value < edges[bin]!) bin--;
-    else if (bin < BINS - 1 && value >= edges[bin + 1]!) bin++;
-    counts[bin]!++;
+    if (value < min) min = value;
+    if (value > max) max = value;
+    if (Math.abs(value) >= NOT_ZERO) nonZero++;
+  }
+  return { min, max, nonZero };
+}
+
+function histogram(data: VoxelArray, edges: Float64Array): Float64Array {
+  const counts = new Float64Array(BINS);
+  if (isShortInteger(data)) {
+    const least = leastOf(data);
+    countedValues(data).forEach((count, n) => { if (count > 0) counts[binOf(n + least, edges)]! += count; });
+  } else {
+    for (let n = 0; n < data.length; n++) counts[binOf(data[n]!, edges)]!++;
   }
   return counts;
+}
+
+function binOf(value: number, edges: Float64Array): number {
+  const [min, max] = [edges[0]!, edges[BINS]!];
+  const bin = Math.min(Math.trunc(((value - min) / (max - min)) * BINS), BINS - 1);
+  if (value < edges[bin]!) return bin - 1;
+  return bin < BINS - 1 && value >= edges[bin + 1]! ? bin + 1 : bin;
 }

@@ -57,7 +57,7 @@ function affineOf(view: DataView, dims: readonly number[]): number[] {
 }
 
 /** Voxel sizes, handedness, unit quaternion (a ≥ 0) and offset of an affine without shear (NIfTI-1 standard, method 2). */
-function formOf(affine: readonly number[]): Pick<NiftiHeader, 'pixdim' | 'quatern' | 'qoffset'> {
+export function formOf(affine: readonly number[]): Pick<NiftiHeader, 'pixdim' | 'quatern' | 'qoffset'> {
   const size = [0, 1, 2].map((c) => Math.hypot(affine[c]!, affine[4 + c]!, affine[8 + c]!) || 1);
   const hand = determinant(affine) < 0 ? -1 : 1;
   const r = (row: number, column: number): number => (affine[4 * row + column]! / size[column]!) * (column === 2 ? hand : 1);

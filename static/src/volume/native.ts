@@ -1,5 +1,6 @@
 // Labels back from the conformed grid to the scan's own grid, and their volumes there.
 import { determinant, invert, multiply } from './affine';
+import { forEachRow, permutationOf, type Permutation } from './permutation';
 import type { Affine, Dims, Volume } from './volume';
 
 /**
@@ -8,6 +9,8 @@ import type { Affine, Dims, Volume } from './volume';
  */
 export function labelsToNative(labels: Volume<Uint8Array>, dims: Dims, affineVox2ras: Affine): Uint8Array {
   const m = multiply(invert(labels.affineVox2ras), affineVox2ras);
+  const permutation = permutationOf(m.map(whole));
+  if (permutation !== null) return copied(labels, dims, permutation);
   const [nx, ny, nz] = dims;
   const [cx, cy, cz] = labels.dims;
   const [m0, m4, m8] = [m[0]!, m[4]!, m[8]!];
@@ -27,6 +30,19 @@ export function labelsToNative(labels: Volume<Uint8Array>, dims: Dims, affineVox
       }
     }
   }
+  return out;
+}
+
+/** The integer that a coordinate's rounding to 1e-6 can't tell from `value`, for at most 2,048 steps; else `value`. */
+function whole(value: number): number {
+  return Math.abs(value - Math.round(value)) <= 1e-11 ? Math.round(value) : value;
+}
+
+function copied({ data, dims: from }: Volume<Uint8Array>, dims: Dims, permutation: Permutation): Uint8Array {
+  const out = new Uint8Array(dims[0] * dims[1] * dims[2]);
+  forEachRow(permutation, from, dims, (to, start, step, count) => {
+    for (let n = 0; n < count; n++) out[to + n] = data[start + n * step]!;
+  });
   return out;
 }
 

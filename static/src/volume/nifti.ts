@@ -1,10 +1,13 @@
-// Bytes of a NIfTI (.nii, .nii.gz, or .hdr with its .img) or MGH file (.mgh, .mgz) → one 3-D volume of numbers with its header.
+// Bytes of a NIfTI (.nii, .nii.gz, or .hdr with its .img), MGH (.mgh, .mgz), NRRD (.nrrd, .nhdr) or MetaImage file (.mha, .mhd)
+// → one 3-D volume of numbers with its header.
 // The rules, shared with meshnet/scan/nifti.py, are in docs/conform.md. Raises ScanError for every file it refuses.
 import { FramesError, ScanError } from './errors';
 import { gunzip, isGzip } from './gzip';
 import { countFewValues, isLabelLike } from './label-like';
 import { isMgh, MGH_VOXEL_OFFSET, parseMghHeader } from './mgh';
-import { chooseAffine } from './forms';
+import { checkAffine, chooseAffine } from './forms';
+import { isMetaImage, parseMetaImage } from './meta-image';
+import { isNrrd, parseNrrd } from './nrrd';
 import { parseHeader, type NiftiHeader } from './nifti-header';
 import { general, note, type Note } from './notes';
 import { replaceFill } from './fill-values';
@@ -31,6 +34,9 @@ export interface Scan extends Volume {
 const [MIN_DIM, MAX_DIM, MAX_VOXELS] = [2, 2048, 2 ** 28];
 /** Of the unpacked file: the longest array that browsers allocate. */
 const MAX_FILE_BYTES = 2 ** 32 - 1;
+
+/** Names of files that hold voxels and leave the header to another file. */
+const VOXELS_ONLY = /\.(img|raw|zraw)(\.gz)?$/i;
 
 type Reader = (buffer: ArrayBuffer) => VoxelArray;
 
@@ -59,7 +65,8 @@ const REFUSED: Readonly<Record<number, string>> = {
 };
 
 /**
- * Read one volume. `files` is one .nii, .nii.gz, .mgh or .mgz, or a .hdr and its .img in any order (each may be gzipped).
+ * Read one volume. `files` is one .nii, .nii.gz, .mgh, .mgz, .nrrd or .mha, or a header (.hdr, .nhdr, .mhd) and its voxels in any order
+ * (a .hdr, an .img or a .nii may be gzipped).
  * `frame`, counted from 0, chooses the volume of a 4-D file; without it a 4-D file raises FramesError.
  */
 export function readScan(files: readonly ScanFile[], frame: number | null = null): Scan {
@@ -67,26 +74,28 @@ export function readScan(files: readonly ScanFile[], frame: number | null = null
   const { name } = main;
   const bytes = unpack(main);
   const mgh = isMgh(bytes);
-  const header = mgh ? parseMghHeader(bytes, name) : parseHeader(bytes, name);
+  const beside = voxels === null ? [] : [voxels];
+  const itk = isNrrd(bytes) ? parseNrrd(bytes, name, beside, MAX_FILE_BYTES) : isMetaImage(bytes) ? parseMetaImage(bytes, name, beside) : null;
+  const header = mgh ? parseMghHeader(bytes, name) : (itk?.header ?? parseHeader(bytes, name));
   const [dtype, itemBytes, reader] = voxelType(header, name);
   const assumptions: Note[] = [];
   const { dims, frames } = shape(header, name, assumptions);
-  const affineVox2ras = chooseAffine(header, name, assumptions);
+  const affineVox2ras = itk === null ? chooseAffine(header, name, assumptions) : checkAffine(itk.affineVox2ras, header.dim, name);
   const chosen = chooseFrame(dims, frames, frame, name);
 
   const notes: Note[] = [];
   const frameBytes = dims[0] * dims[1] * dims[2] * itemBytes;
   const size = frameBytes * frames;
-  const single = mgh || holdsVoxels(header, size, bytes.length, name, voxels !== null, notes);
-  const content = single ? bytes : unpack(imageFile(voxels, name));
-  const offset = mgh ? MGH_VOXEL_OFFSET : voxelStart(header, size, content.length, name, single, notes);
+  const single = mgh || itk !== null || holdsVoxels(header, size, bytes.length, name, voxels !== null, notes);
+  const content = itk?.voxels ?? (single ? bytes : unpack(imageFile(voxels, name)));
+  const offset = mgh ? MGH_VOXEL_OFFSET : itk !== null ? 0 : voxelStart(header, size, content.length, name, single, notes);
   const missing = offset + size - content.length;
   if (missing > 0) {
     throw new ScanError(
       `${name}: ${missing} bytes of voxels are missing; the header promises ${shapeText(dims)} x ${frames} of ${dtype}, so the file is cut short; get it again`,
     );
   }
-  notes.push(...assumptions);
+  notes.push(...(itk?.notes ?? []), ...assumptions);
   const start = offset + frameBytes * chosen;
   const raw = content.slice(start, start + frameBytes);
   if (!header.littleEndian) swapBytes(raw, itemBytes);
@@ -101,12 +110,13 @@ export function readScan(files: readonly ScanFile[], frame: number | null = null
 }
 
 function arrange(files: readonly ScanFile[]): { main: ScanFile; voxels: ScanFile | null } {
-  const isImage = ({ name }: ScanFile): boolean => /\.img(\.gz)?$/i.test(name);
+  const isImage = ({ name }: ScanFile): boolean => VOXELS_ONLY.test(name);
   const voxels = files.find(isImage) ?? null;
   if (files.length === 1 && voxels !== null && beginsWithHeader(voxels)) return { main: voxels, voxels: null };
   const main = files.find((file) => !isImage(file));
   if (main === undefined) {
     const name = voxels?.name ?? 'scan';
+    if (/raw(\.gz)?$/i.test(name)) throw new ScanError(`${name}: voxels without their header; give the .nhdr or .mhd file together with it`);
     throw new ScanError(`${name}: the voxels of a .hdr/.img pair without their header; give the .hdr file together with it`);
   }
   if (files.length > 2 || (files.length === 2 && voxels === null)) {

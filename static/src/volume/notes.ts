@@ -9,6 +9,15 @@ export interface Note {
   readonly numbers?: readonly unknown[];
 }
 
+/** dcm2niix's endings of images that it resampled → what it did. */
+const REPAIRS = {
+  Eq: 'slices are missing or unevenly spaced; dcm2niix resampled them to even spacing',
+  Tilt: 'the gantry was tilted; dcm2niix removed the tilt',
+  Tilt_Eq: 'the gantry was tilted and slices are uneven; dcm2niix removed the tilt and resampled the slices',
+} as const;
+
+export type Repair = keyof typeof REPAIRS;
+
 /** Code → sentence. Shares are fractions of 1, lengths mm, volumes mL. */
 const TEXTS = {
   // While reading.
@@ -27,8 +36,12 @@ const TEXTS = {
   'offset-repaired': (said: number, taken: number) => `vox_offset is ${general(said)}; by the file's length the voxels start at byte ${taken}`,
   'form-code-unknown': (form: string, code: number) => `${form}_code is ${code}, which NIfTI doesn't know; it is read as 0`,
   'dim-zero': (axis: number) => `dim[${axis}] is 0; it is read as 1`,
+  'no-space': () => "the file doesn't name the space of its axes; left and right are a guess",
   'label-like': () => 'the values look like labels (few small integers), not like a scan',
   'few-values': (count: number) => `the voxels have only ${count} different values; a scan has hundreds`,
+  // Of the DICOM converter.
+  'dicom-warning': (text: string) => `dcm2niix: ${text}`,
+  'dicom-resampled': (repair: Repair) => `${REPAIRS[repair]}; that image is used`,
   // While conforming.
   'outliers-clipped': (voxels: number, share: number, low: number, high: number, restLow: number, restHigh: number) =>
     `${percent(share)} of the voxels (${voxels}) have values far outside the rest (${general(low)} to ${general(high)}, the rest ${general(restLow)} to ${general(restHigh)}); the grey scale leaves them out`,

@@ -1,4 +1,5 @@
 // Exact order statistics without sorting the whole volume.
+import { countedValues, isShortInteger, leastOf } from './short-integers';
 import type { VoxelArray } from './volume';
 
 const BINS = 1 << 14;
@@ -6,6 +7,7 @@ const FEW = 1 << 16;
 
 /** The values of these ranks (0 = smallest) among finite values. */
 export function valuesAtRanks(data: VoxelArray, ranks: readonly number[]): number[] {
+  if (isShortInteger(data)) return ofCounts(countedValues(data), ranks).map(({ at }) => at + leastOf(data));
   if (data.length <= FEW) {
     const sorted = Float64Array.from(data).sort();
     return ranks.map((rank) => sorted[rank]!);
@@ -17,13 +19,11 @@ export function valuesAtRanks(data: VoxelArray, ranks: readonly number[]): numbe
   }
   if (min === max) return ranks.map(() => min);
   // Bins grow with the value, so a rank lies in the bin where the cumulative count passes it.
-  const bin = (value: number): number => Math.min(Math.floor(((value - min) / (max - min)) * BINS), BINS - 1);
-  const counts = new Uint32Array(BINS);
-  for (let n = 0; n < data.length; n++) counts[bin(data[n]!)]!++;
+  const range = max - min;
+  const counts = new Uint32Array(BINS + 1);
+  for (let n = 0; n < data.length; n++) counts[((data[n]! - min) / range) * BINS | 0]!++;
   const wanted = new Map<number, { readonly below: number; readonly places: number[] }>();
-  ranks.forEach((rank, place) => {
-    let [at, below] = [0, 0];
-    while (below + counts[at]! <= rank) below += counts[at++]!;
+  ofCounts(counts, ranks).forEach(({ at, below }, place) => {
     const known = wanted.get(at);
     if (known === undefined) wanted.set(at, { below, places: [place] });
     else known.places.push(place);
@@ -32,10 +32,19 @@ export function valuesAtRanks(data: VoxelArray, ranks: readonly number[]): numbe
   for (const [at, { below, places }] of wanted) {
     const inBin = new Float64Array(counts[at]!);
     let filled = 0;
-    for (let n = 0; n < data.length; n++) if (bin(data[n]!) === at) inBin[filled++] = data[n]!;
+    for (let n = 0; n < data.length; n++) if ((((data[n]! - min) / range) * BINS | 0) === at) inBin[filled++] = data[n]!;
     valuesAtRanks(inBin, places.map((place) => ranks[place]! - below)).forEach((value, n) => { out[places[n]!] = value; });
   }
   return out;
+}
+
+/** For each rank the bin that holds it, and the number of values in the bins before. */
+function ofCounts(counts: Uint32Array, ranks: readonly number[]): { readonly at: number; readonly below: number }[] {
+  return ranks.map((rank) => {
+    let [at, below] = [0, 0];
+    while (below + counts[at]! <= rank) below += counts[at++]!;
+    return { at, below };
+  });
 }
 
 /** The values below which these shares of all voxels lie: rank ⌊share · n⌋ for shares below ½, else ⌈share · n⌉ − 1. */

@@ -176,7 +176,7 @@ export interface Calls {
   /** One watertight mesh around the labels `indices` on the scan's own grid, in RAS+ mm. */
   mesh: { request: OutcomeRequest & { indices: readonly number[]; quality: MeshQuality; format: MeshFormat }; reply: { bytes: Uint8Array } };
   /** Labels as DICOM-SEG. `version`: of the site. */
-  dicomSeg: { request: OutcomeRequest & { allLabels: boolean; series: DicomSeries; model: SegmentedBy; version: string }; reply: { bytes: Uint8Array } };
+  dicomSeg: { request: OutcomeRequest & { scan: ScanSource; allLabels: boolean; series: DicomSeries; model: SegmentedBy; version: string }; reply: { bytes: Uint8Array } };
   save: { request: OutcomeRequest & { space: 'native' | 'conformed'; allLabels: boolean }; reply: { bytes: Uint8Array } };
 }
 

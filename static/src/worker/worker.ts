@@ -130,11 +130,12 @@ const handlers: Handlers<Calls, Stage> = {
     return Promise.resolve({ bytes: encodeMesh(mesh, format, of.map(({ name }) => name).join(' + '), of[0]!.color) });
   },
 
-  dicomSeg: async ({ series, model, allLabels, version, ...request }) => {
-    const { encodeSegmentation } = await import('../volume/dicom/segmentation');
+  dicomSeg: async ({ scan, series, model, allLabels, version, ...request }) => {
+    const [{ encodeSegmentation }, { findSlices }] = await Promise.all([import('../volume/dicom/segmentation'), import('../volume/dicom/slices')]);
     const { dims, affineVox2ras } = request.grid;
+    const slices = await findSlices(series, dims, affineVox2ras, async () => (await preparedOf(scan)).scan.data);
     const { data } = nativeOf(request).native;
-    return { bytes: encodeSegmentation(data, dims, affineVox2ras, series, model, { allLabels, isEdited: request.edit !== null, version, now: new Date() }) };
+    return { bytes: encodeSegmentation(data, slices, series, model, { allLabels, isEdited: request.edit !== null, version, now: new Date() }) };
   },
 
   save: ({ space, allLabels, ...request }) => {

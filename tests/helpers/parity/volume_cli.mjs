@@ -4,11 +4,14 @@
 //        spec?: the parts of a model description that concern its input, modality?: a model's, for the notes on the contrast }
 //   or { contrast: [file name, header text, the model's modality] }, { result: [spec, volumes, head's mL, dropped mL] } for notes
 //      on a run, { names: [file name without extensions] } for which of them say labels and whose tissue they map,
+//      { dcm2niix: [printed text, { printed path: name to show }] } for the warnings, the last fault and an unsupported syntax,
+//      { tfjs: folder of a TF.js model } for its layers, or { error },
 //      { parts: path of a raw mask, dims } for its separate parts,
 //      { sidecar: what `sidecarOf` takes, created: ISO date, files: [path] of the scan } for the JSON beside a result,
 //      { clean: path of raw labels, dims, smallestVoxels, out: path } for the labels without small components,
 //      { brainRule: path of raw labels, dims, spec, out: path } for those without lesions outside the brain,
-//      { dicomSeg: paths of DICOM files, seriesUid, labels: path of raw labels, dims, affine, model, allLabels, isEdited?, version, out: path }
+//      { dicomSeg: paths of DICOM files, seriesUid, labels: path of raw labels, dims, affine, model, allLabels, isEdited?, version,
+//          voxels?: path of the raw float64 scan, out: path }
 //        for their DICOM-SEG, or { error },
 //      { segmentCodes: [label name], task } for their codes,
 //      { compare: two of { path of raw labels, dims, affine } } for the comparison of a result with a reference,
@@ -22,6 +25,7 @@ import { withoutLesionsOutsideBrain } from '../../../static/src/volume/brain-rul
 import { readSeries } from '../../../static/src/volume/dicom/read.ts';
 import { codesOf } from '../../../static/src/volume/dicom/segment-codes.ts';
 import { encodeSegmentation } from '../../../static/src/volume/dicom/segmentation.ts';
+import { findSlices } from '../../../static/src/volume/dicom/slices.ts';
 import { compareMasks } from '../../../static/src/volume/compare.ts';
 import { removeSmallComponents } from '../../../static/src/volume/clean.ts';
 import { mapsTissueOf, namesLabels } from '../../../static/src/volume/label-names.ts';
@@ -33,6 +37,8 @@ import { scanPage } from '../../../static/src/page/report/scan-page.ts';
 import { summaryPage } from '../../../static/src/page/report/summary-page.ts';
 import { separateParts } from '../../../static/src/volume/parts.ts';
 import { sha256OfFiles, sidecarOf } from '../../../static/src/volume/sidecar.ts';
+import { importTfjs } from '../../../static/src/model/tfjs-import/import.ts';
+import { lastFault, unsupportedSyntax, warningsOf } from '../../../static/src/page/dcm2niix/output.ts';
 import * as volume from '../../../static/src/volume/prepare.ts';
 
 function run({ files, out, frame = null, grid, labels, spec, modality }) {
@@ -84,6 +90,20 @@ async function attempt(job) {
   }
   if (job.contrast !== undefined) return inFiles(contrastNotes(...job.contrast));
   if (job.result !== undefined) return inFiles(resultNotes(...job.result));
+  if (job.dcm2niix !== undefined) {
+    const [output, names] = job.dcm2niix;
+    const nameOf = (path) => names[path] ?? path;
+    return [Object.fromEntries(warningsOf(output, nameOf)), lastFault(output, nameOf), unsupportedSyntax(output, nameOf)];
+  }
+  if (job.tfjs !== undefined) {
+    const files = { modelJson: readFileSync(join(job.tfjs, 'model.json'), 'utf8'), binaries: new Map([['g.bin', bytesOf(join(job.tfjs, 'g.bin'))]]), colormaps: new Map() };
+    try {
+      const { graph } = await importTfjs(files, { normalization: { kind: 'minmax' }, orientation: 'LIA' }, 'model.json');
+      return graph.layers.map(({ dilation, activation, weight, bias }) => ({ dilation, activation, weight: [...weight], bias: [...bias] }));
+    } catch (error) {
+      return { error: error.message };
+    }
+  }
   if (job.names !== undefined) return job.names.map((name) => [namesLabels(name), mapsTissueOf(name)]);
   if (job.brainRule !== undefined) {
     const { labels, removedVoxels } = withoutLesionsOutsideBrain(new Uint8Array(readFileSync(job.brainRule)), job.dims, job.spec);
@@ -108,7 +128,9 @@ async function attempt(job) {
     const own = series.find(({ seriesUid }) => seriesUid === job.seriesUid);
     try {
       const options = { allLabels: job.allLabels, isEdited: job.isEdited ?? false, version: job.version, now: new Date() };
-      writeFileSync(job.out, encodeSegmentation(new Uint8Array(readFileSync(job.labels)), job.dims, job.affine, own, job.model, options));
+      const voxels = () => Promise.resolve(new Float64Array(Uint8Array.from(readFileSync(job.voxels)).buffer));
+      const slices = await findSlices(own, job.dims, job.affine, voxels);
+      writeFileSync(job.out, encodeSegmentation(new Uint8Array(readFileSync(job.labels)), slices, own, job.model, options));
       return {};
     } catch (error) {
       return { error: error.message };

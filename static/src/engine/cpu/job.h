@@ -10,9 +10,7 @@
 #define TILE 4
 #define TILE_POINTS 6
 /** Tiles that share a read of the weights, along both axes. */
-#ifndef SQUARE_TILES
 #define SQUARE_TILES 32
-#endif
 /** Points of a tile along both axes. */
 #define SQUARE_POINTS (TILE_POINTS * TILE_POINTS)
 /** Most output channels of a register block: two vectors of each, two of input and one weight fill SSE's 16 registers. */

@@ -3,13 +3,11 @@
 #include "job.h"
 
 /** A step's multiply-adds per thread should outweigh its barrier (some 20 µs). */
-#define MACS_PER_STEP 12000000ll
+#define MACS_PER_STEP 4000000ll
 #define MAX_RING_BYTES (64ll << 20)
 #define CACHE_LINE_FLOATS 16
 /** Fewest channels, in and out, for which Winograd along both axes is faster (docs/lab/engines.md). */
-#ifndef SQUARE_CHANNELS
-#define SQUARE_CHANNELS 8
-#endif
+#define SQUARE_CHANNELS 4
 
 /** Scratch lines start at a vector of WebAssembly's, and at a cache line for the wider vectors of the library's CPUs. */
 #ifdef __wasm__
@@ -55,7 +53,7 @@ static int is_square(const Job *j, int tileRows) {
  * step computes: narrow networks, whose labels are a larger share of the memory, get fewer.
  */
 static int square_planes(const Job *j) {
-  const int planes = j->outChannels < 8 ? 6 : 8;
+  const int planes = j->outChannels < 8 ? 4 : 8;
   return planes < j->dims.slow ? planes : j->dims.slow;
 }
 

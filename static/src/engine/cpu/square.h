@@ -11,9 +11,20 @@
 #include "multiply.h"
 #include "stage.h"
 
-/** Bᵀ across six rows of n floats, into six lines `lineLength` apart. */
-static void transform_rows(const float *const rows[6], int n, float *lines, size_t lineLength) {
+/**
+ * Bᵀ across six rows of n floats, into six lines `lineLength` apart. The rows `ahead` floats behind them are asked for: those of
+ * the next channel.
+ */
+static void transform_rows(const float *const rows[6], int n, size_t ahead, float *lines, size_t lineLength) {
   int i = 0;
+  for (; i + WIDE_LANES <= n; i += WIDE_LANES) {
+    wide wider[6];
+    for (int k = 0; k < 6; k++) {
+      wider[k] = load_wide(rows[k] + i);
+      if (i % 16 == 0) PREFETCH(rows[k] + i + ahead);
+    }
+    transform_input_wide(wider, lines + i, lineLength);
+  }
   f4 v[6];
   for (; i + 4 <= n; i += 4) {
     for (int k = 0; k < 6; k++) v[k] = load(rows[k] + i);
@@ -45,7 +56,7 @@ static void stage_square(const Job *j, int plane, int first, float *ring, float 
       load_row(normed + k * lineLength, rows[k], n, scale, scale + channels, j->inActivation);
       rows[k] = normed + k * lineLength;
     }
-    transform_rows(rows, n, lines, lineLength);
+    transform_rows(rows, n, c + 1 < channels ? (size_t)j->dims.middle * n : 0, lines, lineLength);
     for (int k = 0; k < 6; k++) stage_tiles(j, lines + k * lineLength, ring + (size_t)(6 * k) * j->pointStride + c * UNIT);
   }
 }

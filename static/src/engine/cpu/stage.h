@@ -5,18 +5,21 @@
 #include "winograd.h"
 
 /** Bᵀ of six inputs, stored `pointStride` floats apart. */
-static inline void transform_input(const f4 v[6], float *to, size_t pointStride) {
-  f4 ends = splat(-2.5f);
-  f4 evenA = madd(v[2], splat(-2.0f), v[4]), evenB = madd(v[2], splat(-0.5f), v[4]);
-  f4 oddA = madd(v[1], splat(-2.0f), v[3]) * splat(A_POINT);
-  f4 oddB = madd(v[1], splat(-0.5f), v[3]) * splat(B_POINT);
-  store(to, madd(v[2], ends, v[0]) + v[4]);
-  store(to + pointStride, evenA + oddA);
-  store(to + 2 * pointStride, evenA - oddA);
-  store(to + 3 * pointStride, evenB + oddB);
-  store(to + 4 * pointStride, evenB - oddB);
-  store(to + 5 * pointStride, madd(v[3], ends, v[1]) + v[5]);
-}
+#define DEFINE_TRANSFORM_INPUT(name, type, madd, store)                                       \
+  static inline void name(const type v[6], float *to, size_t pointStride) {                   \
+    const type two = (type)(-2.0f), half = (type)(-0.5f), ends = (type)(-2.5f);               \
+    const type evenA = madd(v[2], two, v[4]), evenB = madd(v[2], half, v[4]);                 \
+    const type oddA = madd(v[1], two, v[3]) * (type)(A_POINT);                                \
+    const type oddB = madd(v[1], half, v[3]) * (type)(B_POINT);                               \
+    store(to, madd(v[2], ends, v[0]) + v[4]);                                                 \
+    store(to + pointStride, evenA + oddA);                                                    \
+    store(to + 2 * pointStride, evenA - oddA);                                                \
+    store(to + 3 * pointStride, evenB + oddB);                                                \
+    store(to + 4 * pointStride, evenB - oddB);                                                \
+    store(to + 5 * pointStride, madd(v[3], ends, v[1]) + v[5]);                               \
+  }
+DEFINE_TRANSFORM_INPUT(transform_input, f4, madd, store)
+DEFINE_TRANSFORM_INPUT(transform_input_wide, wide, madd_wide, store_wide)
 
 static inline void load_transposed(const float *from, f4 v[4]) {
   for (int i = 0; i < 4; i++) v[i] = load(from + 4 * i);
@@ -30,6 +33,16 @@ static void stage_tiles(const Job *j, const float *line, float *to) {
   f4 v[6], next[4];
   if (d == 1) load_transposed(line - 1, next);
   const float *from = line - d;  // of tile t, for dilations that are multiples of 4
+  if (WIDE_LANES > 4 && d % WIDE_LANES == 0) {
+    for (int t = 0, r = 0; t < j->tiles; t += WIDE_LANES) {
+      wide wider[6];
+      for (int i = 0; i < 6; i++) wider[i] = load_wide(from + i * d);
+      from += WIDE_LANES;
+      if ((r += WIDE_LANES) == d) r = 0, from += 3 * d;
+      transform_input_wide(wider, to + (size_t)(t / UNIT) * blockStride + t % UNIT, pointStride);
+    }
+    return;
+  }
   for (int t = 0, r = 0; t < j->tiles; t += 4) {
     if (d == 1) {
       for (int i = 0; i < 4; i++) v[i] = next[i];

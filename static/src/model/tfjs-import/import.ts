@@ -2,10 +2,12 @@
 // The visitor is asked for the normalisation, which brainchop does not keep in these files.
 import { parseSpec, sha256Hex } from '../bundle';
 import type { LoadedModel } from '../bundle';
-import { fromHalf } from '../../engine/half';
+import { isGraphModel, readGraphModel } from './graph-model';
 import { labelsFor } from './labels';
-import { parseJson, readTopology, record, show, TfjsImportError } from './topology';
+import { parseJson, readTopology, record, TfjsImportError } from './topology';
 import type { KerasGroup, Topology } from './topology';
+import { readWeights } from './weights';
+import type { Weight } from './weights';
 import type { InputSpec, Label, ModelSpec } from '../../generated/model-spec';
 import type { Activation, InstanceNorm, Layer } from '../../engine/types';
 
@@ -42,8 +44,9 @@ export function embeddedSpec(modelJson: string, where: string): ModelSpec | null
 /** Throws TfjsImportError; `answers` may be null only where `embeddedSpec` finds one. */
 export async function importTfjs(files: TfjsFiles, answers: TfjsAnswers | null, where: string): Promise<LoadedModel> {
   const json = record(parseJson(files.modelJson, where));
-  const topology = readTopology(json, where);
+  if (!isGraphModel(json)) readTopology(json, where); // a fault of the layers is said before one of the weights
   const { weights: stored, payload } = readWeights(json, files.binaries, where);
+  const topology = isGraphModel(json) ? readGraphModel(json, stored, where) : readTopology(json, where);
   const weights = numberedWeights(withoutModelName(stored, topology.name), topology.groups);
   const embedded = embeddedSpec(files.modelJson, where);
   if (embedded === null && answers === null) {
@@ -143,44 +146,6 @@ function foldBatchNorm(weight: Float32Array, bias: Float32Array, group: KerasGro
   };
 }
 
-interface Weight {
-  readonly shape: readonly number[];
-  readonly values: Float32Array;
-}
-
-/** Tensors of the weights manifest: shards of a group are one run of bytes. */
-function readWeights(json: Readonly<Record<string, unknown>>, binaries: TfjsFiles['binaries'], where: string): { weights: Map<string, Weight>; payload: Uint8Array } {
-  const groups = Array.isArray(json.weightsManifest) ? (json.weightsManifest as unknown[]).map(record) : [];
-  if (groups.length === 0) throw new TfjsImportError(`${where}: has no weightsManifest`);
-  const weights = new Map<string, Weight>();
-  const payloads: Uint8Array[] = [];
-  for (const group of groups) {
-    const paths = Array.isArray(group.paths) ? group.paths.map(String) : [];
-    const bytes = concatenate(paths.map((path) => {
-      const shard = binaries.get(path.split('/').at(-1)!);
-      if (shard === undefined) throw new TfjsImportError(`${where}: its weights are in ${path}, which was not given; drop model.json and every .bin together`);
-      return shard;
-    }));
-    payloads.push(bytes);
-    let offset = 0;
-    for (const entry of (Array.isArray(group.weights) ? (group.weights as unknown[]) : []).map(record)) {
-      const name = String(entry.name);
-      const stored = record(entry.quantization).dtype ?? entry.dtype;
-      if (entry.dtype !== 'float32' || (stored !== 'float32' && stored !== 'float16')) {
-        throw new TfjsImportError(`${where}: ${name} is stored as ${show(stored)}; float32 and float16 are supported, convert the model again without quantization to integers`);
-      }
-      const shape = Array.isArray(entry.shape) ? entry.shape.map(Number) : [];
-      const length = shape.reduce((product, n) => product * n, 1) * (stored === 'float32' ? 4 : 2);
-      if (!(offset + length <= bytes.byteLength)) throw new TfjsImportError(`${where}: ${name} ends at byte ${offset + length}, but the .bin files hold ${bytes.byteLength}`);
-      const { buffer } = bytes.slice(offset, offset + length);
-      weights.set(name, { shape, values: stored === 'float32' ? new Float32Array(buffer) : Float32Array.from(new Uint16Array(buffer), fromHalf) });
-      offset += length;
-    }
-    if (offset !== bytes.byteLength) throw new TfjsImportError(`${where}: ${paths.join(', ')} hold ${bytes.byteLength} bytes, model.json describes ${offset}; they belong to another model`);
-  }
-  return { weights, payload: concatenate(payloads) };
-}
-
 /** Keras 3 writes the model's name before each weight of a sequential model. */
 function withoutModelName(weights: Map<string, Weight>, model: string): Map<string, Weight> {
   const prefix = `${model}/`;
@@ -214,16 +179,6 @@ function take(weights: Map<string, Weight>, name: string, shape: readonly number
   weights.delete(name);
   if (!weight.values.every(Number.isFinite)) throw new TfjsImportError(`${where}: ${name} has non-finite values; the file is damaged`);
   return weight.values;
-}
-
-function concatenate(parts: readonly Uint8Array[]): Uint8Array {
-  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0));
-  let offset = 0;
-  for (const part of parts) {
-    out.set(part, offset);
-    offset += part.byteLength;
-  }
-  return out;
 }
 
 function describe(topology: Topology, layers: readonly Layer[], answers: TfjsAnswers, labels: Label[], sha256: string): ModelSpec {

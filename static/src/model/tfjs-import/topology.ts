@@ -34,9 +34,6 @@ type Json = Readonly<Record<string, unknown>>;
 
 /** The groups of Keras layers in the `modelTopology` of a TF.js layers model. */
 export function readTopology(model: Json, where: string): Topology {
-  if (model.format === 'graph-model' || record(model.modelTopology).node !== undefined) {
-    throw new TfjsImportError(`${where}: a TF.js graph model, that is compiled operations instead of layers; convert the Keras model again as a layers model: tensorflowjs.converters.save_keras_model(model, FOLDER)`);
-  }
   if (model.format !== 'layers-model') throw new TfjsImportError(`${where}: format is ${show(model.format)}, expected "layers-model"`);
   const config = record(record(model.modelTopology).model_config);
   const kind = String(config.class_name);

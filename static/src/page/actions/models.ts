@@ -8,7 +8,7 @@ import { withCatalogue } from '../ui/models';
 
 /** Takes the server's list of models and, on a kiosk, its settings. `lastKey`: the model of the visit before. */
 export function useCatalogue(session: Session, catalogue: Catalogue, lastKey: string | null): void {
-  session.change({ version: catalogue.version, kiosk: catalogue.kiosk, ...withCatalogue(session.state, catalogue, lastKey) });
+  session.change({ version: catalogue.version, scanOrigins: catalogue.scan_origins, kiosk: catalogue.kiosk, ...withCatalogue(session.state, catalogue, lastKey) });
   void findPace(session);
 }
 
@@ -20,7 +20,19 @@ export function missCatalogue(session: Session, error: unknown): void {
 
 export function pickModel(session: Session, key: string): void {
   session.change({ pickedKey: key });
+  void fetchWeights(session);
   void findPace(session);
+}
+
+/**
+ * Fetches the picked model into the browser's cache, so that a run need not wait for it. Failures are left to the run, which
+ * fetches the files again and says what is wrong.
+ */
+export async function fetchWeights(session: Session): Promise<void> {
+  const source = pickedModel(session.state)?.source;
+  if (source?.kind !== 'url') return;
+  const fetched = [source.modelUrl, source.weightsUrl].map(async (url) => (await fetch(url, { priority: 'low' })).arrayBuffer());
+  await Promise.allSettled(fetched);
 }
 
 /**

@@ -29,6 +29,11 @@ export async function open(session: Session, files: readonly File[], folder: str
   }
   session.say({ remark: null });
   session.change({ question: null });
+  await openFiles(session, files, folder);
+}
+
+/** Opens files without asking whether something is under way. */
+export async function openFiles(session: Session, files: readonly File[], folder: string | null): Promise<void> {
   await openSorted(session, await unpacked(session, files), folder ?? zipName(files));
   await refresh(session); // another scan or another cleaning may have been picked meanwhile
 }
@@ -51,6 +56,18 @@ export async function answerFrame(session: Session, frame: number): Promise<void
       return;
     }
     session.change({ studies: withStudy(session.state.studies, studyId, (study) => ({ ...study, source: { ...study.source, frame } })) });
+    await refresh(session);
+  });
+}
+
+/** Lists every frame of a 4-D file as a scan; of a listed one after it. */
+export async function answerAllFrames(session: Session): Promise<void> {
+  await answer(session, 'frame', async ({ files, frames, studyId }) => {
+    if (studyId !== null) session.change({ studies: withStudy(session.state.studies, studyId, (study) => ({ ...study, source: { ...study.source, frame: 0 } })) });
+    const added = Array.from({ length: frames }, (_, frame) => ({ files, frame, facts: null })).slice(studyId === null ? 0 : 1);
+    list(session, added, added.map(() => session.newId()));
+    if (studyId !== null) session.change({ shownId: studyId });
+    session.enter(restingKind(session.state), say('open.frames', { n: frames }));
     await refresh(session);
   });
 }
@@ -111,10 +128,10 @@ async function openSorted(session: Session, dropped: Dropped, from: string | nul
 async function openUnknown(session: Session, files: readonly File[], from: string | null): Promise<void> {
   session.enter('loading', say('open.opening'));
   try {
-    const choices = await seriesOf(files, from, (count) => { session.enter('loading', say('open.converting', { n: count })); });
+    const { choices, faults } = await seriesOf(files, from, (count) => { session.enter('loading', say('open.converting', { n: count })); });
     session.keepPrivate(choices.flatMap((choice) => choice.files));
     // A study holds localisers and series that no model takes.
-    await openOffer(session, { choices, masks: [], others: 0 }, true);
+    await openOffer(session, { choices, masks: [], others: 0, faults }, true);
   } catch (error) {
     session.fail(error);
   }

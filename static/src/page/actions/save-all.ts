@@ -1,18 +1,22 @@
 // Saving what the list holds: the table of all scans, or a zip with masks, tables and a description.
+import { messageOf } from '../../engine/message';
+import type { DicomSeries } from '../../volume/dicom/types';
 import type { Session } from '../session';
 import { isBusy, restingKind } from '../state';
 import { isUnmeasured, notesOfResult, outcomeRequest, removalOf, withMeasured, withStudy } from '../studies';
 import type { Result, Study } from '../studies';
-import { savedName } from '../ui/format';
+import { dicomSeriesOf } from '../ui/dicom';
+import { dicomSegName, savedName } from '../ui/format';
 import { sha256OfFiles } from '../../volume/sidecar';
 import { resultsJson } from '../ui/results-json';
+import type { DicomSegInZip } from '../ui/results-json';
 import { summaryCsv, summaryOf } from '../ui/summary';
 import { openSummary } from '../ui/summary-dialog';
 import { csvLine, VOLUME_COLUMNS, volumeRows } from '../ui/table';
 import { ZipWriter } from '../ui/zip-writer';
 import { say } from '../texts/message';
 import { refresh, restingText } from './look';
-import { markSaved, write } from './save';
+import { encodedDicomSeg, markSaved, write } from './save';
 
 /** Shows the table of all scans. */
 export async function showTable(session: Session): Promise<void> {
@@ -30,7 +34,7 @@ export async function saveSummary(session: Session): Promise<void> {
   if (saved) markSaved(session, session.state.studies.flatMap(({ results }) => results.map(({ id }) => id)));
 }
 
-/** One zip: every mask on its scan's own grid, both tables, and a JSON file that describes how each result was made. */
+/** One zip: every mask on its scan's own grid, for a scan that came as DICOM also as DICOM-SEG, both tables, and a JSON file that describes how each result was made. */
 export async function saveAll(session: Session): Promise<void> {
   if (isBusy(session.state)) return;
   let inside: readonly number[] = [];
@@ -48,6 +52,7 @@ export async function saveAll(session: Session): Promise<void> {
 async function zipOf(session: Session, studies: readonly Study[], all: readonly (readonly [Study, Result])[], version: string): Promise<Blob> {
   const zip = new ZipWriter();
   const files = new Map<number, string>();
+  const segmentations = new Map<number, DicomSegInZip>();
   const digests = new Map<number, string | null>();
   const rows: (readonly (string | number)[])[] = [];
   for (const [n, [study, result]] of all.entries()) {
@@ -57,15 +62,31 @@ async function zipOf(session: Session, studies: readonly Study[], all: readonly 
     const name = zip.freeName(folderOf(study) + savedName(summary, result, 'native'));
     zip.add(name, bytes);
     files.set(result.id, name);
+    const series = dicomSeriesOf(study.source.files[0]!);
+    if (series !== null) segmentations.set(result.id, await addDicomSeg(session, zip, study, result, series));
     if (!digests.has(study.source.id)) digests.set(study.source.id, await sha256OfFiles(study.source.files));
     rows.push(...volumeRows(study.name, result.spec.id, result.outcome, result.spec.labels, name, notesOfResult(study, result)));
   }
   const text = (content: string): Uint8Array => new TextEncoder().encode(content);
   zip.add('volumes.csv', text([VOLUME_COLUMNS, ...rows].map(csvLine).join('')));
   zip.add('table.csv', text(summaryCsv(summaryOf(studies))));
-  zip.add('results.json', text(resultsJson(studies, files, digests, { version, allLabels: session.state.cleaning.allLabels }, new Date())));
+  zip.add('results.json', text(resultsJson(studies, { files, segmentations, digests }, { version, allLabels: session.state.cleaning.allLabels }, new Date())));
   session.enter(restingKind(session.state), restingText(session.state));
+  const missing = [...segmentations.values()].flatMap(({ reason }) => (reason === null ? [] : [reason]));
+  if (missing.length > 0) session.say({ remark: say('save.noDicomSeg', { n: missing.length, reason: missing[0]! }) });
   return zip.finish();
+}
+
+/** Adds the result as DICOM-SEG to the zip. Where the slices do not match the scan the zip goes without, and results.json has the reason. */
+async function addDicomSeg(session: Session, zip: ZipWriter, study: Study, result: Result, series: DicomSeries): Promise<DicomSegInZip> {
+  try {
+    const bytes = await encodedDicomSeg(session, study, result, series);
+    const file = zip.freeName(folderOf(study) + dicomSegName(study.facts!.summary, result));
+    zip.add(file, bytes);
+    return { file, reason: null };
+  } catch (error) {
+    return { file: null, reason: messageOf(error) };
+  }
 }
 
 /** The folder of a scan whose file name alone would not tell it apart; ends in a slash where there is one. */

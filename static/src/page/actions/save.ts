@@ -2,6 +2,8 @@
 import type { Session } from '../session';
 import { isBusy, restingKind } from '../state';
 import { notesOfResult, outcomeRequest, shownResult, shownStudy } from '../studies';
+import type { Result, Study } from '../studies';
+import type { DicomSeries } from '../../volume/dicom/types';
 import { sha256OfFiles } from '../../volume/sidecar';
 import { dicomSeriesOf } from '../ui/dicom';
 import { dicomSegName, probabilityName, savedName, sidecarName, tableName } from '../ui/format';
@@ -36,11 +38,16 @@ export async function saveDicomSeg(session: Session): Promise<void> {
   const result = shownResult(study);
   const series = study === null ? null : dicomSeriesOf(study.source.files[0]!);
   if (study?.facts == null || result === null || series === null) return;
+  const saved = await write(session, dicomSegName(study.facts.summary, result), say('save.isDicomSeg'), () => encodedDicomSeg(session, study, result, series));
+  if (saved) markSaved(session, [result.id]);
+}
+
+/** The result as a DICOM-SEG file. Rejects with a sentence where the slices of the series do not match the scan. */
+export async function encodedDicomSeg(session: Session, study: Study, result: Result, series: DicomSeries): Promise<Uint8Array> {
   const { id, name, task, labels, weights } = result.spec;
   const model = { id, name, task, labels, weightsSha256: weights.sha256 };
-  const request = { ...outcomeRequest(study, result), allLabels: session.state.cleaning.allLabels, series, model, version: session.state.version };
-  const saved = await write(session, dicomSegName(study.facts.summary, result), say('save.isDicomSeg'), async () => (await session.idleClient.call('dicomSeg', request)).bytes);
-  if (saved) markSaved(session, [result.id]);
+  const { cleaning: { allLabels }, version } = session.state;
+  return (await session.idleClient.call('dicomSeg', { ...outcomeRequest(study, result), scan: study.source, allLabels, series, model, version })).bytes;
 }
 
 /** The probability of the lesion on the scan's own grid. */

@@ -23,6 +23,10 @@ export interface KioskSettings {
   readonly mesh: 'on' | 'off';
   /** `on`: visitors may keep scans and results in the browser until the page is wiped. */
   readonly keep: 'on' | 'off';
+  /** `off`: an address with `?scan=` opens nothing. */
+  readonly links: 'on' | 'off';
+  /** `off`: no page may embed this one; the server then lists no origins. */
+  readonly embed: 'on' | 'off';
   /** Of all visitors; null: each visitor's own. */
   readonly language: Language | null;
 }

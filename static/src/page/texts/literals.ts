@@ -9,7 +9,7 @@ const CALLS = /^(?:say|t|byId|byTestId|query|querySelector|querySelectorAll|clos
 
 /** Literals that look like texts and are none: keys of the keyboard, errors, headers, names of formats, and of tools in files. */
 const NO_TEXTS = new Set([
-  'ArrowDown', 'ArrowUp', 'Enter', 'Escape', 'Esc', 'NotFoundError', 'AbortError', 'QuotaExceededError', 'Content-Type', 'Content-Length', 'X-Content-SHA256',
+  'ArrowDown', 'ArrowUp', 'Enter', 'Escape', 'Esc', 'NotFoundError', 'AbortError', 'QuotaExceededError', 'Content-Type', 'Content-Length', 'Content-Encoding', 'X-Content-SHA256',
   'JPEG XL', 'High-Throughput JPEG 2000', 'delete piece', 'keep piece', 'fill between slices',
 ]);
 

@@ -17,6 +17,9 @@ import { say } from './message';
 import type { Forms, Key, Texts } from './message';
 import { englishLiterals } from './literals';
 
+/** Folder of the page's sources. */
+const PAGE = fileURLToPath(new URL('../', import.meta.url));
+
 const CATALOGUES: Readonly<Record<Language, Texts>> = { en, de, es };
 const KEYS = Object.keys(en) as Key[];
 const OTHERS = (Object.keys(LANGUAGES) as Language[]).filter((code) => code !== 'en');
@@ -73,7 +76,7 @@ test('a text is put into words in the language of the moment', async () => {
 });
 
 test('the server knows the same languages', () => {
-  const server = readFileSync(new URL('../../../../webapp/app.py', import.meta.url), 'utf8');
+  const server = readFileSync(`${PAGE}../../../webapp/app.py`, 'utf8');
   expect(/^LANGUAGES = \((.*)\)$/m.exec(server)![1]!.match(/\w+/g)).toEqual(Object.keys(LANGUAGES));
 });
 
@@ -123,8 +126,11 @@ const NUMBERS: { readonly [C in NoteCode]: readonly NoteNumbers<C>[] } = {
   'offset-repaired': [[0.5, 352]],
   'form-code-unknown': [['qform', 12]],
   'dim-zero': [[4]],
+  'no-space': [[]],
   'label-like': [[]],
   'few-values': [[7]],
+  'dicom-warning': [['Missing images? Expected 37 images']],
+  'dicom-resampled': [['Eq'], ['Tilt'], ['Tilt_Eq']],
   'outliers-clipped': [[1234, 0.0005, -5.5, 70000, 0, 1200.5]],
   'cube-moved': [[1.25, -2, 0]],
   'cut-off': [[12.5, 256]],
@@ -153,10 +159,9 @@ test.each(OTHERS)('a note reads in %s with all its numbers', async (code) => {
   }
 });
 
-const PAGE = fileURLToPath(new URL('../', import.meta.url));
-/** English by intent: saved files (report, results.json), texts for a trouble report (diagnostics, self-test), and what the service worker
- * answers in the place of a lost file. */
-const LEFT_OUT = /^(texts|report)\/|^selftest\.ts$|^ui\/(results-json|diagnostics)\.ts$|^offline\/sw\.ts$|\.test\.ts$|\.d\.ts$/;
+/** English by intent: saved files (report, results.json), what dcm2niix prints, texts for a trouble report (diagnostics, self-test), and
+ * what the service worker answers in the place of a lost file. */
+const LEFT_OUT = /^(texts|report)\/|^dcm2niix\/output\.ts$|^selftest\.ts$|^ui\/(results-json|diagnostics)\.ts$|^offline\/sw\.ts$|\.test\.ts$|\.d\.ts$/;
 
 test('no text of the page stands outside the catalogue', () => {
   const files = readdirSync(PAGE, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts') && !LEFT_OUT.test(file));
@@ -169,7 +174,7 @@ test('a text outside the catalogue is found', () => {
   expect(englishLiterals("import x from './Some where'; byId('edit-size', HTMLInputElement); event.key === 'ArrowDown';")).toEqual([]);
 });
 
-const HTML = readFileSync(new URL('../../../index.html', import.meta.url), 'utf8');
+const HTML = readFileSync(`${PAGE}../../index.html`, 'utf8');
 /** Texts of index.html that are the same in every language. */
 const NAMES = ['MeshNet', 'Enter', 'STL', 'OBJ', 'GLB', 'MZ3', '2-D + 3-D', '2-D', '3-D', ...Object.values(LANGUAGES)];
 

@@ -34,6 +34,10 @@ export interface Catalogue {
   readonly version: string;
   /** Null on a page for one visitor. */
   readonly kiosk: KioskSettings | null;
+  /** Other origins that links may fetch scans from. */
+  readonly scan_origins: readonly string[];
+  /** Origins whose pages may embed this one and send it messages; `self`: its own. */
+  readonly embed_origins: readonly string[];
   readonly models: readonly (UsableModel | BrokenModel)[];
 }
 

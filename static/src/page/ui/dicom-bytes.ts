@@ -62,6 +62,20 @@ export async function unreadableSyntax(file: File): Promise<Text | null> {
   return null;
 }
 
+/** Tags of PixelSpacing, ImagerPixelSpacing and NominalScannedPixelSpacing in either byte order, searched as bytes. */
+const SPACING_TAGS = /\x28\0\x30\0|\0\x28\0\x30|\x18\0\x64\x11|\x18\0\x10\x20/;
+const HEAD_BYTES = 2 ** 16;
+
+/** Whether all slices of the series with a UID lack PixelSpacing, so that dcm2niix assumed 1 mm. */
+export async function withoutPixelSpacing(files: readonly File[]): Promise<(seriesUid: string) => boolean> {
+  const decoder = new TextDecoder('latin1');
+  const heads: string[] = [];
+  for (const file of files) heads.push(decoder.decode(await file.slice(0, HEAD_BYTES).arrayBuffer()));
+  const lacking = heads.filter((head) => !SPACING_TAGS.test(head));
+  const having = lacking.length === 0 ? [] : heads.filter((head) => SPACING_TAGS.test(head));
+  return (seriesUid) => lacking.some((head) => head.includes(seriesUid)) && !having.some((head) => head.includes(seriesUid));
+}
+
 type Form = 'whole' | 'mark' | 'meta' | 'explicit' | 'implicit';
 
 async function headOf(file: File): Promise<Uint8Array> {

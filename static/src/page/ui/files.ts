@@ -17,7 +17,7 @@ export type Dropped =
   | { readonly kind: 'unknown'; readonly files: readonly File[] }
   | { readonly kind: 'refused'; readonly reason: Text };
 
-const SCAN = /\.(nii|hdr|img|mgh|mgz)(\.gz)?$/i;
+const SCAN = /\.(nii|hdr|img|mgh|mgz|nrrd|nhdr|mha|mhd|z?raw)(\.gz)?$/i;
 /** Hidden files and texts come along with a dropped folder. */
 const IGNORED = /^\.|^(readme|licen[sc]e)/i;
 export const MODEL_PART = /\.(json|bin|safetensors)$/i;

@@ -52,7 +52,7 @@ export function secondsLeft(fraction: number, elapsedSeconds: number): number | 
 
 /** A scan's file name without its extensions. */
 export function stemOf(scanName: string): string {
-  return scanName.replace(/(\.(nii|hdr|img|mgh|mgz))?(\.gz)?$/i, '');
+  return scanName.replace(/(\.(nii|hdr|img|mgh|mgz|nrrd|nhdr|mha|mhd|z?raw))?(\.gz)?$/i, '');
 }
 
 /** Parts of the names of saved files: the scan, its frame where it has several, the model, and the settings that change the labels. */

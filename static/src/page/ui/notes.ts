@@ -20,8 +20,11 @@ const TEXTS: { readonly [C in NoteCode]: (...numbers: NoteNumbers<C>) => Message
   'offset-repaired': (said, taken) => say('note.offset-repaired', { said: inForm(general(said)), taken: String(taken) }),
   'form-code-unknown': (form, code) => say('note.form-code-unknown', { form, code: String(code) }),
   'dim-zero': (axis) => say('note.dim-zero', { axis: String(axis) }),
+  'no-space': () => say('note.no-space'),
   'label-like': () => say('note.label-like'),
   'few-values': (count) => say('note.few-values', { count: String(count) }),
+  'dicom-warning': (text) => say('note.dicom-warning', { text }),
+  'dicom-resampled': (repair) => say(repair === 'Eq' ? 'note.dicom-resampled' : repair === 'Tilt' ? 'note.dicom-resampled-tilt' : 'note.dicom-resampled-tilt-even'),
   'outliers-clipped': (voxels, share, low, high, restLow, restHigh) =>
     say('note.outliers-clipped', {
       share: inForm(percent(share)), voxels: String(voxels), low: inForm(general(low)), high: inForm(general(high)), restLow: inForm(general(restLow)), restHigh: inForm(general(restHigh)),

@@ -24,24 +24,26 @@ const ORIENTATIONS = [
 export interface Answers {
   readonly answerFrame: (frame: number) => void;
   readonly answerSeries: (choice: Choice) => void;
+  /** Each frame becomes a scan of the list; null where one scan at a time is open. */
+  readonly answerAllFrames: (() => void) | null;
   /** Null where one scan at a time is open. */
   readonly answerAll: (() => void) | null;
   readonly answerInput: (answers: TfjsAnswers) => void;
 }
 
 /** Shows the question, and moves the focus there where it is new; removes it where there is none. */
-export function showQuestion(question: Question | null, isNew: boolean, { answerFrame, answerSeries, answerAll, answerInput }: Answers): void {
+export function showQuestion(question: Question | null, isNew: boolean, { answerFrame, answerAllFrames, answerSeries, answerAll, answerInput }: Answers): void {
   const box = byId('question', HTMLDivElement);
   box.hidden = question === null;
   if (question === null) box.replaceChildren();
-  else if (question.kind === 'frame') box.replaceChildren(...frameQuestion(question.frames, answerFrame));
+  else if (question.kind === 'frame') box.replaceChildren(...frameQuestion(question.frames, answerFrame, answerAllFrames));
   else if (question.kind === 'series') box.replaceChildren(...seriesQuestion(question.offer, answerSeries, answerAll));
   else box.replaceChildren(...inputQuestion(answerInput));
   if (isNew) box.querySelector<HTMLElement>('select, button, input')?.focus();
 }
 
-/** One frame of a 4-D scan, the first unless another is typed. */
-function frameQuestion(frames: number, onAnswer: (frame: number) => void): HTMLElement[] {
+/** One frame of a 4-D scan, the first unless another is typed, or all of them. */
+function frameQuestion(frames: number, onAnswer: (frame: number) => void, onAll: (() => void) | null): HTMLElement[] {
   const label = element('label', `${t('ask.frame')} `);
   const number = element('input');
   number.type = 'number';
@@ -53,7 +55,8 @@ function frameQuestion(frames: number, onAnswer: (frame: number) => void): HTMLE
   const button = answerButton(t('ask.useFrame'), 'use-frame', () => {
     if (number.reportValidity() && number.value !== '') onAnswer(number.valueAsNumber);
   });
-  return [element('p', t('ask.frames', { n: frames })), label, button];
+  const all = onAll === null ? [] : [answerButton(t('ask.allFrames', { n: frames }), 'use-all-frames', onAll)];
+  return [element('p', t('ask.frames', { n: frames })), label, button, ...all];
 }
 
 /** All of several scans or DICOM series, or one of them, each a button. */

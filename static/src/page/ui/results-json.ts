@@ -13,8 +13,23 @@ export interface Written {
   readonly space?: 'native' | 'conformed';
 }
 
-/** `files`: the result's mask in the zip, by the result's id. `digests`: SHA-256 of a scan's files, by the scan's id. */
-export function resultsJson(studies: readonly Study[], files: ReadonlyMap<number, string>, digests: ReadonlyMap<number, string | null>, written: Written, created: Date): string {
+/** A result's DICOM-SEG in the zip, or the reason why there is none. */
+export interface DicomSegInZip {
+  readonly file: string | null;
+  readonly reason: string | null;
+}
+
+/** Names of files in the zip. */
+export interface InZip {
+  /** The mask, by the result's id. */
+  readonly files: ReadonlyMap<number, string>;
+  /** By the result's id; only of scans that came as DICOM. */
+  readonly segmentations: ReadonlyMap<number, DicomSegInZip>;
+  /** SHA-256 of a scan's files, by the scan's id. */
+  readonly digests: ReadonlyMap<number, string | null>;
+}
+
+export function resultsJson(studies: readonly Study[], { files, segmentations, digests }: InZip, written: Written, created: Date): string {
   const content = {
     format: 'meshnet-results',
     version: 1,
@@ -27,7 +42,7 @@ export function resultsJson(studies: readonly Study[], files: ReadonlyMap<number
       voxel_size_mm: study.facts?.summary.voxelSizeMm ?? null,
       state: study.job.kind === 'none' || study.job.kind === 'done' ? (study.results.length > 0 ? 'done' : 'not segmented') : study.job.kind,
       reason: study.job.kind === 'failed' ? inEnglish(study.job.reason) : null,
-      results: study.results.map((result) => resultOf(result, files.get(result.id) ?? null, sidecarOfResult(study, result, written, created, digests.get(study.source.id) ?? null))),
+      results: study.results.map((result) => resultOf(result, files.get(result.id) ?? null, segmentations.get(result.id) ?? null, sidecarOfResult(study, result, written, created, digests.get(study.source.id) ?? null))),
     })),
   };
   return `${JSON.stringify(content, null, 2)}\n`;
@@ -51,7 +66,7 @@ export function sidecarOfResult(study: Study, result: Result, { version, allLabe
   });
 }
 
-function resultOf(result: Result, file: string | null, sidecar: Sidecar): object {
+function resultOf(result: Result, file: string | null, dicomSeg: DicomSegInZip | null, sidecar: Sidecar): object {
   const { model, engine, source, settings, edits, volumes, notes } = sidecar;
-  return { file, model, engine, source, settings, edits, volumes, notes, seconds: Number((result.report.milliseconds / 1000).toFixed(3)) };
+  return { file, ...(dicomSeg === null ? {} : { dicom_seg: dicomSeg.file, dicom_seg_reason: dicomSeg.reason }), model, engine, source, settings, edits, volumes, notes, seconds: Number((result.report.milliseconds / 1000).toFixed(3)) };
 }

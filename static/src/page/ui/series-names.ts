@@ -20,13 +20,19 @@ export function tellApart(names: readonly string[]): string[] {
     if (base === undefined) return { name: name.replace(/\.nii$/, ''), date: '', study: '', series: '', ending: '' };
     return { name: base, date: (time ?? '').slice(0, 8), study: study!, series: series ?? '', ending: ending! };
   });
-  return parts.map((own) => {
+  const told = parts.map((own) => {
     const alike = parts.filter(({ name }) => name === own.name);
     const studies = distinct(alike.map(({ study }) => study));
     const dates = distinct(alike.map(({ date }) => date));
     const mark = studies.length === 1 ? '' : dates.length === studies.length ? `_${own.date}` : `_study${studies.indexOf(own.study) + 1}`;
     const number = distinct(alike.filter(({ study }) => study === own.study).map(({ series }) => series)).indexOf(own.series) + 1;
-    return `${own.name}${mark}${number === 1 ? '' : `_${number}`}${own.ending}.nii`;
+    return { name: `${own.name}${mark}${number === 1 ? '' : `_${number}`}`, ending: own.ending };
+  });
+  // dcm2niix splits a series whose slices have several dates.
+  return told.map((own, n) => {
+    const isSame = (other: typeof own): boolean => other.name === own.name && other.ending === own.ending;
+    const part = told.filter(isSame).length === 1 ? '' : `_part${told.slice(0, n + 1).filter(isSame).length}`;
+    return `${own.name}${part}${own.ending}.nii`;
   });
 }
 

@@ -114,9 +114,9 @@ describe('dropped files', () => {
   });
 
   test('files that are not opened are named or counted', () => {
-    expect(read(leftOutText({ masks: ['a', 'b', 'c', 'd'], others: 0 }))).toBe('Left out as masks by their names: a, b, c and 1 more.');
-    expect(read(leftOutText({ masks: ['a'], others: 1 }))).toBe('Left out as masks by their names: a. Left out one file that is no scan.');
-    expect(read(leftOutText({ masks: [], others: 12 }))).toBe('Left out 12 files that are no scans.');
+    expect(read(leftOutText({ masks: ['a', 'b', 'c', 'd'], others: 0, faults: [] }))).toBe('Left out as masks by their names: a, b, c and 1 more.');
+    expect(read(leftOutText({ masks: ['a'], others: 1, faults: [] }))).toBe('Left out as masks by their names: a. Left out one file that is no scan.');
+    expect(read(leftOutText({ masks: [], others: 12, faults: [] }))).toBe('Left out 12 files that are no scans.');
     expect(sortFiles(['a.nii', 'a.json', 'participants.tsv', 'README'].map((name) => new File([], name)))).toMatchObject({ kind: 'scans', offer: { others: 2 } });
   });
 
@@ -126,9 +126,9 @@ describe('dropped files', () => {
     expect(choices.map(({ files }) => files.map(pathOf))).toEqual([['s/sub-2/T1.nii'], ['s/sub-3/x.hdr', 's/sub-3/x.img'], ['s/sub-4/x.hdr', 's/sub-4/x.img'], ['s/sub-10/T1.nii']]);
   });
 
-  test('a series that dcm2niix resampled comes before its wrongly spaced original', () => {
+  test('a series that dcm2niix resampled comes before its wrongly spaced original', async () => {
     const volumes = [['3_T1.nii', 90], ['3_T1_Eq_1.nii', 95], ['2_scout.nii', 5], ['4_T1_Tilt_1.nii', 50], ['4_T1.nii', 99]] as const;
-    const choices = offerSeries(volumes.map(([name, size]) => new File([new Uint8Array(size)], name)));
+    const choices = await offerSeries(volumes.map(([name, size]) => new File([new Uint8Array(size)], name)));
     expect(choices.map(({ files, hint }) => [files[0]!.name, hint === null ? null : read(hint)])).toEqual([
       ['3_T1_Eq_1.nii', 'resampled to even slice spacing; take this one'],
       ['4_T1_Tilt_1.nii', 'gantry tilt removed; take this one'],
@@ -136,7 +136,25 @@ describe('dropped files', () => {
       ['4_T1.nii', 'the gantry was tilted: its shape is wrong'],
       ['3_T1.nii', 'slices are missing or unevenly spaced: its shape is wrong'],
     ]);
-    expect(allOf({ choices, masks: [], others: 0 }).map(({ files }) => files[0]!.name)).toEqual(['3_T1_Eq_1.nii', '4_T1_Tilt_1.nii', '2_scout.nii']);
+    expect(allOf({ choices, masks: [], others: 0, faults: [] }).map(({ files }) => files[0]!.name)).toEqual(['3_T1_Eq_1.nii', '4_T1_Tilt_1.nii', '2_scout.nii']);
+  });
+
+  test('a single slice beside other series is left out where all are opened', async () => {
+    const withSlices = (name: string, slices: number): File => {
+      const header = new DataView(new ArrayBuffer(400));
+      header.setInt16(46, slices, true);
+      return new File([header.buffer], name);
+    };
+    const choices = await offerSeries([withSlices('1_localizer.nii', 1), withSlices('3_T2.nii', 40)]);
+    expect(choices.map(({ files, hint, replaced }) => [files[0]!.name, hint === null ? null : read(hint), replaced])).toEqual([
+      ['3_T2.nii', null, false],
+      ['1_localizer.nii', 'one slice, as of a localizer', true],
+    ]);
+    expect((await offerSeries([withSlices('1_localizer.nii', 1)]))[0]!.replaced).toBe(false);
+  });
+
+  test('parts of one series that dcm2niix splits are numbered', () => {
+    expect(tellApart(['3_T2_20200101120000_1.2.3.44_1.2.9.nii', '3_T2_20210606120000_1.2.3.44_1.2.9.nii'])).toEqual(['3_T2_part1.nii', '3_T2_part2.nii']);
   });
 
   test('series of two studies are told apart by the date, or the study where the dates are equal', () => {

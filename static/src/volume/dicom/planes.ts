@@ -1,10 +1,10 @@
-// Where the slices of a DICOM series lie on the grid of the converted scan. Twin of meshnet/scan/dicom_planes.py.
+// Where a slice of a DICOM series lies on the grid of the converted scan. Twin of meshnet/scan/dicom_planes.py.
 //
 // DICOM's patient axes are LPS and NIfTI's are RAS. Pixel (c, r), column and row counted from 0, lies at
 // ImagePositionPatient + c · Δc · IOP[0…2] + r · Δr · IOP[3…5] (DICOM PS3.3, C.7.6.2.1.1).
 import { apply, invert } from '../affine';
-import type { Affine, Dims } from '../volume';
-import type { DicomImage, DicomSeries, SlicePlace } from './types';
+import type { Affine, Dims, VoxelArray } from '../volume';
+import type { DicomImage, SlicePlace } from './types';
 
 /** Farthest that a pixel may lie from its voxel's centre, in voxels: positions are rounded text in DICOM. */
 const TOLERANCE_VOXELS = 0.1;
@@ -18,14 +18,6 @@ export interface PlaneOnGrid {
   /** Axis of the grid that the plane is perpendicular to, and its index along it. */
   readonly axis: number;
   readonly index: number;
-}
-
-/** A slice of the series with its plane. `frame`: from 0, of a multi-frame image; null of a single-frame one. */
-export interface PlacedSlice {
-  readonly image: DicomImage;
-  readonly frame: number | null;
-  readonly place: SlicePlace;
-  readonly plane: PlaneOnGrid;
 }
 
 /** The numbers of a text with several values. */
@@ -65,32 +57,9 @@ function unitAxis(step: readonly number[]): number | null {
   return step.reduce((sum, x) => sum + Math.abs(x), 0) === 1 ? axis : null;
 }
 
-/** The slices of the scan, one for each plane of its grid, lowest index first; frames of a multi-frame image in its order.
- * Throws an Error with a sentence for the visitor where slices and grid do not match. */
-export function placeSlices(series: DicomSeries, dims: Dims, affineVox2ras: Affine): PlacedSlice[] {
-  if (series.frameOfReferenceUid === '') throw new Error(`DICOM-SEG needs a Frame of Reference UID, which the slices lack; ${OTHERWISE}`);
-  const all = series.images.flatMap((image) =>
-    image.frames.map((place, n) => ({ image, frame: image.frames.length > 1 ? n : null, place, plane: planeOnGrid(image, place, dims, affineVox2ras) })));
-  const placed = all.filter((slice): slice is PlacedSlice => slice.plane !== null);
-  if (placed.length === 0) {
-    throw new Error(`None of the series’ ${all.length} slices lies on the grid of the converted scan, ${dims.join(' × ')} voxels: dcm2niix may have resampled it; ${OTHERWISE}`);
-  }
-  const { axis } = placed[0]!.plane;
-  const count = dims[axis]!;
-  const filled = new Set(placed.filter(({ plane }) => plane.axis === axis).map(({ plane }) => plane.index));
-  const missing = Array.from({ length: count }, (_, index) => index).filter((index) => !filled.has(index));
-  if (missing.length > 0) {
-    throw new Error(`${missing.length} of the converted scan’s ${count} slices have no slice in the DICOM series, the first is slice ${missing[0]}: dcm2niix may have resampled it; ${OTHERWISE}`);
-  }
-  if (placed.length > count) throw new Error(`The series has several volumes (${placed.length} slices for ${count} planes). meshnet-predict --dicom-seg finds the right one; here, ${OTHERWISE}`);
-  return placed[0]!.frame !== null ? placed : placed.sort((one, other) => one.plane.index - other.plane.index);
-}
-
-const OTHERWISE = 'save the labels as NIfTI instead.';
-
 /** The pixels of one slice, row by row, from the voxels of the grid. */
-export function pixelsOf(voxels: Uint8Array, { start, columnStep, rowStep }: PlaneOnGrid, rows: number, columns: number): Uint8Array {
-  const out = new Uint8Array(rows * columns);
+export function pixelsOf<T extends VoxelArray>(voxels: T, { start, columnStep, rowStep }: PlaneOnGrid, rows: number, columns: number): T {
+  const out = new (voxels.constructor as new (length: number) => T)(rows * columns);
   for (let r = 0, n = 0; r < rows; r++) {
     for (let c = 0; c < columns; c++, n++) out[n] = voxels[start + c * columnStep + r * rowStep]!;
   }

@@ -2,7 +2,7 @@
 // DICOM was opened.
 import { parseDicom } from 'dicom-parser';
 import type { DataSet } from 'dicom-parser';
-import type { DicomImage, DicomSeries, RawElement, SlicePlace } from './types';
+import type { DicomImage, DicomSeries, RawElement, SlicePlace, StoredPixels } from './types';
 
 /** Attributes of patient and study that the segmentation has too; those that may be empty (type 2) are written in any case. */
 const STUDY: readonly (readonly [tag: number, vr: string, isRequired: boolean])[] = [
@@ -29,7 +29,7 @@ export async function readSeries(files: readonly Blob[]): Promise<DicomSeries[]>
   const found = new Map<string, Omit<DicomSeries, 'images'> & { images: DicomImage[] }>();
   for (const file of files) {
     const header = await readHeader(file);
-    const image = header === null ? null : imageOf(header);
+    const image = header === null ? null : imageOf(header, file);
     if (header === null || image === null) continue;
     const seriesUid = text(header, 'x0020000e') ?? '';
     let series = found.get(seriesUid);
@@ -45,7 +45,13 @@ export async function readSeries(files: readonly Blob[]): Promise<DicomSeries[]>
     }
     series.images.push(image);
   }
-  return [...found.values()];
+  return [...found.values()].map((series) => (hasSeveralVolumes(series) ? series : { ...series, images: series.images.map((image) => ({ ...image, file: null })) }));
+}
+
+/** Whether slices lie in the same place, as those of several echoes, b-values or times do. */
+function hasSeveralVolumes({ images }: Pick<DicomSeries, 'images'>): boolean {
+  const places = images.flatMap(({ frames }) => frames.map(({ position, orientation }) => `${position} ${orientation}`));
+  return new Set(places).size < places.length;
 }
 
 /** The data set up to the pixels; null where the file cannot be read. */
@@ -63,27 +69,38 @@ async function readHeader(file: Blob): Promise<DataSet | null> {
   return null;
 }
 
-function imageOf(header: DataSet): DicomImage | null {
+function imageOf(header: DataSet, file: Blob): DicomImage | null {
   const [rows, columns] = [header.uint16('x00280010'), header.uint16('x00280011')];
   const [sopClassUid, sopInstanceUid] = [text(header, 'x00080016'), text(header, 'x00080018')];
   if (rows === undefined || columns === undefined || sopClassUid === null || sopInstanceUid === null) return null;
   const perFrame = header.elements.x52009230?.items;
   const frames = perFrame === undefined
-    ? [placeOf(header, header, header)]
+    ? [placeOf(header, header, header, header)]
     : perFrame.map(({ dataSet }) => {
         const groups = [dataSet, header.elements.x52009229?.items?.[0]?.dataSet];
         const group = (tag: string): DataSet | undefined => groups.map((held) => held?.elements[tag]?.items?.[0]?.dataSet).find((item) => item !== undefined);
         const [position, orientation, measures] = [group('x00209113'), group('x00209116'), group('x00289110')];
-        return position === undefined || orientation === undefined || measures === undefined ? null : placeOf(position, orientation, measures);
+        return position === undefined || orientation === undefined || measures === undefined ? null : placeOf(position, orientation, measures, group('x00289145') ?? header);
       });
   if (!frames.every((frame) => frame !== null)) return null;
-  return { sopClassUid, sopInstanceUid, rows, columns, frames };
+  return { sopClassUid, sopInstanceUid, rows, columns, frames, instanceNumber: header.intString('x00200013') ?? 0, file, pixels: pixelsIn(header) };
 }
 
-function placeOf(position: DataSet, orientation: DataSet, measures: DataSet): SlicePlace | null {
+const BIG_ENDIAN = '1.2.840.10008.1.2.2';
+
+function pixelsIn(header: DataSet): StoredPixels | null {
+  const pixels = header.elements.x7fe00010;
+  const bits = header.uint16('x00280100');
+  // Compressed pixels have no defined length (PS3.5, A.4).
+  if (pixels === undefined || pixels.hadUndefinedLength === true || pixels.encapsulatedPixelData === true) return null;
+  if (bits !== 8 && bits !== 16 && bits !== 32) return null;
+  return { offset: pixels.dataOffset, bitsAllocated: bits, isSigned: header.uint16('x00280103') === 1, littleEndian: text(header, 'x00020010') !== BIG_ENDIAN };
+}
+
+function placeOf(position: DataSet, orientation: DataSet, measures: DataSet, values: DataSet): SlicePlace | null {
   const found = [text(position, 'x00200032'), text(orientation, 'x00200037'), text(measures, 'x00280030')] as const;
   if (found[0] === null || found[1] === null || found[2] === null) return null;
-  return { position: found[0], orientation: found[1], spacing: found[2], thickness: text(measures, 'x00180050') };
+  return { position: found[0], orientation: found[1], spacing: found[2], thickness: text(measures, 'x00180050'), rescale: [values.floatString('x00281053') ?? 1, values.floatString('x00281052') ?? 0] };
 }
 
 function studyOf(header: DataSet): RawElement[] {

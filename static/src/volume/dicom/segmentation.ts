@@ -2,14 +2,13 @@
 // as highdicom writes for `meshnet-predict --dicom-seg` (meshnet/infer/dicom_seg.py); tests hold the two against each other.
 import type { Label, ModelSpec } from '../../generated/model-spec';
 import { shownIndices } from '../label-roles';
-import type { Affine, Dims } from '../volume';
 import { dicomLab } from './cielab';
 import { at, encodeFile, sequence, text, ul, us } from './elements';
 import type { DataSetOf, Element } from './elements';
-import { numbers, pixelsOf, placeSlices } from './planes';
-import type { PlacedSlice } from './planes';
+import { numbers, pixelsOf } from './planes';
 import { codesOf } from './segment-codes';
 import type { Code } from './segment-codes';
+import type { PlacedSlice } from './slices';
 import type { DicomSeries } from './types';
 
 /** The model, as the file names it. */
@@ -32,9 +31,8 @@ const SERIES_NUMBER_OFFSET = 9000;
 /** Characters of a DICOM long string (LO). */
 const LONGEST_LO = 64;
 
-/** Bytes of the file. `labels`: on the scan's grid, i fastest. Throws an Error where the slices do not match the grid. */
-export function encodeSegmentation(labels: Uint8Array, dims: Dims, affineVox2ras: Affine, series: DicomSeries, model: SegmentedBy, options: SegmentationOptions): Uint8Array {
-  const slices = placeSlices(series, dims, affineVox2ras);
+/** Bytes of the file. `labels`: on the scan's grid, i fastest. `slices`: one for each plane of the grid, from `findSlices`. */
+export function encodeSegmentation(labels: Uint8Array, slices: readonly PlacedSlice[], series: DicomSeries, model: SegmentedBy, options: SegmentationOptions): Uint8Array {
   const segments = segmentLabels(model, options.allLabels);
   const { frames, pixels } = framesOf(labels, slices, segments);
   const instance = newUid();
