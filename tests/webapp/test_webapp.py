@@ -322,13 +322,8 @@ def test_a_models_folder_that_is_missing_or_a_model_itself_is_refused(tmp_path: 
 
 def test_kiosk_settings_reach_the_page_only_in_kiosk_mode(site: Path, models: Path) -> None:
     plain = TestClient(create_app([models], site=site))
-    kiosk = TestClient(
-        create_app(
-            [models],
-            site=site,
-            kiosk=Kiosk(60, "folder", *["off"] * 6, "on", language="de", links="off", embed="off"),
-        )
-    )
+    settings = Kiosk(60, "folder", *["off"] * 6, keep="on", language="de", links="off", embed="off")
+    kiosk = TestClient(create_app([models], site=site, kiosk=settings))
     assert plain.get("/api/models").json()["kiosk"] is None
     assert kiosk.get("/api/models").json()["kiosk"] == {
         "idle_seconds": 60,

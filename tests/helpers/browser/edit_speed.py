@@ -1,4 +1,4 @@
-"""Measures how long editing keeps the page from answering, for docs/lab/editing.md.
+"""Measures how long editing keeps the page from answering.
 
     python -m tests.helpers.browser.edit_speed NAME=SITE_FOLDER... [--size 256]
 
