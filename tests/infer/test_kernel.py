@@ -38,6 +38,10 @@ CASES = [
     a_case("5 channels, the paper's dilations", (18, 11, 64), dilations=PAPER),
     a_case("11 channels, ELU", (9, 10, 64), channels=11, activation="elu", dilations=(1, 16, 2)),
     a_case("16 channels, GELU", (5, 9, 48), channels=16, activation="gelu", dilations=(1, 4, 8)),
+    a_case("16 channels, both axes, the paper's dilations", (19, 34, 64), channels=16, activation="elu", dilations=PAPER),
+    a_case("8 channels, both axes, odd sizes", (11, 19, 39), channels=8, dilations=(1, 2, 1)),
+    a_case("9 channels, both axes, instance norm", (13, 18, 40), channels=9, activation="gelu", norm=GroupNorm(affine=True)),
+    a_case("32 channels, both axes", (6, 9, 40), channels=32, dilations=(1, 1)),
     a_case("26 channels, BatchNorm", (6, 7, 32), channels=26, norm=BatchNorm()),
     a_case("30 channels, 18 classes", (5, 8, 40), channels=30, classes=18, activation="elu"),
     a_case("104 classes", (5, 6, 35), channels=21, classes=104, dilations=(1, 2)),
@@ -111,8 +115,10 @@ def test_activations_are_accurate_from_minus_1e30_to_1e30(kernel: Kernel, activa
     assert (np.abs(got - exact.numpy()) <= 2e-7 * np.maximum(1, np.abs(values))).all()
 
 
-def test_any_number_of_threads_gives_the_same_bits(kernel: Kernel) -> None:
-    _, graph, image = graph_and_image(a_case("threads", (13, 20, 64), norm=GroupNorm(), activation="gelu"))
+@pytest.mark.parametrize("channels", [5, 12])
+def test_any_number_of_threads_gives_the_same_bits(kernel: Kernel, channels: int) -> None:
+    case = a_case("threads", (13, 20, 64), channels=channels, norm=GroupNorm(), activation="gelu")
+    _, graph, image = graph_and_image(case)
     results = []
     for threads in (1, 2, 3, 7):
         logits = np.empty((graph.classes, *image.shape), np.float32)
@@ -143,17 +149,16 @@ def test_an_exception_while_layers_are_reported_ends_the_run_and_the_next_one_wo
     assert len(layers) == len(graph.layers) - 1
 
 
-@pytest.mark.parametrize("channels", [5, 26])
-def test_at_256_cubed_everything_takes_at_most_1_1_activation_volumes(channels: int) -> None:
+@pytest.mark.parametrize("channels", [5, 8, 16, 26])
+def test_at_256_cubed_everything_takes_at_most_1_08_activation_volumes(channels: int) -> None:
     """This plans only, and doesn't need the gigabytes."""
     case = a_case("large", (4, 4, 4), channels=channels, dilations=PAPER)
     _, graph, _ = graph_and_image(case)
     kernel = load_kernel()
     plan = plan_graph(kernel, graph, (256, 256, 256), threads=2)
     labels = 256**3
-    # 16 MiB of labels and the small networks' share of the ring come on top
     total = kernel.library.plan_bytes(plan.ctypes.data) + labels
-    assert channels * 4 * 256**3 <= total <= 1.1 * channels * 4 * 256**3 + 48 * 2**20
+    assert channels * 4 * 256**3 <= total <= 1.08 * channels * 4 * 256**3
 
 
 #: Taps of one output and one input channel [x, y, z]: tap (x, y, z) is 100 x + 10 y + z.
@@ -161,10 +166,10 @@ DIGITS = np.add.outer(np.add.outer([0, 100, 200], [0, 10, 20]), [0, 1, 2]).astyp
 
 
 def packed(weight: NDArray[np.float32], *, points: int, order: int) -> NDArray[np.float32]:
-    """Weights [outputs, channels, x, y, z] as C packs them; `points` 6 for Winograd, 1 for direct."""
+    """Weights [outputs, channels, x, y, z] as C packs them; `points` 36 or 6 for Winograd, 1 for direct."""
     weight = np.ascontiguousarray(weight, np.float32)
     outputs, channels = weight.shape[:2]
-    to = np.empty(outputs * channels * (54 if points == 6 else 27), np.float32)
+    to = np.empty(outputs * channels * {36: 108, 6: 54, 1: 27}[points], np.float32)
     library = load_kernel().library
     library.pack_convolution(to.ctypes.data, weight.ctypes.data, outputs, channels, points, order)
     return to
@@ -183,6 +188,15 @@ def test_winograd_weights_have_the_taps_along_middle_then_slow_within_a_point() 
     taps = packed(DIGITS[None, None], points=6, order=Z_FASTEST)
     assert taps[:9].tolist() == [0, 10, 20, 100, 110, 120, 200, 210, 220]
     assert taps[45:].tolist() == [2, 12, 22, 102, 112, 122, 202, 212, 222]
+
+
+def test_winograd_along_both_axes_is_winograd_along_fast_of_winograd_along_middle() -> None:
+    """Along z with the taps of y transformed by hand; the taps along x, the slow axis, stay."""
+    root = np.sqrt(2)
+    rows = np.array([[1, 0, 0], [-2, -root, -1], [-2, root, -1], [1, root, 2], [1, -root, 2], [0, 0, 1]])
+    G = rows / np.array([1, 3, 3, 6, 6, 1])[:, None]
+    got = packed(DIGITS[None, None], points=36, order=Z_FASTEST).reshape(6, 6, 3)
+    assert got == pytest.approx(np.einsum("py,qz,xyz->pqx", G, G, DIGITS), rel=1e-6, abs=1e-4)
 
 
 @pytest.mark.parametrize(("order", "axis"), [(X_FASTEST, 0), (Z_FASTEST, 2)])

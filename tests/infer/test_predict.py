@@ -374,7 +374,7 @@ def test_without_a_kernel_onnx_runs_and_the_reason_is_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def load_kernel() -> Kernel:
-        raise KernelMissingError("this CPU lacks AVX2 or FMA, which the kernel needs")
+        raise KernelMissingError("this CPU lacks SSE4.1, which the kernel needs")
 
     threshold_model(tmp_path / "model")
     scan = write_scan(tmp_path / "a.nii", blob((9, 9, 9)).astype(np.float32))
@@ -383,9 +383,9 @@ def test_without_a_kernel_onnx_runs_and_the_reason_is_printed(
     assert capsys.readouterr().out.startswith("backend: cpu, ")
     monkeypatch.setattr("meshnet.infer.backends.load_kernel", load_kernel)
     message = refused(capsys, *command, "--backend", "cpu")
-    assert "--backend cpu: this CPU lacks AVX2 or FMA, which the kernel needs; or use --backend onnx" in message
+    assert "--backend cpu: this CPU lacks SSE4.1, which the kernel needs; or use --backend onnx" in message
     assert main(command) == 0
-    expected = "backend: onnx; cpu is faster, but this CPU lacks AVX2 or FMA, which the kernel needs\n"
+    expected = "backend: onnx; cpu is faster, but this CPU lacks SSE4.1, which the kernel needs\n"
     assert capsys.readouterr().out.startswith(expected)
 
 

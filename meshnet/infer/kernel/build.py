@@ -1,6 +1,6 @@
 """Compile the CPU kernel for this machine: `python -m meshnet.infer.kernel.build [--force]`.
 
-Makes `meshnet/infer/kernel/_kernel.so` (`.dylib`) from static/src/engine/cpu/ with the C compiler of the PyPI package
+Makes `meshnet/infer/kernel/_kernel.so` (`.dylib`, `.dll`) from static/src/engine/cpu/ with the C compiler of the PyPI package
 `ziglang`, which brings its own C library and needs nothing else. Does nothing where the library is newer than every
 source. The build hook runs it for wheels and editable installs; after a change of the C, run it by hand or `make test`.
 """
@@ -19,7 +19,7 @@ HERE = Path(__file__).resolve().parent
 SOURCES = HERE.parents[2] / "static" / "src" / "engine" / "cpu"
 
 #: The source decides the order and rounding of every operation: the compiler fuses and reorders none.
-FLAGS = ("-std=c17", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fPIC", "-fvisibility=hidden")
+FLAGS = ("-std=c17", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden")
 WARNINGS = ("-Wall", "-Wextra", "-Werror")
 
 
@@ -34,7 +34,11 @@ class Target:
     wheel_platform: str
 
 
-X86 = (("kernel_v3", "x86_64_v3", "AVX2"), ("kernel_v4", "x86_64_v4", "AVX-512"))
+X86 = (
+    ("kernel_sse", "x86_64+sse3+ssse3+sse4_1", "SSE4.1"),
+    ("kernel_v3", "x86_64_v3", "AVX2"),
+    ("kernel_v4", "x86_64_v4", "AVX-512"),
+)
 ARM = (("kernel_neon", "baseline", "NEON"),)
 
 #: By sys.platform and machine, as "linux-x86_64".
@@ -43,6 +47,7 @@ TARGETS = {
     "linux-aarch64": Target("aarch64-linux-gnu.2.17", ARM, "_kernel.so", "manylinux_2_17_aarch64"),
     "darwin-x86_64": Target("x86_64-macos.11.0", X86, "_kernel.dylib", "macosx_11_0_x86_64"),
     "darwin-arm64": Target("aarch64-macos.11.0", ARM, "_kernel.dylib", "macosx_11_0_arm64"),
+    "win32-AMD64": Target("x86_64-windows-gnu", X86, "_kernel.dll", "win_amd64"),
 }
 
 
@@ -68,15 +73,16 @@ def build(*, force: bool = False) -> tuple[Path, Target] | None:
 
 def compile_library(target: Target, library: Path) -> None:
     """Compiles one object per kind of CPU, planner.c and dispatch.c; links them, then replaces the library."""
+    flags = (*FLAGS, *WARNINGS) if target.library.endswith(".dll") else (*FLAGS, *WARNINGS, "-fPIC")
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
         objects = []
         for kernel, mcpu, name in target.kernels:
             objects.append(f"{folder}/{kernel}.o")
             names = (f"-DKERNEL={kernel}", f'-DCPU="{name}"', f"-mcpu={mcpu}")
-            run_zig(target, *FLAGS, *WARNINGS, *names, "-c", str(SOURCES / "library.c"), "-o", objects[-1])
+            run_zig(target, *flags, *names, "-c", str(SOURCES / "library.c"), "-o", objects[-1])
         for name in ("planner", "dispatch"):
             objects.append(f"{folder}/{name}.o")
-            run_zig(target, *FLAGS, *WARNINGS, "-c", str(SOURCES / f"{name}.c"), "-o", objects[-1])
+            run_zig(target, *flags, "-c", str(SOURCES / f"{name}.c"), "-o", objects[-1])
         partial = f"{folder}/{library.name}"
         run_zig(target, "-shared", "-s", *objects, "-o", partial)
         os.replace(partial, library)

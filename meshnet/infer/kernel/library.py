@@ -13,7 +13,7 @@ from typing import Any
 from meshnet.infer.kernel.build import target_here
 
 #: LIBRARY_VERSION of plan.h.
-VERSION = 3
+VERSION = 4
 
 #: The library's functions: what they return, and their arguments. plan.h and dispatch.c document them; plans, passes,
 #: kernels and arrays are addresses.
@@ -74,7 +74,7 @@ def load_kernel(path: Path | None = None) -> Kernel:
     library = _open(path)
     address = library.best_kernel()
     if address is None:
-        raise KernelMissingError("this CPU lacks AVX2 or FMA, which the kernel needs")
+        raise KernelMissingError("this CPU lacks SSE4.1, which the kernel needs")
     return _kernel(library, address)
 
 

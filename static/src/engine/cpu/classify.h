@@ -27,7 +27,7 @@ static inline void write_probabilities(const Job *j, const float *logits, size_t
 /** Classifier, argmax (the lowest index wins a tie) and probabilities of one row; lines: [outChannels][lineLength]. */
 static void classify_row(const Job *j, const float *lines, float *logits, int plane, int row) {
   const int voxels = j->dims.fast, n = round_up(voxels, UNIT), classes = j->classes;
-  const Terms terms = {.input = {lines}, .weights = {0}, .count = 1, .skip = {0}, .taps = {1}, .rows = 1};
+  const Terms terms = {.input = {lines}, .weights = {0}, .count = 1, .skip = {0}, .taps = {1}, .rows = 1, .rowTaps = 1};
   for (int i = 0; i < n; i += UNIT) {
     multiply(classes, &terms, j->outChannels, j->outChannels, 1, 0, i, j->lineLength, j->classWeights, logits + i, n, 0);
   }

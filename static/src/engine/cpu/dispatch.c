@@ -6,8 +6,9 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 
-extern const Kernel kernel_v3, kernel_v4;
+extern const Kernel kernel_sse, kernel_v3, kernel_v4;
 
+#define SSE_LEAF_1 (bit_SSE3 | bit_SSSE3 | bit_SSE4_1)
 #define V3_LEAF_1 (bit_FMA | bit_MOVBE | bit_OSXSAVE | bit_AVX | bit_F16C)
 #define V3_LEAF_7 (bit_BMI | bit_AVX2 | bit_BMI2)
 #define V4_LEAF_7 (bit_AVX512F | bit_AVX512DQ | bit_AVX512CD | bit_AVX512BW | bit_AVX512VL)
@@ -21,19 +22,23 @@ static unsigned saved_state(void) {
   return low;
 }
 
-/** The fastest kernel this CPU runs, or null: x86-64-v3 (AVX2, FMA; since about 2013) is the least. */
+/** The fastest kernel this CPU runs, or null: SSE4.1 (since about 2008) is the least. */
 EXPORT(best_kernel) const Kernel *best_kernel(void) {
   unsigned a, b, c, d, leaf1, leaf7;
-  if (!__get_cpuid(1, &a, &b, &leaf1, &d) || (leaf1 & V3_LEAF_1) != V3_LEAF_1) return NULL;
-  if (!__get_cpuid_count(7, 0, &a, &leaf7, &c, &d) || (leaf7 & V3_LEAF_7) != V3_LEAF_7) return NULL;
-  if (!__get_cpuid(0x80000001, &a, &b, &c, &d) || !(c & bit_LZCNT)) return NULL;
+  if (!__get_cpuid(1, &a, &b, &leaf1, &d) || (leaf1 & SSE_LEAF_1) != SSE_LEAF_1) return NULL;
+  if ((leaf1 & V3_LEAF_1) != V3_LEAF_1) return &kernel_sse;
+  if (!__get_cpuid_count(7, 0, &a, &leaf7, &c, &d) || (leaf7 & V3_LEAF_7) != V3_LEAF_7) return &kernel_sse;
+  if (!__get_cpuid(0x80000001, &a, &b, &c, &d) || !(c & bit_LZCNT)) return &kernel_sse;
   const unsigned state = saved_state();
-  if ((state & V3_STATE) != V3_STATE) return NULL;
+  if ((state & V3_STATE) != V3_STATE) return &kernel_sse;
   return (leaf7 & V4_LEAF_7) == V4_LEAF_7 && (state & V4_STATE) == V4_STATE ? &kernel_v4 : &kernel_v3;
 }
 
 /** For tests: every kernel, by index; null after the last. */
-EXPORT(kernel_at) const Kernel *kernel_at(int index) { return index == 0 ? &kernel_v3 : index == 1 ? &kernel_v4 : NULL; }
+EXPORT(kernel_at) const Kernel *kernel_at(int index) {
+  const Kernel *kernels[] = {&kernel_sse, &kernel_v3, &kernel_v4};
+  return index < 3 ? kernels[index] : NULL;
+}
 
 #else
 

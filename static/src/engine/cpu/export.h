@@ -3,6 +3,8 @@
 
 #ifdef __wasm__
 #define EXPORT(name) __attribute__((export_name(#name)))
+#elif defined(_WIN32)
+#define EXPORT(name) __declspec(dllexport)
 #else
 #define EXPORT(name) __attribute__((visibility("default")))
 #endif

@@ -5,6 +5,14 @@
 
 /** Rows that a thread computes at a time. */
 #define MAX_ROWS 8
+#define TAPS 27  /* of a 3 × 3 × 3 convolution */
+/** Outputs of a Winograd tile along an axis, and its points. */
+#define TILE 4
+#define TILE_POINTS 6
+/** Tiles that share a read of the weights, along both axes. */
+#define SQUARE_TILES 32
+/** Points of a tile along both axes. */
+#define SQUARE_POINTS (TILE_POINTS * TILE_POINTS)
 /** Most output channels of a register block: two vectors of each, two of input and one weight fill SSE's 16 registers. */
 #define MAX_BLOCK 6
 
@@ -13,18 +21,20 @@ typedef struct {
   PerAxis dims;         // voxels of the volume
   int inChannels, outChannels;
   int dilation;
-  int points;           // 6: Winograd; 1: direct
+  int points;           // SQUARE_POINTS: Winograd along fast and middle; TILE_POINTS: along fast; 1: direct
+  int rowSlots;         // entries of rowOrder: the rows, and along middle what tiles overhang
   int tiles;            // per row, a multiple of UNIT; direct: outputs per row, likewise
   int rowLength;        // floats of one staged row and channel of one unit: UNIT, or the padded row
-  int unitStride;       // floats
-  int ringPlanes;
+  int pointStride, blockStride;  // floats from point to point and from UNIT tiles to the next UNIT tiles
+  int ringPlanes;       // 36 points: every thread has a ring of 3 planes of one row of tiles in its scratch
   int ringStride;       // floats from plane to plane of the ring
   int planesPerStep;
   unsigned planeStride; // floats from plane to plane of the volume
   float *volume;
+  int *slotIn, *slotOut; // [slow] where in the volume a plane is read and written; the same array: in place
   float *ring;
   int *planeOrder;      // [slow] planes in residue order
-  int *rowOrder;        // [middle] rows in residue order
+  int *rowOrder;        // [rowSlots] rows in residue order; -1: no row
   float *weights;       // as pack.h packs them
   float *bias;          // [outChannels]
   int activation;       // applied to the output
@@ -42,13 +52,24 @@ typedef struct {
   int lineLength;       // floats of one scratch line: a row with room for whole tiles on both sides
 } Job;
 
-static inline float *plane_of(const Job *j, int plane) { return j->volume + (size_t)plane * j->planeStride; }
+static inline float *plane_at(const Job *j, const int *slots, int plane) { return j->volume + (size_t)slots[plane] * j->planeStride; }
 
 static inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
 static inline int round_up(int value, int multiple) { return ceil_div(value, multiple) * multiple; }
 
-/** Blocks of MAX_ROWS rows, the last one shorter where they don't divide. */
-static inline int row_blocks(const Job *j) { return ceil_div(j->dims.middle, MAX_ROWS); }
+/** Entries of rowOrder that a thread computes at a time: a row of tiles, or MAX_ROWS rows. */
+static inline int rows_per_block(const Job *j) { return j->points == SQUARE_POINTS ? TILE : MAX_ROWS; }
+/** Blocks of rows_per_block entries, the last one shorter where they don't divide. */
+static inline int row_blocks(const Job *j) { return ceil_div(j->rowSlots, rows_per_block(j)); }
+
+/** Rows, or blocks of `unit` tiles, of products that a thread holds at a time. */
+static inline int rows_of_products(const Job *j, int unit) {
+  if (j->points != SQUARE_POINTS) return MAX_ROWS;
+  return unit < SQUARE_TILES ? SQUARE_TILES / unit : 1;
+}
+
+/** Packed weights per input and output channel. */
+static inline int packed_taps(int points) { return points == 1 ? TAPS : points == TILE_POINTS ? 9 * points : 3 * points; }
 
 /** Number of register blocks of a layer. */
 static inline int register_blocks(int outputs) { return ceil_div(outputs, MAX_BLOCK); }

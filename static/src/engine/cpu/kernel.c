@@ -24,28 +24,36 @@
 #include "finish.h"
 #include "multiply.h"
 #include "rows.h"
+#include "square.h"
 #include "stage.h"
 #include "statistics.h"
 
 // scratch: line [lineLength], products [MAX_ROWS][outChannels][points][UNIT], lines [MAX_ROWS][outChannels][lineLength],
-// logits [classes][fast up to UNIT]
+// logits [classes][fast up to UNIT], ring of square.h
 
 static float *scratch_products(const Job *j, float *scratch) { return scratch + j->lineLength; }
 static float *scratch_lines(const Job *j, float *scratch) {
-  return scratch_products(j, scratch) + (size_t)MAX_ROWS * j->outChannels * j->points * UNIT;
+  return scratch_products(j, scratch) + (size_t)rows_of_products(j, UNIT) * j->outChannels * j->points * UNIT;
 }
 static float *scratch_logits(const Job *j, float *scratch) {
   return scratch_lines(j, scratch) + (size_t)MAX_ROWS * j->outChannels * j->lineLength;
 }
 
-static int first_row(int block) { return block * MAX_ROWS; }
-/** One past the last row of a block. */
-static int end_row(const Job *j, int block) {
-  const int end = (block + 1) * MAX_ROWS;
-  return end < j->dims.middle ? end : j->dims.middle;
+/** Three planes of the ring that each thread has for Winograd along both axes; at a cache line. */
+static float *scratch_ring(const Job *j, float *scratch) {
+  const uintptr_t end = (uintptr_t)(scratch_logits(j, scratch) + (size_t)j->classes * round_up(j->dims.fast, UNIT));
+  return (float *)((end + 63) & ~(uintptr_t)63);
 }
 
-/** Output rows [first, last) of rowOrder in plane `index` of planeOrder, into lines [row][channel]. */
+/** First entry of rowOrder of a block. */
+static int first_row(const Job *j, int block) { return block * rows_per_block(j); }
+/** One past the last entry of a block. */
+static int end_row(const Job *j, int block) {
+  const int end = (block + 1) * rows_per_block(j);
+  return end < j->rowSlots ? end : j->rowSlots;
+}
+
+/** Rows [first, last) of rowOrder in plane `index` of planeOrder, into lines [row][channel]. */
 static void convolve_lines(const Job *j, int index, int first, int last, float *products, float *lines) {
   const int channels = j->inChannels, outputs = j->outChannels, points = j->points;
   const size_t perOutput = (size_t)points * UNIT;
@@ -53,8 +61,8 @@ static void convolve_lines(const Job *j, int index, int first, int last, float *
   collect_terms(j, index, first, last, &terms);
   for (int t = 0; t < j->tiles; t += UNIT) {
     for (int p = 0; p < points; p++) {
-      const size_t from = points == 6 ? (size_t)(t / UNIT * 6 + p) * j->unitStride : (size_t)t;
-      multiply(outputs, &terms, channels, (points == 6 ? 9 : 27) * channels, points, p, from, j->rowLength, j->weights,
+      const size_t from = points == 1 ? (size_t)t : (size_t)(t / UNIT) * j->blockStride + (size_t)p * j->pointStride;
+      multiply(outputs, &terms, channels, (points == 1 ? 27 : 9) * channels, points, p, from, j->rowLength, j->weights,
                products + p * UNIT, perOutput, outputs * perOutput);
     }
     for (int row = 0; row < last - first; row++) {
@@ -66,27 +74,47 @@ static void convolve_lines(const Job *j, int index, int first, int last, float *
   }
 }
 
-static void convolve_rows(const Job *j, int index, int block, float *scratch) {
-  const int plane = j->planeOrder[index], n = j->dims.fast, outputs = j->outChannels;
-  const int first = first_row(block), last = end_row(j, block);
-  float *lines = scratch_lines(j, scratch);
+/** Lines [row][channel] of a block's rows to the volume, with their statistics, or to the classifier. */
+static void store_rows(const Job *j, int plane, int block, float *scratch) {
+  const int n = j->dims.fast, outputs = j->outChannels;
+  const float *lines = scratch_lines(j, scratch);
   double *statistics = j->statistics ? j->statistics + ((size_t)plane * row_blocks(j) + block) * outputs * 2 : NULL;
-  convolve_lines(j, index, first, last, scratch_products(j, scratch), lines);
-  for (int i = first; i < last; i++, lines += (size_t)outputs * j->lineLength) {
+  for (int i = first_row(j, block), rows = 0; i < end_row(j, block); i++, lines += (size_t)outputs * j->lineLength) {
     const int row = j->rowOrder[i];
+    if (row < 0) continue;
+    rows++;
     if (j->classes) {
       classify_row(j, lines, scratch_logits(j, scratch), plane, row);
       continue;
     }
     for (int o = 0; o < outputs; o++) {
       const float *line = lines + (size_t)o * j->lineLength;
-      copy(plane_of(j, plane) + ((size_t)o * j->dims.middle + row) * n, line, n);
+      copy(plane_at(j, j->slotOut, plane) + ((size_t)o * j->dims.middle + row) * n, line, n);
       if (statistics == NULL) continue;
       double ofRow[2];
       row_statistics(line, n, ofRow);
-      if (i == first) statistics[2 * o] = ofRow[0], statistics[2 * o + 1] = ofRow[1];
-      else combine(statistics + 2 * o, (double)n * (i - first), ofRow, n);
+      if (rows == 1) statistics[2 * o] = ofRow[0], statistics[2 * o + 1] = ofRow[1];
+      else combine(statistics + 2 * o, (double)n * (rows - 1), ofRow, n);
     }
+  }
+}
+
+static void convolve_rows(const Job *j, int index, int block, float *scratch) {
+  convolve_lines(j, index, first_row(j, block), end_row(j, block), scratch_products(j, scratch), scratch_lines(j, scratch));
+  store_rows(j, j->planeOrder[index], block, scratch);
+}
+
+/** Step `step` computes the entries [sP, sP + P) of planeOrder, in the row of tiles `block`; see square.h. */
+static void convolve_tiles(const Job *j, int step, int block, float *scratch) {
+  const int d = j->dilation, first = step * j->planesPerStep, *order = j->planeOrder;
+  const int last = first + j->planesPerStep < j->dims.slow ? first + j->planesPerStep : j->dims.slow;
+  float *ring = scratch_ring(j, scratch);
+  for (int next = first - 1; next <= last; next++) {
+    const int unused = (next < first && order[first] < d) || (next == last && order[last - 1] + d >= j->dims.slow);
+    if (!unused) stage_square(j, order[next], first_row(j, block), ring + (size_t)(next % 3) * j->ringStride, scratch);
+    if (next <= first) continue;
+    convolve_square(j, next - 1, first_row(j, block), ring, scratch_products(j, scratch), scratch_lines(j, scratch));
+    store_rows(j, order[next - 1], block, scratch);
   }
 }
 
@@ -102,8 +130,15 @@ static void convolve(const Job *j, int step, int item, float *scratch) {
     if (index >= 0 && index < j->dims.slow) convolve_rows(j, index, block, scratch);
   } else {
     const int index = step * B + k - B;
-    if (index < j->dims.slow) stage_rows(j, index, first_row(block), end_row(j, block), scratch);
+    if (index < j->dims.slow) stage_rows(j, index, first_row(j, block), end_row(j, block), scratch);
   }
+}
+
+/** Rows of a block. */
+static int rows_in(const Job *j, int block) {
+  int rows = 0;
+  for (int i = first_row(j, block); i < end_row(j, block); i++) rows += j->rowOrder[i] >= 0;
+  return rows;
 }
 
 /** Statistics of all items → scale and shift of one channel's norm: value · scale + shift. */
@@ -112,7 +147,7 @@ static void merge(const Job *j, int channel) {
   double total[2] = {0, 0}, n = 0;
   for (int plane = 0; plane < j->dims.slow; plane++) {
     for (int b = 0; b < blocks; b++) {
-      const double added = (double)(end_row(j, b) - first_row(b)) * j->dims.fast;
+      const double added = (double)rows_in(j, b) * j->dims.fast;
       combine(total, n, j->statistics + (((size_t)plane * blocks + b) * j->outChannels + channel) * 2, added);
       n += added;
     }
@@ -124,9 +159,9 @@ static void merge(const Job *j, int channel) {
 
 /** Norm and activation of a row block in place, for `inspect`. */
 static void normalize(const Job *j, int plane, int block) {
-  const int first = first_row(block), n = j->dims.fast;
+  const int first = first_row(j, block), n = j->dims.fast;
   for (int c = 0; c < j->inChannels; c++) {
-    float *rows = plane_of(j, plane) + ((size_t)c * j->dims.middle + first) * n;
+    float *rows = plane_at(j, j->slotIn, plane) + ((size_t)c * j->dims.middle + first) * n;
     load_row(rows, rows, (end_row(j, block) - first) * n, j->inScale + c, j->inScale + j->inChannels + c, j->inActivation);
   }
 }
@@ -134,10 +169,10 @@ static void normalize(const Job *j, int plane, int block) {
 /** Norm, activation, classifier and argmax of a row block of stored activations. */
 static void classify(const Job *j, int plane, int block, float *scratch) {
   float *lines = scratch_lines(j, scratch);
-  for (int row = first_row(block); row < end_row(j, block); row++) {
+  for (int row = first_row(j, block); row < end_row(j, block); row++) {
     for (int c = 0; c < j->inChannels; c++) {
       const float *scale = j->inScale ? j->inScale + c : NULL;
-      load_row(lines + (size_t)c * j->lineLength, plane_of(j, plane) + ((size_t)c * j->dims.middle + row) * j->dims.fast,
+      load_row(lines + (size_t)c * j->lineLength, plane_at(j, j->slotIn, plane) + ((size_t)c * j->dims.middle + row) * j->dims.fast,
                j->dims.fast, scale, scale + j->inChannels, j->inActivation);
     }
     classify_row(j, lines, scratch_logits(j, scratch), plane, row);
@@ -151,6 +186,7 @@ static void classify(const Job *j, int plane, int block, float *scratch) {
 static void run_pass_item(const Pass *pass, int step, int item, float *scratch) {
   switch (pass->function) {
     case CONVOLVE: convolve(pass->job, step, item, scratch); break;
+    case CONVOLVE_TILES: convolve_tiles(pass->job, step, item, scratch); break;
     case MERGE: merge(pass->job, item); break;
     case NORMALIZE: normalize(pass->job, step, item); break;
     default: classify(pass->job, step, item, scratch);

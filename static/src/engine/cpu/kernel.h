@@ -2,11 +2,11 @@
 #pragma once
 #include "job.h"
 
-enum { CONVOLVE, MERGE, NORMALIZE, CLASSIFY };
+enum { CONVOLVE, CONVOLVE_TILES, MERGE, NORMALIZE, CLASSIFY };
 
 /** `steps` steps one after the other, each of `items` independent calls of `function`. */
 typedef struct {
-  int function;  // CONVOLVE, MERGE, NORMALIZE or CLASSIFY
+  int function;  // CONVOLVE, CONVOLVE_TILES, MERGE, NORMALIZE or CLASSIFY
   const Job *job;
   int steps, items;
   int layer;     // the layer of the graph that it computes

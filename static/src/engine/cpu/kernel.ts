@@ -15,6 +15,7 @@ export interface Kernel {
   readonly plan_load: (plan: number, layer: number, weight: number, bias: number, normWeight: number, normBias: number) => void;
   readonly plan_volume: (plan: number) => number;
   readonly plan_plane_stride: (plan: number) => number;
+  readonly plan_slots: (plan: number, layer: number) => number;
   readonly plan_labels: (plan: number) => number;
   readonly plan_probabilities: (plan: number) => number;
   readonly plan_logits: (plan: number) => number;

@@ -57,27 +57,45 @@ static void make_jobs(Plan *plan) {
 
 /** Floats of scratch of a thread; kernel.c says what they hold. */
 static double scratch_floats(const Plan *plan) {
-  double products = 0;
+  double products = 0, ring = CACHE_LINE_FLOATS;
   for (const Job *job = plan->jobs; job < plan->jobs + convolutions_of(plan); job++) {
-    const double floats = (double)MAX_ROWS * job->outChannels * job->points * plan->unit;
+    const double floats = (double)rows_of_products(job, plan->unit) * job->outChannels * job->points * plan->unit;
     if (floats > products) products = floats;
+    if (job->points == SQUARE_POINTS && 3.0 * job->ringStride > ring) ring = 3.0 * job->ringStride;
   }
   const double lines = plan->jobs->lineLength * (1.0 + MAX_ROWS * widest_of(plan));
-  return lines + products + (double)plan->layers[convolutions_of(plan)].outChannels * round_up(plan->dims.fast, plan->unit);
+  return lines + products + ring + (double)plan->layers[convolutions_of(plan)].outChannels * round_up(plan->dims.fast, plan->unit);
+}
+
+static int most_row_blocks(const Plan *plan) {
+  int most = 0;
+  for (const Job *job = plan->jobs; job < plan->jobs + convolutions_of(plan); job++) {
+    if (row_blocks(job) > most) most = row_blocks(job);
+  }
+  return most;
 }
 
 static double ring_floats(const Plan *plan) {
   double most = 0;
   for (const Job *job = plan->jobs; job < plan->jobs + convolutions_of(plan); job++) {
-    const double floats = (double)job->ringPlanes * job->ringStride;
+    const double floats = job->points == SQUARE_POINTS ? 0 : (double)job->ringPlanes * job->ringStride;
     if (floats > most) most = floats;
   }
   return most;
 }
 
+/** Planes that the volume has room for. */
+static int slots_of(const Plan *plan) {
+  int spare = 0;
+  for (const Job *job = plan->jobs; job < plan->jobs + convolutions_of(plan); job++) {
+    if (job->points == SQUARE_POINTS && job->planesPerStep + 1 > spare) spare = job->planesPerStep + 1;
+  }
+  return plan->dims.slow + spare;
+}
+
 /** Floats of the volume; while a layer is loaded, its tensors may lie there. */
 static double volume_floats(const Plan *plan) {
-  double most = (double)plan->jobs->planeStride * plan->dims.slow;
+  double most = (double)plan->jobs->planeStride * slots_of(plan);
   for (int i = 0; i < plan->layerCount; i++) {
     const double outputs = plan->layers[i].outChannels, taps = i < convolutions_of(plan) ? TAPS : 1;
     const double tensors = outputs * (plan->layers[i].inChannels * taps + 3);
@@ -93,7 +111,7 @@ static uint64_t place_shared(Plan *plan, uint64_t base) {
   plan->scratchStride = aligned(STACK_BYTES + (uint64_t)(4 * scratch_floats(plan)));
   plan->scratch = (char *)take(&end, (double)plan->scratchStride * plan->threads) + STACK_BYTES;
   float *ring = take(&end, 4 * ring_floats(plan));
-  double *statistics = take(&end, any_norm(plan) ? 16.0 * plan->dims.slow * row_blocks(plan->jobs) * widest_of(plan) : 0);
+  double *statistics = take(&end, any_norm(plan) ? 16.0 * plan->dims.slow * most_row_blocks(plan) * widest_of(plan) : 0);
   float *classWeights = take(&end, 4.0 * classifier->outChannels * classifier->inChannels);
   float *classBias = take(&end, 4.0 * classifier->outChannels);
   if (plan->resultsInMemory & LABELS) plan->labels = take(&end, voxels_of(plan));
@@ -112,11 +130,16 @@ static uint64_t place_shared(Plan *plan, uint64_t base) {
 
 /** Addresses of what each job has alone, from `end` on; returns where it ends. */
 static uint64_t place_layers(Plan *plan, uint64_t end) {
+  int *slots = take(&end, 4.0 * plan->dims.slow);
+  plan->slotTaken = take(&end, 4.0 * slots_of(plan));
   for (int i = 0; i < convolutions_of(plan); i++) {
     Job *job = plan->jobs + i;
-    const double outputs = job->outChannels, taps = job->points == 6 ? 54 : 27;
+    const double outputs = job->outChannels, taps = packed_taps(job->points);
+    job->slotIn = slots;
+    if (job->points == SQUARE_POINTS) slots = take(&end, 4.0 * job->dims.slow);
+    job->slotOut = slots;
     job->planeOrder = take(&end, 4.0 * job->dims.slow);
-    job->rowOrder = take(&end, 4.0 * job->dims.middle);
+    job->rowOrder = take(&end, 4.0 * job->rowSlots);
     job->weights = take(&end, 4 * taps * job->inChannels * outputs);
     job->bias = take(&end, 4 * outputs);
     if (!has_norm(plan, i)) continue;

@@ -1,8 +1,14 @@
 // kernel.c outside the browser, and the threads' loop, which is work.ts in the page. Compiled once per kind of CPU, with
 // -DKERNEL=kernel_v3 -DCPU="…". run.py starts the threads; each calls `run_passes` once.
-#include <sched.h>
-
 #include "kernel.c"
+
+#ifdef _WIN32
+__declspec(dllimport) int __stdcall SwitchToThread(void);
+static void yield_core(void) { SwitchToThread(); }
+#else
+#include <sched.h>
+static void yield_core(void) { sched_yield(); }
+#endif
 
 /** Polls of a barrier before a thread yields its core (about 20 µs). */
 #define SPINS 2000
@@ -15,7 +21,7 @@ static int arrive(int *control, int *arrived, int threads) {
   }
   for (int spins = 0; __atomic_load_n(arrived, __ATOMIC_ACQUIRE) < threads; spins++) {
     if (__atomic_load_n(control + CANCEL, __ATOMIC_RELAXED)) return 0;
-    if (spins >= SPINS) sched_yield();
+    if (spins >= SPINS) yield_core();
   }
   return 1;
 }

@@ -4,7 +4,8 @@
 
 /**
  * Operands of the sums of up to MAX_ROWS output rows that are neighbours in residue order. A row r sums over the rows
- * r − d, r, r + d. Winograd has one term per tap along slow, direct one per tap along slow and tap along fast.
+ * r − d, r, r + d. Winograd has one term per tap along slow, direct one per tap along slow and tap along fast. Winograd along
+ * both axes (square.h) has blocks of tiles instead of rows; a block sums over its own channels.
  */
 typedef struct {
   const float *input[9];  // per term: staged row r − d of the first row
@@ -13,6 +14,8 @@ typedef struct {
   int skip[MAX_ROWS];     // per row: 1 where r − d is outside, so that its sum starts at r
   int taps[MAX_ROWS];     // per row: how many of r − d, r, r + d are inside
   int rows;
+  int rowTaps;            // taps along middle of the weights of a term: 3, or 1
+  size_t rowStride;       // floats from row to row of the input
 } Terms;
 
 /**
@@ -22,13 +25,13 @@ typedef struct {
 #define DEFINE_MULTIPLY(N)                                                                                            \
   static void multiply_##N(const Terms *terms, int channels, size_t from, size_t length, const float *weights,        \
                            float *out, size_t outStride, size_t outRowStride) {                                       \
-    for (int row = 0; row < terms->rows; row++, from += length * channels, out += outRowStride) {                     \
+    for (int row = 0; row < terms->rows; row++, from += terms->rowStride, out += outRowStride) {                      \
       wide lo[N], hi[N];                                                                                              \
       for (size_t n = 0; n < N; n++) lo[n] = hi[n] = (wide)(0.0f);                                                    \
       const size_t skip = (size_t)terms->skip[row] * channels, sum = (size_t)terms->taps[row] * channels;             \
       for (int t = 0; t < terms->count; t++) {                                                                        \
         const float *u = terms->input[t] + from + skip * length;                                                      \
-        const float *w = weights + ((size_t)terms->weights[t] * 3 * channels + skip) * N;                             \
+        const float *w = weights + ((size_t)(terms->weights[t] * terms->rowTaps) * channels + skip) * N;              \
         const float *end = w + sum * N;                                                                               \
         do {                                                                                                          \
           wide u0 = load_wide(u), u1 = load_wide(u + WIDE_LANES);                                                     \
@@ -75,11 +78,11 @@ static void multiply(int outputs, const Terms *terms, int channels, int sum, int
   }
 }
 
-/** Terms of output rows [first, last) of rowOrder in plane `index` of planeOrder. Outside the volume is zero: no term. */
+/** Terms of the rows [first, last) of rowOrder in plane `index` of planeOrder. Outside the volume is zero: no term. */
 static void collect_terms(const Job *j, int index, int first, int last, Terms *terms) {
   const int d = j->dilation, plane = j->planeOrder[index], rowFloats = j->inChannels * j->rowLength;
-  const int fastTaps = j->points == 6 ? 1 : 3;
-  terms->count = 0;
+  const int fastTaps = j->points == 1 ? 3 : 1;
+  *terms = (Terms){.rows = last - first, .rowTaps = 3, .rowStride = (size_t)rowFloats};
   for (int slow = -1; slow <= 1; slow++) {
     if (plane + slow * d < 0 || plane + slow * d >= j->dims.slow) continue;
     const float *staged = j->ring + (size_t)((index + slow) % j->ringPlanes) * j->ringStride;
@@ -88,7 +91,6 @@ static void collect_terms(const Job *j, int index, int first, int last, Terms *t
       terms->weights[terms->count++] = (slow + 1) * fastTaps + fast;
     }
   }
-  terms->rows = last - first;
   for (int row = 0; row < terms->rows; row++) {
     const int r = j->rowOrder[first + row];
     terms->skip[row] = r < d;

@@ -14,6 +14,9 @@ static void add_pass(Plan *plan, int function, const Job *job, int layer, int st
   plan->passes[plan->passCount++] = (Pass){function, job, steps, items, layer, macs};
 }
 
+/** `job` reads the output that it is a copy of the job of, by rows in their own order. */
+static void read_whole_rows(Job *job) { job->points = 1, job->rowSlots = job->dims.middle, job->slotIn = job->slotOut; }
+
 /** The norm of layer `layer` and its activation are applied as `job` reads the layer's output. */
 static void read_normed(const Plan *plan, Job *job, int layer) {
   job->inScale = plan->jobs[layer].outScale;
@@ -22,7 +25,7 @@ static void read_normed(const Plan *plan, Job *job, int layer) {
 
 /** Passes in order; the classifier is computed with the last convolution, unless its norm needs the whole volume first. */
 static void make_passes(Plan *plan) {
-  const int last = convolutions_of(plan) - 1, rows = row_blocks(plan->jobs);
+  const int last = convolutions_of(plan) - 1;
   const Layer *classifier = plan->layers + last + 1;
   const double classifierMacs = voxels_of(plan) * classifier->inChannels * classifier->outChannels;
   const int fused = !has_norm(plan, last) && !plan->inspect;
@@ -33,19 +36,22 @@ static void make_passes(Plan *plan) {
     job->classes = classifies ? classifier->outChannels : 0;
     if (i > 0 && has_norm(plan, i - 1) && !plan->inspect) read_normed(plan, job, i - 1);
     const double macs = (double)macs_per_plane(job) * plan->dims.slow + (classifies ? classifierMacs : 0);
-    add_pass(plan, CONVOLVE, job, i, ceil_div(plan->dims.slow + 1, planes) + 1, 2 * planes * rows, macs);
+    if (job->points == SQUARE_POINTS) add_pass(plan, CONVOLVE_TILES, job, i, ceil_div(plan->dims.slow, planes), row_blocks(job), macs);
+    else add_pass(plan, CONVOLVE, job, i, ceil_div(plan->dims.slow + 1, planes) + 1, 2 * planes * row_blocks(job), macs);
     if (!has_norm(plan, i)) continue;
     add_pass(plan, MERGE, job, i, 1, job->outChannels, 0);
     if (!plan->inspect) continue;
     Job *normed = add_job(plan, job);
     normed->inChannels = job->outChannels;
+    read_whole_rows(normed);
     read_normed(plan, normed, i);
-    add_pass(plan, NORMALIZE, normed, i, plan->dims.slow, rows, 0);
+    add_pass(plan, NORMALIZE, normed, i, plan->dims.slow, row_blocks(normed), 0);
   }
   if (fused) return;
   Job *job = add_job(plan, plan->jobs + last);
   job->inChannels = classifier->inChannels, job->classes = classifier->outChannels;
   job->inScale = NULL, job->inActivation = NONE;
+  read_whole_rows(job);
   if (has_norm(plan, last) && !plan->inspect) read_normed(plan, job, last);
-  add_pass(plan, CLASSIFY, job, last + 1, plan->dims.slow, rows, classifierMacs);
+  add_pass(plan, CLASSIFY, job, last + 1, plan->dims.slow, row_blocks(job), classifierMacs);
 }

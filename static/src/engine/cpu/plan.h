@@ -8,7 +8,7 @@
 //   plan_bytes           and allocates that much memory
 //   plan_outputs         where the host allocates results elsewhere
 //   plan_place           the memory's address; this doesn't touch the memory
-//   plan_load            for every layer: its weights, packed
+//   plan_load            for every layer in order: its weights, packed
 // It copies the image to plan_volume, clears plan_control, and runs the passes in order on all threads. A plan can be
 // copied between `plan_place` and `plan_load` to a memory where it has the same address: the page needs that, because
 // it plans before it knows how much memory to ask for.
@@ -18,7 +18,7 @@
 #include "kernel.h"
 
 /** Increase it with every change of the functions that the compiled library exports; library.py compares it. */
-#define LIBRARY_VERSION 3
+#define LIBRARY_VERSION 4
 
 /** Results that get room in the memory; the others are allocated by the host, or left out. */
 enum { LABELS = 1, PROBABILITIES = 2, LOGITS = 4 };
@@ -42,6 +42,7 @@ typedef struct {
   char *scratch;            // of the first thread
   uint64_t scratchStride;   // bytes from thread to thread
   int *control;             // the control block (kernel.h)
+  int *slotTaken;           // [planes that the volume has room for]; used by plan_load
   uint8_t *labels, *probabilities;
   float *logits;
 } Plan;

@@ -73,6 +73,23 @@ EXPORT(plan_outputs) void plan_outputs(Plan *plan, uint8_t *labels, uint8_t *pro
 /** `memory`: plan_bytes bytes at a multiple of 64. Computes addresses and writes to the plan only. */
 EXPORT(plan_place) void plan_place(Plan *plan, void *memory) { place(plan, (uintptr_t)memory); }
 
+/**
+ * Where the planes of a layer's output go, which doesn't compute in place: to planes of the volume that hold nothing, or
+ * an input that no later step reads.
+ */
+static void assign_slots(const Job *job, int *taken, int count) {
+  for (int slot = 0; slot < count; slot++) taken[slot] = 0;
+  for (int plane = 0; plane < job->dims.slow; plane++) taken[job->slotIn[plane]] = 1;
+  for (int i = 0, next = 0, read = 0; i < job->dims.slow; i++) {
+    // Inputs before the one that precedes the step's first output have been read.
+    const int firstOfStep = i - i % job->planesPerStep;
+    for (; read < firstOfStep - 1; read++) taken[job->slotIn[job->planeOrder[read]]] = 0;
+    while (taken[next]) next = (next + 1) % count;
+    taken[next] = 1;
+    job->slotOut[job->planeOrder[i]] = next;
+  }
+}
+
 static void copy_or_fill(float *to, const float *from, int n, float value) {
   for (int i = 0; i < n; i++) to[i] = from ? from[i] : value;
 }
@@ -92,8 +109,10 @@ EXPORT(plan_load) void plan_load(Plan *plan, int layer, const float *weight, con
   const Job *job = plan->jobs + layer;
   pack_taps(job->weights, weight, of->outChannels, of->inChannels, job->points, plan->order);
   copy_or_fill(job->bias, bias, of->outChannels, 0);
-  order_by_residue(job->planeOrder, job->dims.slow, job->dilation);
-  order_by_residue(job->rowOrder, job->dims.middle, job->dilation);
+  order_by_residue(job->planeOrder, job->dims.slow, job->dilation, 1);
+  order_by_residue(job->rowOrder, job->dims.middle, job->dilation, job->points == SQUARE_POINTS ? TILE : 1);
+  if (layer == 0) order_by_residue(job->slotIn, job->dims.slow, 1, 1);
+  if (job->slotOut != job->slotIn) assign_slots(job, plan->slotTaken, slots_of(plan));
   if (!of->hasNorm) return;
   copy_or_fill(job->normWeight, normWeight, of->outChannels, 1);
   copy_or_fill(job->normBias, normBias, of->outChannels, 0);
@@ -102,6 +121,9 @@ EXPORT(plan_load) void plan_load(Plan *plan, int layer, const float *weight, con
 /** [slow][channel][middle][fast] float32, planes plan_plane_stride floats apart. */
 EXPORT(plan_volume) float *plan_volume(const Plan *plan) { return plan->jobs->volume; }
 EXPORT(plan_plane_stride) int plan_plane_stride(const Plan *plan) { return (int)plan->jobs->planeStride; }
+
+/** [slow] where in the volume each plane of a layer's output lies, in planes from its start; after plan_load. */
+EXPORT(plan_slots) const int *plan_slots(const Plan *plan, int layer) { return plan->jobs[layer].slotOut; }
 
 /** Scratch of a thread, which is also where its stack ends in WebAssembly. */
 EXPORT(plan_scratch) void *plan_scratch(const Plan *plan, int thread) { return plan->scratch + thread * plan->scratchStride; }
@@ -120,7 +142,7 @@ EXPORT(pass_macs) double pass_macs(const Pass *pass) { return pass->macs; }
 
 // For tests: the tables alone.
 
-/** `points`: 6 for Winograd, 1 for direct; `order`: X_FASTEST or Z_FASTEST. Writes outputs · channels · (54 or 27) floats. */
+/** `points`: 36, 6 or 1 as in Job; `order`: X_FASTEST or Z_FASTEST. Writes outputs · channels · (108, 54 or 27) floats. */
 EXPORT(pack_convolution) void pack_convolution(float *to, const float *weight, int outputs, int channels, int points, int order) {
   pack_taps(to, weight, outputs, channels, points, order);
 }
@@ -129,4 +151,4 @@ EXPORT(pack_classifier) void pack_classifier(float *to, const float *weight, int
   pack_classes(to, weight, outputs, channels);
 }
 EXPORT(block_outputs) int block_outputs(int outputs, int block) { return outputs_of_block(outputs, block); }
-EXPORT(residue_order) void residue_order(int *to, int n, int dilation) { order_by_residue(to, n, dilation); }
+EXPORT(residue_order) void residue_order(int *to, int n, int dilation) { order_by_residue(to, n, dilation, 1); }

@@ -33,10 +33,18 @@ export interface Pass {
   readonly macs: number;
 }
 
+/** A layer's output in memory; `slots`: address of int32 [nz], which plane of the volume holds each z. */
+export interface LayerOutput {
+  readonly layer: number;
+  readonly channels: number;
+  readonly at: 'volume' | 'logits';
+  readonly slots: number;
+}
+
 /** Passes with nothing in between; with `inspect`, `output` then lies in memory. */
 export interface Stage {
   readonly passes: readonly Pass[];
-  readonly output: { readonly layer: number; readonly channels: number; readonly at: 'volume' | 'logits' } | null;
+  readonly output: LayerOutput | null;
 }
 
 export interface Program {
@@ -80,7 +88,7 @@ export function makeProgram(graph: Graph, dims: Dims, options: ProgramOptions): 
   kernel.plan_place(plan, base);
   const planned = new Uint8Array(memory.buffer, plan, base - plan);
   return {
-    stages: options.inspect ? stagePerLayer(graph, passesOf(kernel, plan)) : [{ passes: passesOf(kernel, plan), output: null }],
+    stages: options.inspect ? stagePerLayer(graph, passesOf(kernel, plan), (layer) => unsigned(kernel.plan_slots(plan, layer))) : [{ passes: passesOf(kernel, plan), output: null }],
     pages,
     planeStride: kernel.plan_plane_stride(plan),
     address: {
@@ -128,10 +136,13 @@ function passesOf(kernel: Kernel, plan: number): Pass[] {
 }
 
 /** With `inspect`, a layer's output lies in the volume after its last pass, the classifier's in the logits. */
-function stagePerLayer(graph: Graph, passes: readonly Pass[]): Stage[] {
+function stagePerLayer(graph: Graph, passes: readonly Pass[], slotsOf: (layer: number) => number): Stage[] {
+  const classifier = graph.layers.length - 1;
   return graph.layers.map(({ outChannels }, layer) => ({
     passes: passes.filter((pass) => pass.layer === layer),
-    output: { layer, channels: outChannels, at: layer < graph.layers.length - 1 ? 'volume' : 'logits' },
+    output: layer < classifier
+      ? { layer, channels: outChannels, at: 'volume', slots: slotsOf(layer) }
+      : { layer, channels: outChannels, at: 'logits', slots: 0 },
   }));
 }
 

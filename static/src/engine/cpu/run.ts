@@ -4,7 +4,7 @@ import { messageOf } from '../message';
 import { OutOfMemory, runGraph as runOn, type Engine, type Prepared, type Run } from '../run-loop';
 import type { EngineInput, Graph, RunOptions, RunResult } from '../types';
 import { ThreadsFailed, type RunMemory } from './memory';
-import { makeProgram, type Pass, type Program, type Stage } from './program';
+import { makeProgram, type LayerOutput, type Pass, type Program, type Stage } from './program';
 import { STEPS_DONE } from './work';
 
 /** Computes stages on a memory; `stage` resolves to the milliseconds of each pass. */
@@ -108,12 +108,14 @@ function position(passes: readonly Pass[], steps: number): { layer: number; macs
   return { layer: passes.at(-1)!.layer, macs };
 }
 
-function fetchOutput(program: Program, memory: WebAssembly.Memory, { input, outputs }: Run, { layer, channels, at }: NonNullable<Stage['output']>): void {
+function fetchOutput(program: Program, memory: WebAssembly.Memory, { input, outputs }: Run, { layer, channels, at, slots }: LayerOutput): void {
   const [nx, ny, nz] = input.dims;
   if (at === 'logits') {
     outputs?.add(layer, new Float32Array(memory.buffer, program.address.logits, channels * nx * ny * nz).slice());
     return;
   }
-  const volume = new Float32Array(memory.buffer, program.address.volume, program.planeStride * nz);
-  outputs?.addPlanes(layer, channels, 0, nz, volume, program.planeStride);
+  const plane = channels * nx * ny;
+  for (const [z, slot] of new Int32Array(memory.buffer, slots, nz).entries()) {
+    outputs?.addPlanes(layer, channels, z, 1, new Float32Array(memory.buffer, program.address.volume + 4 * slot * program.planeStride, plane), plane);
+  }
 }

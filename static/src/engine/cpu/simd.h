@@ -47,11 +47,11 @@ static inline f4 splat(float x) { return (f4)(x); }
 static inline f4 larger(f4 a, f4 b) { return a < b ? b : a; }
 static inline f4 smaller(f4 a, f4 b) { return b < a ? b : a; }
 
-/** a · b + c; one rounding where there is a fused instruction, two otherwise (WebAssembly without relaxed SIMD). */
+/** a · b + c; one rounding where there is a fused instruction, two otherwise (WebAssembly without relaxed SIMD, SSE4.1). */
 #if defined(__wasm_relaxed_simd__)
 #define DEFINE_MADD(name, type) \
   static inline type name(type a, type b, type c) { return __builtin_wasm_relaxed_madd_f32x4(a, b, c); }
-#elif defined(__wasm__)
+#elif defined(__wasm__) || (defined(__x86_64__) && !defined(__FMA__))
 #define DEFINE_MADD(name, type) \
   static inline type name(type a, type b, type c) { return a * b + c; }
 #else
@@ -60,6 +60,13 @@ static inline f4 smaller(f4 a, f4 b) { return b < a ? b : a; }
 #endif
 DEFINE_MADD(madd, f4)
 DEFINE_MADD(madd_wide, wide)
+
+/** Asks for the cache line at `from`, which will be read soon; WebAssembly has no such instruction. */
+#ifdef __wasm__
+#define PREFETCH(from) ((void)0)
+#else
+#define PREFETCH(from) __builtin_prefetch(from)
+#endif
 
 /** Keeps the compiler from moving the computation of a and b: for loops whose order decides what stays in registers. */
 #if defined(__x86_64__)
