@@ -85,7 +85,7 @@ build: $(VENV)/.base ## wheel and source archive in dist/, with the built site a
 	$(PIP) build
 	$(VENV)/bin/python -m build --no-isolation --outdir dist
 
-WHEELS := linux-x86_64 linux-aarch64 darwin-x86_64 darwin-arm64 any
+WHEELS := linux-x86_64 linux-aarch64 darwin-x86_64 darwin-arm64 win32-AMD64 any
 
 release: $(VENV)/.full static/dist/index.html package docs ## everything to publish, checked, in dist/release/ (docs/releasing.md)
 	rm -rf dist/release && mkdir -p dist/release && cp dist/meshnet-*.tgz dist/release/ && cp -r dist/docs dist/release/
@@ -153,13 +153,13 @@ static/dist/index.html: static/node_modules/.stamp $(SITE_SOURCES)
 	if [ -d $(DATA) ]; then $(VENV)/bin/python -m export.published $(DATA) .models; fi
 	touch $@
 
-# A browser, software graphics and a checker of DICOM for the tests; the Colin27 head for training.
+# A browser, software graphics, a checker of DICOM and an emulated CPU for the tests; the Colin27 head for training.
 system:
-	@if [ -x /usr/bin/chromium ] && [ -x /usr/bin/dciodvfy ] && [ -d /usr/share/mricron/templates ] && ls /usr/share/vulkan/icd.d/lvp_icd* >/dev/null 2>&1; then \
+	@if [ -x /usr/bin/chromium ] && [ -x /usr/bin/dciodvfy ] && [ -x /usr/bin/qemu-x86_64 ] && [ -d /usr/share/mricron/templates ] && ls /usr/share/vulkan/icd.d/lvp_icd* >/dev/null 2>&1; then \
 		true; \
 	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
-			chromium mesa-vulkan-drivers mricron-data dicom3tools; \
+			chromium mesa-vulkan-drivers mricron-data dicom3tools qemu-user; \
 	else \
-		echo "make: the tests need chromium, mesa-vulkan-drivers, mricron-data and dicom3tools; install them with your package manager" >&2; \
+		echo "make: the tests need chromium, mesa-vulkan-drivers, mricron-data, dicom3tools and qemu-user; install them with your package manager" >&2; \
 	fi

@@ -1,8 +1,8 @@
 """Compile the CPU kernel for this machine: `python -m meshnet.infer.kernel.build [--force]`.
 
-Makes `meshnet/infer/kernel/_kernel.so` (`.dylib`, `.dll`) from static/src/engine/cpu/ with the C compiler of the PyPI package
-`ziglang`, which brings its own C library and needs nothing else. Does nothing where the library is newer than every
-source. The build hook runs it for wheels and editable installs; after a change of the C, run it by hand or `make test`.
+Makes `meshnet/infer/kernel/_kernel.so` (`.dylib`, `.dll`) from static/src/engine/cpu/ with the C compiler of the PyPI
+package `ziglang`, which brings its own C library and needs nothing else. Does nothing where the library is newer than
+every source. The build hook runs it for wheels and editable installs; after a change of the C, run it by hand or `make test`.
 """
 
 from __future__ import annotations
@@ -73,18 +73,24 @@ def build(*, force: bool = False) -> tuple[Path, Target] | None:
 
 def compile_library(target: Target, library: Path) -> None:
     """Compiles one object per kind of CPU, planner.c and dispatch.c; links them, then replaces the library."""
-    flags = (*FLAGS, *WARNINGS) if target.library.endswith(".dll") else (*FLAGS, *WARNINGS, "-fPIC")
+    windows = target.library.endswith(".dll")
+    flags = (*FLAGS, *WARNINGS, "-fno-builtin" if windows else "-fPIC")
+    # Windows: no C library, whose hundreds of files the compiler would have to build first; windows.c stands in.
+    sources: tuple[str, ...] = ("planner", "dispatch")
+    libraries: tuple[str, ...] = ()
+    if windows:
+        sources, libraries = (*sources, "windows"), ("-nostdlib", "-lkernel32")
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
         objects = []
         for kernel, mcpu, name in target.kernels:
             objects.append(f"{folder}/{kernel}.o")
             names = (f"-DKERNEL={kernel}", f'-DCPU="{name}"', f"-mcpu={mcpu}")
             run_zig(target, *flags, *names, "-c", str(SOURCES / "library.c"), "-o", objects[-1])
-        for name in ("planner", "dispatch"):
+        for name in sources:
             objects.append(f"{folder}/{name}.o")
             run_zig(target, *flags, "-c", str(SOURCES / f"{name}.c"), "-o", objects[-1])
         partial = f"{folder}/{library.name}"
-        run_zig(target, "-shared", "-s", *objects, "-o", partial)
+        run_zig(target, "-shared", "-s", *objects, *libraries, "-o", partial)
         os.replace(partial, library)
 
 

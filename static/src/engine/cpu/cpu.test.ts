@@ -178,6 +178,14 @@ describe('program', () => {
     expect(pages * 65536).toBeLessThan(1.08 * channels * 4 * 256 ** 3);
   });
 
+  it.each([[5, 256], [16, 256], [16, 128], [26, 128]])('8 threads: a step\'s items divide so that 80 %% of their time is work, %i channels at %i³', (channels, size) => {
+    const { stages } = makeProgram(graphOf({ channels, dilations: paper, activation: 'relu' }), [size, size, size], { ...options, threads: 8 });
+    const passes = stages.flatMap((stage) => stage.passes).filter(({ macs }) => macs > 0);
+    // A step lasts as many rounds of items as its busiest thread has.
+    const paid = passes.reduce((sum, { macs, items }) => sum + (macs * 8 * Math.ceil(items / 8)) / items, 0);
+    expect(passes.reduce((sum, { macs }) => sum + macs, 0) / paid).toBeGreaterThan(0.8);
+  });
+
   it('a volume beyond 4 GiB is refused with the bytes', () => {
     const graph = graphOf({ channels: 64, dilations: [1], activation: 'relu' });
     expect(() => makeProgram(graph, [256, 256, 256], options)).toThrow(/64 channels need 4\d{9} bytes on the CPU, WebAssembly allows 4294901760/);

@@ -3,7 +3,7 @@
 #include "job.h"
 
 /** A step's multiply-adds per thread should outweigh its barrier (some 20 µs). */
-#define MACS_PER_STEP 4000000ll
+#define MACS_PER_STEP 2000000ll
 #define MAX_RING_BYTES (64ll << 20)
 #define CACHE_LINE_FLOATS 16
 /** Fewest channels, in and out, for which Winograd along both axes is faster (docs/lab/engines.md). */

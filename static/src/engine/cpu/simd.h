@@ -63,7 +63,7 @@ DEFINE_MADD(madd_wide, wide)
 
 /** Asks for the cache line at `from`, which will be read soon; WebAssembly has no such instruction. */
 #ifdef __wasm__
-#define PREFETCH(from) ((void)0)
+#define PREFETCH(from) ((void)(from))
 #else
 #define PREFETCH(from) __builtin_prefetch(from)
 #endif
