@@ -2,7 +2,8 @@
 
 Makes `meshnet/infer/kernel/_kernel.so` (`.dylib`, `.dll`) from static/src/engine/cpu/ with the C compiler of the PyPI
 package `ziglang`, which brings its own C library and needs nothing else. Does nothing where the library is newer than
-every source. The build hook runs it for wheels and editable installs; after a change of the C, run it by hand or `make test`.
+every source. The build hook runs it for wheels and editable installs; after a change of the C, run it by hand or
+`make test`.
 """
 
 from __future__ import annotations
