@@ -4,6 +4,7 @@
 // s + d, are the entries before and after it. `stage` reads an input row, applies the previous layer's norm and
 // activation, pads the row with zeros, and writes it transformed into a ring of a few planes. The volume's copy isn't
 // needed afterwards, and the output plane overwrites the input plane: the peak is one activation volume plus the ring.
+// Layers that use Winograd along two axes take another order, and write to spare planes: square.h.
 //
 //   Winograd F(4,3) along fast, on outputs i, i+d, i+2d, i+3d (a tile of one residue class): points 0, ±√½, ±√2, ∞, whose
 //   products and sums are 1 and 5/2, so the transforms are short and well conditioned. Six products replace twelve.
@@ -11,7 +12,7 @@
 //   direct: the same multiplication with one point and the taps along fast as further terms.
 //
 // Layouts (float32 unless said; axes as in axes.h): volume [slow][channel][middle][fast], planes `planeStride` apart, rows
-// dense. Ring: per plane [unit][row in residue order][channel][UNIT], units `unitStride` apart; a unit is one Winograd
+// dense. Ring: per plane [unit][row in residue order][channel][UNIT], units `pointStride` apart; a unit is one Winograd
 // point of UNIT tiles. Direct: one unit, [row in residue order][channel][rowLength] with `dilation` zeros in front. Rows
 // r − d, r, r + d are then neighbours, and all their channels one run of memory: the sum over them is one loop.
 // Weights: pack.h. Tiles: index q · d + r covers outputs 4dq + r + {0, d, 2d, 3d}.
