@@ -46,7 +46,7 @@ class Sample:
     grey_step: int
 
 
-SAMPLES = (Sample("T1w", 6, lesion=False, grey_step=8), Sample("T2w", 1, lesion=True, grey_step=4))
+SAMPLES = (Sample("T1w", 6, lesion=False, grey_step=12), Sample("T2w", 1, lesion=True, grey_step=5))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
