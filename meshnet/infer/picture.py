@@ -86,7 +86,3 @@ def painted(spec: ModelSpec, grey: NDArray[np.generic], indices: NDArray[np.uint
         share[index] = OPACITY
     mixed = shade * (1 - share[indices]) + colours[indices] * share[indices]
     return np.ascontiguousarray(mixed.transpose(1, 0, 2)[::-1]).round().astype(np.uint8)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import nibabel as nib
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from meshnet.scan.nifti import read_scan
+from tests.helpers.browser.accessibility import AXE, assert_accessible
 from tests.helpers.browser.chromium import WEBGL2, OpenPage
 from tests.helpers.browser.serving import serve
 from tests.helpers.browser.site import drop, head, segment, status, wait_for, wait_until_listed, write_model, write_scan
 from tests.helpers.browser.visits import PATIENCE_MS
-from tests.helpers.paths import REPO
-
-AXE = REPO / "static" / "node_modules" / "axe-core" / "axe.min.js"
 
 
 @pytest.fixture(scope="module")
@@ -25,18 +22,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     write_model(folder, "tissue", dilations=(1, 2, 4, 8, 4, 2, 1))
     return folder
-
-
-def assert_accessible(page: Page, state: str) -> None:
-    """`state` names what the page shows, for the message."""
-    schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-    for scheme in schemes:
-        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-        found = page.evaluate(
-            """async () => (await axe.run(document, {resultTypes: ['violations']})).violations
-              .map(({id, help, nodes}) => [id, help, ...nodes.map((n) => n.html.slice(0, 90))].join('; '))"""
-        )
-        assert found == [], f"{state}, {scheme}"
 
 
 @pytest.mark.parametrize("width", [390, 1280])

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from tests.browser.test_accessibility import AXE, assert_accessible
+from tests.helpers.browser.accessibility import AXE, assert_accessible
 from tests.helpers.browser.chromium import WEBGL2, OpenPage
 from tests.helpers.browser.serving import serve
 from tests.helpers.browser.site import drop, segment, wait_for, wait_until_listed, write_model, write_scan

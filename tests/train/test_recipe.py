@@ -241,7 +241,10 @@ def test_a_recipe_that_cannot_be_run_is_refused_with_file_key_and_value(
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("recipe=tumour", "recipe=tumour: unknown; known are brain, t2-lesion, tissue, or pass the path of a .yaml file"),
+        (
+            "recipe=tumour",
+            "recipe=tumour: unknown; known are brain, t2-lesion, tissue, or pass the path of a .yaml file",
+        ),
         ("recipe=none.yaml", "none.yaml: cannot read the recipe (No such file or directory)"),
         ("phases.fourth.trainer.epochs=2", "expected phases.PHASE.KEY with one of the phases first, second, third"),
         ("phases.second.model.init_from=x", "phases.second.model.init_from: the recipe sets this itself"),

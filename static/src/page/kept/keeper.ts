@@ -76,7 +76,7 @@ export class Keeper {
     return gone.length > 0;
   }
 
-  /** Writes the scan with its results where they differ from what lies here. What lay here before stays where that fails. */
+  /** Writes the scan with its results where they differ from what lies here. The earlier files stay where that fails. */
   async write(study: Study, isShown: boolean): Promise<void> {
     const { id } = study.source;
     const before = this.written.get(id);

@@ -1,4 +1,4 @@
-// What the page says about the scans that it keeps.
+// The page's sentences about the scans that it keeps.
 import type { Study } from '../studies';
 import type { Text } from '../texts/message';
 

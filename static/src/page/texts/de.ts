@@ -445,7 +445,7 @@ export const de: Texts = {
   'foot.forget': 'Alles vergessen',
   'foot.forgotten': 'Vergessen.',
 
-  // What the browser keeps
+  // Scans and results that the browser keeps
   'keep.heading': 'Was dieser Browser behält',
   'keep.box': 'Aufnahmen und Ergebnisse in diesem Browser behalten',
   'keep.boxTitle': 'Sonst sind sie weg, wenn die Seite geschlossen wird',

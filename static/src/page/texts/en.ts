@@ -454,8 +454,8 @@ export const en = {
   'foot.forget': 'Forget everything',
   'foot.forgotten': 'Forgotten.',
 
-  // What the browser keeps
-  'keep.heading': 'What this browser keeps',
+  // Scans and results that the browser keeps
+  'keep.heading': 'Kept in this browser',
   'keep.box': 'Keep scans and results in this browser',
   'keep.boxTitle': 'Otherwise they are gone when the page is closed',
   'keep.fromNow': 'Scans that you open are kept in this browser from now on, and never leave this computer.',

@@ -445,7 +445,7 @@ export const es: Texts = {
   'foot.forget': 'Olvidar todo',
   'foot.forgotten': 'Olvidado.',
 
-  // What the browser keeps
+  // Scans and results that the browser keeps
   'keep.heading': 'Lo que guarda este navegador',
   'keep.box': 'Guardar imágenes y resultados en este navegador',
   'keep.boxTitle': 'Si no, se pierden al cerrar la página',

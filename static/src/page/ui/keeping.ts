@@ -1,4 +1,4 @@
-// What this browser keeps of the visit: the checkbox, the sentences below it, and the button that forgets.
+// Scans and results that this browser keeps: the checkbox, the sentences below it, and the button that forgets.
 import { isKept, keptCount } from '../kept/state';
 import type { Keeping } from '../kept/state';
 import type { Study } from '../studies';
