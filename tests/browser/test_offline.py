@@ -80,13 +80,18 @@ def models(tmp_path: Path) -> Path:
 
 
 def make_version(folder: Path, name: str) -> Path:
-    """The built site with that name in its title, and a file that no other version has."""
+    """The built site with that name as `data-version` of its root element, and a file that no other version has."""
     build_site()
     shutil.copytree(DIST, folder, ignore=lambda _, names: [n for n in names if n.endswith((".html.br", ".html.gz"))])
     page = folder / "index.html"
-    page.write_text(page.read_text().replace("<title>MeshNet", f"<title>{name} MeshNet"))
+    page.write_text(page.read_text().replace("<html ", f'<html data-version="{name}" '))
     (folder / "assets" / f"only-{name}.js").write_text("export {};\n")
     return folder
+
+
+def version(page: Page) -> str | None:
+    """The name that `make_version` gave the page's site."""
+    return page.locator("html").get_attribute("data-version")
 
 
 def test_after_one_visit_the_main_job_works_with_the_server_gone(
@@ -169,7 +174,7 @@ def test_an_update_waits_for_the_last_window_and_replaces_everything_at_once(
     write_models(models, "another")
     with server(models, new, port):
         page.reload()
-        assert page.title().startswith("old"), "the page is the kept version until the new one is complete"
+        assert version(page) == "old", "the page is the kept version until the new one is complete"
         wait_for_offline(page, "update")
         # The server has no file of the old version any more; what the old page still has to load is kept.
         assert page.evaluate("fetch('assets/only-old.js').then((r) => r.status)") == 200
@@ -178,18 +183,18 @@ def test_an_update_waits_for_the_last_window_and_replaces_everything_at_once(
 
         second = page.context.new_page()
         second.goto(url)
-        assert second.title().startswith("old")
+        assert version(second) == "old"
         page.get_by_test_id("apply-update").click()
         assert "other window" in wait_for_offline(page, "windows-open")
         second.close()
         page.reload()
         wait_for_offline(page, "update")
         page.get_by_test_id("apply-update").click()
-        page.wait_for_function("() => document.title.startsWith('new')", timeout=PATIENCE_MS)
+        page.wait_for_function("() => document.documentElement.dataset.version === 'new'", timeout=PATIENCE_MS)
         wait_for_offline(page, "ready")
         assert len(page.evaluate("caches.keys()")) == 1, "the old version's files are gone"
     page.reload()
-    assert page.title().startswith("new")
+    assert version(page) == "new"
     assert len(page.evaluate("fetch('api/models').then((r) => r.json())")["models"]) == 2
     segment(page, scan)
 
@@ -215,7 +220,7 @@ def test_a_version_that_arrives_damaged_is_not_used(
         assert page.get_by_test_id("offline").get_attribute("data-state") == "ready"
         assert len(page.evaluate("caches.keys()")) == 1
     page.reload()
-    assert page.title().startswith("old")
+    assert version(page) == "old"
 
 
 def write_plain_site(folder: Path, site: Path, models: Path) -> Path:
