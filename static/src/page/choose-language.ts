@@ -22,6 +22,7 @@ export async function setLanguage(session: Session, wanted: Language): Promise<v
     session.say({ remark: say('page.languageFailed', { language: LANGUAGES[wanted], reason: textOf(error) }) });
     return;
   }
+  if (wanted === session.state.language) return; // index.html is in English; the page may show more than it by now
   document.documentElement.lang = wanted;
   document.title = t('page.title');
   writeTexts();
