@@ -3,6 +3,7 @@ import type { Location, View, Viewer } from '../picture/viewer';
 import { formatNumber, t } from '../texts/language';
 import { byId, element } from './dom';
 
+/** Connects the controls of the view with the viewer. They are disabled until then. */
 export function connectViews(viewer: Viewer): void {
   const buttons = Array.from(document.querySelectorAll<HTMLButtonElement>('button[data-view]'));
   const mark = (view: View): void => {
@@ -24,6 +25,7 @@ export function connectViews(viewer: Viewer): void {
   opacity.addEventListener('input', () => {
     viewer.setOpacity(opacity.valueAsNumber / 100);
   });
+  for (const control of [...buttons, radiological, opacity]) control.disabled = false;
 }
 
 export function connectReadout(viewer: Viewer): void {
