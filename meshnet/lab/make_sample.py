@@ -46,7 +46,7 @@ class Sample:
     grey_step: int
 
 
-SAMPLES = (Sample("T1w", 6, lesion=False, grey_step=12), Sample("T2w", 1, lesion=True, grey_step=5))
+SAMPLES = (Sample("T1w", 6, lesion=False, grey_step=16), Sample("T2w", 1, lesion=True, grey_step=6))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -80,8 +80,18 @@ def draw_sample(generator: HeadGenerator, sample: Sample) -> tuple[NDArray[np.ui
     quiet = replace(subject.acquisition, noise=0.0, gamma=1.0, gain=1.0, blur_mm=0.4)
     contrast = replace(subject.contrast, texture=0.0, outside_texture=min(subject.contrast.outside_texture, 0.2))
     scan = render(replace(subject, acquisition=quiet, contrast=contrast), _GRID)
-    coarse = np.rint(scan.image.numpy() * 255 / sample.grey_step) * sample.grey_step
-    return np.minimum(coarse, 255).astype(np.uint8), scan.labels.numpy().astype(np.uint8)
+    return in_steps(scan.image.numpy() * 255, sample.grey_step), scan.labels.numpy().astype(np.uint8)
+
+
+def in_steps(image: NDArray[np.float32], step: int) -> NDArray[np.uint8]:
+    """Grey levels 0..255 [i, j, k] in steps; air stays 0.
+
+    The steps of each slice k start one level higher than those of the slice before, so that the whole has as many
+    levels as a scan and is not taken for a label map.
+    """
+    start = np.arange(image.shape[2]) % step
+    coarse = np.clip(np.rint((image - start) / step) * step + start, 0, 255)
+    return np.where(image < step / 2, 0, coarse).astype(np.uint8)
 
 
 def _save(path: Path, image: NDArray[np.uint8]) -> None:

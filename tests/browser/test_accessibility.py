@@ -92,7 +92,7 @@ def test_axe_finds_nothing_while_something_is_under_way_and_while_a_result_is_ed
     open_page: OpenPage, url: str, tmp_path: Path
 ) -> None:
     """A screen reader hears progress and result; nothing moves under reduced motion; 200 % zoom and a tablet."""
-    page = open_page("/?backend=webgl2&lang=de", flags=WEBGL2, url=url)  # of the languages the one with the longest words
+    page = open_page("/?backend=webgl2&lang=de", flags=WEBGL2, url=url)  # the longest words
     wait_until_listed(page, "tissue")
     page.evaluate(AXE.read_text(encoding="utf-8"))
     page.evaluate(HOLD_AND_HEAR)

@@ -33,9 +33,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def numbers(page: Page) -> list[float]:
     expect(page.get_by_test_id("comparison")).to_be_visible(timeout=PATIENCE_MS)
-    return [
-        float(cell.split(" ")[0].replace(",", "")) for cell in page.get_by_test_id("comparison-table").locator("td").all_inner_texts()
-    ]
+    cells = page.get_by_test_id("comparison-table").locator("td").all_inner_texts()
+    return [float(cell.split(" ")[0].replace(",", "")) for cell in cells]
 
 
 def expected(result: Path, reference: Path) -> list[float]:

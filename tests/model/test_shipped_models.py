@@ -44,6 +44,12 @@ def test_a_card_names_its_weights_and_its_pictures_exist(model: str) -> None:
         assert (folder / picture).is_file(), picture
 
 
+@pytest.mark.parametrize("name", ["sample_T1w", "sample_T2w"])
+def test_a_sample_is_a_scan_without_a_doubt(name: str) -> None:
+    scan = read_scan(SAMPLES / f"{name}.nii.gz")
+    assert scan.notes == ()
+
+
 def test_the_samples_lesion_is_found_where_it_is() -> None:
     """The T2w sample holds one lesion of 61 mL, in the left frontal lobe (`meshnet.lab.make_sample`)."""
     labels = _segment("t2-lesion", SAMPLES / "sample_T2w.nii.gz").labels_native

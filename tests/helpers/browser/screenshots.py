@@ -92,7 +92,9 @@ def visit_one_scan(page: Page, album: Album, work: Path) -> None:
 
     with page.expect_download(timeout=PATIENCE_MS) as download:
         page.get_by_test_id("save-report").click()
-    report = page.context.new_page()
+    browser = page.context.browser
+    assert browser is not None
+    report = browser.new_page(viewport=VIEWPORT)
     path = work / "report.html"
     shutil.copy(download.value.path(), path)
     report.goto(path.as_uri())
