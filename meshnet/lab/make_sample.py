@@ -11,6 +11,7 @@ import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -83,7 +84,7 @@ def draw_sample(generator: HeadGenerator, sample: Sample) -> tuple[NDArray[np.ui
     return in_steps(scan.image.numpy() * 255, sample.grey_step), scan.labels.numpy().astype(np.uint8)
 
 
-def in_steps(image: NDArray[np.float32], step: int) -> NDArray[np.uint8]:
+def in_steps(image: NDArray[Any], step: int) -> NDArray[np.uint8]:
     """Grey levels 0..255 [i, j, k] in steps; air stays 0.
 
     The steps of each slice k start one level higher than those of the slice before, so that the whole has as many
