@@ -14,7 +14,7 @@ from pathlib import Path
 import onnx
 
 from export.importers.onnx_graph import Graph, Layer
-from export.importers.source import Source, check_chain
+from export.importers.source import Source, check_activations, check_chain
 from meshnet.model.spec import SpecError
 
 
@@ -27,13 +27,8 @@ def read_chain(path: Path, model: onnx.ModelProto) -> Source:
     layers = graph.layers()
     convolutions = tuple(layer.convolution for layer in layers)
     check_chain(str(path), convolutions)
-    _check_alike(path, layers)
-    classifier = layers[-1]
-    if classifier.activation is not None:
-        raise SpecError(
-            f"{path}: {classifier.activation} after the classifier {classifier.convolution.name!r}; "
-            f"expected plain logits, Softmax or ArgMax"
-        )
+    check_activations(str(path), [(layer.convolution.name, layer.activation) for layer in layers])
+    _check_norms(path, layers)
     return Source(
         where=str(path),
         kind="ONNX file",
@@ -45,18 +40,11 @@ def read_chain(path: Path, model: onnx.ModelProto) -> Source:
     )
 
 
-def _check_alike(path: Path, layers: Sequence[Layer]) -> None:
+def _check_norms(path: Path, layers: Sequence[Layer]) -> None:
     first = layers[0]
     for layer in layers[:-1]:
-        name = layer.convolution.name
-        if layer.activation is None:
-            raise SpecError(f"{path}: no activation after {name!r}; a MeshNet has one after each 3x3x3 convolution")
-        if layer.activation != first.activation:
-            raise SpecError(
-                f"{path}: mixed activations: {layer.activation} after {name!r}, {first.activation} before; "
-                f"all layers must be alike"
-            )
         if layer.norm != first.norm:
             raise SpecError(
-                f"{path}: mixed norms: {first.convolution.name!r} and {name!r} differ; all layers must be alike"
+                f"{path}: mixed norms: {first.convolution.name!r} and {layer.convolution.name!r} differ; "
+                f"all layers must be alike"
             )

@@ -68,6 +68,23 @@ class Source:
         return replace(self, notes=(*self.notes, *notes))
 
 
+def check_activations(where: str, layers: Sequence[tuple[str, Activation | None]]) -> None:
+    """Raise SpecError unless all layers (name, activation) but the classifier, which has none, have the same one."""
+    *hidden, (classifier, last) = layers
+    for name, activation in hidden:
+        if activation is None:
+            raise SpecError(f"{where}: no activation after {name!r}; a MeshNet has one after each 3x3x3 convolution")
+        if activation != hidden[0][1]:
+            raise SpecError(
+                f"{where}: mixed activations: {activation} after {name!r}, {hidden[0][1]} before; "
+                f"all layers must be alike"
+            )
+    if last is not None:
+        raise SpecError(
+            f"{where}: {last} after the classifier {classifier!r}; expected plain logits, Softmax or ArgMax"
+        )
+
+
 def check_chain(where: str, convolutions: Sequence[Convolution]) -> None:
     """Raise SpecError unless the tensors form equally wide 3x3x3 convolutions and a 1x1x1 classifier."""
     if len(convolutions) < 2:

@@ -18,7 +18,7 @@ import numpy as np
 
 from export.importers.labels import read_labels
 from export.importers.onnx_activation import ELEMENTWISE, SAMPLE, Values, activation_of
-from export.importers.source import Array, Convolution, Source, check_chain
+from export.importers.source import Array, Convolution, Source, check_activations, check_chain
 from export.importers.tfjs_weights import read_weights
 from meshnet.model.spec import Activation, NoNorm, SpecError
 
@@ -51,24 +51,14 @@ def read_graph_model(path: Path, content: Mapping[str, Any]) -> Source:
     layers = graph.layers()
     convolutions = tuple(Convolution(layer.name, layer.weight, layer.bias) for layer in layers)
     check_chain(str(path), convolutions)
-    activation = layers[0].activation
-    for layer in layers[:-1]:
-        if layer.activation is None:
-            raise SpecError(f"{path}: no activation after {layer.name!r}; a MeshNet has one after each convolution")
-        if layer.activation != activation:
-            raise SpecError(
-                f"{path}: mixed activations: {layer.activation} after {layer.name!r}, {activation} before; "
-                f"all layers must be alike"
-            )
-    if layers[-1].activation is not None:
-        raise SpecError(f"{path}: {layers[-1].activation} after the classifier {layers[-1].name!r}; expected logits")
+    check_activations(str(path), [(layer.name, layer.activation) for layer in layers])
     colormap = path.parent / "colormap.json"
     return Source(
         where=str(path),
         kind="TF.js graph model",
         convolutions=convolutions,
         dilations=tuple(layer.dilation for layer in layers[:-1]),
-        activation=activation,
+        activation=layers[0].activation,
         norm=NoNorm(),
         labels=read_labels(colormap) if colormap.exists() else None,
         labels_file=colormap.name if colormap.exists() else None,
