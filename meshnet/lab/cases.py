@@ -131,8 +131,7 @@ def lesion_free_cases(data: Path, brain_model: Path, cache: Path) -> Iterator[Ca
     """Real heads without a stroke; the reference is empty."""
 
     def load(path: Path) -> Volumes:
-        image = conformed_image(path)
-        brain = brain_mask(image, brain_model, cache, os.cpu_count() or 1)
+        image, brain = _with_brain(path, brain_model, cache)
         return Volumes(image, np.zeros_like(image), near_brain(brain))
 
     for head in lesion_free_heads(data):
@@ -143,12 +142,17 @@ def brain_cases(data: Path, brain_model: Path, cache: Path) -> Iterator[Case]:
     """Every real head; the reference is the brain as the model folder `brain_model` marks it."""
 
     def load(path: Path) -> Volumes:
-        image = conformed_image(path)
-        brain = brain_mask(image, brain_model, cache, os.cpu_count() or 1)
+        image, brain = _with_brain(path, brain_model, cache)
         return Volumes(image, brain.astype(np.uint8) * np.uint8(Tissue.BRAIN))
 
     for head in [*lesion_free_heads(data), *stroke_heads(data)]:
         yield Case("real heads, brain", f"brain-{head.name}", "brain", partial(load, head.path), head.contrast)
+
+
+def _with_brain(path: Path, brain_model: Path, cache: Path) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """The conformed image of a real head and its brain, both [i, j, k]."""
+    image = conformed_image(path)
+    return image, brain_mask(image, brain_model, cache, os.cpu_count() or 1)
 
 
 def label_map_cases(

@@ -38,8 +38,8 @@ _SCAN = ScanRanges(
 
 @dataclass(frozen=True)
 class Sample:
-    """contrast: of the scan. seed: of its subject. lesion: whether it holds one. grey_step: grey levels are rounded to
-    multiples of this, to keep the file small."""
+    """contrast: of the scan. seed: of its subject. lesion: whether it holds one. grey_step: distance of
+    the grey levels of a slice, to keep the file small."""
 
     contrast: HeadContrast
     seed: int

@@ -17,7 +17,7 @@ from playwright.sync_api import Locator, Page, expect
 from scipy import ndimage
 
 from meshnet.scan.scan_grid import resample_labels
-from tests.helpers.bright_model import write_bright_model
+from tests.helpers.bright_model import write_two_bright_models
 from tests.helpers.browser.chromium import WEBGL2, OpenPage
 from tests.helpers.browser.serving import serve
 from tests.helpers.browser.site import counts, drop, save, segment, wait_for
@@ -37,10 +37,7 @@ LARGE, SMALL = (14, 18, 14), (30, 20, 13)
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    write_bright_model(folder / "bright", id="bright", name="bright")
-    write_bright_model(folder / "joint", tissue=0.2, id="joint", name="joint")
-    return folder
+    return write_two_bright_models(tmp_path_factory.mktemp("models"))
 
 
 def mm(voxels: Any) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Dialog, Locator, Page, expect
 
-from tests.helpers.bright_model import write_bright_model
+from tests.helpers.bright_model import write_two_bright_models
 from tests.helpers.browser.chromium import WEBGL2, OpenPage
 from tests.helpers.browser.serving import serve
 from tests.helpers.browser.site import counts, drop, head, save, segment, wait_for, wait_until_listed, write_scan
@@ -31,10 +31,7 @@ STORED = """async () => {
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    write_bright_model(folder / "bright", id="bright", name="bright")
-    write_bright_model(folder / "joint", tissue=0.2, id="joint", name="joint")
-    return folder
+    return write_two_bright_models(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture

@@ -54,3 +54,10 @@ def write_bright_model(
     )
     save_checkpoint(folder, spec, weights)
     return folder
+
+
+def write_two_bright_models(folder: Path) -> Path:
+    """`bright` labels a lesion, `joint` the tissue around it too. Returns the folder of both."""
+    write_bright_model(folder / "bright", id="bright", name="bright")
+    write_bright_model(folder / "joint", tissue=0.2, id="joint", name="joint")
+    return folder

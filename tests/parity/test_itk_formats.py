@@ -96,16 +96,21 @@ def variants() -> dict[str, bytes]:
     return found
 
 
-def test_nrrd_files_of_other_programs_are_read_alike(site: Site, tmp_path: Path) -> None:
+def assert_read_alike(contents: dict[str, bytes], file: str, site: Site, folder: Path) -> None:
+    """Both sides read each content, stored under the name `file`, as the same scan."""
     cases = []
-    for n, (name, content) in enumerate(variants().items()):
-        path = tmp_path / f"{n}" / "a.nrrd"
+    for n, (name, content) in enumerate(contents.items()):
+        path = folder / f"{n}" / file
         path.parent.mkdir()
         path.write_bytes(content)
-        cases.append((name, path, tmp_path / f"{n}" / "out"))
+        cases.append((name, path, folder / f"{n}" / "out"))
     for (name, path, out), result in zip(cases, site([job(path, out) for _, path, out in cases]), strict=True):
         print(name)
         assert_same(read_scan(path), result, out)
+
+
+def test_nrrd_files_of_other_programs_are_read_alike(site: Site, tmp_path: Path) -> None:
+    assert_read_alike(variants(), "a.nrrd", site, tmp_path)
 
 
 def meta_variants() -> dict[str, bytes]:
@@ -151,15 +156,7 @@ def meta_variants() -> dict[str, bytes]:
 
 
 def test_meta_images_of_other_programs_are_read_alike(site: Site, tmp_path: Path) -> None:
-    cases = []
-    for n, (name, content) in enumerate(meta_variants().items()):
-        path = tmp_path / f"{n}" / "a.mha"
-        path.parent.mkdir()
-        path.write_bytes(content)
-        cases.append((name, path, tmp_path / f"{n}" / "out"))
-    for (name, path, out), result in zip(cases, site([job(path, out) for _, path, out in cases]), strict=True):
-        print(name)
-        assert_same(read_scan(path), result, out)
+    assert_read_alike(meta_variants(), "a.mha", site, tmp_path)
 
 
 @pytest.mark.parametrize("ending", [".nrrd", ".mha"])

@@ -189,10 +189,13 @@ byId('copy', HTMLButtonElement).addEventListener('click', () => {
 const backendFound = findBackend(session);
 const modelsListed = catalogueArrived.then(
   (catalogue) => {
-    useCatalogue(session, catalogue, catalogue.kiosk === null ? (remembered().model ?? null) : null);
-    if (catalogue.kiosk === null) void viewsConnected.then(() => { rememberView(keepSettings); });
-    else if (catalogue.kiosk.language !== null) void setLanguage(session, catalogue.kiosk.language);
-    if (catalogue.kiosk !== null) startKiosk(catalogue.kiosk, byId('kiosk-tools', HTMLDivElement), () => isBusy(session.state) || isActive(session.state.queue), () => scanKeeping.end());
+    const { kiosk } = catalogue;
+    useCatalogue(session, catalogue, kiosk === null ? (remembered().model ?? null) : null);
+    if (kiosk === null) void viewsConnected.then(() => { rememberView(keepSettings); });
+    else {
+      if (kiosk.language !== null) void setLanguage(session, kiosk.language);
+      startKiosk(kiosk, byId('kiosk-tools', HTMLDivElement), () => isBusy(session.state) || isActive(session.state.queue), () => scanKeeping.end());
+    }
     if (allowsKeeping(session.state)) void scanKeeping.start();
     return catalogue.embed_origins;
   },
