@@ -6,6 +6,7 @@ logged an error, broke the content security policy, threw, or asked any other ho
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlparse
@@ -14,7 +15,7 @@ import pytest
 from playwright.sync_api import ConsoleMessage, Page, Playwright, Request, expect, sync_playwright
 
 from tests.helpers.browser.chromium import CHROMIUM, VIEWPORT, WEBGPU, Browsers, OpenPage
-from tests.helpers.browser.serving import build_site, serve
+from tests.helpers.browser.serving import Served, build_site, serve
 from tests.helpers.browser.site import write_model
 from tests.helpers.browser.visits import PATIENCE_MS
 
@@ -55,7 +56,17 @@ def browsers(playwright: Playwright) -> Iterator[Browsers]:
 
 
 @pytest.fixture
-def open_page(site_url: str, browsers: Browsers) -> Iterator[OpenPage]:
+def served() -> Iterator[Served]:
+    """`served(*arguments)` → URL of a server with these command line arguments, which ends after the test's pages.
+
+    A page fetches in the background: one that outlives its server reports errors.
+    """
+    with contextlib.ExitStack() as stack:
+        yield lambda *arguments: stack.enter_context(serve(*arguments))
+
+
+@pytest.fixture
+def open_page(site_url: str, browsers: Browsers, served: Served) -> Iterator[OpenPage]:
     """`open_page(path="/", flags=WEBGPU, url=None, expected=())` → a page of the site that has loaded.
 
     `url` is another server's address (see `serve`); `expected` lists parts of console errors that the test

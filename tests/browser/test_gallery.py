@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from tests.helpers.browser.accessibility import AXE, assert_accessible
 from tests.helpers.browser.chromium import WEBGL2, OpenPage
-from tests.helpers.browser.serving import serve
+from tests.helpers.browser.serving import Served
 from tests.helpers.browser.site import drop, segment, wait_for, wait_until_listed, write_model, write_scan
 from tests.helpers.browser.visits import PATIENCE_MS
 
@@ -59,20 +59,19 @@ def test_a_model_is_picked_from_the_gallery_by_mouse_and_by_keys(open_page: Open
     expect(gallery.get_by_role("radio", name="c-three")).to_be_checked(timeout=PATIENCE_MS)
 
 
-def test_up_to_four_models_are_a_plain_list(open_page: OpenPage, tmp_path: Path) -> None:
+def test_up_to_four_models_are_a_plain_list(open_page: OpenPage, served: Served, tmp_path: Path) -> None:
     for model_id in IDS[:4]:
         write_model(tmp_path, model_id)
-    with serve("--models", str(tmp_path)) as address:
-        page = open_page("/?backend=cpu", flags=WEBGL2, url=address)
-        wait_until_listed(page, "a-one")
-        expect(page.get_by_test_id("gallery")).to_be_hidden()
-        page.get_by_test_id("model").focus()
-        expect(page.get_by_test_id("model")).to_be_focused()
+    address = served("--models", str(tmp_path))
+    page = open_page("/?backend=cpu", flags=WEBGL2, url=address)
+    wait_until_listed(page, "a-one")
+    expect(page.get_by_test_id("gallery")).to_be_hidden()
+    page.get_by_test_id("model").focus()
+    expect(page.get_by_test_id("model")).to_be_focused()
 
-        # A visitor's own model is the fifth.
-        own = write_model(tmp_path / "own", "mine")
-        drop(page, own / "model.json", own / "weights.safetensors")
-        expect(page.get_by_test_id("gallery").get_by_role("radio", name="mine (dropped)")).to_be_checked(
-            timeout=PATIENCE_MS
-        )
-        page.close()  # before its server
+    # A visitor's own model is the fifth.
+    own = write_model(tmp_path / "own", "mine")
+    drop(page, own / "model.json", own / "weights.safetensors")
+    expect(page.get_by_test_id("gallery").get_by_role("radio", name="mine (dropped)")).to_be_checked(
+        timeout=PATIENCE_MS
+    )

@@ -19,7 +19,7 @@ from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, Playwright, expect
 
 from tests.helpers.browser.chromium import WEBGL2, OpenPage
-from tests.helpers.browser.serving import build_site, serve
+from tests.helpers.browser.serving import Served, build_site, serve
 from tests.helpers.browser.visits import PATIENCE_MS, open_scan, read_labels, segment, write_models, write_scan
 from tests.helpers.paths import REPO
 
@@ -70,103 +70,110 @@ def heap_text(page: Page) -> str:
 
 
 @pytest.mark.alone
-def test_an_idle_kiosk_forgets_its_visitor(open_page: OpenPage, tmp_path: Path, models: Path) -> None:
-    with serve("--models", str(models), "--kiosk", "--idle", str(IDLE_SECONDS)) as url:
-        page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
-        expect(page.get_by_test_id("full-screen")).to_be_visible(timeout=PATIENCE_MS)
-        page.get_by_test_id("file").set_input_files(
-            [write_scan(tmp_path / f"{name}.nii.gz") for name in (FIRST_VISITOR, f"{FIRST_VISITOR}_again")]
-        )
-        page.get_by_test_id("run-all").click()
-        expect(page.get_by_test_id("queue")).to_have_attribute("data-state", "finished", timeout=PATIENCE_MS)
-        expect(page.get_by_test_id("status")).to_have_attribute("data-state", "done", timeout=PATIENCE_MS)
-        expect(page.get_by_test_id("save-native")).to_be_hidden()
-        page.evaluate("localStorage.setItem('left', 'behind'); sessionStorage.setItem('left', 'behind')")
-        page.evaluate("new Promise((done) => { indexedDB.open('left behind').onsuccess = done; }).then(() => 0)")
-        assert FIRST_VISITOR in heap_text(page), "the search for traces would find nothing anyway"
+def test_an_idle_kiosk_forgets_its_visitor(open_page: OpenPage, served: Served, tmp_path: Path, models: Path) -> None:
+    url = served("--models", str(models), "--kiosk", "--idle", str(IDLE_SECONDS))
+    page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
+    expect(page.get_by_test_id("full-screen")).to_be_visible(timeout=PATIENCE_MS)
+    page.get_by_test_id("file").set_input_files(
+        [write_scan(tmp_path / f"{name}.nii.gz") for name in (FIRST_VISITOR, f"{FIRST_VISITOR}_again")]
+    )
+    page.get_by_test_id("run-all").click()
+    expect(page.get_by_test_id("queue")).to_have_attribute("data-state", "finished", timeout=PATIENCE_MS)
+    expect(page.get_by_test_id("status")).to_have_attribute("data-state", "done", timeout=PATIENCE_MS)
+    expect(page.get_by_test_id("save-native")).to_be_hidden()
+    page.evaluate("localStorage.setItem('left', 'behind'); sessionStorage.setItem('left', 'behind')")
+    page.evaluate("new Promise((done) => { indexedDB.open('left behind').onsuccess = done; }).then(() => 0)")
+    assert FIRST_VISITOR in heap_text(page), "the search for traces would find nothing anyway"
 
-        expect(page.get_by_test_id("kiosk-warning")).to_be_visible(timeout=PATIENCE_MS)
-        page.get_by_role("button", name="I am still here").click()
-        expect(page.get_by_test_id("kiosk-warning")).to_be_hidden()
-        expect(page.get_by_test_id("status")).to_have_attribute("data-state", "done")
+    expect(page.get_by_test_id("kiosk-warning")).to_be_visible(timeout=PATIENCE_MS)
+    page.get_by_role("button", name="I am still here").click()
+    expect(page.get_by_test_id("kiosk-warning")).to_be_hidden()
+    expect(page.get_by_test_id("status")).to_have_attribute("data-state", "done")
 
-        # Nobody touches it any more: the next visitor stands before a new page.
-        expect(page.get_by_test_id("status")).to_have_attribute("data-state", "idle", timeout=PATIENCE_MS)
-        expect(page.get_by_test_id("model")).to_be_enabled(timeout=PATIENCE_MS)
-        assert page.evaluate("[localStorage.length, sessionStorage.length]") == [0, 0]
-        assert page.evaluate("indexedDB.databases()") == []
-        assert page.evaluate("history.length") <= 2
-        assert page.get_by_test_id("file").evaluate("(input) => input.files.length") == 0
-        expect(page.locator("body")).not_to_contain_text(FIRST_VISITOR)
-        assert FIRST_VISITOR not in heap_text(page)
-        kept = page.evaluate(ADDRESSES_IN_CACHES)
-        assert f"{url}/index.html" in kept, "the site itself is kept for use without a network"
-        assert [address for address in kept if not is_a_file_of(url, address)] == []
-
-
-def test_start_over_wipes_at_once(open_page: OpenPage, tmp_path: Path, models: Path) -> None:
-    with serve("--models", str(models), "--kiosk") as url:
-        page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
-        open_scan(page, write_scan(tmp_path / f"{FIRST_VISITOR}.nii.gz"))
-        expect(page.get_by_test_id("keep")).to_be_hidden()
-        page.get_by_test_id("start-over").click()
-        expect(page.get_by_test_id("status")).to_have_attribute("data-state", "idle", timeout=PATIENCE_MS)
-        expect(page.locator("body")).not_to_contain_text(FIRST_VISITOR)
+    # Nobody touches it any more: the next visitor stands before a new page.
+    expect(page.get_by_test_id("status")).to_have_attribute("data-state", "idle", timeout=PATIENCE_MS)
+    expect(page.get_by_test_id("model")).to_be_enabled(timeout=PATIENCE_MS)
+    assert page.evaluate("[localStorage.length, sessionStorage.length]") == [0, 0]
+    assert page.evaluate("indexedDB.databases()") == []
+    assert page.evaluate("history.length") <= 2
+    assert page.get_by_test_id("file").evaluate("(input) => input.files.length") == 0
+    expect(page.locator("body")).not_to_contain_text(FIRST_VISITOR)
+    assert FIRST_VISITOR not in heap_text(page)
+    kept = page.evaluate(ADDRESSES_IN_CACHES)
+    assert f"{url}/index.html" in kept, "the site itself is kept for use without a network"
+    assert [address for address in kept if not is_a_file_of(url, address)] == []
 
 
-def test_a_kiosk_without_a_queue_holds_one_scan_at_a_time(open_page: OpenPage, tmp_path: Path, models: Path) -> None:
-    with serve("--models", str(models), "--kiosk", "--queue", "off") as url:
-        page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
-        expect(page.get_by_test_id("full-screen")).to_be_visible(timeout=PATIENCE_MS)
-        expect(page.get_by_text("Folder", exact=True)).to_be_hidden()
-        page.get_by_test_id("file").set_input_files([write_scan(tmp_path / f"{name}.nii.gz") for name in "ab"])
-        choices = page.get_by_test_id("series")
-        expect(choices).to_have_count(2, timeout=PATIENCE_MS)
-        expect(page.get_by_test_id("open-all")).to_have_count(0)
-        choices.first.click()
-        expect(page.locator("#scan-summary")).to_contain_text("a.nii.gz", timeout=PATIENCE_MS)
-        expect(page.get_by_test_id("run-all")).to_be_hidden()
-
-        open_scan(page, tmp_path / "b.nii.gz")
-        expect(page.locator("#scan-summary")).to_contain_text("b.nii.gz", timeout=PATIENCE_MS)
-        expect(page.get_by_test_id("studies").locator("tbody tr")).to_have_count(1)
+def test_start_over_wipes_at_once(open_page: OpenPage, served: Served, tmp_path: Path, models: Path) -> None:
+    url = served("--models", str(models), "--kiosk")
+    page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
+    open_scan(page, write_scan(tmp_path / f"{FIRST_VISITOR}.nii.gz"))
+    expect(page.get_by_test_id("keep")).to_be_hidden()
+    page.get_by_test_id("start-over").click()
+    expect(page.get_by_test_id("status")).to_have_attribute("data-state", "idle", timeout=PATIENCE_MS)
+    expect(page.locator("body")).not_to_contain_text(FIRST_VISITOR)
 
 
-def test_a_kiosk_takes_no_models_of_its_visitors(open_page: OpenPage, tmp_path: Path, models: Path) -> None:
-    with serve("--models", str(models), "--kiosk") as url:
-        page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
-        expect(page.get_by_test_id("full-screen")).to_be_visible(timeout=PATIENCE_MS)
-        own = models / "small"
-        page.get_by_test_id("file").set_input_files([own / "model.json", own / "weights.safetensors"])
-        expect(page.get_by_test_id("status")).to_contain_text("fixed list of models", timeout=PATIENCE_MS)
-        assert page.get_by_test_id("model").locator("option").count() == 1
+def test_a_kiosk_without_a_queue_holds_one_scan_at_a_time(
+    open_page: OpenPage, served: Served, tmp_path: Path, models: Path
+) -> None:
+    url = served("--models", str(models), "--kiosk", "--queue", "off")
+    page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
+    expect(page.get_by_test_id("full-screen")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("Folder", exact=True)).to_be_hidden()
+    page.get_by_test_id("file").set_input_files([write_scan(tmp_path / f"{name}.nii.gz") for name in "ab"])
+    choices = page.get_by_test_id("series")
+    expect(choices).to_have_count(2, timeout=PATIENCE_MS)
+    expect(page.get_by_test_id("open-all")).to_have_count(0)
+    choices.first.click()
+    expect(page.locator("#scan-summary")).to_contain_text("a.nii.gz", timeout=PATIENCE_MS)
+    expect(page.get_by_test_id("run-all")).to_be_hidden()
+    expect(page.get_by_test_id("status")).to_have_attribute("data-state", "ready", timeout=PATIENCE_MS)
+
+    open_scan(page, tmp_path / "b.nii.gz")
+    expect(page.locator("#scan-summary")).to_contain_text("b.nii.gz", timeout=PATIENCE_MS)
+    expect(page.get_by_test_id("studies").locator("tbody tr")).to_have_count(1)
 
 
-def test_saving_goes_to_the_folder_that_the_visitor_picks(open_page: OpenPage, tmp_path: Path, models: Path) -> None:
+def test_a_kiosk_takes_no_models_of_its_visitors(
+    open_page: OpenPage, served: Served, tmp_path: Path, models: Path
+) -> None:
+    url = served("--models", str(models), "--kiosk")
+    page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
+    expect(page.get_by_test_id("full-screen")).to_be_visible(timeout=PATIENCE_MS)
+    own = models / "small"
+    page.get_by_test_id("file").set_input_files([own / "model.json", own / "weights.safetensors"])
+    expect(page.get_by_test_id("status")).to_contain_text("fixed list of models", timeout=PATIENCE_MS)
+    assert page.get_by_test_id("model").locator("option").count() == 1
+
+
+def test_saving_goes_to_the_folder_that_the_visitor_picks(
+    open_page: OpenPage, served: Served, tmp_path: Path, models: Path
+) -> None:
     """The picker itself is the browser's; here it answers with a private folder."""
-    with serve("--models", str(models), "--kiosk", "--saving", "folder") as url:
-        page = open_page("/healthz", flags=WEBGL2, url=url, expected=("404 (Not Found)",))
-        page.add_init_script("window.showDirectoryPicker = () => navigator.storage.getDirectory()")
-        downloads: list[str] = []
-        page.on("download", lambda download: downloads.append(download.suggested_filename))
-        page.goto(f"{url}/?backend=cpu")
-        expect(page.get_by_test_id("full-screen")).to_be_visible(timeout=PATIENCE_MS)
-        segment(page, write_scan(tmp_path / "scan.nii.gz"))
-        page.get_by_test_id("save-native").click()
-        expect(page.get_by_test_id("status")).to_contain_text("Saved in the folder", timeout=PATIENCE_MS)
-        (saved,) = page.evaluate(FILES_OF_FOLDER)
-        content = page.evaluate(
-            "(name) => navigator.storage.getDirectory().then((d) => d.getFileHandle(name)).then((h) => h.getFile())"
-            ".then((f) => f.arrayBuffer()).then((b) => Array.from(new Uint8Array(b)))",
-            saved["name"],
-        )
-        assert saved["name"].endswith(".nii.gz")
-        assert read_labels(bytes(content)).shape == (40, 36, 32)
-        page.get_by_test_id("save-native").click()
-        numbered = saved["name"].replace(".nii.gz", " (2).nii.gz")
-        expect(page.get_by_test_id("status")).to_contain_text(numbered, timeout=PATIENCE_MS)
-        assert {file["name"] for file in page.evaluate(FILES_OF_FOLDER)} == {saved["name"], numbered}
-        assert downloads == []
+    url = served("--models", str(models), "--kiosk", "--saving", "folder")
+    page = open_page("/healthz", flags=WEBGL2, url=url, expected=("404 (Not Found)",))
+    page.add_init_script("window.showDirectoryPicker = () => navigator.storage.getDirectory()")
+    downloads: list[str] = []
+    page.on("download", lambda download: downloads.append(download.suggested_filename))
+    page.goto(f"{url}/?backend=cpu")
+    expect(page.get_by_test_id("full-screen")).to_be_visible(timeout=PATIENCE_MS)
+    segment(page, write_scan(tmp_path / "scan.nii.gz"))
+    page.get_by_test_id("save-native").click()
+    expect(page.get_by_test_id("status")).to_contain_text("Saved in the folder", timeout=PATIENCE_MS)
+    (saved,) = page.evaluate(FILES_OF_FOLDER)
+    content = page.evaluate(
+        "(name) => navigator.storage.getDirectory().then((d) => d.getFileHandle(name)).then((h) => h.getFile())"
+        ".then((f) => f.arrayBuffer()).then((b) => Array.from(new Uint8Array(b)))",
+        saved["name"],
+    )
+    assert saved["name"].endswith(".nii.gz")
+    assert read_labels(bytes(content)).shape == (40, 36, 32)
+    page.get_by_test_id("save-native").click()
+    numbered = saved["name"].replace(".nii.gz", " (2).nii.gz")
+    expect(page.get_by_test_id("status")).to_contain_text(numbered, timeout=PATIENCE_MS)
+    assert {file["name"] for file in page.evaluate(FILES_OF_FOLDER)} == {saved["name"], numbered}
+    assert downloads == []
 
 
 FILES_OF_FOLDER = """(async () => {

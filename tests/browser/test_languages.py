@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from tests.helpers.browser.accessibility import AXE, assert_accessible
 from tests.helpers.browser.chromium import WEBGL2, OpenPage
-from tests.helpers.browser.serving import serve
+from tests.helpers.browser.serving import Served
 from tests.helpers.browser.site import drop, status, wait_for, wait_until_listed, write_model, write_scan
 from tests.helpers.browser.visits import PATIENCE_MS
 
@@ -117,11 +117,10 @@ def test_an_error_of_the_page_is_translated_and_one_of_a_reader_is_marked_as_eng
     expect(status(page)).to_have_attribute("lang", "en")
 
 
-def test_a_kiosk_may_fix_the_language(open_page: OpenPage, models: Path) -> None:
-    with serve("--models", str(models), "--kiosk", "--language", "es") as address:
-        page = open_page("/?backend=cpu&lang=de", flags=WEBGL2, url=address)
-        expect(page.get_by_test_id("start-over")).to_have_text("Empezar de nuevo", timeout=PATIENCE_MS)
-        expect(page.locator("html")).to_have_attribute("lang", "es")
-        expect(page.get_by_test_id("language")).to_be_hidden()
-        assert page.evaluate("localStorage.length") == 0
-        page.close()  # before its server
+def test_a_kiosk_may_fix_the_language(open_page: OpenPage, served: Served, models: Path) -> None:
+    address = served("--models", str(models), "--kiosk", "--language", "es")
+    page = open_page("/?backend=cpu&lang=de", flags=WEBGL2, url=address)
+    expect(page.get_by_test_id("start-over")).to_have_text("Empezar de nuevo", timeout=PATIENCE_MS)
+    expect(page.locator("html")).to_have_attribute("lang", "es")
+    expect(page.get_by_test_id("language")).to_be_hidden()
+    assert page.evaluate("localStorage.length") == 0

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -45,6 +45,10 @@ def _build() -> None:
     done = subprocess.run(["npm", "run", "build"], cwd=STATIC, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         pytest.fail(f"npm run build failed in static/:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+
+
+#: Starts the server with command line arguments; gives its URL.
+Served = Callable[..., str]
 
 
 @contextlib.contextmanager
