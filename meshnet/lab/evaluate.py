@@ -16,6 +16,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from meshnet.cluster.on_ray import start_ray
+from meshnet.cohort.arguments import out_folder
 from meshnet.cohort.bids import CohortError, Excluded
 from meshnet.infer.backends import BACKENDS, fastest_backend
 from meshnet.lab.candidates import Skipped, check_names, described, find_brain, find_candidate, suitable_scans
@@ -159,7 +160,9 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         help="folder of meshnet-prepare, BIDS folder with derivatives/lesion_masks, or folder of pairs",
     )
-    parser.add_argument("-o", "--out", type=Path, required=True, help="folder for labels, scores, tables, report.html")
+    parser.add_argument(
+        "-o", "--out", type=out_folder, required=True, help="folder for labels, scores, tables, report.html"
+    )
     parser.add_argument(
         "--reference-model", default="", help="name of the model that the others are tested against (default: no tests)"
     )
