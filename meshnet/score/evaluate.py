@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from torch import nn
 from tqdm import tqdm
 
-from meshnet.cohort.arguments import out_folder
+from meshnet.cohort.arguments import at_least, out_folder
 from meshnet.cohort.bids import CohortError
 from meshnet.cohort.prepare import Row, read_grid, read_index
 from meshnet.model.checkpoint import load_checkpoint
@@ -51,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         titles = list(dict.fromkeys(_title(config)[0] for config in configs.values()))
         reference = _reference(args.reference, titles)
         overlay = [_known("--overlay", name, titles) for name in args.overlay.split(",") if name]
+        double = next((name for name in overlay if overlay.count(name) > 1), None)
+        if double is not None:
+            raise ConfigError(f"--overlay {args.overlay}: {double} is in it twice; expected different models")
         if args.state == "best":
             for run, config in configs.items():
                 _check_validated(run, config)
@@ -259,7 +262,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="MODEL,...",
         help="up to five models of Figure 3, as Table 1 names them (default: the reference and the best others)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the subjects drawn for Figure 3 (default 0)")
+    parser.add_argument("--seed", type=at_least(0), default=0, help="of the subjects drawn for Figure 3 (default 0)")
     parser.add_argument(
         "--state", choices=("last", "best"), default="last", help="state of the runs (default last, as in the paper)"
     )
