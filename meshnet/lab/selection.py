@@ -25,6 +25,7 @@ from typing import TypeVar
 import numpy as np
 from tqdm import tqdm
 
+from meshnet.cohort.arguments import at_least
 from meshnet.infer.backends import fastest_backend, open_network
 from meshnet.lab.cases import HEAD, Tissue, Volumes, rendered, rendered_head, unseen_contrasts
 from meshnet.lab.evaluate_models import HELD_OUT, KIND_OF_TASK, foreground, named, run
@@ -83,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--contrast", choices=("T2w", "T1w", "FLAIR"), default="T2w", help="of those heads")
     parser.add_argument("--split", choices=("choose", "test"), default="choose", help="of those heads; default: choose")
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="where prepared templates are kept")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=at_least(1), default=1)
     args = parser.parse_args(arguments)
     if args.task == "lesion" and args.lesions is None:
         parser.error("--task lesion needs --lesions FOLDER, the lesion masks that training draws from")
