@@ -101,7 +101,7 @@ def test_a_folder_without_a_model_is_named(tmp_path: Path, capsys: pytest.Captur
     [
         (["--id", "A B"], "--id A B: expected 1 to 64 lower-case letters"),
         (["-o", "{mine}"], "mine.txt is a file; expected a folder, or one that doesn't exist yet"),
-        (["-o", "{mine}/.."], "holds mine.txt, no model; choose another folder"),
+        (["-o", "{mine.parent}"], "holds mine.txt, no model; choose another folder"),
     ],
 )
 def test_an_id_or_a_target_that_does_not_fit_is_refused(
