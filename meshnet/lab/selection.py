@@ -90,6 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--task lesion needs --lesions FOLDER, the lesion masks that training draws from")
     try:
         states = open_states(args.models, args.thresholds, task=args.task, threads=args.threads)
+        _check_folders(args.lesions, args.anatomies)
         if args.task == "tissue":
             text = tissue_table(outcomes(states, tissue_heads(cached_anatomies(args.cache)), HEAD, rendered))
         elif args.lesions is None:
@@ -105,6 +106,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     print(text, end="")
     return 0
+
+
+def _check_folders(lesions: Path | None, anatomies: Path | None) -> None:
+    """Raise ValueError for a missing or empty folder, before templates are prepared for minutes."""
+    for option, folder, ending in (("--lesions", lesions, ".nii.gz"), ("--anatomies", anatomies, "")):
+        if folder is None:
+            continue
+        if not folder.exists():
+            raise ValueError(f"{option} {folder}: no such folder; check the path")
+        if folder.is_dir() and not any(path.name.endswith(ending) for path in folder.iterdir()):
+            raise ValueError(f"{option} {folder}: no files *{ending} here; check the path")
 
 
 def open_states(folders: Sequence[Path], thresholds: Sequence[float], *, task: Task, threads: int) -> dict[str, Opened]:
