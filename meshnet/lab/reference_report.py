@@ -98,7 +98,7 @@ def page(out: Path, heads: int | None = None) -> str:
     heads: number of heads of each kind in a rendered group, None for all.
     """
     parts = [part for part in _parts(group_names()) if (out / part.folder / "report" / "scans.csv").is_file()]
-    scored = set().union(*(_scored_groups(out / part.folder / "report") for part in parts))
+    scored = set().union(*(_in_scores(out / part.folder, "centre") for part in parts))
     shown = {name for part in parts for name in part.groups}
     worth = [
         f"- **{group.name}.** {group.worth}" + ("" if group.name in scored else f" {_NOT_SCORED}")
@@ -109,7 +109,8 @@ def page(out: Path, heads: int | None = None) -> str:
     if heads is not None and any(group.rendered and group.name in scored for group in GROUPS):
         texts.append(
             f"The rendered groups are samples (`--heads {heads}`): up to {heads} heads with a lesion, spread over the "
-            f"quartiles of lesion volume, and up to {heads} without. All of them take hours."
+            f"quartiles of lesion volume, and up to {heads} without. All of them take hours. Scored on them: "
+            f"{', '.join(sorted(_in_scores(out / 'heads', 'model')))}."
         )
     for part in parts:
         for name, title in _TABLES.items():
@@ -119,9 +120,10 @@ def page(out: Path, heads: int | None = None) -> str:
     return "\n\n".join(texts) + "\n"
 
 
-def _scored_groups(report: Path) -> set[str]:
-    with (report / "scans.csv").open(newline="", encoding="utf-8") as file:
-        return {line["centre"] for line in csv.DictReader(file)}
+def _in_scores(part: Path, column: str) -> set[str]:
+    """The values of a column of a part's `scans.csv`."""
+    with (part / "report" / "scans.csv").open(newline="", encoding="utf-8") as file:
+        return {line[column] for line in csv.DictReader(file)}
 
 
 def _lesion_models() -> list[str]:
