@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from meshnet.infer.run_notes import contrast_notes, fluid_notes, result_notes
 from meshnet.model.spec import ModelSpec, dump_spec
@@ -56,6 +57,19 @@ def many(value: float, share: float) -> NDArray[Any]:
     data = head()
     data.flat[:: int(1 / share)] = value
     return data
+
+
+def as_ct() -> NDArray[np.int16]:
+    """The ball in Hounsfield units: air, brain and a shell of bone."""
+    grey = head()
+    bone = (grey > 100) & ~np.asarray(ndimage.binary_erosion(grey > 100))
+    return np.where(bone, grey + 700, np.where(grey > 100, grey / 2 - 190, grey - 1000)).astype(np.int16)
+
+
+def in_circle(ct: NDArray[np.int16]) -> NDArray[np.int16]:
+    """A scanner's circular field of view, with -2000 outside."""
+    i, _, k = np.indices(ct.shape)
+    return np.where(np.hypot(i - 17.5, k - 16) < 17, ct, -2000).astype(np.int16)
 
 
 def turned() -> list[float]:
@@ -120,6 +134,16 @@ FILES: dict[str, tuple[Any, dict[str, Any], Change, list[str]]] = {
     "head at the top of a tall field of view": (head((36, 80, 33), at=(0.5, 0.8, 0.5)), {}, bytes, ["cube-moved"]),
     "head at one side": (head((36, 40, 60), at=(0.5, 0.5, 0.2)), {}, bytes, ["cube-moved"]),
     "head in the middle of a tall field of view": (head((36, 80, 33)), {}, bytes, []),
+    "the top of the head is missing": (head()[:, :30], {}, bytes, ["head-cut"]),
+    "a slab": (head()[:, 12:28], {}, bytes, ["head-cut"]),
+    "the face and one side are missing": (head()[8:, :, :25], {}, bytes, ["head-cut"]),
+    "a cut head in zeros": (np.pad(head()[:, :30], ((0, 0), (2, 9), (3, 3))), {}, bytes, ["head-cut"]),
+    "the neck leaves the field of view": (head((36, 40, 33), at=(0.5, 0.3, 0.5)), {}, bytes, []),
+    "a CT": (as_ct(), {}, bytes, ["looks-like-ct"]),
+    "a CT with 1024 added": (as_ct() + 1024, {}, bytes, ["looks-like-ct"]),
+    "a CT by slope and intercept": (as_ct() + 1024, {"inter": -1024}, bytes, ["looks-like-ct"]),
+    "a CT in a circle of -2000": (in_circle(as_ct()), {}, bytes, ["looks-like-ct"]),
+    "signed MRI": (head() - 40, {}, bytes, []),
     "a head of 6 mL": (head()[15:20, 18:22, 14:18], {}, bytes, ["not-head-sized"]),
 }  # fmt: skip
 
