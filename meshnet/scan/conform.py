@@ -55,11 +55,9 @@ def conform(scan: Scan, *, size: int = SIZE, voxel_size_mm: float = VOXEL_SIZE_M
     """
     threshold = head_threshold(scan.data)
     head_ml = head_volume_ml(scan.data, threshold, scan.affine_vox2ras)
-    implausible = [
-        *implausible_volume(head_ml),
-        *cut_notes(scan.data, threshold, scan.affine_vox2ras, head_ml),
-        *ct_notes(scan.data),
-    ]
+    # The threshold is not made for a CT, whose circular field of view can lie in values far below air.
+    seen = ct_notes(scan.data) or cut_notes(scan.data, threshold, scan.affine_vox2ras, head_ml)
+    implausible = [*implausible_volume(head_ml), *seen]
     if is_conformed(scan, size=size, voxel_size_mm=voxel_size_mm):
         notes = (*implausible, *appearance_notes(scan.data, 0.0, 1.0))
         return Conformed(scan.data, scan.affine_vox2ras, notes, head_ml)

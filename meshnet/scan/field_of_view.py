@@ -1,6 +1,6 @@
 """Sides on which a scan's field of view cuts the head; the page has the same rule (static/src/volume/field-of-view.ts).
 
-A whole head ends gradually: its outermost plane is small. Where the field of view cuts it, the outermost plane is large.
+A whole head ends gradually: its outermost plane is small. If the field of view cuts it, that plane is large.
 docs/inputs.md has the rule, and what it says of real scans.
 """
 

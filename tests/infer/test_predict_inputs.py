@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from meshnet import __version__
+from meshnet.infer.contrast_names import guess_modality
 from meshnet.infer.predict import main
-from meshnet.infer.run_notes import guess_modality
 from meshnet.infer.scan_stages import ScanJob, network_stage
 from tests.helpers.dicom_series import write_series
 from tests.helpers.heads import bright_model, head, write_head
@@ -114,6 +114,21 @@ def test_json_is_one_object_per_scan_and_nothing_else(
         ("x.nii", "MPRAGE 1mm", "T1w"),
         ("scan.nii", "T2", "T2w"),
         ("scan.nii", "", None),
+        ("sub-01_acq-b1000_ADC.nii.gz", "", "ADC"),
+        ("5_ep2d_diff_ADCmap.nii", "", "ADC"),
+        ("sub-01_dwi.nii.gz", "", "dwi"),
+        ("sub-01_part-phase_T2w.nii.gz", "", "phase"),
+        ("sub-01_part-mag_T2w.nii.gz", "", "T2w"),
+        ("7_T2_test_e2_ph.nii", "", "phase"),
+        ("sub-01_T2starw.nii.gz", "", "T2starw"),
+        ("t2_tirm_tra_dark-fluid.nii", "", "FLAIR"),
+        ("BraTS-00000-t2f.nii.gz", "", "FLAIR"),
+        ("BraTS-00000-t1ce.nii.gz", "", "T1w"),
+        ("sub-01_T2w_space-T1w.nii.gz", "", "T2w"),
+        ("T2w_to_T1w.nii.gz", "", "T2w"),
+        ("dti_FA.nii.gz", "", "FA"),
+        ("MD_smith_brain.nii", "", None),
+        ("scan.nii", "T2* 3 mm", "T2star"),
     ],
 )
 def test_the_contrast_is_guessed_from_the_name_then_the_header(name: str, description: str, guess: str | None) -> None:

@@ -7,6 +7,7 @@ import gzip
 import json
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,7 @@ FILES: dict[str, tuple[Any, dict[str, Any], Change, list[str]]] = {
     "a CT": (as_ct(), {}, bytes, ["looks-like-ct"]),
     "a CT with 1024 added": (as_ct() + 1024, {}, bytes, ["looks-like-ct"]),
     "a CT by slope and intercept": (as_ct() + 1024, {"inter": -1024}, bytes, ["looks-like-ct"]),
-    "a CT in a circle of -2000": (in_circle(as_ct()), {}, bytes, ["looks-like-ct"]),
+    "a CT in a circle of -2000": (in_circle(as_ct()), {}, bytes, ["cube-moved", "looks-like-ct"]),
     "signed MRI": (head() - 40, {}, bytes, []),
     "a head of 6 mL": (head()[15:20, 18:22, 14:18], {}, bytes, ["not-head-sized"]),
 }  # fmt: skip
@@ -265,6 +266,19 @@ def test_both_take_the_same_names_for_labels(site: Site) -> None:
     assert sum(labels for labels, _ in result) > 20
 
 
+#: Names of other contrasts, and names that seem to say one.
+OTHER_CONTRASTS = """
+s_ADC.nii s_dwi.nii s_part-phase_T2w.nii s_part-mag_T2w.nii s_part-real_bold.nii s_phasediff.nii s_magnitude2.nii
+s_swi.nii s_T2star.nii s_cbf.nii s_CBV_map.nii 5_ep2d_diff_TRACEW.nii 5_ADCmap3.nii 4_T2_e2_ph.nii x_imaginary.nii
+x_t1ce.nii x-t2f.nii t2_tirm_tra.nii 3DFLAIR.nii x_T2w_space-T1w.nii T2w_to_T1w.nii dti_FA.nii MD_smith.nii
+scan_b1000.nii minIP.nii UNIT1.nii tof_3d.nii phase1.nii T2w2.nii a_b_c.nii
+"""
+
+
+#: Those whose names say T2w, or nothing.
+SUITABLE = {"s_part-mag_T2w.nii", "x_T2w_space-T1w.nii", "T2w_to_T1w.nii", "MD_smith.nii", "T2w2.nii", "a_b_c.nii"}
+
+
 @pytest.mark.parametrize("modality", [("T2w",), ("T1w", "FLAIR"), ()])
 def test_both_read_the_same_contrast_from_name_and_header(
     modality: tuple[str, ...], site: Site, tmp_path: Path
@@ -277,15 +291,23 @@ def test_both_read_the_same_contrast_from_name_and_header(
         "unt2led.nii",
         "a_T2starw_bold.nii",
         "CT.nii",
+        *OTHER_CONTRASTS.split(),
     )
-    for name in names:
-        path = write_nifti(tmp_path / name, head(), OBLIQUE)
-        for header in ("", "TE=20;FLAIR"):
-            path.write_bytes(packed(148, "80s", header.encode())(path.read_bytes()))
-            spec = small_model("m")[0].model_copy(update={"modality": modality})
-            notes = [{"code": note.code, "text": note.text} for note in contrast_notes(spec, read_scan(path))]
-            results: list[Any] = list(site([{"contrast": [name, header, list(modality)]}]))
-            assert results == [notes], (name, header)
+    path = write_nifti(tmp_path / "scan.nii", head(), OBLIQUE)
+    spec = small_model("m")[0].model_copy(update={"modality": modality})
+    jobs, said = [], []
+    for header in ("", "TE=20;FLAIR"):
+        path.write_bytes(packed(148, "80s", header.encode())(path.read_bytes()))
+        scan = read_scan(path)
+        for name in names:
+            said.append(contrast_notes(spec, replace(scan, where=name)))
+            jobs.append({"contrast": [name, header, list(modality)]})
+    results: list[Any] = list(site(jobs))
+    for job, notes, result in zip(jobs, said, results, strict=True):
+        assert result == [{"code": note.code, "text": note.text} for note in notes], job
+    if modality == ("T2w",):
+        unlike = [name for name, notes in zip(names, said[: len(names)], strict=True) if notes]
+        assert set(OTHER_CONTRASTS.split()) - set(unlike) == SUITABLE
 
 
 @pytest.mark.parametrize("task", ["stroke lesion", "Lesion", "tissue"])

@@ -57,7 +57,9 @@ export function conform(scan: Scan, grid: ConformedGrid = CONFORMED_GRID): Confo
   const { dims, affineVox2ras } = scan;
   const threshold = headThreshold(scan.data);
   const headMl = headVolumeMl(scan, threshold);
-  const implausible = [...headSizeNotes(headMl), ...cutNotes(scan, threshold, headMl), ...ctNotes(scan.data)];
+  // The threshold is not made for a CT, whose circular field of view can lie in values far below air.
+  const ofCt = ctNotes(scan.data);
+  const implausible = [...headSizeNotes(headMl), ...(ofCt.length > 0 ? ofCt : cutNotes(scan, threshold, headMl))];
   if (isConformed(scan, grid)) return { data: scan.data as Uint8Array, dims, affineVox2ras, notes: [...implausible, ...appearanceNotes(scan, AS_IT_IS)], headMl };
   const cube = placeCube(scan, threshold, conformedAffine(dims, affineVox2ras, grid), grid.size, grid.voxelSizeMm);
   // uint8 files keep their values, as in FastSurfer: masks and conformed scans must not be stretched.
