@@ -253,7 +253,5 @@ def test_a_report_without_a_place_is_found_before_the_first_scan(
     (tmp_path / "file").touch()
     out = tmp_path / "file" / "below"
     assert evaluate.main(["--model", str(models / "bright"), "--data", str(bids), "--out", str(out)]) == 2
-    sentence = (
-        f"{out}: no report can be written there ({tmp_path / 'file'} is a file); choose another folder with --out"
-    )
-    assert sentence in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"{out}: no report can be written there ({tmp_path / 'file'} is a file); choose another folder" in said
