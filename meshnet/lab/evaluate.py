@@ -21,6 +21,8 @@ from meshnet.infer.backends import BACKENDS, fastest_backend
 from meshnet.lab.candidates import Skipped, check_names, described, find_brain, find_candidate, suitable_scans
 from meshnet.lab.model_runs import Brain, Candidate, Failure, Job, run_here, run_on_ray
 from meshnet.model.spec import SpecError, read_spec
+from meshnet.scan.file_errors import check_folder, sentence_of
+from meshnet.scan.lasting_streams import lasting_streams
 from meshnet.scan.scan_stream import ScanError
 from meshnet.score import evaluate as runs
 from meshnet.score.data_set import ReferenceScan, find_reference_scans, leave_out
@@ -33,7 +35,11 @@ Runner = Callable[[Sequence[Job]], Iterable[ScanScore | Failure | None]]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line. Exit code 0; 1 if a scan failed or has no labels; 2 if nothing could be scored."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    with lasting_streams():
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
+
+
+def _run(words: list[str]) -> int:
     if any(word == "--model" or word.startswith("--model=") for word in words):
         return evaluate_models(_parser().parse_args(words))
     if "-h" in words or "--help" in words:
@@ -47,6 +53,7 @@ def evaluate_models(args: argparse.Namespace) -> int:
         if args.jobs < 1 or args.cpus_each < 1:
             raise ConfigError(f"--jobs {args.jobs}, --cpus-per-scan {args.cpus_each}: expected 1 or more")
         scans, left_out = _scans(args)
+        check_folder(args.out, "report", "choose another folder with --out")
         candidates = [find_candidate(given, scans, args.label) for given in args.model]
         check_names(candidates, args.reference_model)
         brain, about_brain = find_brain(args.brain_masks, args.brain_model, scans, candidates)
@@ -66,7 +73,7 @@ def evaluate_models(args: argparse.Namespace) -> int:
         about = About(args.data.resolve().name, models, args.reference_model, about_brain, sentences, centre)
         tables = write_model_report(scores, by_name, args.out, about)
     except (ConfigError, CohortError, SpecError, ScanError, OSError, ValueError) as error:
-        print(f"meshnet-evaluate: {error}", file=sys.stderr)
+        print(f"meshnet-evaluate: {sentence_of(error)}", file=sys.stderr)
         return 2
     print(f"{args.out / 'report.html'}: {len(candidates)} models, {len(scores)} scores, {len(tables)} tables")
     return 1 if failures else 0
