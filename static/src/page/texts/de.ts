@@ -87,7 +87,7 @@ export const de: Texts = {
   'model.forModality': 'für {modality}',
   'model.forAny': 'für jede Aufnahme',
   'model.facts': '{task}, {scans}; {parameters} Parameter, {bytes}; Lizenz: {licence}',
-  'model.finds': '{names}',
+  'model.findsWithLayers': '{found}, mit {layers} als Ebenen',
   'model.findsMore': { one: '{names} und {n} weiteres', other: '{names} und {n} weitere' },
   'model.card': 'Modellbeschreibung',
   'model.broken': { one: 'Ein Modell konnte nicht geladen werden', other: '{n} Modelle konnten nicht geladen werden' },
