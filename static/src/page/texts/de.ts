@@ -248,7 +248,7 @@ export const de: Texts = {
   'compare.mask': 'Mit einer Maske vergleichen',
   'compare.maskTitle': 'Ein anderes Gitter wird über die Affinmatrizen umgerechnet; eine Maske lässt sich auch hierher ziehen',
   'compare.other': 'Mit einem anderen Ergebnis vergleichen',
-  'compare.choose': 'Mit einem anderen Ergebnis vergleichen …',
+  'compare.choose': 'Mit anderem Ergebnis vergleichen …',
   'compare.name': 'Vergleich',
   'compare.end': 'Labels zeigen',
   'compare.with': 'Mit {name}:',
