@@ -59,6 +59,8 @@ def test_a_mask_on_another_grid_is_compared_on_the_scans_own(open_page: OpenPage
         chosen = numbers(page)
         wait_for(page, "done")
         assert page.locator("canvas").screenshot() != before
+        boxes = [box.bounding_box() for box in page.locator("#comparison-colours .swatch").all()]
+        assert [box and (box["width"], box["height"]) for box in boxes] == [(14, 14)] * 3
         page.get_by_test_id("end-comparison").click()
         expect(page.get_by_test_id("comparison")).to_be_hidden(timeout=PATIENCE_MS)
         wait_for(page, "done")

@@ -98,11 +98,17 @@ export class ScanKeeping {
 
   /** Writes nothing any more; resolves once the file under way is closed. */
   async end(): Promise<void> {
+    const work = await this.stop();
+    work?.release();
+  }
+
+  /** As `end`, but no other window may keep yet. */
+  private async stop(): Promise<Work | null> {
     const { work } = this;
     this.work = null;
     await this.writing;
     work?.endRequests();
-    work?.release();
+    return work;
   }
 
   private async turnOn(): Promise<void> {
@@ -152,10 +158,13 @@ export class ScanKeeping {
   }
 
   private async stopAndClear(): Promise<void> {
-    const { work } = this;
-    await this.end();
+    const work = await this.stop();
     this.failed.clear();
-    await clearStorage();
+    try {
+      await clearStorage();
+    } finally {
+      work?.release(); // last: a window that waits for the right must not find what is about to be deleted
+    }
     const gone = this.session.state.studies.filter(({ source }) => work?.keeper.isRead(source.id) === true);
     const left = gone.reduce((list, { source }) => withoutStudy(list, source.id), { studies: this.session.state.studies, shownId: this.session.state.shownId });
     this.session.change({ ...left, keeping: NOTHING_KEPT });

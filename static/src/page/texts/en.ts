@@ -96,7 +96,7 @@ export const en = {
   'model.forModality': 'for {modality} scans',
   'model.forAny': 'for any scan',
   'model.facts': '{task}, {scans}; {parameters} parameters, {bytes}; licence: {licence}',
-  'model.finds': '{names}',
+  'model.findsWithLayers': '{found}, with {layers} as layers',
   'model.findsMore': { one: '{names} and {n} more', other: '{names} and {n} more' },
   'model.card': 'Model card',
   'model.broken': { one: 'One model could not be loaded', other: '{n} models could not be loaded' },

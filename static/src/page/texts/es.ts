@@ -87,7 +87,7 @@ export const es: Texts = {
   'model.forModality': 'para imágenes {modality}',
   'model.forAny': 'para cualquier imagen',
   'model.facts': '{task}, {scans}; {parameters} parámetros, {bytes}; licencia: {licence}',
-  'model.finds': '{names}',
+  'model.findsWithLayers': '{found}, con {layers} como capas',
   'model.findsMore': { one: '{names} y {n} más', other: '{names} y {n} más' },
   'model.card': 'Ficha del modelo',
   'model.broken': { one: 'No se pudo cargar un modelo', other: 'No se pudieron cargar {n} modelos' },

@@ -19,8 +19,9 @@ export function showKeeping({ keeping, studies }: { readonly keeping: Keeping; r
   const warning = byTestId('keep-problem', HTMLParagraphElement);
   warning.textContent = problem === null ? '' : read(problem);
   warning.hidden = problem === null;
-  byId('remembered', HTMLParagraphElement).hidden = !hasSettings && count === 0;
-  byId('forgotten', HTMLSpanElement).textContent = '';
+  const hasAny = hasSettings || count > 0;
+  if (hasAny || isOn) byId('forgotten', HTMLSpanElement).textContent = '';
+  byId('remembered', HTMLParagraphElement).hidden = !hasAny && byId('forgotten', HTMLSpanElement).textContent === '';
   byId('remembered-text', HTMLSpanElement).textContent = !hasSettings ? '' : t(count > 0 ? 'keep.settings' : 'foot.remembers');
 }
 
