@@ -56,7 +56,7 @@ class Table:
     def writerows(self, rows: Sequence[Sequence[object]]) -> None:
         """Add rows. Raises ScanError if they can't be written."""
         self.has_failed = True
-        with _said_of(self._path):
+        with _errors_in_words(self._path):
             self._rows.writerows(rows)
         self.has_failed = False
 
@@ -68,7 +68,7 @@ def open_table(path: Path, columns: Sequence[str]) -> Iterator[Table]:
     It is line-buffered, so that finished rows are on disk if a later scan is interrupted. Bytes of a name that are not
     UTF-8 are written as escapes, so that the table can be read.
     """
-    with _said_of(path):
+    with _errors_in_words(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("w", newline="", encoding="utf-8", errors="backslashreplace", buffering=1)
     table = Table(path, file)
@@ -76,13 +76,14 @@ def open_table(path: Path, columns: Sequence[str]) -> Iterator[Table]:
         table.writerows([columns])
         yield table
     finally:
-        # Closing writes again what could not be written, which has been said by then.
-        with suppress(OSError) if table.has_failed else _said_of(path):
+        # Closing tries the unwritten rows once more; that error has been reported already.
+        with suppress(OSError) if table.has_failed else _errors_in_words(path):
             file.close()
 
 
 @contextmanager
-def _said_of(table: Path) -> Iterator[None]:
+def _errors_in_words(table: Path) -> Iterator[None]:
+    """An OSError of the block becomes a ScanError that names the table."""
     try:
         yield
     except OSError as error:

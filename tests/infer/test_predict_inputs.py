@@ -306,6 +306,19 @@ def test_a_report_or_table_without_a_place_is_found_before_the_first_network(
     assert "/dev/full: the table can't be written there (No space left on device)" in capsys.readouterr().err
 
 
+def test_a_table_that_grows_too_large_does_not_end_the_batch(model: Path, tmp_path: Path) -> None:
+    names = [f"{'scan' * 20}_{number}" for number in range(8)]
+    for name in names:
+        write_head(tmp_path / "scans" / f"{name}.nii")
+    command = f"ulimit -f 3; $PREDICT {model} {tmp_path / 'scans'} -o {tmp_path / 'out'} --csv {tmp_path / 't.csv'} -q"
+    done = shell(command, FOLDER=str(tmp_path))  # the limit is 3 KiB
+    assert done.returncode == 1
+    said = done.stderr.decode()
+    assert f"{tmp_path / 't.csv'}: the table can't be written there (File too large)" in said
+    assert "scans failed, see above" in said
+    assert sorted(os.listdir(tmp_path / "out")) == [f"{name}_bright.nii.gz" for name in names]
+
+
 def test_a_report_that_does_not_fit_leaves_no_half_page(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
