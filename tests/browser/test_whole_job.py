@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from meshnet.infer import predict
 from meshnet.score.compare import COLUMNS, compare
 from tests.helpers.bright_model import write_bright_model
 from tests.helpers.browser.chromium import WEBGL2, WEBGPU, OpenPage
-from tests.helpers.browser.serving import serve
+from tests.helpers.browser.serving import Served, serve
 from tests.helpers.browser.site import assert_same_labels, drop, segment, wait_for, wait_until_listed
 from tests.helpers.browser.visits import PATIENCE_MS, wait_for_offline
 from tests.helpers.scan_files import affine_of
@@ -108,28 +109,32 @@ CONTENT_IN_FOLDER = """async (name) => {
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_threshold_comparison_edit_mesh_and_report_work(open_page: OpenPage, tmp_path: Path, name: str) -> None:
+def test_threshold_comparison_edit_mesh_and_report_work(
+    open_page: OpenPage, served: Served, tmp_path: Path, name: str
+) -> None:
     setting = SETTINGS[name]
     model = write_bright_model(tmp_path / "models" / "joint", tissue=0.2, id="joint", name="joint")
     write_bright_model(tmp_path / "others" / "plain", id="plain", name="plain")
     models = tmp_path / ("models" if setting.is_listed else "others")
     scan = write_head(tmp_path / "scan.nii.gz")
-    with serve("--models", str(models), *setting.server) as url:
-        expected = ("ERR_CONNECTION_REFUSED", "ERR_FAILED", "404 (Not Found)")
-        page = open_page("/healthz", flags=setting.flags, url=url, expected=expected)
+    options = ("--models", str(models), *setting.server)
+    with contextlib.ExitStack() as until_cut:
+        url = until_cut.enter_context(serve(*options)) if setting.is_offline else served(*options)
+        page = open_page(
+            "/healthz",
+            flags=setting.flags,
+            url=url,
+            expected=("ERR_CONNECTION_REFUSED", "ERR_FAILED", "404 (Not Found)"),
+        )
         page.add_init_script("window.showDirectoryPicker = () => navigator.storage.getDirectory()")
         page.goto(f"{url}/?backend={setting.backend}")
-        visit = Visit(page, tmp_path, is_kiosk="--kiosk" in setting.server)
         wait_until_listed(page, "joint" if setting.is_listed else "plain")
         if setting.is_offline:
             wait_for_offline(page, "ready")
-        else:
-            do_the_job(visit, setting, model, scan)
-            page.close(run_before_unload=False)
     if setting.is_offline:  # the server has ended
         page.reload()
         wait_until_listed(page, "joint")
-        do_the_job(visit, setting, model, scan)
+    do_the_job(Visit(page, tmp_path, is_kiosk="--kiosk" in setting.server), setting, model, scan)
 
 
 def do_the_job(visit: Visit, setting: Setting, model: Path, scan: Path) -> None:
@@ -227,21 +232,20 @@ def check_report(visit: Visit, edited: Path) -> None:
     assert lesion["volume_ml"] == pytest.approx(volume_ml(edited), rel=1e-6)
 
 
-def test_a_kiosk_can_switch_every_feature_off(open_page: OpenPage, tmp_path: Path) -> None:
+def test_a_kiosk_can_switch_every_feature_off(open_page: OpenPage, served: Served, tmp_path: Path) -> None:
     write_bright_model(tmp_path / "models" / "joint", tissue=0.2, id="joint", name="joint")
     features = ("confidence", "compare", "edit", "report", "mesh")
     off = [word for feature in ("queue", *features) for word in (f"--{feature}", "off")]
     scans = [write_head(tmp_path / f"{name}.nii.gz") for name in "ab"]
-    with serve("--models", str(tmp_path / "models"), "--kiosk", "--saving", "folder", *off) as url:
-        page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
-        expect(page.get_by_test_id("full-screen")).to_be_visible(timeout=PATIENCE_MS)
-        expect(page.get_by_test_id("keep")).to_be_hidden()
-        drop(page, *scans)
-        page.get_by_test_id("series").first.click()
-        wait_for(page, "ready")
-        expect(page.get_by_test_id("run-all")).to_be_hidden()
-        segment(page)
-        expect(page.get_by_test_id("save-native")).to_be_visible()
-        for part in ("confidence", "compare", "edit", "save-report", "mesh"):
-            expect(page.get_by_test_id(part)).to_be_hidden()
-        page.close(run_before_unload=False)
+    url = served("--models", str(tmp_path / "models"), "--kiosk", "--saving", "folder", *off)
+    page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
+    expect(page.get_by_test_id("full-screen")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_test_id("keep")).to_be_hidden()
+    drop(page, *scans)
+    page.get_by_test_id("series").first.click()
+    wait_for(page, "ready")
+    expect(page.get_by_test_id("run-all")).to_be_hidden()
+    segment(page)
+    expect(page.get_by_test_id("save-native")).to_be_visible()
+    for part in ("confidence", "compare", "edit", "save-report", "mesh"):
+        expect(page.get_by_test_id(part)).to_be_hidden()
