@@ -21,6 +21,7 @@ from typing import Any
 from tqdm import tqdm
 
 from meshnet.cluster.on_ray import Share, add_ray_options, start_ray
+from meshnet.cohort.arguments import out_folder
 from meshnet.cohort.bids import CohortError
 from meshnet.cohort.splits import OUTER_FOLDS
 from meshnet.train.baselines import BASELINES
@@ -216,7 +217,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("overrides", nargs="*", help="Hydra overrides that every run shares, as for meshnet-train")
     parser.add_argument("--data", type=Path, required=True, help="folder of meshnet-prepare")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="folder for the runs and experiment.csv")
+    parser.add_argument("-o", "--out", type=out_folder, required=True, help="folder for the runs and experiment.csv")
     parser.add_argument(
         "--models", default="meshnet5,meshnet16,meshnet26", help="choices of model=, by commas (default %(default)s)"
     )

@@ -27,6 +27,7 @@ from meshnet.cluster.search import (
     write_best,
     write_trials,
 )
+from meshnet.cohort.arguments import out_folder
 from meshnet.cohort.bids import CohortError
 from meshnet.train.config import ConfigError, compose_config
 from meshnet.train.loop import train
@@ -186,7 +187,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("overrides", nargs="*", help="Hydra overrides that every trial shares, as for meshnet-train")
     parser.add_argument("--data", type=Path, required=True, help="folder of meshnet-prepare")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="folder for best.txt, trials.csv and the runs")
+    parser.add_argument(
+        "-o", "--out", type=out_folder, required=True, help="folder for best.txt, trials.csv and the runs"
+    )
     parser.add_argument("--trials", type=int, default=50, help="configurations to draw (default %(default)s)")
     parser.add_argument("--min-epochs", type=int, default=15, help="epochs at the first rung (default %(default)s)")
     parser.add_argument("--max-epochs", type=int, default=50, help="epochs of a full run (default %(default)s)")

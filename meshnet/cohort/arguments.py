@@ -1,9 +1,10 @@
-"""Types of the options of meshnet-prepare and meshnet-toy-data."""
+"""Types of options that several commands share."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 
 
 def at_least(least: int) -> Callable[[str], int]:
@@ -15,3 +16,34 @@ def at_least(least: int) -> Callable[[str], int]:
         return int(text)
 
     return whole_number
+
+
+def out_folder(text: str) -> Path:
+    """A type for argparse: a folder to write to, which may be missing."""
+    path = Path(text)
+    file = file_in_the_way(path)
+    if file is not None:
+        raise argparse.ArgumentTypeError(f"{file} is a file; expected a folder, or one that doesn't exist yet")
+    return path
+
+
+def file_in_the_way(folder: Path) -> Path | None:
+    """The file at `folder` or at a folder above it, because of which it can't be made; None if there is none."""
+    return next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None)
+
+
+#: A file that tells what a folder holds.
+_KINDS = {
+    "index.csv": "prepared data",
+    "model.json": "a model",
+    "dataset_description.json": "a BIDS data set",
+    "config.yaml": "a training run",
+    "experiment.csv": "the runs of an experiment",
+    "trials.csv": "a search",
+    "report.html": "a report",
+}
+
+
+def kind_of_folder(folder: Path) -> str | None:
+    """The folder's content for messages, such as `a model (model.json)`. None for an empty or unknown folder."""
+    return next((f"{kind} ({name})" for name, kind in _KINDS.items() if (folder / name).is_file()), None)

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from meshnet.cohort.arguments import at_least
+from meshnet.cohort.arguments import at_least, kind_of_folder, out_folder
 from meshnet.cohort.bids import SPACE, Case, CohortError, Excluded, difference_from_arc, find_bids, find_pairs
 from meshnet.cohort.splits import OUTER_FOLDS, PAPER_QUARTILES, nested_folds, own_quartiles, quartile
 from meshnet.scan.conform import conform
@@ -68,7 +68,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     acquisitions = [] if args.acq == "all" else args.acq.split(",")
     try:
+        if not args.dataset.is_dir():
+            raise CohortError(f"{args.dataset}: no such folder; expected a BIDS data set, or a folder of pairs")
+        _check_out(args.out)
         cases, excluded = find_pairs(args.dataset) if args.format == "pairs" else find_bids(args.dataset, acquisitions)
+        if not cases:
+            reasons = "; ".join(f"{e.name}: {e.reason}" for e in excluded[:3])
+            raise CohortError(
+                f"{args.dataset}: no scan to prepare with --acq {args.acq or chr(39) * 2} ({reasons}); expected acq "
+                f"labels of the data set, by commas, or --acq all"
+            )
         settings = Settings(args.size, args.voxel_size_mm, args.seed)
         bounds = PAPER_QUARTILES if args.quartiles == "paper" else None
         rows, left_out = prepare(cases, args.out, settings, bounds=bounds, workers=args.workers)
@@ -84,6 +93,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.format == "bids" and any(counts[acquisition] for acquisition in SPACE):
         print(difference_from_arc(counts))
     return 0
+
+
+def _check_out(out: Path) -> None:
+    """Raise CohortError for a folder that holds something else than prepared data."""
+    there = [path.name for path in out.iterdir() if not path.name.startswith(".")] if out.is_dir() else []
+    if there and "volumes" not in there:
+        raise CohortError(
+            f"{out}: holds {kind_of_folder(out) or min(there)}; expected a new folder, or one of meshnet-prepare"
+        )
 
 
 def prepare(
@@ -116,15 +134,27 @@ def prepare(
 
 
 def read_index(folder: Path) -> list[Row]:
-    """Rows of a prepared folder. Raises CohortError if it has no index."""
+    """Rows of a prepared folder. Raises CohortError if it has no index, or one that meshnet-prepare didn't write."""
     path = folder / "index.csv"
     if not path.is_file():
         raise CohortError(f"{folder}: no index.csv; expected a folder written by meshnet-prepare")
     integers = {f.name for f in fields(Row) if f.type == "int"}
-    with path.open(newline="", encoding="utf-8") as file:
-        lines = list(csv.DictReader(file))
-    typed: list[dict[str, Any]] = [{k: int(v) if k in integers else v for k, v in line.items()} for line in lines]
-    return [Row(**line) for line in typed]
+    again = "prepare the data again with meshnet-prepare, in another folder"
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            lines = list(csv.DictReader(file))
+        typed: list[dict[str, Any]] = [{k: int(v) if k in integers else v for k, v in line.items()} for line in lines]
+        rows = [Row(**line) for line in typed]
+    except (ValueError, TypeError, csv.Error) as error:
+        raise CohortError(
+            f"{path}: cannot be read ({error}); expected the columns {', '.join(f.name for f in fields(Row))}; {again}"
+        ) from error
+    if not rows:
+        raise CohortError(f"{path}: has no cases; expected one line per case; {again}")
+    double = next((name for name, count in Counter(row.name for row in rows).items() if count > 1), None)
+    if double is not None:
+        raise CohortError(f"{path}: {double} is in it twice; expected one line per case; {again}")
+    return rows
 
 
 def read_grid(folder: Path) -> tuple[int, float]:
@@ -255,9 +285,13 @@ def _write_csv(path: Path, columns: list[str], rows: list[dict[str, object]]) ->
     os.replace(partial, path)
 
 
+#: Voxels along an axis; conforming computes with 8 bytes a voxel.
+_MAX_SIZE = 1024
+
+
 def _size(text: str) -> int:
-    if not text.isdecimal() or int(text) < MIN_DIM:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least {MIN_DIM} voxels, got {text}")
+    if not text.isdecimal() or not MIN_DIM <= int(text) <= _MAX_SIZE:
+        raise argparse.ArgumentTypeError(f"expected a whole number of voxels from {MIN_DIM} to {_MAX_SIZE}, got {text}")
     return int(text)
 
 
@@ -276,7 +310,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="meshnet-prepare", description="Conform, index and split a lesion data set for training."
     )
     parser.add_argument("dataset", type=Path, help="BIDS data set (e.g. ARC, ds004884), or a folder of pairs")
-    parser.add_argument("out", type=Path, help="folder to write; running again resumes")
+    parser.add_argument("out", type=out_folder, help="folder to write; running again resumes")
     parser.add_argument("--format", choices=("bids", "pairs"), default="bids", help="pairs: X.nii.gz and X_mask.nii.gz")
     parser.add_argument(
         "--acq", default=",".join(SPACE), help="BIDS acq labels to use, or 'all' (default: %(default)s, the paper's)"

@@ -16,7 +16,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from meshnet.cohort.arguments import at_least
+from meshnet.cohort.arguments import at_least, out_folder
 
 #: Subjects with a fault: no mask, a mask on another grid, an empty mask, an acquisition outside the cohort.
 MISSING_MASK, WRONG_GRID, EMPTY_LESION, OTHER_ACQUISITION = "M9001", "M9002", "M9003", "M9004"
@@ -33,13 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Write a small BIDS data set of synthetic heads with lesions, to try the training commands.",
         epilog="Then: meshnet-prepare OUT PREPARED --size 64 --voxel-size-mm 3",
     )
-    parser.add_argument("out", type=Path, help="folder for the data set; must not exist or be empty")
-    parser.add_argument("--subjects", type=int, default=12, help="default %(default)s, at least 5")
+    parser.add_argument("out", type=out_folder, help="folder for the data set; must not exist or be empty")
+    parser.add_argument(
+        "--subjects", type=at_least(_FEWEST_SUBJECTS), default=12, help="default %(default)s, at least 5"
+    )
     parser.add_argument("--seed", type=at_least(0), default=0, help="of the heads (default %(default)s)")
     args = parser.parse_args(arguments)
-    if args.subjects < _FEWEST_SUBJECTS:
-        print(f"meshnet-toy-data: --subjects {args.subjects}: expected {_FEWEST_SUBJECTS} or more", file=sys.stderr)
-        return 2
     try:
         if args.out.exists() and any(args.out.iterdir()):
             print(f"meshnet-toy-data: {args.out}: not empty; expected a new folder", file=sys.stderr)

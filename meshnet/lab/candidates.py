@@ -30,6 +30,10 @@ def find_candidate(given: str, scans: Sequence[ReferenceScan], label: int | None
     """
     name, equals, path = given.partition("=") if "=" in given and not Path(given).exists() else ("", "", given)
     source = Path(path)
+    if source.is_file() and source.name != "model.json":
+        raise ConfigError(
+            f"--model {given}: is a file; expected a model folder, a known id, or a folder of label volumes"
+        )
     if is_model(source) or not source.is_dir():
         folder = find_model(source)
         spec = read_spec(folder / "model.json")

@@ -16,11 +16,14 @@ from pathlib import Path
 from tqdm import tqdm
 
 from meshnet.cluster.on_ray import start_ray
+from meshnet.cohort.arguments import at_least, out_folder
 from meshnet.cohort.bids import CohortError, Excluded
 from meshnet.infer.backends import BACKENDS, fastest_backend
 from meshnet.lab.candidates import Skipped, check_names, described, find_brain, find_candidate, suitable_scans
 from meshnet.lab.model_runs import Brain, Candidate, Failure, Job, run_here, run_on_ray
 from meshnet.model.spec import SpecError, read_spec
+from meshnet.scan.file_errors import check_folder, sentence_of
+from meshnet.scan.lasting_streams import lasting_streams
 from meshnet.scan.scan_stream import ScanError
 from meshnet.score import evaluate as runs
 from meshnet.score.data_set import ReferenceScan, find_reference_scans, leave_out
@@ -33,7 +36,11 @@ Runner = Callable[[Sequence[Job]], Iterable[ScanScore | Failure | None]]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line. Exit code 0; 1 if a scan failed or has no labels; 2 if nothing could be scored."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    with lasting_streams():
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
+
+
+def _run(words: list[str]) -> int:
     if any(word == "--model" or word.startswith("--model=") for word in words):
         return evaluate_models(_parser().parse_args(words))
     if "-h" in words or "--help" in words:
@@ -44,10 +51,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def evaluate_models(args: argparse.Namespace) -> int:
     """Score the models of the command line, write the report, and print where it is."""
     try:
-        if args.jobs < 1 or args.cpus_each < 1:
-            raise ConfigError(f"--jobs {args.jobs}, --cpus-per-scan {args.cpus_each}: expected 1 or more")
         scans, left_out = _scans(args)
+        check_folder(args.out, "report", "choose another folder with --out")
         candidates = [find_candidate(given, scans, args.label) for given in args.model]
+        if args.label is not None and all(candidate.model is not None for candidate in candidates):
+            raise ConfigError(
+                f"--label {args.label}: expected a folder of label volumes among --model; leave --label out, a model "
+                f"folder names its lesion"
+            )
         check_names(candidates, args.reference_model)
         brain, about_brain = find_brain(args.brain_masks, args.brain_model, scans, candidates)
         todo, skipped = _jobs(args, candidates, scans, brain)
@@ -66,7 +77,7 @@ def evaluate_models(args: argparse.Namespace) -> int:
         about = About(args.data.resolve().name, models, args.reference_model, about_brain, sentences, centre)
         tables = write_model_report(scores, by_name, args.out, about)
     except (ConfigError, CohortError, SpecError, ScanError, OSError, ValueError) as error:
-        print(f"meshnet-evaluate: {error}", file=sys.stderr)
+        print(f"meshnet-evaluate: {sentence_of(error)}", file=sys.stderr)
         return 2
     print(f"{args.out / 'report.html'}: {len(candidates)} models, {len(scores)} scores, {len(tables)} tables")
     return 1 if failures else 0
@@ -159,14 +170,18 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         help="folder of meshnet-prepare, BIDS folder with derivatives/lesion_masks, or folder of pairs",
     )
-    parser.add_argument("-o", "--out", type=Path, required=True, help="folder for labels, scores, tables, report.html")
+    parser.add_argument(
+        "-o", "--out", type=out_folder, required=True, help="folder for labels, scores, tables, report.html"
+    )
     parser.add_argument(
         "--reference-model", default="", help="name of the model that the others are tested against (default: no tests)"
     )
     parser.add_argument("--leave-out", type=Path, help="text file of subject ids to leave out, one on a line")
     parser.add_argument("--brain-model", default="", help="model whose labels above 0 are the brain of each scan")
     parser.add_argument("--brain-masks", type=Path, help="folder with a brain mask of each scan")
-    parser.add_argument("--label", type=int, help="number of the lesion in label volumes (default: all labels above 0)")
+    parser.add_argument(
+        "--label", type=at_least(1), help="number of the lesion in label volumes (default: all labels above 0)"
+    )
     parser.add_argument(
         "--contrast", default="T2w", help="BIDS suffixes of the scans to score, by commas (default %(default)s)"
     )
@@ -178,12 +193,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--backend", choices=BACKENDS, help="as for meshnet-predict (default: cpu, or onnx if there is no kernel)"
     )
-    parser.add_argument("--jobs", type=int, default=1, help="scans at the same time, on Ray (default %(default)s)")
+    parser.add_argument(
+        "--jobs", type=at_least(1), default=1, help="scans at the same time, on Ray (default %(default)s)"
+    )
     parser.add_argument(
         "--cpus-per-scan",
         dest="cpus_each",
         metavar="N",
-        type=int,
+        type=at_least(1),
         default=_cores(),
         help="CPU threads of each scan (default: all cores, here %(default)s)",
     )

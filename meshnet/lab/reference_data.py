@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meshnet.cohort.bids import CohortError
-from meshnet.lab.cases import HEAD, rendered, unseen_contrasts
+from meshnet.lab.cases import HEAD, Volumes, label_map_cases, rendered, unseen_contrasts
 from meshnet.lab.held_out import held_out_subjects, read_held_out
 from meshnet.scan.conform import LIA_DIRECTIONS
 from meshnet.scan.nifti import new_header, read_scan, save_labels, save_volume
 from meshnet.synth.anatomy import cached_anatomies
-from meshnet.synth.render import Subject
+
+_T = TypeVar("_T")
 
 COLUMN = "reference_group"
 HELD_OUT = Path(__file__).parents[1] / "conf" / "t2-lesion-held-out.json"
@@ -29,10 +32,11 @@ HELD_OUT = Path(__file__).parents[1] / "conf" / "t2-lesion-held-out.json"
 
 @dataclass(frozen=True)
 class Group:
-    """name: in tables; worth: what the reference is, and what a figure against it shows."""
+    """name: in tables; worth: what the reference is, and what a figure against it shows; rendered: heads, no scans."""
 
     name: str
     worth: str
+    rendered: bool = False
 
 
 M2265 = Group(
@@ -57,13 +61,23 @@ SYNTHETIC = Group(
     "Synthetic heads with lesion masks that training never drew, and heads without a lesion. The reference is exact, "
     "the anatomy is not new: these heads are deformations of the two anatomies that t2-lesion was trained on. Each "
     "head counts as a person here, so the intervals tell nothing about other people.",
+    rendered=True,
 )
 COLIN = Group(
     "Colin27, other contrast",
     "The head of one man, rendered without a lesion in contrasts that training doesn't draw. The reference is exact; "
     "t2-lesion was trained on this anatomy.",
+    rendered=True,
 )
-GROUPS = (M2265, OMS, HEALTHY, SYNTHETIC, COLIN)
+LABEL_MAPS = Group(
+    "label maps, test persons",
+    "Heads rendered from SynthSeg's label maps of three people, with lesion masks that training never drew, and heads "
+    "without a lesion. The reference is exact and t2-lesion has seen neither these people nor these masks, but "
+    "intensities and the look of the lesion come from the generator that it was trained with. Each head counts as a "
+    "person here, so the intervals tell nothing about other people.",
+    rendered=True,
+)
+GROUPS = (M2265, OMS, HEALTHY, LABEL_MAPS, SYNTHETIC, COLIN)
 
 
 @dataclass(frozen=True)
@@ -76,21 +90,37 @@ class _Scan:
     mask: Path | None
 
 
-def write_reference_data(data: Path, out: Path, cache: Path, groups: Sequence[str]) -> Path:
+@dataclass(frozen=True)
+class _Head:
+    """A head to render. load: renders it."""
+
+    group: Group
+    name: str
+    load: Callable[[], Volumes]
+
+
+def write_reference_data(data: Path, out: Path, cache: Path, groups: Sequence[str], heads: int | None = None) -> Path:
     """Write the BIDS data set of these groups to `out`; files that are there already are kept. Returns `out`.
 
-    Real scans are linked, synthetic heads rendered. Raises CohortError if `data` has none of them.
+    Real scans are linked, synthetic heads rendered: all of them, or `heads` with a lesion and `heads` without for each
+    group. Raises CohortError if `data` has none of the groups, or `out` holds persons that aren't in this selection.
     """
     persons: dict[str, str] = {}
     for scan in _real_scans(data):
         if scan.group.name in groups:
             _link(scan, out)
             persons[scan.name.split("_")[0]] = scan.group.name
-    for group, name, subject in _synthetic(data, cache, groups):
-        _render(name, subject, out)
-        persons[name.split("_")[0]] = group.name
+    for head in _heads(data, cache, groups, heads):
+        _render(head, out)
+        persons[head.name.split("_")[0]] = head.group.name
     if not persons:
         raise CohortError(f"{data}: none of the groups {', '.join(groups)} is there; expected scans/ and lesions/")
+    others = sorted(folder.name for folder in out.glob("sub-*") if folder.name not in persons)
+    if others:
+        raise CohortError(
+            f"{out}: holds {len(others)} persons that are not in this selection, such as {others[0]}; use another -o, "
+            f"or delete them"
+        )
     lines = ["\t".join(("participant_id", COLUMN)), *("\t".join(item) for item in sorted(persons.items()))]
     (out / "participants.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (out / "dataset_description.json").write_text(
@@ -120,18 +150,37 @@ def _present(*scans: _Scan) -> Iterable[_Scan]:
     return (s for s in scans if s.image.is_file() and (s.mask is None or s.mask.is_file()))
 
 
-def _synthetic(data: Path, cache: Path, groups: Sequence[str]) -> Iterator[tuple[Group, str, Subject]]:
-    wanted = {SYNTHETIC.name, COLIN.name} & set(groups)
-    if not wanted:
+def _heads(data: Path, cache: Path, groups: Sequence[str], count: int | None) -> Iterator[_Head]:
+    """The heads of the rendered groups, `count` of each kind."""
+    lesions = data / "lesions" / "soop"
+    if LABEL_MAPS.name in groups and lesions.is_dir() and (data / "anatomy" / "synthseg").is_dir():
+        cases = list(label_map_cases(read_held_out(HELD_OUT), data, cache, ("T2w",)))
+        for group in sorted({case.group for case in cases}):
+            for case in _spread([case for case in cases if case.group == group], count):
+                yield _Head(LABEL_MAPS, _bids_name(case.name), case.load)
+    if not {SYNTHETIC.name, COLIN.name} & set(groups):
         return
     anatomies = cached_anatomies(cache)
-    lesions = data / "lesions" / "soop"
-    if SYNTHETIC.name in wanted and lesions.is_dir():
-        for name, subject in held_out_subjects(read_held_out(HELD_OUT), anatomies, lesions, cache):
-            yield SYNTHETIC, f"sub-{name.replace('-', '')}_acq-synthetic_T2w", subject
-    if COLIN.name in wanted:
-        for subject in unseen_contrasts(anatomies[0]):
-            yield COLIN, f"sub-colin{subject.seed}_acq-synthetic_T2w", subject
+    if SYNTHETIC.name in groups and lesions.is_dir():
+        subjects = list(held_out_subjects(read_held_out(HELD_OUT), anatomies, lesions, cache))
+        for has_lesion in (True, False):
+            kind = [(name, subject) for name, subject in subjects if (subject.lesion is not None) == has_lesion]
+            for name, subject in _spread(kind, count):
+                yield _Head(SYNTHETIC, _bids_name(name), partial(rendered, subject, HEAD))
+    if COLIN.name in groups:
+        for subject in _spread(list(unseen_contrasts(anatomies[0])), count):
+            yield _Head(COLIN, _bids_name(f"colin{subject.seed}"), partial(rendered, subject, HEAD))
+
+
+def _spread(items: Sequence[_T], count: int | None) -> list[_T]:
+    """`count` of the items at equal steps, because the lists are sorted by lesion volume; None for all."""
+    if count is None or count >= len(items):
+        return list(items)
+    return [items[(2 * i + 1) * len(items) // (2 * count)] for i in range(count)]
+
+
+def _bids_name(name: str) -> str:
+    return f"sub-{''.join(c for c in name if c.isalnum())}_acq-synthetic_T2w"
 
 
 def _paths(name: str, out: Path) -> tuple[Path, Path]:
@@ -159,13 +208,13 @@ def _point(link: Path, target: Path) -> None:
         link.symlink_to(target.resolve())
 
 
-def _render(name: str, subject: Subject, out: Path) -> None:
-    image, mask = _paths(name, out)
+def _render(head: _Head, out: Path) -> None:
+    image, mask = _paths(head.name, out)
     if image.is_file() and mask.is_file():
         return
     for path in (image, mask):
         path.parent.mkdir(parents=True, exist_ok=True)
-    volumes = rendered(subject, HEAD)
+    volumes = head.load()
     header = new_header(_affine(volumes.image.shape), volumes.image.shape, code=1)
     save_labels(mask, volumes.labels, header)
     save_volume(image, volumes.image, header)

@@ -1,6 +1,7 @@
 """`make evaluate-report`: the lesion models on every scan of a data folder that has a reference.
 
-    python -m meshnet.lab.reference_report --data FOLDER [--groups GROUP...] [--models MODEL...] [-o OUT] [--page FILE]
+    python -m meshnet.lab.reference_report --data FOLDER [--groups GROUP...] [--models MODEL...] [--heads N]
+        [-o OUT] [--page FILE]
 
 Writes the data set, runs `meshnet-evaluate --model` on it, and puts its tables into a page that says how much each
 reference is worth. A second call scores only what is new.
@@ -9,8 +10,10 @@ reference is worth. A second call scores only what is new.
 from __future__ import annotations
 
 import argparse
+import csv
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from meshnet.cohort.bids import CohortError
@@ -19,54 +22,103 @@ from meshnet.lab.reference_data import COLUMN, GROUPS, group_names, write_refere
 from meshnet.model.label_roles import lesion_indices
 from meshnet.model.shipped import known_models
 from meshnet.model.spec import SpecError, read_spec
+from meshnet.train.config import ConfigError
 
 _INTRODUCTION = """# The lesion models on every scan with a reference
 
 Written by `make evaluate-report`, which runs `meshnet-evaluate --model` ([evaluation.md](../evaluation.md) defines the
-measures) on the scans of `../shared/data`. None of these references is an expert's drawing on a new patient, so none of
-the figures tells how good a model is on patients. Each shows something smaller:
+measures) on the scans of `../shared/data` and on heads rendered from it. None of these references is an expert's
+drawing on a new patient, so none of the figures tells how good a model is on patients. Each shows something smaller:
 
 """
 
-#: Tables of the page, in this order; a missing one is left out.
+#: Said of a group whose scans no model takes.
+_NOT_SCORED = "No lesion model here is made for these contrasts, so there is no figure."
+
+#: Tables of each part of the page, in this order; a missing one is left out.
 _TABLES = {
-    "by-reference-group": "Scans with a lesion, by group",
-    "volume": "Volumes, all scans with a lesion",
-    "by-reference-group-lesion-free": "Scans without a stroke lesion, by group",
-    "by-contrast-lesion-free": "Scans without a stroke lesion, by contrast",
+    "by-reference-group": "with a lesion, by group",
+    "volume": "with a lesion, volumes",
+    "by-reference-group-lesion-free": "without a stroke lesion, by group",
+    "by-contrast-lesion-free": "without a stroke lesion, by contrast",
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line. Exit code as of meshnet-evaluate."""
+    """Command line. Exit code as of meshnet-evaluate, the highest of the parts."""
     args = _parser().parse_args(arguments)
+    codes: list[int] = []
     try:
+        if args.heads is not None and args.heads < 1:
+            raise ConfigError(f"--heads {args.heads}: expected 1 or more; leave it out for all heads")
         models = args.models or _lesion_models()
-        data = write_reference_data(args.data, args.out / "data", args.cache, args.groups)
-    except (CohortError, SpecError, OSError) as error:
+        for part in _parts(args.groups):
+            folder = args.out / part.folder
+            data = write_reference_data(args.data, folder / "data", args.cache, part.groups, args.heads)
+            codes.append(evaluate.main(_command(args, models, part, data, folder / "report")))
+    except (CohortError, ConfigError, SpecError, OSError) as error:
         print(f"evaluate-report: {error}", file=sys.stderr)
         return 2
-    report = args.out / "report"
+    if max(codes) < 2 and args.page is not None:
+        args.page.write_text(page(args.out, args.groups, args.heads), encoding="utf-8")
+        print(args.page)
+    return max(codes)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Real scans or rendered heads: their tables stay apart, because no mean over both has a meaning."""
+
+    folder: str
+    title: str
+    groups: tuple[str, ...]
+    brain_model: bool
+
+
+def _parts(groups: Sequence[str]) -> list[_Part]:
+    """The parts with a group among `groups`. The brain model marks the brain of real scans only: on rendered heads, the
+    marks outside the brain are those that a model's own labels show, which saves the slowest network."""
+    real = tuple(g.name for g in GROUPS if g.name in groups and not g.rendered)
+    rendered = tuple(g.name for g in GROUPS if g.name in groups and g.rendered)
+    parts = [_Part("scans", "Scans", real, True), _Part("heads", "Rendered heads", rendered, False)]
+    return [part for part in parts if part.groups]
+
+
+def _command(args: argparse.Namespace, models: Sequence[str], part: _Part, data: Path, report: Path) -> list[str]:
+    """Arguments of meshnet-evaluate."""
     words = [word for model in models for word in ("--model", model)]
     words += ["--data", str(data), "-o", str(report), "--contrast", "T1w,T2w,FLAIR", "--centre-column", COLUMN]
-    words += ["--brain-model", args.brain_model] if args.brain_model else []
-    words += ["--jobs", str(args.jobs)] + (["--cpus-per-scan", str(args.cpus_each)] if args.cpus_each else [])
-    code = evaluate.main(words)
-    if code != 2 and args.page is not None:
-        args.page.write_text(page(report, args.groups), encoding="utf-8")
-        print(args.page)
-    return code
+    words += ["--brain-model", args.brain_model] if args.brain_model and part.brain_model else []
+    return [*words, "--jobs", str(args.jobs), *(["--cpus-per-scan", str(args.cpus_each)] if args.cpus_each else [])]
 
 
-def page(report: Path, groups: Sequence[str]) -> str:
-    """The Markdown page with the tables that lie in `report`."""
-    worth = [f"- **{group.name}.** {group.worth}" for group in GROUPS if group.name in groups]
-    parts = [_INTRODUCTION + "\n".join(worth)]
-    for name, title in _TABLES.items():
-        table = report / f"{name}.md"
-        if table.is_file():
-            parts.append(f"## {title}\n\n{table.read_text(encoding='utf-8').strip()}")
-    return "\n\n".join(parts) + "\n"
+def page(out: Path, groups: Sequence[str], heads: int | None = None) -> str:
+    """The Markdown page with the tables of the parts in `out`. heads: number of heads of each kind in a rendered group,
+    None for all."""
+    parts = _parts(groups)
+    scored = set().union(*(_scored_groups(out / part.folder / "report") for part in parts))
+    worth = [
+        f"- **{group.name}.** {group.worth}" + ("" if group.name in scored else f" {_NOT_SCORED}")
+        for group in GROUPS
+        if group.name in groups
+    ]
+    texts = [_INTRODUCTION + "\n".join(worth)]
+    if heads is not None and any(group.rendered and group.name in scored for group in GROUPS):
+        texts.append(
+            f"The rendered groups are samples (`--heads {heads}`): up to {heads} heads with a lesion, spread over the "
+            f"quartiles of lesion volume, and up to {heads} without. All of them take hours."
+        )
+    for part in parts:
+        for name, title in _TABLES.items():
+            table = out / part.folder / "report" / f"{name}.md"
+            if table.is_file():
+                texts.append(f"## {part.title} {title}\n\n{table.read_text(encoding='utf-8').strip()}")
+    return "\n\n".join(texts) + "\n"
+
+
+def _scored_groups(report: Path) -> set[str]:
+    with (report / "scans.csv").open(newline="", encoding="utf-8") as file:
+        return {line["centre"] for line in csv.DictReader(file)}
 
 
 def _lesion_models() -> list[str]:
@@ -79,7 +131,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, help="folder of scans, references and lesion masks")
     parser.add_argument("--models", nargs="+", default=[], help="ids or folders (default: all known lesion models)")
     parser.add_argument("--groups", nargs="+", default=group_names(), choices=group_names(), help="default: all")
-    parser.add_argument("--brain-model", default="brainchop-mindgrab", help="default %(default)s; empty: none")
+    parser.add_argument(
+        "--heads", type=int, help="heads with a lesion, and as many without, of each rendered group (default: all)"
+    )
+    parser.add_argument(
+        "--brain-model", default="brainchop-mindgrab", help="for scans; default %(default)s; empty: none"
+    )
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="where prepared templates are kept")
     parser.add_argument("--jobs", type=int, default=1, help="scans at the same time (default 1)")
     parser.add_argument("--cpus-per-scan", dest="cpus_each", type=int, default=0, help="threads (default: all cores)")

@@ -28,6 +28,13 @@ Activation = Literal["relu", "elu", "gelu", "gelu_tanh"]
 """`elu` has alpha 1; `gelu` is the exact erf form, `gelu_tanh` its tanh approximation."""
 
 
+#: A model's id: 1 to 64 characters.
+ID_PATTERN = r"[a-z0-9][a-z0-9._-]{0,63}"
+
+#: Characters of a model's name, at most.
+NAME_LENGTH = 100
+
+
 class SpecError(ValueError):
     """A model that can't be used. The message names the file, the field, its value and the remedy."""
 
@@ -164,8 +171,8 @@ class ModelSpec(_Strict):
 
     format: Literal["meshnet-model"] = "meshnet-model"
     version: Literal[1] = 1
-    id: str = Field(pattern="^[a-z0-9][a-z0-9._-]{0,63}$")
-    name: str = Field(min_length=1, max_length=100)
+    id: str = Field(pattern=f"^{ID_PATTERN}$")
+    name: str = Field(min_length=1, max_length=NAME_LENGTH)
     description: str = ""
     task: str = Field(default="segmentation", description="what is segmented, e.g. 'stroke lesion'")
     modality: tuple[str, ...] = Field(default=(), description="BIDS suffixes the model was made for, e.g. T1w")

@@ -18,26 +18,27 @@ import nibabel as nib
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from omegaconf import OmegaConf
 from safetensors.torch import load_file
 from torch import nn
 from tqdm import tqdm
 
+from meshnet.cohort.arguments import at_least, out_folder
 from meshnet.cohort.bids import CohortError
 from meshnet.cohort.prepare import Row, read_grid, read_index
 from meshnet.model.checkpoint import load_checkpoint
 from meshnet.model.label_roles import mask_of
 from meshnet.model.network import model_from
 from meshnet.model.spec import SpecError
+from meshnet.scan.file_errors import sentence_of
 from meshnet.scan.nifti import new_header, save_labels
 from meshnet.scan.orientation import CONFORMED, reorient
 from meshnet.score.metrics import Mask, lesion_scores
 from meshnet.score.restarts import count_runs, mark_collapsed
 from meshnet.score.scores import Score, data_of, read_scores, write_scores
 from meshnet.train.baselines import BASELINES, MESHNETS
-from meshnet.train.config import ConfigError, TrainConfig, nearest, resolve
+from meshnet.train.config import ConfigError, TrainConfig, nearest
 from meshnet.train.networks import LABEL_ROLES, build_network
-from meshnet.train.run_folder import collapse_of, is_finished, trained_cases
+from meshnet.train.run_folder import collapse_of, is_finished, read_config, trained_cases
 from meshnet.train.sources import load_case
 
 
@@ -47,10 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         device = find_device(args.device)
         runs = find_runs(args.runs)
-        configs = {run: resolve(OmegaConf.load(run / "config.yaml")) for run in runs}  # type: ignore[arg-type]
+        configs = {run: read_config(run) for run in runs}
         titles = list(dict.fromkeys(_title(config)[0] for config in configs.values()))
         reference = _reference(args.reference, titles)
         overlay = [_known("--overlay", name, titles) for name in args.overlay.split(",") if name]
+        double = next((name for name in overlay if overlay.count(name) > 1), None)
+        if double is not None:
+            raise ConfigError(f"--overlay {args.overlay}: {double} is in it twice; expected different models")
         if args.state == "best":
             for run, config in configs.items():
                 _check_validated(run, config)
@@ -69,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             seed=args.seed,
         )
     except (ConfigError, CohortError, SpecError, OSError, ValueError) as error:
-        print(f"meshnet-evaluate: {error}", file=sys.stderr)
+        print(f"meshnet-evaluate: {sentence_of(error)}", file=sys.stderr)
         return 2
     print(f"{args.out / 'report.html'}: {len(scores)} scores of {len(runs)} runs")
     for model, of in count_runs(scores).items():
@@ -142,7 +146,7 @@ def score_run(run: Path, data: Path, state: str, device: torch.device) -> list[S
     newest = max(path.stat().st_mtime_ns for path in (weights, data / "index.csv") if path.is_file())
     if table.is_file() and table.stat().st_mtime_ns > newest and data_of(table) == str(data.resolve()):
         return read_scores(table)
-    config = resolve(OmegaConf.load(run / "config.yaml"))  # type: ignore[arg-type]
+    config = read_config(run)
     rows = [r for r in read_index(data) if r.outer_fold == config.fold]
     if not rows:
         raise ConfigError(f"{run}: {data} has no test cases for fold {config.fold}")
@@ -239,7 +243,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--data", type=Path, required=True, help="folder written by meshnet-prepare that the runs were trained on"
     )
-    parser.add_argument("-o", "--out", type=Path, required=True, help="folder for tables, figures and report.html")
+    parser.add_argument(
+        "-o", "--out", type=out_folder, required=True, help="folder for tables, figures and report.html"
+    )
     parser.add_argument(
         "--reference",
         default="MeshNet-26",
@@ -257,7 +263,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="MODEL,...",
         help="up to five models of Figure 3, as Table 1 names them (default: the reference and the best others)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the subjects drawn for Figure 3 (default 0)")
+    parser.add_argument("--seed", type=at_least(0), default=0, help="of the subjects drawn for Figure 3 (default 0)")
     parser.add_argument(
         "--state", choices=("last", "best"), default="last", help="state of the runs (default last, as in the paper)"
     )

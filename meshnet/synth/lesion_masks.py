@@ -7,9 +7,12 @@
 from __future__ import annotations
 
 import bz2
-from collections.abc import Collection, Sequence
+import zipfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -68,8 +71,24 @@ def mask_names(source: Path) -> list[str]:
     """File names of the masks of a folder or of a packed file."""
     if not source.is_file():
         return sorted(path.name for path in source.glob("*.nii.gz"))
-    with np.load(source) as stored:
+    with _packed(source) as stored:
         return [str(name) for name in stored["names"]]
+
+
+@contextmanager
+def _packed(source: Path) -> Iterator[Mapping[str, NDArray[Any]]]:
+    """The arrays of a packed file. Raises FileNotFoundError for a file that holds no packed masks."""
+    with source.open("rb") as file:
+        try:
+            stored = np.load(file)
+            if "names" not in stored:
+                raise ValueError("no array called names")
+        except (ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise FileNotFoundError(
+                f"{source}: holds no packed lesion masks; expected a folder of masks (*.nii.gz), or a .npz file of "
+                f"them; see data.lesions"
+            ) from error
+        yield stored
 
 
 def pack_masks(folder: Path, packed: Path) -> None:
@@ -84,7 +103,7 @@ def _read_all(source: Path, cache: Path) -> list[LesionMask]:
         packed = cache / f"lesions-{len(paths)}-{sum(p.stat().st_size for p in paths)}.npz"
         if not packed.is_file():
             _pack(paths, packed)
-    with np.load(packed) as stored:
+    with _packed(packed) as stored:
         names, shapes, origins, offsets = (stored[k] for k in ("names", "shapes", "origins", "offsets"))
         # Earlier versions kept the bits uncompressed in the cache.
         bits = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from itertools import pairwise
 from operator import attrgetter
@@ -10,6 +11,7 @@ from operator import attrgetter
 import torch
 
 from meshnet.cohort.splits import INNER_FOLDS
+from meshnet.model.spec import ID_PATTERN, NAME_LENGTH
 from meshnet.train.settings import ConfigError, DataConfig, TrainConfig, TrainerConfig
 
 #: Values of `trainer.precision`, those of Lightning Fabric that a network here can be trained in.
@@ -35,7 +37,7 @@ RANGES: tuple[tuple[Callable[[float], bool], str, tuple[str, ...]], ...] = (
         "0 or more",
         (
             *("restart", "seed", "optimizer.weight_decay", "loss.dice", "loss.dice_offset_voxels"),
-            *("trainer.gradient_clip", "trainer.threads", "trainer.validate_every", "trainer.save_every_s"),
+            *("trainer.gradient_clip", "trainer.validate_every", "trainer.save_every_s"),
         ),
     ),
     (
@@ -58,6 +60,7 @@ RANGES: tuple[tuple[Callable[[float], bool], str, tuple[str, ...]], ...] = (
         ("data.synthetic_share",),
     ),
     (lambda value: 0 <= value < 1, "a decay below 1 such as 0.999, or 0 for none", ("trainer.ema_decay",)),
+    (lambda value: 0 <= value <= 1024, "a number from 0 (PyTorch's choice) to 1024", ("trainer.threads",)),
     (lambda value: value >= 0, "seconds, or 0 for no limit", ("trainer.stop_after_s",)),
     (lambda value: value >= 0, "a step, or 0 for all", ("trainer.stop_at_step",)),
 )
@@ -71,6 +74,12 @@ def check_values(config: TrainConfig) -> None:
             if not is_inside(value):
                 raise ConfigError(f"{key}={value:g}: expected {expected}")
     data, trainer = config.data, config.trainer
+    _check_names(config)
+    if not config.model.dilations or min(config.model.dilations) < 1:
+        raise ConfigError(
+            f"model.dilations={config.model.dilations}: expected one whole number of 1 or more for each layer, such as "
+            f"[1,2,4,8,16,16,8,4,2]"
+        )
     if data.inner_fold is not None and not 0 <= data.inner_fold < INNER_FOLDS:
         raise ConfigError(
             f"data.inner_fold={data.inner_fold}: expected 0..{INNER_FOLDS - 1}, or null to train on all inner folds"
@@ -81,6 +90,16 @@ def check_values(config: TrainConfig) -> None:
     _check_batch(data, trainer)
     _check_workers(data)
     _check_accelerator(trainer.accelerator)
+
+
+def _check_names(config: TrainConfig) -> None:
+    """The model's folder must be readable again, so its id and name are checked before anything is trained."""
+    if not re.fullmatch(ID_PATTERN, config.id):
+        raise ConfigError(
+            f"id={config.id}: expected 1 to 64 lower-case letters, digits, '.', '_' or '-', a letter or digit first"
+        )
+    if not 1 <= len(config.name) <= NAME_LENGTH:
+        raise ConfigError(f"name={config.name}: expected 1 to {NAME_LENGTH} characters, got {len(config.name)}")
 
 
 def _check_weights(weights: list[float], labels: list[str]) -> None:

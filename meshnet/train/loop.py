@@ -31,7 +31,7 @@ from meshnet.train.losses import batch_loss
 from meshnet.train.memory import check_memory, recomputes
 from meshnet.train.networks import Trained, bare, build_network, freeze_norm, save_network
 from meshnet.train.optimizer import build_optimizer, build_schedule
-from meshnet.train.run_folder import check_same_run, keep_cases, mark_finished
+from meshnet.train.run_folder import check_is_run_folder, check_same_run, keep_cases, mark_finished
 from meshnet.train.run_log import LogFile, UnreadLosses, keep_log_until
 from meshnet.train.sources import open_source
 from meshnet.train.time_budget import TimeBudget, step_schedule
@@ -104,6 +104,7 @@ def train(config: TrainConfig, *, command: str, until_epoch: int | None = None) 
     into the device's memory, and FloatingPointError where the loss is not finite.
     """
     folder = Path(config.run)
+    check_is_run_folder(folder)
     if (folder / "state.pt").is_file():
         check_same_run(folder, config)
     if config.trainer.threads:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -38,6 +39,8 @@ def checked_override(override: str) -> str:
     if key in _GROUPS:
         return _checked_choice(override, key)
     known = _types()
+    if not key:
+        raise ConfigError(f"{override}: expected KEY=VALUE; meshnet-train --print-config prints all keys")
     if key not in known:
         raise ConfigError(
             f"{override}: no setting is named {key}{_nearest_key(key, list(known))}; meshnet-train --print-config "
@@ -48,7 +51,13 @@ def checked_override(override: str) -> str:
     if "=" not in override:
         raise ConfigError(f"{override}: expected {key}=VALUE")
     bare = override.lstrip("+")
-    value = OverridesParser.create().parse_override(bare).value()
+    try:
+        value = OverridesParser.create().parse_override(bare).value()
+    except HydraException as error:
+        raise ConfigError(
+            f"{override}: cannot be read; expected {_name_of(known[key])}; put text with special characters in quotes, "
+            f"{key}=\"'...'\""
+        ) from error
     try:
         OmegaConf.update(OmegaConf.structured(TrainConfig), key, value)
     except (OmegaConfBaseException, TypeError, ValueError) as error:

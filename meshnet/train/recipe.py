@@ -189,7 +189,7 @@ def _read(given: str) -> tuple[str, str, dict[str, Any]]:
     except OSError as error:
         raise ConfigError(f"{where}: cannot read the recipe ({error.strerror})") from error
     except YAMLError as error:
-        raise ConfigError(f"{where}: not valid YAML ({error})") from error
+        raise ConfigError(f"{where}: not valid YAML ({' '.join(str(error).split())}); expected a recipe") from error
     if not isinstance(tree, dict):
         raise ConfigError(f"{where}: expected a mapping with id and phases, got {type(tree).__name__}")
     return name, where, {str(key): value for key, value in tree.items()}

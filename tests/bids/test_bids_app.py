@@ -226,3 +226,13 @@ def test_on_ray_a_scan_whose_worker_is_lost_runs_again(toy: Path, model: Path, t
     assert done.returncode == 0, done.stderr
     assert list(out.rglob("*-tried"))
     assert read_sidecar(next(out.rglob("*_dseg.json"))) is not None
+
+
+def test_a_derivative_without_a_place_is_refused_before_the_first_scan(
+    toy: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        assert run(toy, out, "participant", "--model", model) == 2
+        sentence = f"{out}: no results can be written there ({tmp_path / 'file'} is a file); choose another OUT_DIR"
+        assert sentence in capsys.readouterr().err

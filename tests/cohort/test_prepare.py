@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 
-from meshnet.cohort.bids import difference_from_arc, find_bids
+from meshnet.cohort.bids import CohortError, difference_from_arc, find_bids
 from meshnet.cohort.prepare import main, read_index
 from meshnet.scan.nifti import LABEL_INTENT
 from meshnet.score.metrics import dice
@@ -85,7 +87,14 @@ def test_a_folder_of_another_grid_is_refused(arc: Path, prepared: Path, capsys: 
 
 @pytest.mark.parametrize(
     ("flag", "value"),
-    [("--size", "0"), ("--size", "1"), ("--size", "-8"), ("--voxel-size-mm", "-4"), ("--voxel-size-mm", "0")]
+    [
+        ("--size", "0"),
+        ("--size", "1"),
+        ("--size", "-8"),
+        ("--size", "100000"),
+        ("--voxel-size-mm", "-4"),
+        ("--voxel-size-mm", "0"),
+    ]
     + [("--voxel-size-mm", text) for text in ("nan", "inf", "two")]
     + [("--seed", "-1"), ("--workers", "0"), ("--workers", "all")],
 )
@@ -96,6 +105,64 @@ def test_a_grid_or_a_number_that_cannot_be_is_refused(
         main([str(tmp_path), str(tmp_path / "out"), f"{flag}={value}"])
     assert f"got {value}" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nowhere", "out"], "nowhere: no such folder; expected a BIDS data set, or a folder of pairs"),
+        (["file", "out"], "file: no such folder; expected a BIDS data set"),
+        (["bids", "out", "--acq", "foo"], "bids: no scan to prepare with --acq foo ("),
+        (["bids", "out", "--acq", ""], "bids: no scan to prepare with --acq '' ("),
+        (["bids", "bids"], "bids: holds a BIDS data set (dataset_description.json); expected a new folder, or one of"),
+        (["bids", "model"], "model: holds a model (model.json); expected a new folder, or one of meshnet-prepare"),
+        (["bids", "runs"], "runs: holds fold0; expected a new folder, or one of meshnet-prepare"),
+    ],
+)
+def test_a_folder_that_does_not_fit_is_refused_and_nothing_is_written(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_arc(tmp_path / "bids", subjects=5, broken=False)
+    for file in ("file", "model/model.json", "runs/fold0/config.yaml"):
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        Path(file).write_text("text")
+    before = sorted(tmp_path.rglob("*"))
+    assert main(words) == 2
+    message = capsys.readouterr().err
+    assert message.startswith(f"meshnet-prepare: {said}")
+    assert len(message.splitlines()) == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("out", ["file", "file/below"])
+def test_a_file_in_place_of_the_output_folder_is_an_error(
+    out: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("text")
+    with pytest.raises(SystemExit, match="2"):
+        main([str(tmp_path), str(tmp_path / out)])
+    assert f"{tmp_path / 'file'} is a file; expected a folder, or one that doesn't exist yet" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda lines: [], "has no cases; expected one line per case"),
+        (lambda lines: lines[:1], "has no cases; expected one line per case"),
+        (lambda lines: [*lines, lines[-1]], "is in it twice; expected one line per case"),
+        (lambda lines: ["name,subject", "a,b"], "expected the columns name, subject, session"),
+        (lambda lines: [lines[0], lines[1].replace(",0,", ",x,")], "cannot be read (invalid literal for int()"),
+    ],
+)
+def test_a_damaged_index_is_an_error_that_says_what_to_do(
+    damage: Callable[[list[str]], list[str]], said: str, prepared: Path, tmp_path: Path
+) -> None:
+    lines = (prepared / "index.csv").read_text().splitlines()
+    (tmp_path / "index.csv").write_text("\n".join(damage(lines)) + "\n")
+    with pytest.raises(CohortError, match=re.escape(said)) as caught:
+        read_index(tmp_path)
+    assert "prepare the data again with meshnet-prepare, in another folder" in str(caught.value)
 
 
 @pytest.mark.parametrize("damage", ["cut in the voxels", "cut in the header", "flipped bits", "no image"])

@@ -29,13 +29,14 @@ def test_a_folder_in_use_and_too_few_subjects_are_refused(tmp_path: Path, capsys
     (tmp_path / "mine.txt").write_text("mine")
     assert main([str(tmp_path)]) == 2
     assert f"{tmp_path}: not empty; expected a new folder" in capsys.readouterr().err
-    assert main([str(tmp_path / "toy"), "--subjects", "2"]) == 2
-    assert "--subjects 2: expected 5 or more" in capsys.readouterr().err
-    assert main([str(tmp_path / "mine.txt" / "toy")]) == 2
-    assert "cannot write the data set" in capsys.readouterr().err
-    with pytest.raises(SystemExit, match="2"):
-        main([str(tmp_path / "toy"), "--seed=-1"])
-    assert "--seed: expected a whole number of 0 or more, got -1" in capsys.readouterr().err
+    for mistake, said in (
+        (["toy", "--subjects=2"], "--subjects: expected a whole number of 5 or more, got 2"),
+        (["toy", "--seed=-1"], "--seed: expected a whole number of 0 or more, got -1"),
+        (["mine.txt/toy"], f"{tmp_path / 'mine.txt'} is a file; expected a folder, or one that doesn't exist yet"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            main([str(tmp_path / mistake[0]), *mistake[1:]])
+        assert said in capsys.readouterr().err
 
 
 def test_the_tutorial_runs_as_written_to_its_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -205,7 +205,15 @@ def test_one_bad_scan_is_reported_and_the_others_are_scored(
         (["--brain-masks", "{tool}", "--brain-model", "x"], "--brain-masks and --brain-model: give one of them"),
         (["--leave-out", "{bids}/nothing"], "nothing: cannot be read"),
         (["--contrast", "FLAIR"], "anat/*_FLAIR.nii.gz; expected a BIDS data set"),
-        (["--jobs", "0"], "--jobs 0, --cpus-per-scan 1: expected 1 or more"),
+        (["--jobs", "0"], "--jobs: expected a whole number of 1 or more, got 0"),
+        (["--cpus-per-scan", "half"], "--cpus-per-scan: expected a whole number of 1 or more, got half"),
+        (["--label", "0"], "--label: expected a whole number of 1 or more, got 0"),
+        (["--label", "3"], "--label 3: expected a folder of label volumes among --model; leave --label out"),
+        (
+            ["--model", "{file}"],
+            "dataset_description.json: is a file; expected a model folder, a known id",
+        ),
+        (["-o", "{file}"], "dataset_description.json is a file; expected a folder, or one that doesn't exist yet"),
     ],
 )
 def test_each_mistake_is_one_sentence(  # noqa: PLR0917
@@ -217,8 +225,14 @@ def test_each_mistake_is_one_sentence(  # noqa: PLR0917
     more: list[str],
     message: str,
 ) -> None:
-    words = [word.format(models=models, bids=bids / "sub-M2000", tool=other_tool) for word in more]
-    assert evaluate.main(options(models, bids, tmp_path / "out", *words)) == 2
+    places = {"models": models, "bids": bids / "sub-M2000", "tool": other_tool}
+    words = [word.format(**places, file=bids / "dataset_description.json") for word in more]
+    try:
+        code: object = evaluate.main(options(models, bids, tmp_path / "out", *words))
+    except SystemExit as refused:  # by argparse
+        code = refused.code
+    assert code == 2
+    assert not (tmp_path / "out").exists()
     said = capsys.readouterr().err
     assert message in said
     assert "Traceback" not in said

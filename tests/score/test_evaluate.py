@@ -132,6 +132,12 @@ def test_a_second_report_scores_nothing_again(
         (["--reference", "MeshNet5 elu"], "--reference MeshNet5 elu: no run of this model"),
         (["--reference", "MeshNet5 elu"], "did you mean MeshNet-5 (elu)?"),
         (["--reference", "none", "--overlay", "Foo"], "--overlay Foo: no run of this model"),
+        (["--reference", "none", "--overlay", "MeshNet-5 (elu),MeshNet-5 (elu)"], "is in it twice; expected different"),
+        (["--reference", "none", "--seed", "-1"], "--seed: expected a whole number of 0 or more, got -1"),
+        (
+            ["--reference", "none", "-o", "{file}"],
+            "config.yaml is a file; expected a folder",
+        ),
         (["--reference", "none", "--state", "best"], "the run was trained without validation"),
         (["--device", "tpu9"], "--device tpu9: no such device; expected cpu, cuda or cuda:N"),
         (["--device", "cuda"], "--device cuda: PyTorch finds 0 GPUs here; use --device cpu"),
@@ -148,7 +154,12 @@ def test_an_option_that_cannot_be_followed_is_an_error(  # noqa: PLR0917
     message: str,
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    assert evaluate.main([str(runs), "--data", str(prepared), "-o", str(tmp_path / "out"), *options]) == 2
+    words = [word.format(file=next(runs.rglob("config.yaml"))) for word in options]
+    try:
+        code: object = evaluate.main([str(runs), "--data", str(prepared), "-o", str(tmp_path / "out"), *words])
+    except SystemExit as refused:  # by argparse
+        code = refused.code
+    assert code == 2
     said = capsys.readouterr().err
     assert message in said
     assert "Traceback" not in said

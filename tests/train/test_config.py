@@ -65,13 +65,23 @@ def test_the_shipped_recipes_still_clip_gradients() -> None:
         ("optimizer.lr=inf", "optimizer.lr=inf: expected a number above 0"),
         ("optimizer.weight_decay=-1", "optimizer.weight_decay=-1: expected 0 or more"),
         ("restart=-1", "restart=-1: expected 0 or more"),
-        ("trainer.threads=-1", "trainer.threads=-1: expected 0 or more"),
+        ("trainer.threads=-1", "trainer.threads=-1: expected a number from 0 (PyTorch's choice) to 1024"),
         ("trainer.gradient_clip=nan", "trainer.gradient_clip=nan: expected 0 or more"),
         ("trainer.freeze_norm_after=2", "trainer.freeze_norm_after=2: expected a number from 0 to 1"),
         ("data.lesion_probability=1.5", "data.lesion_probability=1.5: expected a number from 0 to 1"),
         ("trainer.precision=half", "trainer.precision=half: expected one of auto, 32-true"),
         ("loss.class_weights=[a]", "loss.class_weights=[a]: expected a list of numbers such as [1,2], got ['a']"),
         ("trainer.accelerator=cuda", "trainer.accelerator=cuda: PyTorch finds no GPU here; use trainer=cpu"),
+        ("trainer.threads=1000000", "trainer.threads=1e+06: expected a number from 0"),
+        ("model.dilations=[]", "model.dilations=[]: expected one whole number of 1 or more for each layer"),
+        ("model.dilations=[0]", "model.dilations=[0]: expected one whole number of 1 or more for each layer"),
+        ("model.dilations=[1,2", "model.dilations=[1,2: cannot be read; expected a list of whole numbers such as"),
+        ("id=''", "id=: expected 1 to 64 lower-case letters, digits, '.', '_' or '-', a letter or digit first"),
+        ("id=../x", "id=../x: expected 1 to 64 lower-case letters"),
+        ("id='A B'", "id=A B: expected 1 to 64 lower-case letters"),
+        ("name=''", "name=: expected 1 to 100 characters, got 0"),
+        ("=3", "=3: expected KEY=VALUE; meshnet-train --print-config prints all keys"),
+        ("++optimizer.lr.x=1", "++optimizer.lr.x=1: no setting is named optimizer.lr.x; did you mean optimizer.lr?"),
         ("trainer.accelerator=tpu", "trainer.accelerator=tpu: expected one of auto, cpu, cuda"),
     ],
 )
@@ -93,6 +103,42 @@ def test_a_run_without_data_is_refused(
     assert main(["trainer=cpu"]) == 2
     assert "data.folder: not set; pass a folder written by meshnet-prepare, as data=FOLDER" in capsys.readouterr().err
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ("prepared", "holds prepared data (index.csv), no training run; use another run=FOLDER"),
+        ("model", "holds a model (model.json), no training run; use another run=FOLDER"),
+        ("file", "is a file; expected a folder, or one that doesn't exist yet"),
+        ("file/below", "file is a file; expected a folder, or one that doesn't exist yet"),
+        ("run", "config.yaml: cannot be read ("),
+    ],
+)
+def test_a_run_folder_of_another_kind_is_refused_and_left_as_it_is(
+    other: str, said: str, prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("prepared/index.csv", "model/model.json", "run/state.pt"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "run" / "config.yaml").write_text("a: [1")
+    (tmp_path / "file").write_text("text")
+    before = sorted(tmp_path.rglob("*"))
+    assert main([f"data={prepared}", "trainer=cpu", f"run='{tmp_path / other}'"]) == 2
+    message = capsys.readouterr().err
+    assert said in message
+    assert len(message.splitlines()) == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("content", [b"text", b"PK\x03\x04 text"])
+def test_a_file_that_holds_no_packed_masks_is_an_error(
+    content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "masks.npz"
+    file.write_bytes(content)
+    assert main(["data=synth_lesion", "trainer=cpu", f"data.lesions=['{file}']", f"run='{tmp_path / 'run'}'"]) == 2
+    assert f"{file}: holds no packed lesion masks; expected a folder of masks" in capsys.readouterr().err
 
 
 def test_a_plus_before_a_known_setting_changes_nothing_and_contrasts_can_be_added() -> None:

@@ -533,6 +533,8 @@ export const de: Texts = {
   'note.cut-off': '{ml} mL des Kopfes liegen außerhalb des {size}-mm-Würfels und werden nicht segmentiert',
   'note.grey-scale-narrow': 'fast alle Voxel liegen in {levels} der 256 Graustufen; extreme Werte nehmen die übrigen ein',
   'note.looks-inverted': 'alle Ecken des Gesichtsfelds sind heller als der Mittelwert; Luft müsste dunkel sein',
+  'note.head-cut': 'das Gesichtsfeld schneidet den Kopf an ({cuts} seines größten Querschnitts); der fehlende Teil wird nicht segmentiert',
+  'note.looks-like-ct': 'die Werte sehen nach Hounsfield-Einheiten eines CT aus ({share} der Voxel liegen nahe {air} wie Luft); die Modelle sind für MRT gemacht',
   'note.not-head-sized': '{ml} mL Gewebe sind im Bild; ein Kopf hat 1000 bis 6000',
   'note.contrast-unlike': 'nach dem Namen der Aufnahme ist es {contrast}, das Modell ist für {wanted} gemacht',
   'note.contrast-looks-unlike': 'die hellsten Teile des Gehirns sind {ratio}-mal so hell wie sein Median (2 oder mehr beim hellen Liquor in T2w, sonst unter 1,4); das Modell ist für {wanted} gemacht',
@@ -540,4 +542,12 @@ export const de: Texts = {
   'note.third-of-head': '{ml} mL wurden markiert, {share} des Kopfes; Kontrast und Bild prüfen',
   'note.third-of-head-lesion': '{ml} mL wurden als Läsion markiert, {share} des Kopfes; Kontrast und Bild prüfen',
   'note.lesion-outside-brain': '{ml} mL der Läsion lagen größtenteils außerhalb des vom Modell markierten Gehirns und wurden verworfen',
+
+  // Sides of the head, in a note
+  'side.superior': 'oben',
+  'side.inferior': 'unten',
+  'side.anterior': 'vorn',
+  'side.posterior': 'hinten',
+  'side.left': 'links',
+  'side.right': 'rechts',
 };
