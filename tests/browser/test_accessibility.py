@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 from meshnet.scan.nifti import read_scan
 from tests.helpers.browser.accessibility import AXE, assert_accessible
 from tests.helpers.browser.chromium import WEBGL2, OpenPage
-from tests.helpers.browser.serving import serve
+from tests.helpers.browser.serving import Served
 from tests.helpers.browser.site import drop, head, segment, status, wait_for, wait_until_listed, write_model, write_scan
 from tests.helpers.browser.visits import PATIENCE_MS
 from tests.helpers.dicom_series import as_echoes, write_series
@@ -159,14 +159,14 @@ def test_axe_finds_nothing_while_something_is_under_way_and_while_a_result_is_ed
     assert_accessible(page, "a paused queue")
 
 
-def test_axe_finds_nothing_on_a_kiosk_and_in_its_warning(open_page: OpenPage, models: Path) -> None:
-    with serve("--models", str(models), "--kiosk", "--idle", "20") as address:
-        page = open_page("/?backend=cpu", flags=WEBGL2, url=address)
-        page.evaluate(AXE.read_text(encoding="utf-8"))
-        expect(page.get_by_test_id("full-screen")).to_be_visible(timeout=PATIENCE_MS)
-        assert_accessible(page, "kiosk")
-        page.mouse.move(5, 5)
-        expect(page.get_by_test_id("kiosk-warning")).to_be_visible(timeout=PATIENCE_MS)
-        page.emulate_media(color_scheme="dark", reduced_motion="reduce")
-        found = page.evaluate("async () => (await axe.run(document)).violations.map(({id}) => id)")
-        assert found == []
+def test_axe_finds_nothing_on_a_kiosk_and_in_its_warning(open_page: OpenPage, served: Served, models: Path) -> None:
+    address = served("--models", str(models), "--kiosk", "--idle", "20")
+    page = open_page("/?backend=cpu", flags=WEBGL2, url=address)
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    expect(page.get_by_test_id("full-screen")).to_be_visible(timeout=PATIENCE_MS)
+    assert_accessible(page, "kiosk")
+    page.mouse.move(5, 5)
+    expect(page.get_by_test_id("kiosk-warning")).to_be_visible(timeout=PATIENCE_MS)
+    page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+    found = page.evaluate("async () => (await axe.run(document)).violations.map(({id}) => id)")
+    assert found == []

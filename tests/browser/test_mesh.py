@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.helpers.browser.chromium import NO_GPU, OpenPage
-from tests.helpers.browser.serving import serve
+from tests.helpers.browser.serving import Served
 from tests.helpers.browser.site import drop, save, segment, wait_for, write_model, write_scan
 from tests.helpers.stl import assert_watertight, read_stl, volume_and_centre
 
@@ -30,22 +30,22 @@ def save_mesh(page: Page, folder: Path, *, label: str, quality: str, form: str) 
 
 
 def test_a_mesh_of_an_oblique_anisotropic_scan_is_watertight_and_lies_on_its_label(
-    open_page: OpenPage, models: Path, tmp_path: Path
+    open_page: OpenPage, served: Served, models: Path, tmp_path: Path
 ) -> None:
     scan = write_scan(tmp_path / "scan.nii.gz")
-    with serve("--models", str(models)) as url:
-        page = open_page("/?backend=cpu", flags=NO_GPU, url=url)
-        drop(page, scan)
-        wait_for(page, "ready")
-        segment(page, "three")
-        volumes = {
-            int(row.get_attribute("data-label") or -1): float(row.get_attribute("data-ml") or "nan")
-            for row in page.get_by_test_id("volumes").locator("tbody tr[data-label]").all()
-        }
-        labels = nib.load(save(page, "native", tmp_path))
-        meshes = {label: save_mesh(page, tmp_path, label=str(label), quality="fine", form="stl") for label in volumes}
-        coarse = save_mesh(page, tmp_path, label="shown", quality="coarse", form="obj")
-        assert "scanner coordinates in mm" in wait_for(page, "done")
+    url = served("--models", str(models))
+    page = open_page("/?backend=cpu", flags=NO_GPU, url=url)
+    drop(page, scan)
+    wait_for(page, "ready")
+    segment(page, "three")
+    volumes = {
+        int(row.get_attribute("data-label") or -1): float(row.get_attribute("data-ml") or "nan")
+        for row in page.get_by_test_id("volumes").locator("tbody tr[data-label]").all()
+    }
+    labels = nib.load(save(page, "native", tmp_path))
+    meshes = {label: save_mesh(page, tmp_path, label=str(label), quality="fine", form="stl") for label in volumes}
+    coarse = save_mesh(page, tmp_path, label="shown", quality="coarse", form="obj")
+    assert "scanner coordinates in mm" in wait_for(page, "done")
 
     data = np.asanyarray(labels.dataobj)
     for label, path in meshes.items():

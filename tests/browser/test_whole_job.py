@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Sequence
@@ -15,12 +16,13 @@ import pytest
 from playwright.sync_api import Page, expect
 from scipy import ndimage
 
+from export.published import import_published
 from meshnet.infer import predict
 from meshnet.score.compare import COLUMNS, compare
 from tests.helpers.bright_model import write_bright_model
 from tests.helpers.browser.chromium import WEBGL2, WEBGPU, OpenPage
-from tests.helpers.browser.serving import serve
-from tests.helpers.browser.site import assert_same_labels, drop, segment, wait_for, wait_until_listed
+from tests.helpers.browser.serving import Served, serve
+from tests.helpers.browser.site import assert_same_labels, at_size, drop, segment, wait_for, wait_until_listed
 from tests.helpers.browser.visits import PATIENCE_MS, wait_for_offline
 from tests.helpers.scan_files import affine_of
 from tests.helpers.scan_files import write_scan as write_nifti
@@ -28,7 +30,15 @@ from tests.helpers.stl import assert_watertight, read_stl, volume_and_centre
 
 #: Oblique, flipped, anisotropic.
 AFFINE = affine_of(axes="LAS", rotation_deg=(12, -7, 31), voxel_size_mm=(4.1, 4.4, 5.3))
-LESION = 2
+
+
+@dataclass(frozen=True)
+class Job:
+    """A model folder, the index of its lesion label, and a scan."""
+
+    model: Path
+    lesion: int
+    scan: Path
 
 
 @dataclass(frozen=True)
@@ -108,55 +118,78 @@ CONTENT_IN_FOLDER = """async (name) => {
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_threshold_comparison_edit_mesh_and_report_work(open_page: OpenPage, tmp_path: Path, name: str) -> None:
+def test_threshold_comparison_edit_mesh_and_report_work(
+    open_page: OpenPage, served: Served, tmp_path: Path, name: str
+) -> None:
     setting = SETTINGS[name]
     model = write_bright_model(tmp_path / "models" / "joint", tissue=0.2, id="joint", name="joint")
     write_bright_model(tmp_path / "others" / "plain", id="plain", name="plain")
     models = tmp_path / ("models" if setting.is_listed else "others")
-    scan = write_head(tmp_path / "scan.nii.gz")
-    with serve("--models", str(models), *setting.server) as url:
-        expected = ("ERR_CONNECTION_REFUSED", "ERR_FAILED", "404 (Not Found)")
-        page = open_page("/healthz", flags=setting.flags, url=url, expected=expected)
+    job = Job(model, 2, write_head(tmp_path / "scan.nii.gz"))
+    options = ("--models", str(models), *setting.server)
+    with contextlib.ExitStack() as until_cut:
+        url = until_cut.enter_context(serve(*options)) if setting.is_offline else served(*options)
+        page = open_page(
+            "/healthz",
+            flags=setting.flags,
+            url=url,
+            expected=("ERR_CONNECTION_REFUSED", "ERR_FAILED", "404 (Not Found)"),
+        )
         page.add_init_script("window.showDirectoryPicker = () => navigator.storage.getDirectory()")
         page.goto(f"{url}/?backend={setting.backend}")
-        visit = Visit(page, tmp_path, is_kiosk="--kiosk" in setting.server)
         wait_until_listed(page, "joint" if setting.is_listed else "plain")
         if setting.is_offline:
             wait_for_offline(page, "ready")
-        else:
-            do_the_job(visit, setting, model, scan)
-            page.close(run_before_unload=False)
     if setting.is_offline:  # the server has ended
         page.reload()
         wait_until_listed(page, "joint")
-        do_the_job(visit, setting, model, scan)
-
-
-def do_the_job(visit: Visit, setting: Setting, model: Path, scan: Path) -> None:
-    page = visit.page
     if not setting.is_listed:
         drop(page, model / "model.json", model / "weights.safetensors")
         expect(page.locator("#model-facts")).to_contain_text("your own model", timeout=PATIENCE_MS)
-    drop(page, scan)
-    wait_for(page, "ready")
-    segment(page)
+    do(job, Visit(page, tmp_path, is_kiosk="--kiosk" in setting.server))
     assert page.get_by_test_id("backend").get_attribute("data-backend") == setting.backend
-    mask = check_threshold(visit, model, scan)
-    check_comparison(visit, mask)
-    edited = check_edit(visit, mask)
-    check_mesh(visit, edited)
-    check_report(visit, edited)
 
 
-def check_threshold(visit: Visit, model: Path, scan: Path) -> Path:
+def test_a_real_scan_goes_the_same_way(
+    open_page: OpenPage, served: Served, shared_data: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The published lesion network on the part of M2265 around its lesion."""
+    expected = nib.load(shared_data / "expected" / "M2265_T2w__brainchop_t2_lesion.nii.gz")
+    first = np.argwhere(np.asanyarray(expected.dataobj)).mean(0).astype(int) - 48
+    i, j, k = (slice(n, n + 96) for n in np.maximum(first, 0))
+    scan = tmp_path / "M2265_part.nii.gz"
+    nib.save(nib.load(shared_data / "scans" / "M2265_T2w.nii.gz").slicer[i, j, k], scan)
+    published = tmp_path_factory.mktemp("published")
+    import_published(shared_data / "models", published)
+    model = at_size(published / "brainchop-t2-lesion", tmp_path / "models", 96)
+    url = served("--models", str(tmp_path / "models"))
+    page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
+    wait_until_listed(page, model.name)
+    do(Job(model, 1, scan), Visit(page, tmp_path, is_kiosk=False))
+
+
+def do(job: Job, visit: Visit) -> None:
+    """The whole job; the page lists the model already."""
+    drop(visit.page, job.scan)
+    wait_for(visit.page, "ready")
+    segment(visit.page)
+    mask = check_threshold(visit, job)
+    check_comparison(visit, job, mask)
+    edited = check_edit(visit, job, mask)
+    check_mesh(visit, job, edited)
+    check_report(visit, job, edited)
+
+
+def check_threshold(visit: Visit, job: Job) -> Path:
     """Mask and probability map at a threshold are those of `meshnet-predict`. Returns the mask."""
     visit.page.locator("#threshold").fill("0.30")
     wait_for(visit.page, "done")
     mask, probability = visit.save("save-native"), visit.save("save-probability")
     out = visit.folder / "predicted"
-    assert predict.main([str(model), str(scan), "-o", str(out), "-q", "--threshold", "0.3", "--probability"]) == 0
+    command = [str(job.model), str(job.scan), "-o", str(out), "-q"]
+    assert predict.main([*command, "--threshold", "0.3", "--probability"]) == 0
     labels = assert_same_labels(mask, out / mask.name, agreement=0.999, smallest_dice=0.995)
-    assert ndimage.label(labels)[1] == 2
+    assert labels.any()
     ours, theirs = (
         np.asarray(nib.load(path).dataobj.get_unscaled()).astype(int) for path in (probability, out / probability.name)
     )
@@ -164,11 +197,11 @@ def check_threshold(visit: Visit, model: Path, scan: Path) -> Path:
     return mask
 
 
-def check_comparison(visit: Visit, mask: Path) -> None:
+def check_comparison(visit: Visit, job: Job, mask: Path) -> None:
     """With a colleague's mask, a voxel beside ours: the numbers of `meshnet-compare`."""
     image = nib.load(mask)
-    moved = np.roll(np.asanyarray(image.dataobj) == LESION, 1, axis=1).astype(np.uint8)
-    reference = write_nifti(visit.folder / "scan_lesion.nii.gz", moved, image.affine)
+    moved = np.roll(np.asanyarray(image.dataobj) == job.lesion, 1, axis=1).astype(np.uint8)
+    reference = write_nifti(visit.folder / "colleague_lesion.nii.gz", moved, image.affine)
     drop(visit.page, reference)
     expect(visit.page.get_by_test_id("comparison")).to_be_visible(timeout=PATIENCE_MS)
     wait_for(visit.page, "done")
@@ -181,67 +214,68 @@ def check_comparison(visit: Visit, mask: Path) -> None:
     wait_for(visit.page, "done")
 
 
-def check_edit(visit: Visit, mask: Path) -> Path:
-    """The smaller piece is deleted by keys. Returns the edited mask."""
+def check_edit(visit: Visit, job: Job, mask: Path) -> Path:
+    """The lesion is smoothed by a key. Returns the edited mask."""
     page = visit.page
     page.get_by_test_id("start-edit").click()
     expect(page.get_by_test_id("edit-tools")).to_be_visible()
-    page.get_by_test_id("parts").locator("button").nth(1).click()
-    page.locator("canvas").press("d")
-    page.locator("canvas").press("Enter")
-    expect(page.get_by_test_id("edit-said")).to_contain_text("Done: delete piece.", timeout=PATIENCE_MS)
+    page.locator("canvas").press("m")
+    expect(page.get_by_test_id("edit-said")).to_contain_text("Done: smooth.", timeout=PATIENCE_MS)
     page.locator("canvas").press("Escape")
     expect(page.locator("#results-heading")).to_contain_text("edited", timeout=PATIENCE_MS)
     wait_for(page, "done")
     edited = visit.save("save-native")
-    assert edited.name == "scan_joint_threshold0.3_edited.nii.gz"
-    labels = np.asanyarray(nib.load(mask).dataobj)
-    pieces, _ = ndimage.label(labels)
-    larger = np.argmax(np.bincount(pieces[pieces > 0]))
-    np.testing.assert_array_equal(np.asanyarray(nib.load(edited).dataobj), np.where(pieces == larger, labels, 0))
+    assert edited.name == mask.name.replace(".nii.gz", "_edited.nii.gz")
+    image = nib.load(mask)
+    sizes_mm = np.array(image.header.get_zooms()[:3])
+    lesion = (np.asanyarray(image.dataobj) == job.lesion).astype(float)
+    blurred = ndimage.gaussian_filter(lesion, sizes_mm.min() / sizes_mm, mode="nearest", radius=(3, 3, 3))
+    smoothed = np.asanyarray(nib.load(edited).dataobj) == job.lesion
+    assert (smoothed != lesion).any()
+    assert (smoothed == (blurred > 0.5)).mean() > 0.99999
     return edited
 
 
-def volume_ml(mask: Path) -> float:
+def volume_ml(mask: Path, label: int) -> float:
     image = nib.load(mask)
-    voxels = int((np.asanyarray(image.dataobj) == LESION).sum())
+    voxels = int((np.asanyarray(image.dataobj) == label).sum())
     return float(voxels * abs(np.linalg.det(image.affine[:3, :3])) / 1000)
 
 
-def check_mesh(visit: Visit, edited: Path) -> None:
-    visit.page.get_by_test_id("mesh-label").select_option(str(LESION))
+def check_mesh(visit: Visit, job: Job, edited: Path) -> None:
+    visit.page.get_by_test_id("mesh-label").select_option(str(job.lesion))
     visit.page.get_by_test_id("mesh-quality").select_option("fine")
     corners = read_stl(visit.save("save-mesh"))
     assert_watertight(corners)
-    assert volume_and_centre(corners)[0] / 1000 == pytest.approx(volume_ml(edited), rel=0.02)
+    assert volume_and_centre(corners)[0] / 1000 == pytest.approx(volume_ml(edited, job.lesion), rel=0.02)
 
 
-def check_report(visit: Visit, edited: Path) -> None:
+def check_report(visit: Visit, job: Job, edited: Path) -> None:
     found = re.search(
         r'<script type="application/json" id="facts">(.*)</script>', visit.save("save-report").read_text()
     )
     assert found is not None
     facts = json.loads(found[1])
-    assert facts["made"]["edits"] == ["delete piece"]
-    (lesion,) = facts["lesions"]
-    assert lesion["volume_ml"] == pytest.approx(volume_ml(edited), rel=1e-6)
+    assert facts["made"]["edits"] == ["smooth"]
+    assert sum(lesion["volume_ml"] for lesion in facts["lesions"]) == pytest.approx(
+        volume_ml(edited, job.lesion), rel=1e-6
+    )
 
 
-def test_a_kiosk_can_switch_every_feature_off(open_page: OpenPage, tmp_path: Path) -> None:
+def test_a_kiosk_can_switch_every_feature_off(open_page: OpenPage, served: Served, tmp_path: Path) -> None:
     write_bright_model(tmp_path / "models" / "joint", tissue=0.2, id="joint", name="joint")
     features = ("confidence", "compare", "edit", "report", "mesh")
     off = [word for feature in ("queue", *features) for word in (f"--{feature}", "off")]
     scans = [write_head(tmp_path / f"{name}.nii.gz") for name in "ab"]
-    with serve("--models", str(tmp_path / "models"), "--kiosk", "--saving", "folder", *off) as url:
-        page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
-        expect(page.get_by_test_id("full-screen")).to_be_visible(timeout=PATIENCE_MS)
-        expect(page.get_by_test_id("keep")).to_be_hidden()
-        drop(page, *scans)
-        page.get_by_test_id("series").first.click()
-        wait_for(page, "ready")
-        expect(page.get_by_test_id("run-all")).to_be_hidden()
-        segment(page)
-        expect(page.get_by_test_id("save-native")).to_be_visible()
-        for part in ("confidence", "compare", "edit", "save-report", "mesh"):
-            expect(page.get_by_test_id(part)).to_be_hidden()
-        page.close(run_before_unload=False)
+    url = served("--models", str(tmp_path / "models"), "--kiosk", "--saving", "folder", *off)
+    page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
+    expect(page.get_by_test_id("full-screen")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_test_id("keep")).to_be_hidden()
+    drop(page, *scans)
+    page.get_by_test_id("series").first.click()
+    wait_for(page, "ready")
+    expect(page.get_by_test_id("run-all")).to_be_hidden()
+    segment(page)
+    expect(page.get_by_test_id("save-native")).to_be_visible()
+    for part in ("confidence", "compare", "edit", "save-report", "mesh"):
+        expect(page.get_by_test_id(part)).to_be_hidden()
