@@ -15,7 +15,7 @@ from meshnet.bids.layout import Job, find_jobs, write_dataset_files
 from meshnet.bids.process import Outcome, RunOptions
 from meshnet.bids.report import write_group_report, write_subject_reports
 from meshnet.bids.run_jobs import run_here, run_on_ray
-from meshnet.infer.arguments import cores
+from meshnet.infer.arguments import component_volume_ml, cores, probability
 from meshnet.infer.backends import BACKENDS
 from meshnet.infer.confidence import Confidence, check_confidence
 from meshnet.infer.open_model import open_model
@@ -37,6 +37,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     args = make_parser().parse_args(arguments)
     args.command = shlex.join(["meshnet-bids", *(sys.argv[1:] if arguments is None else arguments)])
     try:
+        if args.out_dir.exists() and not args.out_dir.is_dir():
+            raise ValueError(f"{args.out_dir}: is a file; expected a folder, or one that doesn't exist yet")
         if args.level == "group":
             for path in write_group_report(args.out_dir):
                 print(path)
@@ -144,9 +146,11 @@ def make_parser() -> argparse.ArgumentParser:
         default=DEFAULT_MODEL,
         help="id, model folder or model.json (default: %(default)s); its contrasts decide which scans are taken",
     )
-    parser.add_argument("--threshold", metavar="T", type=float, help="on the lesion's probability, 0 to 1")
+    parser.add_argument("--threshold", metavar="T", type=probability, help="on the lesion's probability, 0 to 1")
     parser.add_argument("--flip", action="store_true", help="average with the left-right mirror image")
-    parser.add_argument("--remove-below", metavar="ML", type=float, help="drop components below this volume")
+    parser.add_argument(
+        "--remove-below", metavar="ML", type=component_volume_ml, help="drop components below this volume"
+    )
     parser.add_argument(
         "--keep-outside-brain", action="store_true", help="of a model with lesion and tissue labels, keep every lesion"
     )

@@ -21,7 +21,7 @@ from typing import Any
 from tqdm import tqdm
 
 from meshnet.cluster.on_ray import Share, add_ray_options, start_ray
-from meshnet.cohort.arguments import out_folder
+from meshnet.cohort.arguments import at_least, out_folder
 from meshnet.cohort.bids import CohortError
 from meshnet.cohort.splits import OUTER_FOLDS
 from meshnet.train.baselines import BASELINES
@@ -67,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         folds = _numbers("--folds", args.folds)
         restarts = _numbers("--restarts", args.restarts) if args.restarts else None
+        _check_once("--models", args.models.split(","))
         if set(folds) - set(range(OUTER_FOLDS)):
             raise ConfigError(f"--folds: expected some of 0..{OUTER_FOLDS - 1}, got {args.folds}")
         planned = plan(args.models.split(","), folds, restarts, args.out.resolve())
@@ -196,8 +197,18 @@ def _numbers(option: str, text: str) -> list[int]:
         first, _, last = part.partition("-")
         if not first.isdigit() or (last and not last.isdigit()):
             raise ConfigError(f"{option}: expected numbers or ranges joined by commas (0,2 or 0-9), got {text!r}")
+        if last and int(last) < int(first):
+            raise ConfigError(f"{option}: expected a range from low to high such as 0-2, got {part}")
         numbers += range(int(first), int(last or first) + 1)
+    _check_once(option, numbers)
     return numbers
+
+
+def _check_once(option: str, values: Sequence[object]) -> None:
+    """Raise ConfigError for a value that is given twice: two runs would write to one folder."""
+    double = next((value for value in values if values.count(value) > 1), None)
+    if double is not None:
+        raise ConfigError(f"{option}: {double} is in it twice; expected each once")
 
 
 def _first_line(text: str) -> str:
@@ -227,6 +238,8 @@ def _parser() -> argparse.ArgumentParser:
         default="",
         help="restarts of each: 0,2 or 0-9 (default: the paper's, 0-9 of a MeshNet and 0 of a baseline)",
     )
-    parser.add_argument("--retries", type=int, default=3, help="of a run whose worker is lost (default %(default)s)")
+    parser.add_argument(
+        "--retries", type=at_least(0), default=3, help="of a run whose worker is lost (default %(default)s)"
+    )
     add_ray_options(parser, "run")
     return parser

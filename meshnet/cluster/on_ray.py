@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from meshnet.cohort.arguments import at_least, share_of_gpus
 from meshnet.train.config import ConfigError
 
 #: Environment variables that Ray reads at import or start: no telemetry, and no metrics, as no dashboard runs. Workers
@@ -37,7 +38,7 @@ def add_ray_options(parser: argparse.ArgumentParser, piece: str) -> None:
         f"--cpus-per-{piece}",
         dest="cpus_each",
         metavar="N",
-        type=int,
+        type=at_least(1),
         default=1,
         help=f"cores and threads of a {piece} (default 1)",
     )
@@ -45,7 +46,7 @@ def add_ray_options(parser: argparse.ArgumentParser, piece: str) -> None:
         f"--gpus-per-{piece}",
         dest="gpus_each",
         metavar="N",
-        type=float,
+        type=share_of_gpus,
         help=f"GPUs of a {piece}, fractions share one (default: 1 where Ray has a GPU, else 0)",
     )
     parser.add_argument(
@@ -54,7 +55,7 @@ def add_ray_options(parser: argparse.ArgumentParser, piece: str) -> None:
         help="a running cluster, e.g. ray://HEAD:10001 or auto; folders must be on storage that all of its nodes "
         "share (default: start Ray on this machine for the time of the command)",
     )
-    parser.add_argument("--cpus", type=int, default=0, help="cores that a local Ray may use (default: all)")
+    parser.add_argument("--cpus", type=at_least(1), default=0, help="cores that a local Ray may use (default: all)")
 
 
 @contextmanager

@@ -82,10 +82,6 @@ def check_search(search: Search) -> None:
         raise ConfigError(
             f"--min-epochs {search.min_epochs}, --max-epochs {search.max_epochs}: expected 1 <= min <= max"
         )
-    if search.reduction < 2:
-        raise ConfigError(f"--reduction-factor: expected 2 or more, got {search.reduction}")
-    if search.trials < 1:
-        raise ConfigError(f"--trials: expected 1 or more, got {search.trials}")
     if not search.inner_folds or set(search.inner_folds) - set(range(INNER_FOLDS)):
         raise ConfigError(f"--inner-folds: expected some of 0..{INNER_FOLDS - 1}, got {search.inner_folds}")
     for override in search.fixed:

@@ -27,7 +27,7 @@ from meshnet.cluster.search import (
     write_best,
     write_trials,
 )
-from meshnet.cohort.arguments import out_folder
+from meshnet.cohort.arguments import at_least, out_folder
 from meshnet.cohort.bids import CohortError
 from meshnet.train.config import ConfigError, compose_config
 from meshnet.train.loop import train
@@ -172,9 +172,12 @@ def _finish(search: Search, trials: Sequence[Trial]) -> int:
 
 def _folds(text: str) -> tuple[int, ...]:
     try:
-        return tuple(int(part) for part in text.split(","))
+        folds = tuple(int(part) for part in text.split(","))
     except ValueError as error:
         raise ConfigError(f"--inner-folds: expected numbers joined by commas, got {text!r}") from error
+    if len(set(folds)) < len(folds):
+        raise ConfigError(f"--inner-folds: expected each fold once, got {text}")
+    return folds
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -190,17 +193,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "-o", "--out", type=out_folder, required=True, help="folder for best.txt, trials.csv and the runs"
     )
-    parser.add_argument("--trials", type=int, default=50, help="configurations to draw (default %(default)s)")
-    parser.add_argument("--min-epochs", type=int, default=15, help="epochs at the first rung (default %(default)s)")
-    parser.add_argument("--max-epochs", type=int, default=50, help="epochs of a full run (default %(default)s)")
+    parser.add_argument("--trials", type=at_least(1), default=50, help="configurations to draw (default %(default)s)")
+    parser.add_argument(
+        "--min-epochs", type=at_least(1), default=15, help="epochs at the first rung (default %(default)s)"
+    )
+    parser.add_argument("--max-epochs", type=at_least(1), default=50, help="epochs of a full run (default %(default)s)")
     parser.add_argument(
         "--reduction-factor",
-        type=int,
+        type=at_least(2),
         default=2,
         help="at each rung one trial in N continues, to N times the epochs (default %(default)s)",
     )
     parser.add_argument("--inner-folds", default="0,1,2", help="inner folds a trial is scored on (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the drawn configurations (default %(default)s)")
-    parser.add_argument("--concurrent", type=int, default=0, help="trials at once (default: as many as fit)")
+    parser.add_argument("--seed", type=at_least(0), default=0, help="of the drawn configurations (default %(default)s)")
+    parser.add_argument("--concurrent", type=at_least(1), default=0, help="trials at once (default: as many as fit)")
     add_ray_options(parser, "trial")
     return parser

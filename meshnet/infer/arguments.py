@@ -109,7 +109,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--remove-below",
         metavar="ML",
-        type=_volume,
+        type=component_volume_ml,
         help="set connected components of a label that are smaller than this volume in mL to background (default: keep "
         "all)",
     )
@@ -126,7 +126,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--threshold",
         metavar="T",
-        type=_share,
+        type=probability,
         help="label a voxel lesion if its lesion probability is at least T, 0 to 1 (default: if lesion is the most "
         "probable label)",
     )
@@ -185,7 +185,7 @@ def _path(text: str) -> Path:
     return Path(text)
 
 
-def _share(text: str) -> float:
+def probability(text: str) -> float:
     """A probability from 0 to 1."""
     value = float(text)
     if not 0 <= value <= 1:
@@ -201,7 +201,8 @@ def _thread_count(text: str) -> int:
     return value
 
 
-def _volume(text: str) -> float:
+def component_volume_ml(text: str) -> float:
+    """A volume in mL, above 0 and up to 1000."""
     value = float(text)
     if not 0 < value <= 1000:  # the page takes 0.001 to 1,000
         raise argparse.ArgumentTypeError(f"expected a volume above 0 and up to 1000 mL, got {text}")

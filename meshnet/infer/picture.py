@@ -38,6 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = p.parse_args(argv)
     out = args.out or args.model / PICTURE_FILE
     try:
+        if out.is_dir():
+            raise ValueError(f"{out}: is a folder; expected the name of a .png file")
+        if args.out is not None and not out.parent.is_dir():
+            raise ValueError(f"{out}: there is no folder {out.parent}; make it, or choose another file with -o")
         found = segment(args.scan, args.model)
         if not np.isin(np.asarray(found.labels.dataobj), shown_indices(found.model)).any():
             raise ScanError(f"{args.scan}: {found.model.name} finds nothing in it; choose a scan in which it does")

@@ -48,8 +48,9 @@ M2265 = Group(
 OMS = Group(
     "oms",
     "T2w, FLAIR and T1w of two people with multiple sclerosis and no stroke. The reference is empty: each marked mL is "
-    "false as a stroke lesion, though some of it may be white-matter lesion. Training may show parts of these scans to "
-    "recent models as lesion-free heads; their cards say so.",
+    "false as a stroke lesion, though some of it may be white-matter lesion. A model is scored on the contrasts that "
+    "it is made for. Training may show parts of these scans to recent models as lesion-free heads; their cards say so. "
+    "The choice among our models has used these scans.",
 )
 HEALTHY = Group(
     "healthy head",
@@ -71,10 +72,11 @@ COLIN = Group(
 )
 LABEL_MAPS = Group(
     "label maps, test persons",
-    "Heads rendered from SynthSeg's label maps of three people, with lesion masks that training never drew, and heads "
-    "without a lesion. The reference is exact and t2-lesion has seen neither these people nor these masks, but "
-    "intensities and the look of the lesion come from the generator that it was trained with. Each head counts as a "
-    "person here, so the intervals tell nothing about other people.",
+    "The frozen T2w heads of `make evaluate-models`, rendered from SynthSeg's label maps of three people, with lesion "
+    "masks that training never drew, and heads without a lesion. The reference is exact, t2-lesion has seen neither "
+    "these people nor these masks, and nothing is chosen by these heads. But intensities and the look of the lesion "
+    "come from the generator that it was trained with. Each head counts as a person here, so the intervals tell "
+    "nothing about other people.",
     rendered=True,
 )
 GROUPS = (M2265, OMS, HEALTHY, LABEL_MAPS, SYNTHETIC, COLIN)
@@ -168,7 +170,7 @@ def _heads(data: Path, cache: Path, groups: Sequence[str], count: int | None) ->
             for name, subject in _spread(kind, count):
                 yield _Head(SYNTHETIC, _bids_name(name), partial(rendered, subject, HEAD))
     if COLIN.name in groups:
-        for subject in _spread(list(unseen_contrasts(anatomies[0])), count):
+        for subject in list(unseen_contrasts(anatomies[0]))[:count]:  # four kinds of contrast in turn
             yield _Head(COLIN, _bids_name(f"colin{subject.seed}"), partial(rendered, subject, HEAD))
 
 

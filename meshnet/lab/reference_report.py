@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"evaluate-report: {error}", file=sys.stderr)
         return 2
     if max(codes) < 2 and args.page is not None:
-        args.page.write_text(page(args.out, args.groups, args.heads), encoding="utf-8")
+        args.page.write_text(page(args.out, args.heads), encoding="utf-8")
         print(args.page)
     return max(codes)
 
@@ -92,15 +92,18 @@ def _command(args: argparse.Namespace, models: Sequence[str], part: _Part, data:
     return [*words, "--jobs", str(args.jobs), *(["--cpus-per-scan", str(args.cpus_each)] if args.cpus_each else [])]
 
 
-def page(out: Path, groups: Sequence[str], heads: int | None = None) -> str:
-    """The Markdown page with the tables of the parts in `out`. heads: number of heads of each kind in a rendered group,
-    None for all."""
-    parts = _parts(groups)
+def page(out: Path, heads: int | None = None) -> str:
+    """The Markdown page with the tables of the parts in `out`, those of earlier calls too.
+
+    heads: number of heads of each kind in a rendered group, None for all.
+    """
+    parts = [part for part in _parts(group_names()) if (out / part.folder / "report" / "scans.csv").is_file()]
     scored = set().union(*(_scored_groups(out / part.folder / "report") for part in parts))
+    shown = {name for part in parts for name in part.groups}
     worth = [
         f"- **{group.name}.** {group.worth}" + ("" if group.name in scored else f" {_NOT_SCORED}")
         for group in GROUPS
-        if group.name in groups
+        if group.name in shown and (group.name in scored or not group.rendered)
     ]
     texts = [_INTRODUCTION + "\n".join(worth)]
     if heads is not None and any(group.rendered and group.name in scored for group in GROUPS):

@@ -25,6 +25,7 @@ from typing import TypeVar
 import numpy as np
 from tqdm import tqdm
 
+from meshnet.cohort.arguments import at_least
 from meshnet.infer.backends import fastest_backend, open_network
 from meshnet.lab.cases import HEAD, Tissue, Volumes, rendered, rendered_head, unseen_contrasts
 from meshnet.lab.evaluate_models import HELD_OUT, KIND_OF_TASK, foreground, named, run
@@ -83,12 +84,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--contrast", choices=("T2w", "T1w", "FLAIR"), default="T2w", help="of those heads")
     parser.add_argument("--split", choices=("choose", "test"), default="choose", help="of those heads; default: choose")
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="where prepared templates are kept")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=at_least(1), default=1)
     args = parser.parse_args(arguments)
     if args.task == "lesion" and args.lesions is None:
         parser.error("--task lesion needs --lesions FOLDER, the lesion masks that training draws from")
     try:
         states = open_states(args.models, args.thresholds, task=args.task, threads=args.threads)
+        _check_folders(args.lesions, args.anatomies)
         if args.task == "tissue":
             text = tissue_table(outcomes(states, tissue_heads(cached_anatomies(args.cache)), HEAD, rendered))
         elif args.lesions is None:
@@ -104,6 +106,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     print(text, end="")
     return 0
+
+
+def _check_folders(lesions: Path | None, anatomies: Path | None) -> None:
+    """Raise ValueError for a missing or empty folder, before templates are prepared for minutes."""
+    for option, folder, ending in (("--lesions", lesions, ".nii.gz"), ("--anatomies", anatomies, "")):
+        if folder is None:
+            continue
+        if not folder.exists():
+            raise ValueError(f"{option} {folder}: no such folder; check the path")
+        if folder.is_dir() and not any(path.name.endswith(ending) for path in folder.iterdir()):
+            raise ValueError(f"{option} {folder}: no files *{ending} here; check the path")
 
 
 def open_states(folders: Sequence[Path], thresholds: Sequence[float], *, task: Task, threads: int) -> dict[str, Opened]:

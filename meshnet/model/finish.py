@@ -9,6 +9,8 @@ On scans unlike the training data, the average of several states is often better
 from __future__ import annotations
 
 import argparse
+import math
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +20,7 @@ from numpy.typing import NDArray
 
 from meshnet.model.checkpoint import Weights, load_checkpoint, save_checkpoint
 from meshnet.model.label_roles import lesion_indices
-from meshnet.model.spec import Architecture, InputSpec, ModelSpec, SpecError
+from meshnet.model.spec import ID_PATTERN, Architecture, InputSpec, ModelSpec, SpecError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,11 +49,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder to write it to")
     args = parser.parse_args(arguments)
     try:
+        check_target(args.out, args.id)
         finish_model(_shares(args.states), args.out, args.id, threshold=args.threshold, layers_only=args.layers_only)
     except (ValueError, SpecError, OSError) as error:
         print(f"meshnet-finish: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def check_target(out: Path, model_id: str) -> None:
+    """Raise ValueError for an id that no model can have, and for a folder that holds something else than a model."""
+    if not re.fullmatch(ID_PATTERN, model_id):
+        raise ValueError(
+            f"--id {model_id or chr(39) * 2}: expected 1 to 64 lower-case letters, digits, '.', '_' or '-', a letter "
+            f"or digit first"
+        )
+    file = next((path for path in (out, *out.parents) if path.exists() and not path.is_dir()), None)
+    if file is not None:
+        raise ValueError(f"-o {out}: {file} is a file; expected a folder, or one that doesn't exist yet")
+    if out.is_dir() and any(out.iterdir()) and not (out / "model.json").is_file():
+        raise ValueError(f"-o {out}: holds {min(p.name for p in out.iterdir())}, no model; choose another folder")
 
 
 def _shares(states: Sequence[str]) -> dict[Path, float]:
@@ -63,6 +80,8 @@ def _shares(states: Sequence[str]) -> dict[Path, float]:
             raise ValueError(f"{folder}: named twice; give it once, with the sum of its shares")
         try:
             shares[Path(folder)] = float(share)
+            if not math.isfinite(shares[Path(folder)]):
+                raise ValueError(share)
         except ValueError as error:
             raise ValueError(f"{state}: expected MODEL_DIR=SHARE, for example runs/tissue/last=0.25") from error
     return shares

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshnet.model.checkpoint import Weights, load_checkpoint, save_checkpoint
-from meshnet.model.finish import derived, with_threshold
+from meshnet.model.finish import check_target, derived, with_threshold
 from meshnet.model.label_roles import lesion_indices
 from meshnet.model.spec import Architecture, BatchNorm, InputSpec, SpecError
 
@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     args = parser.parse_args(arguments)
     try:
+        check_target(args.out, args.id)
         refine_model(args.coarse, args.out, args.id, threshold=args.threshold)
     except (ValueError, SpecError, OSError) as error:
         print(f"meshnet-refine: {error}", file=sys.stderr)

@@ -49,6 +49,32 @@ def run(*words: object) -> int:
     return main([*map(str, words)])
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--threshold", "2"], "--threshold: expected a probability from 0 to 1, got 2"),
+        (["--threshold", "nan"], "--threshold: expected a probability from 0 to 1, got nan"),
+        (["--remove-below", "-1"], "--remove-below: expected a volume above 0 and up to 1000 mL, got -1"),
+        (["--n-procs", "0"], "--n-procs: expected 1 or more, got 0"),
+    ],
+)
+def test_a_number_out_of_range_is_refused(
+    more: list[str], said: str, toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        run(toy, tmp_path / "out", "participant", *more)
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_in_place_of_the_derivative_is_refused(
+    toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("text")
+    assert run(toy, tmp_path / "file", "participant") == 2
+    assert "file: is a file; expected a folder, or one that doesn't exist yet" in capsys.readouterr().err
+
+
 def test_a_data_set_becomes_a_valid_derivative_with_the_labels_of_meshnet_predict(
     toy: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -108,16 +108,33 @@ def test_a_meshnet_has_ten_restarts_and_a_baseline_one_unless_asked() -> None:
         (["--folds", "0-3"], "--folds: expected some of 0..2, got 0-3"),
         (["--restarts", "ten"], "--restarts: expected numbers or ranges joined by commas (0,2 or 0-9), got 'ten'"),
         (["--models", "meshnet7"], "meshnet7"),
+        (["--models", "meshnet5,meshnet5"], "--models: meshnet5 is in it twice; expected each once"),
+        (["--folds", "2-0"], "--folds: expected a range from low to high such as 0-2, got 2-0"),
+        (["--folds", "0-2,1"], "--folds: 1 is in it twice; expected each once"),
+        (["--retries", "-1"], "--retries: expected a whole number of 0 or more, got -1"),
+        (["--cpus-per-run", "0"], "--cpus-per-run: expected a whole number of 1 or more, got 0"),
+        (["--gpus-per-run", "inf"], "--gpus-per-run: expected a number of 0 or more, got inf"),
+        (["--cpus", "0"], "--cpus: expected a whole number of 1 or more, got 0"),
         (["fold=1"], "fold=1: meshnet-experiment sets this itself; see --folds"),
         (["trainer.devices=2"], "takes one device"),
-        (["--cpus", "1", "--cpus-per-run", "64"], "--cpus-per-run: expected at most 1, what Ray has here, got 64"),
     ],
 )
 def test_an_experiment_that_cannot_run_is_refused(
-    prepared: Path, tmp_path: Path, arguments: list[str], message: str
+    prepared: Path, tmp_path: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    try:
+        code: object = experiment.main(["--data", str(prepared), "-o", str(tmp_path / "out"), *arguments])
+    except SystemExit as refused:  # by argparse
+        code = refused.code
+    assert code == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_more_cores_than_ray_has_are_refused(prepared: Path, tmp_path: Path) -> None:
     command = [script("meshnet-experiment"), "--data", str(prepared), "-o", str(tmp_path / "out")]
-    result = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False, timeout=120)
+    more = ["--cpus", "1", "--cpus-per-run", "64"]
+    result = subprocess.run([*command, *more], capture_output=True, text=True, check=False, timeout=120)
     assert result.returncode == 2
-    assert message in result.stderr
+    assert "--cpus-per-run: expected at most 1, what Ray has here, got 64" in result.stderr
     assert not (tmp_path / "out").exists()

@@ -53,3 +53,10 @@ def test_the_command_writes_the_picture_into_the_model_folder(
     assert "picture.png" in capsys.readouterr().out
     assert picture.main([str(model), str(tmp_path / "nothing.nii")]) == 1
     assert "nothing.nii" in capsys.readouterr().err
+    mistakes = {
+        tmp_path: "is a folder; expected the name of a .png file",
+        tmp_path / "no" / "p.png": "there is no folder",
+    }
+    for target, said in mistakes.items():
+        assert picture.main([str(model), str(scan), "-o", str(target)]) == 1
+        assert said in capsys.readouterr().err

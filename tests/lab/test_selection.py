@@ -138,6 +138,9 @@ def test_tissue_states_are_scored_by_brain_grey_and_white(
     [
         (["--thresholds", "1.5"], "expected a threshold between 0 and 1, got 1.5"),
         (["missing"], "missing"),
+        (["--threads", "0"], "--threads: expected a whole number of 1 or more, got 0"),
+        (["--lesions", "{here}/state"], "state: no files *.nii.gz here; check the path"),
+        (["--anatomies", "{here}/none"], "none: no such folder; check the path"),
         (
             ["--task", "tissue"],
             "state: expected a model whose task is 'tissue' or 'brain tissue', got 'stroke lesion'; see --task",
@@ -148,7 +151,15 @@ def test_a_model_that_cannot_be_scored_is_named(
     arguments: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     state = _save(tmp_path / "state", "background", "lesion")
-    assert main([str(state), *arguments, "--lesions", str(tmp_path)]) == 2
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    (masks / "a.nii.gz").write_bytes(b"")
+    words = [word.format(here=tmp_path) for word in arguments]
+    try:
+        code: object = main([str(state), "--lesions", str(masks), *words])
+    except SystemExit as refused:  # by argparse
+        code = refused.code
+    assert code == 2
     assert expected in capsys.readouterr().err
 
 

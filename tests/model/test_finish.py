@@ -95,6 +95,11 @@ def test_a_higher_threshold_calls_less_of_a_volume(tmp_path: Path) -> None:
         (["{a}=0.5", "{b}=0.4"], "expected shares that add up to 1, got 0.9"),
         (["{a}"], "expected MODEL_DIR=SHARE, for example runs/tissue/last=0.25"),
         (["{a}=0.5", "{wide}=0.5"], "expected models of one architecture, input and list of labels, got 2"),
+        (["{a}=nan"], "a=nan: expected MODEL_DIR=SHARE, for example runs/tissue/last=0.25"),
+        (["{a}=1", "--id", "A B"], "--id A B: expected 1 to 64 lower-case letters"),
+        (["{a}=1", "--id", ""], "--id '': expected 1 to 64 lower-case letters"),
+        (["{a}=1", "-o", "{a}/model.json"], "a/model.json is a file; expected a folder, or one that doesn't exist yet"),
+        (["{a}=1", "-o", "{a}/.."], "holds a, no model; choose another folder"),
         (["{a}=1", "--threshold", "1"], "expected a threshold between 0 and 1, got 1.0"),
         (["{bare}=1", "--threshold", "0.6"], "needs a classifier with a bias"),
         (["{a}x=1"], "model.json"),
@@ -107,7 +112,7 @@ def test_what_cannot_be_finished_is_refused_with_a_sentence(
     folders["wide"] = write_state(tmp_path / "wide", channels=5)
     folders["bare"] = write_state(tmp_path / "bare", classifier_bias=False)
     filled = [argument.format(**folders) for argument in arguments]
-    assert main([*filled, "--id", "x", "-o", str(tmp_path / "out")]) == 2
+    assert main(["--id", "x", "-o", str(tmp_path / "out"), *filled]) == 2
     assert sentence in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
@@ -134,5 +139,5 @@ def test_a_model_that_could_not_be_read_again_is_not_written(
 ) -> None:
     state = write_state(tmp_path / "a")
     assert main([f"{state}=1", "--id", "Bad Id", "-o", str(tmp_path / "bad")]) == 2
-    assert "id: String should match pattern" in capsys.readouterr().err
+    assert "--id Bad Id: expected 1 to 64 lower-case letters" in capsys.readouterr().err
     assert not (tmp_path / "bad").exists()

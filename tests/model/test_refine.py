@@ -94,3 +94,23 @@ def test_an_activation_that_changes_positive_values_is_refused() -> None:
 def test_a_folder_without_a_model_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path / "none"), "--id", "x", "-o", str(tmp_path / "out")]) == 2
     assert "none: no such folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--id", "A B"], "--id A B: expected 1 to 64 lower-case letters"),
+        (["-o", "{mine}"], "mine.txt is a file; expected a folder, or one that doesn't exist yet"),
+        (["-o", "{mine.parent}"], "holds mine.txt, no model; choose another folder"),
+    ],
+)
+def test_an_id_or_a_target_that_does_not_fit_is_refused(
+    more: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "target" / "mine.txt"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    words = [word.format(mine=mine) for word in more]
+    assert main([str(tmp_path / "none"), "--id", "x", "-o", str(tmp_path / "out"), *words]) == 2
+    assert said in capsys.readouterr().err
+    assert [path.name for path in mine.parent.iterdir()] == ["mine.txt"]
