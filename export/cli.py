@@ -13,6 +13,7 @@ from export.export_model import FORMATS, export_model
 from export.output import file_in_the_way, system_error
 from export.replace import check_earlier, put_in_place
 from export.to_site import write_site
+from export.to_web import copy_picture
 from meshnet.model.checkpoint import load_checkpoint
 from meshnet.model.shipped import default_models, find_model
 from meshnet.model.spec import SpecError
@@ -120,3 +121,5 @@ def _write(new: Path, models: Sequence[Path], arguments: argparse.Namespace) -> 
     for kind in FORMATS if arguments.format == "all" else (arguments.format,):
         folder = new / kind if arguments.format == "all" else new
         yield from export_model(folder, spec, weights, kind, dtype=arguments.dtype, logits=arguments.logits)
+        if kind == "web":
+            yield from copy_picture(models[0], folder)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from export.to_site import MARKER, earlier_files
-from meshnet.model.spec import SpecError
+from meshnet.model.spec import PICTURE_FILE, SpecError
 
 
 def check_earlier(old: Path, new: Path, *, shown: Path) -> None:
     """Raise SpecError unless the folder `old` is empty or an earlier export of the same kind as `new`.
 
-    An earlier export has exactly the file names of the new one. An earlier copy of the site has the files that its
-    service worker lists, because their names change with their content. shown: `old` as the user gave it, for messages.
+    An earlier export has exactly the file names of the new one, perhaps without the model's picture. An earlier copy of
+    the site has the files that its service worker lists, because their names change with their content. shown: `old` as
+    the user gave it, for messages.
     """
     found = _files(old)
     wanted = earlier_files(old) if (new / MARKER).exists() else _files(new)
@@ -22,7 +23,7 @@ def check_earlier(old: Path, new: Path, *, shown: Path) -> None:
             f"{shown / foreign[0]}: not a file of this export, and --overwrite would delete it; "
             f"move it away, or choose another folder"
         )
-    missing = sorted(wanted - found)
+    missing = sorted(path for path in wanted - found if Path(path).name != PICTURE_FILE)
     if found and missing:
         raise SpecError(
             f"{shown}: has no {missing[0]}, so it is no earlier export of this kind; "

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from meshnet.model.checkpoint import save_checkpoint
 from meshnet.model.graph import stored_model
-from meshnet.model.spec import ModelSpec
+from meshnet.model.spec import PICTURE_FILE, ModelSpec
+from webapp.catalogue import LARGEST_PICTURE_BYTES, read_picture
 
 #: The earliest time that a zip can store, so that the same model gives the same bytes on any day.
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
@@ -34,6 +35,18 @@ def write_web(
     written = save_checkpoint(folder, stored, values)
     names = ("model.json", written.weights.file)
     (folder / f"{spec.id}.zip").write_bytes(zip_files({name: (folder / name).read_bytes() for name in names}))
+
+
+def copy_picture(source: Path, folder: Path) -> list[str]:
+    """Copy the picture of the model folder `source` beside its bundle in `folder`; returns lines for the user."""
+    if not (source / PICTURE_FILE).is_file():
+        return []
+    picture = read_picture(source)
+    if picture is None:
+        limit_kb = LARGEST_PICTURE_BYTES // 1000
+        return [f"web: {PICTURE_FILE} is left out: the page shows only PNG files of at most {limit_kb} KB"]
+    (folder / PICTURE_FILE).write_bytes(picture)
+    return []
 
 
 def zip_files(files: Mapping[str, bytes]) -> bytes:

@@ -16,7 +16,7 @@ from typing import Any
 
 from meshnet.model.checkpoint import load_checkpoint, pack_checkpoint
 from meshnet.model.graph import fold_spec, folded_weights
-from meshnet.model.spec import PICTURE_FILE, BatchNorm, ModelSpec, SpecError, dump_spec, parameter_count
+from meshnet.model.spec import PICTURE_FILE, BatchNorm, Label, ModelSpec, SpecError, dump_spec, parameter_count
 from webapp.files import StoredFile, media_type
 
 #: The first usable one of these is the default model.
@@ -77,16 +77,26 @@ def read_model(folder: Path) -> Model:
             spec, payload = pack_checkpoint(fold_spec(spec), folded_weights(spec, weights))
         else:
             payload = (folder / spec.weights.file).read_bytes()
+        picture = read_picture(folder)
         files = {
             "model.json": StoredFile(dump_spec(spec).encode(), media_type("model.json")),
             spec.weights.file: StoredFile(payload, media_type(spec.weights.file)),
             **_card_files(folder),
-            **_picture_files(folder),
+            **({} if picture is None else {PICTURE_FILE: StoredFile(picture, media_type(PICTURE_FILE))}),
         }
     except (SpecError, OSError, UnicodeDecodeError) as error:
         # The page shows this message to visitors: it has the folder's name, not the server's paths.
         return Model(folder, broken=str(error).replace(f"{folder}", folder.name))
     return Model(folder, spec=spec, files=files)
+
+
+def read_picture(folder: Path) -> bytes | None:
+    """The picture of a model in the list; None where it is missing, no PNG or larger than a list needs."""
+    picture = folder / PICTURE_FILE
+    if not picture.is_file() or picture.stat().st_size > LARGEST_PICTURE_BYTES:
+        return None
+    body = picture.read_bytes()
+    return body if body.startswith(b"\x89PNG") else None
 
 
 def default_id(models: Sequence[Model]) -> str | None:
@@ -126,7 +136,7 @@ def _entry(model: Model, default: str | None) -> dict[str, Any]:
         "task": spec.task,
         "modality": list(spec.modality),
         "description": spec.description,
-        "labels": [{"index": x.index, "name": x.name, "color": list(x.color)} for x in spec.labels],
+        "labels": [_label_entry(x) for x in spec.labels],
         "parameters": parameter_count(spec.architecture),
         "license": spec.provenance.license,
         "bytes": sum(len(model.files[name].body) for name in ("model.json", spec.weights.file)),
@@ -137,6 +147,12 @@ def _entry(model: Model, default: str | None) -> dict[str, Any]:
         "default": spec.id == default,
         "broken": None,
     }
+
+
+def _label_entry(label: Label) -> dict[str, Any]:
+    """A label of the catalogue. As in model.json, `role` is there only where the label has one."""
+    entry = {"index": label.index, "name": label.name, "color": list(label.color)}
+    return entry if label.role is None else {**entry, "role": label.role}
 
 
 def _model_folders(parent: Path) -> list[Path]:
@@ -157,15 +173,6 @@ def _has_description(folder: Path) -> bool:
         return description.is_symlink() or description.exists()
     except OSError:  # no permission; reading the model reports it
         return True
-
-
-def _picture_files(folder: Path) -> dict[str, StoredFile]:
-    """The picture of the model in the list; none where it is missing, no PNG or larger than a list needs."""
-    picture = folder / PICTURE_FILE
-    if not picture.is_file() or picture.stat().st_size > LARGEST_PICTURE_BYTES:
-        return {}
-    body = picture.read_bytes()
-    return {PICTURE_FILE: StoredFile(body, media_type(PICTURE_FILE))} if body.startswith(b"\x89PNG") else {}
 
 
 def _card_files(folder: Path) -> dict[str, StoredFile]:

@@ -22,11 +22,18 @@ from meshnet.infer.open_model import open_model
 from meshnet.infer.sidecar import Settings
 from meshnet.model.label_roles import context_indices
 from meshnet.model.shipped import DEFAULT_MODEL
+from meshnet.scan.file_errors import check_folder, sentence_of
+from meshnet.scan.lasting_streams import lasting_streams
 from meshnet.version import __version__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line. Exit code 0; 1 if a scan failed; 2 if the run could not start; 130 after Ctrl-C."""
+    with lasting_streams():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     args = make_parser().parse_args(arguments)
     args.command = shlex.join(["meshnet-bids", *(sys.argv[1:] if arguments is None else arguments)])
     try:
@@ -43,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 2
     except (ValueError, OSError) as error:  # ScanError, SpecError, ConfigError
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {sentence_of(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; the same command takes up the rest", file=sys.stderr)
@@ -52,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _participants(args: argparse.Namespace) -> int:
     """Segment every scan that has no result, then write the report of each subject."""
+    check_folder(args.out_dir, "results", "choose another OUT_DIR")
     threads = args.threads or max(1, cores() // args.n_procs)
     model = open_model(Path(args.model), backend=args.backend, threads=threads)
     settings = Settings(

@@ -18,7 +18,9 @@ from meshnet.infer.outputs import sidecar_path
 from meshnet.infer.report.of_run import write_scan_page
 from meshnet.infer.sidecar import Engine, Settings, Sidecar, make_sidecar, read_sidecar, source_file, write_sidecar
 from meshnet.model.spec import ModelSpec
+from meshnet.scan.file_errors import sentence_of
 from meshnet.scan.nifti import read_scan, save_labels
+from meshnet.scan.replacing import replacing
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def process(job: Job, options: RunOptions) -> Outcome:
             return Outcome(job, "before", notes=tuple(note.code for note in sidecar.notes))
         return _segment(job, model, options)
     except Exception as error:  # the other scans go on
-        text = str(error) if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {error}"
+        text = sentence_of(error) if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {error}"
         return Outcome(job, "failed", text or f"{job.image}: not enough memory")
 
 
@@ -90,7 +92,8 @@ def _segment(job: Job, model: OpenModel, options: RunOptions) -> Outcome:
     write_mosaic(job.mosaic, scan, labels, spec)
     save_labels(job.labels, labels, scan.header)
     table = job.labels.with_name(job.labels.name.removesuffix(".nii.gz") + ".tsv")
-    table.write_text(dseg_table(spec), encoding="utf-8")
+    with replacing(table) as partial:
+        partial.write_text(dseg_table(spec), encoding="utf-8")
     made = make_sidecar(
         spec,
         interface="command line",

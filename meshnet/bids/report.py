@@ -11,6 +11,7 @@ from html import escape
 from pathlib import Path
 
 from meshnet.infer.sidecar import Sidecar, read_sidecar
+from meshnet.scan.replacing import replacing
 from meshnet.scan.scan_stream import ScanError
 
 _STYLE = """
@@ -145,4 +146,5 @@ def _page(title: str, results: Sequence[Result]) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -57,5 +57,5 @@ _KINDS = {
 
 
 def kind_of_folder(folder: Path) -> str | None:
-    """What the folder holds, for messages: such as `a model (model.json)`. None for an empty or unknown folder."""
+    """The folder's content for messages, such as `a model (model.json)`. None for an empty or unknown folder."""
     return next((f"{kind} ({name})" for name, kind in _KINDS.items() if (folder / name).is_file()), None)

@@ -28,7 +28,9 @@ from meshnet.cohort.arguments import at_least, kind_of_folder, out_folder
 from meshnet.cohort.bids import SPACE, Case, CohortError, Excluded, difference_from_arc, find_bids, find_pairs
 from meshnet.cohort.splits import OUTER_FOLDS, PAPER_QUARTILES, nested_folds, own_quartiles, quartile
 from meshnet.scan.conform import conform
+from meshnet.scan.file_errors import sentence_of
 from meshnet.scan.label_files import AFFINE_TOLERANCE_MM, read_labels
+from meshnet.scan.lasting_streams import lasting_streams
 from meshnet.scan.nifti import MIN_DIM, Scan, ScanError, new_header, read_scan, save_labels, save_volume
 from meshnet.scan.scan_grid import resample_labels
 
@@ -64,8 +66,11 @@ class Row:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line. Exit code 0; 2 if the data set can't be used."""
-    parser = _parser()
-    args = parser.parse_args(arguments)
+    with lasting_streams():
+        return _run(_parser().parse_args(arguments))
+
+
+def _run(args: argparse.Namespace) -> int:
     acquisitions = [] if args.acq == "all" else args.acq.split(",")
     try:
         if not args.dataset.is_dir():
@@ -82,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         bounds = PAPER_QUARTILES if args.quartiles == "paper" else None
         rows, left_out = prepare(cases, args.out, settings, bounds=bounds, workers=args.workers)
     except (CohortError, OSError, ValueError) as error:
-        print(f"meshnet-prepare: {error}", file=sys.stderr)
+        print(f"meshnet-prepare: {sentence_of(error)}", file=sys.stderr)
         return 2
     excluded += left_out
     _write_csv(args.out / "excluded.csv", ["name", "reason"], [asdict(e) for e in excluded])

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from tqdm import tqdm
 
 from meshnet.infer.brain_volume import BrainVolume, brain_volume, percent_of
 from meshnet.model.spec import Label
+from meshnet.scan.file_errors import open_table
 from meshnet.scan.notes import Note
-from meshnet.scan.scan_stream import ScanError
 
 #: percent_of_brain is empty for a model without a lesion and context.
 CSV_COLUMNS = ("scan", "model", "label", "name", "voxels", "volume_ml", "output", "notes", "percent_of_brain")
@@ -46,10 +43,10 @@ class Reporter:
         """Opens the table for the lifetime of `stack`. Raises ScanError if it can't be written."""
         self._bar = bar
         self._as_json = as_json
-        self._table = _open_table(stack, table) if table else None
+        self._table = stack.enter_context(open_table(table, CSV_COLUMNS)) if table else None
 
     def report(self, outcome: Outcome) -> None:
-        """Print an outcome and add it to the table. Raises OSError if the table can't be written."""
+        """Print an outcome and add it to the table. Raises ScanError if the table can't be written."""
         if outcome.error is not None:
             self._bar.write(f"error: {outcome.error}", file=sys.stderr)
         if self._as_json:
@@ -65,60 +62,6 @@ def say(text: str) -> None:
     """Print on standard output, around a progress bar, at once."""
     tqdm.write(text)
     sys.stdout.flush()
-
-
-@contextmanager
-def lasting_streams() -> Iterator[None]:
-    """Keeps the run going when standard output is closed early (`| head`) or can't encode a character.
-
-    Characters that the encoding lacks are printed as escapes.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    # A stream is None if the shell closed it (>&-).
-    out, err = (_Lasting(stream) if stream else io.StringIO() for stream in (sys.stdout, sys.stderr))
-    with redirect_stdout(out), redirect_stderr(err):
-        try:
-            yield
-        finally:
-            out.flush()
-            err.flush()
-
-
-class _Lasting(io.TextIOBase):
-    """A stream that discards its output once the reader has closed it."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        return self._stream.encoding
-
-    def write(self, text: str) -> int:
-        with self._unless_left():
-            self._stream.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        with self._unless_left():
-            self._stream.flush()
-
-    def fileno(self) -> int:
-        return self._stream.fileno()
-
-    def isatty(self) -> bool:
-        return self._stream.isatty()
-
-    @contextmanager
-    def _unless_left(self) -> Iterator[None]:
-        try:
-            yield
-        except BrokenPipeError:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self._stream.fileno())  # also for the buffer, which Python flushes at the end
-            os.close(nowhere)
 
 
 def _lines(outcome: Outcome) -> list[str]:
@@ -178,18 +121,3 @@ def _brain_json(brain: BrainVolume) -> dict[str, float]:
         "brain_ml": round(brain.brain_ml, 4),
         "lesion_percent": round(brain.lesion_percent, 4),
     }
-
-
-def _open_table(stack: ExitStack, path: Path) -> Any:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Line-buffered, so that finished rows are on disk if a later scan is interrupted. Bytes of a name that are not
-        # UTF-8 are written as escapes, so that the table can be read.
-        file = path.open("w", newline="", encoding="utf-8", errors="backslashreplace", buffering=1)
-    except OSError as error:
-        raise ScanError(
-            f"{path}: the table can't be written there ({error.strerror}); choose another file with --csv"
-        ) from error
-    table = csv.writer(stack.enter_context(file))
-    table.writerow(CSV_COLUMNS)
-    return table

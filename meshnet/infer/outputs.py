@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from meshnet.infer.sidecar import is_free_for_sidecar
 from meshnet.infer.sources import Source
+from meshnet.scan.file_errors import check_folder
 from meshnet.scan.label_files import says_labels
 from meshnet.scan.scan_paths import SCAN_SUFFIXES, location, output_names, stem_of
 from meshnet.scan.scan_stream import ScanError
@@ -76,14 +76,7 @@ def sidecar_path(output: Path) -> Path:
 def prepare_folders(outputs: Iterable[Path]) -> None:
     """Make the folders of these results. Raises ScanError if nothing can be written in one of them."""
     for folder in dict.fromkeys(output.parent for output in outputs):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-        except OSError as error:
-            raise ScanError(
-                f"{folder}: no results can be written there ({error.strerror}); choose another folder with -o"
-            ) from error
+        check_folder(folder, "results", "choose another folder with -o")
 
 
 def probability_path(output: Path) -> Path:

@@ -21,7 +21,7 @@ from meshnet.infer.backends import backend_line
 from meshnet.infer.confidence import check_confidence
 from meshnet.infer.one_scan import StrictError
 from meshnet.infer.open_model import OpenModel, model_and_scans, open_model
-from meshnet.infer.outcome import CSV_COLUMNS, Outcome, Reporter, lasting_streams, say
+from meshnet.infer.outcome import CSV_COLUMNS, Outcome, Reporter, say
 from meshnet.infer.outputs import (
     prepare_folders,
     result_paths,
@@ -48,6 +48,8 @@ from meshnet.infer.scan_stages import (
 from meshnet.infer.sources import Source, expand, find_sources
 from meshnet.model.shipped import DEFAULT_MODEL
 from meshnet.model.spec import SpecError
+from meshnet.scan.file_errors import sentence_of
+from meshnet.scan.lasting_streams import lasting_streams
 from meshnet.scan.notes import Note
 from meshnet.scan.scan_stream import ScanError
 
@@ -72,7 +74,7 @@ def _run(args: argparse.Namespace) -> int:
                 model, jobs = _prepare(args, Path(scratch))
             return _predict_all(args, model, jobs)
         except (SpecError, ScanError, OSError) as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {sentence_of(error)}", file=sys.stderr)
             return 2
 
 
@@ -195,5 +197,5 @@ class _Batch:
 
 def _message(path: Path, error: Exception) -> str:
     if isinstance(error, ScanError | OSError | MemoryError):
-        return str(error) or f"{path}: not enough memory"
+        return sentence_of(error) or f"{path}: not enough memory"
     return f"{path}: {type(error).__name__}: {error}; please report it"

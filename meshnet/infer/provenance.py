@@ -27,7 +27,7 @@ from meshnet.scan.label_files import read_labels
 from meshnet.scan.nifti import Scan
 from meshnet.scan.notes import Note
 from meshnet.scan.scan_grid import resample_labels
-from meshnet.scan.scan_stream import ScanError
+from meshnet.scan.scan_stream import ScanError, check_complete
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
@@ -79,8 +79,9 @@ def earlier_result(
     another scan.
     """
     try:
+        check_complete(output)
         labels, affine = read_labels(output)
-    except ScanError:
+    except (ScanError, OSError):
         return None
     if not _are_labels_of(labels, model.spec.architecture.classes):
         return None

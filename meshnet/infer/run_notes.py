@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from meshnet.infer.contrast_names import guess_modality
 from meshnet.model.label_roles import lesion_indices
 from meshnet.model.spec import Label, ModelSpec
 from meshnet.scan.appearance import fluid_brightness
 from meshnet.scan.conform import Conformed
 from meshnet.scan.nifti import Scan
 from meshnet.scan.notes import Note, make_note
-from meshnet.scan.scan_paths import stem_of
-
-#: BIDS suffixes that name a contrast; the page has the same list and rule.
-_SUFFIXES = ("T1w", "T2w", "FLAIR", "PDw", "T2star", "T2starw", "bold", "dwi", "asl", "swi", "CT", "angio",
-             "T1map", "T2map")  # fmt: skip
 
 #: Contrasts in which fluid is dark. Of those that are missing here, T2w alone has fluid that is bright for certain.
 _DARK_FLUID = {"t1w", "flair"}
@@ -27,20 +22,6 @@ BRIGHT_FLUID = 1.75
 
 #: A lesion larger than this share of the head is implausible.
 LARGEST_LESION = 1 / 3
-
-
-def guess_modality(file_name: str, description: str) -> str | None:
-    """The contrast that a file's name says (its last words first), else the header's description; None for neither."""
-    by_lower = {suffix.lower(): suffix for suffix in _SUFFIXES}
-    words = re.split(r"[^A-Za-z0-9]+", stem_of(Path(file_name)))[::-1] + re.split(r"[^A-Za-z0-9]+", description)
-    for word in (word.lower() for word in words):
-        if word in by_lower:
-            return by_lower[word]
-        if word == "t1" or "mprage" in word:
-            return "T1w"
-        if word == "t2":
-            return "T2w"
-    return None
 
 
 def contrast_notes(spec: ModelSpec, scan: Scan) -> list[Note]:

@@ -22,6 +22,8 @@ from meshnet.infer.backends import BACKENDS, fastest_backend
 from meshnet.lab.candidates import Skipped, check_names, described, find_brain, find_candidate, suitable_scans
 from meshnet.lab.model_runs import Brain, Candidate, Failure, Job, run_here, run_on_ray
 from meshnet.model.spec import SpecError, read_spec
+from meshnet.scan.file_errors import check_folder, sentence_of
+from meshnet.scan.lasting_streams import lasting_streams
 from meshnet.scan.scan_stream import ScanError
 from meshnet.score import evaluate as runs
 from meshnet.score.data_set import ReferenceScan, find_reference_scans, leave_out
@@ -34,7 +36,11 @@ Runner = Callable[[Sequence[Job]], Iterable[ScanScore | Failure | None]]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line. Exit code 0; 1 if a scan failed or has no labels; 2 if nothing could be scored."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    with lasting_streams():
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
+
+
+def _run(words: list[str]) -> int:
     if any(word == "--model" or word.startswith("--model=") for word in words):
         return evaluate_models(_parser().parse_args(words))
     if "-h" in words or "--help" in words:
@@ -46,6 +52,7 @@ def evaluate_models(args: argparse.Namespace) -> int:
     """Score the models of the command line, write the report, and print where it is."""
     try:
         scans, left_out = _scans(args)
+        check_folder(args.out, "report", "choose another folder with --out")
         candidates = [find_candidate(given, scans, args.label) for given in args.model]
         if args.label is not None and all(candidate.model is not None for candidate in candidates):
             raise ConfigError(
@@ -70,7 +77,7 @@ def evaluate_models(args: argparse.Namespace) -> int:
         about = About(args.data.resolve().name, models, args.reference_model, about_brain, sentences, centre)
         tables = write_model_report(scores, by_name, args.out, about)
     except (ConfigError, CohortError, SpecError, ScanError, OSError, ValueError) as error:
-        print(f"meshnet-evaluate: {error}", file=sys.stderr)
+        print(f"meshnet-evaluate: {sentence_of(error)}", file=sys.stderr)
         return 2
     print(f"{args.out / 'report.html'}: {len(candidates)} models, {len(scores)} scores, {len(tables)} tables")
     return 1 if failures else 0

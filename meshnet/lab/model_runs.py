@@ -22,6 +22,7 @@ from meshnet.infer.one_scan import predict
 from meshnet.infer.open_model import OpenModel, open_model
 from meshnet.model.label_roles import context_indices, lesion_indices, mask_of
 from meshnet.model.spec import read_spec
+from meshnet.scan.file_errors import sentence_of
 from meshnet.scan.label_files import read_labels
 from meshnet.scan.nifti import read_scan, save_labels
 from meshnet.scan.scan_grid import volume_ml
@@ -112,7 +113,7 @@ def run_job(job: Job) -> ScanScore | Failure | None:
             return None
         return _score(job)
     except (ScanError, CohortError, OSError, MemoryError, ValueError) as error:
-        return Failure(job.candidate.name, job.scan.name, str(error) or "not enough memory")
+        return Failure(job.candidate.name, job.scan.name, sentence_of(error) or "not enough memory")
 
 
 def _score(job: Job) -> ScanScore:

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 
 from meshnet.scan.appearance import appearance_notes
+from meshnet.scan.field_of_view import cut_notes
 from meshnet.scan.head import head_threshold, head_volume_ml, implausible_volume, place_cube
+from meshnet.scan.hounsfield import ct_notes
 from meshnet.scan.nifti import Scan
 from meshnet.scan.notes import Note, make_note
 from meshnet.scan.outliers import clip_outliers
@@ -42,7 +44,7 @@ class Conformed:
 
     data: NDArray[np.uint8]  #: [i, j, k], LIA, grey levels 0 to 255
     affine_vox2ras: NDArray[np.float64]  #: [4, 4], voxel to RAS, mm
-    notes: tuple[Note, ...] = ()  #: what was clipped, moved or cut off
+    notes: tuple[Note, ...] = ()  #: what was clipped, moved or cut off, and what looks implausible
     head_ml: float = math.nan  #: volume in mL of what is tissue by a crude threshold, in the whole scan
 
 
@@ -51,8 +53,11 @@ def conform(scan: Scan, *, size: int = SIZE, voxel_size_mm: float = VOXEL_SIZE_M
 
     A scan that is conformed already is returned unchanged. Raises ScanError if all voxels would get one grey level.
     """
-    head_ml = head_volume_ml(scan.data, head_threshold(scan.data), scan.affine_vox2ras)
-    implausible = implausible_volume(head_ml)
+    threshold = head_threshold(scan.data)
+    head_ml = head_volume_ml(scan.data, threshold, scan.affine_vox2ras)
+    # The threshold is not made for a CT, whose circular field of view can lie in values far below air.
+    seen = ct_notes(scan.data) or cut_notes(scan.data, threshold, scan.affine_vox2ras, head_ml)
+    implausible = [*implausible_volume(head_ml), *seen]
     if is_conformed(scan, size=size, voxel_size_mm=voxel_size_mm):
         notes = (*implausible, *appearance_notes(scan.data, 0.0, 1.0))
         return Conformed(scan.data, scan.affine_vox2ras, notes, head_ml)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 
@@ -50,6 +50,11 @@ def _outliers(n: int, share: float, outliers: tuple[float, float], rest: tuple[f
         f"{percent(share)} of the voxels ({n}) have values far outside the rest ({of_outliers}, the rest {of_rest}); "
         f"the grey scale leaves them out"
     )
+
+
+def _head_cut(cuts: Sequence[tuple[str, float]]) -> str:
+    sides = ", ".join(f"{side} {percent(share)}" for side, share in cuts)
+    return f"the field of view cuts the head ({sides} of its largest section); what lies beyond is not segmented"
 
 
 def _cube_moved(left_mm: float, inferior_mm: float, anterior_mm: float) -> str:
@@ -103,6 +108,11 @@ TEXTS: dict[str, Callable[..., str]] = {
         f"nearly all voxels lie within {levels} of the 256 grey levels; extreme values take the others"
     ),
     "looks-inverted": lambda: "all corners of the field of view are brighter than the mean; air should be dark",
+    "head-cut": _head_cut,
+    "looks-like-ct": lambda share, air: (
+        f"the values look like Hounsfield units of a CT ({percent(share)} of the voxels are near {air}, as air is); "
+        f"models are made for MRI"
+    ),
     "not-head-sized": lambda ml: f"{fixed(ml, 0)} mL of tissue are in view; a head has 1000 to 6000",
     # of the run
     "contrast-unlike": lambda guess, modality: (

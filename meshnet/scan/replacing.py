@@ -12,13 +12,14 @@ from pathlib import Path
 def replacing(path: Path) -> Iterator[Path]:
     """A hidden name beside `path` to write to; at the end the file written there replaces `path` atomically.
 
-    Where writing fails with OSError (a full disk, a limit on file sizes), the partial file is deleted, `path` stays as
-    it was, and the error is raised.
+    If writing fails with OSError (a full disk, a limit on file sizes), the partial file is deleted, `path` stays as it
+    was, and the error is raised with the name `path`.
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
         yield partial
         os.replace(partial, path)
-    except OSError:
+    except OSError as error:
         partial.unlink(missing_ok=True)
+        error.filename, error.filename2 = str(path), None
         raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import sys
 import zlib
+from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO
 
@@ -56,6 +57,12 @@ class ScanStream:
     def close(self) -> None:
         self._file.close()
         self._raw.close()
+
+
+def check_complete(path: Path) -> None:
+    """Read a file to its end. Raises ScanError if its gzip stream is cut, even in the checksum after the last voxel."""
+    with closing(ScanStream(path)) as stream:
+        stream.length()
 
 
 def pair_partner(path: Path, suffix: str, other: str) -> Path:

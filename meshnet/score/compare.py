@@ -7,11 +7,11 @@ metrics.py.
 from __future__ import annotations
 
 import argparse
-import csv
 import math
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 
 from meshnet.model.shipped import known_models
 from meshnet.model.spec import SpecError, read_spec
+from meshnet.scan.file_errors import Table, open_table, sentence_of
 from meshnet.scan.label_files import AFFINE_TOLERANCE_MM, read_labels
 from meshnet.scan.label_values import is_label_like
+from meshnet.scan.lasting_streams import lasting_streams
 from meshnet.scan.scan_grid import volume_ml
 from meshnet.scan.scan_paths import is_label_file, location, stem_of
 from meshnet.scan.scan_stream import ScanError
@@ -66,17 +68,22 @@ class Row:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line. Exit code 0; 1 if a file has no partner or a pair failed; 2 if no pair was compared."""
-    args = _parser().parse_args(argv)
+    with lasting_streams():
+        return _run(_parser().parse_args(argv))
+
+
+def _run(args: argparse.Namespace) -> int:
     try:
         pairs, problems = _pairs(args.results, args.references)
         _check_table(args.csv, pairs)
         for problem in problems:
             print(f"error: {problem}", file=sys.stderr)
-        rows = _compare_all(pairs, args.label)
-        if args.csv is not None and rows:
-            _write_csv(args.csv, rows)
+        with ExitStack() as stack:
+            columns = ("result", "reference", *COLUMNS)
+            table = None if args.csv is None or not pairs else stack.enter_context(open_table(args.csv, columns))
+            rows = _compare_all(pairs, args.label, table)
     except (ScanError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {sentence_of(error)}", file=sys.stderr)
         return 2
     if not rows:
         print("error: no pair was compared, see above", file=sys.stderr)
@@ -176,20 +183,22 @@ def _pairs(results: Path, references: Path) -> tuple[list[tuple[Path, Path]], li
     return pair_up(*found)
 
 
-def _compare_all(pairs: Sequence[tuple[Path, Path]], label: str | None) -> list[Row]:
-    """Compare and print pair by pair; a failing pair is reported and the next one is taken."""
+def _compare_all(pairs: Sequence[tuple[Path, Path]], label: str | None, table: Table | None) -> list[Row]:
+    """Compare, print and write pair by pair; a failing pair is reported and the next one is taken."""
     width = max([len("median"), *(len(stem_of(result)) for result, _ in pairs)])
     rows: list[Row] = []
     for result, reference in pairs:
         try:
             row = Row(result, reference, compare(result, reference, label=label))
-        except (ScanError, MemoryError) as error:
-            print(f"error: {str(error) or f'{result}: not enough memory'}", file=sys.stderr)
+        except (ScanError, OSError, MemoryError) as error:
+            print(f"error: {sentence_of(error) or f'{result}: not enough memory'}", file=sys.stderr)
             continue
         if not rows:
             print(_cells("scan", width, (heading for heading, _ in COLUMNS.values())))
         rows.append(row)
         print(_line(stem_of(result), width, row.values), flush=True)
+        if table is not None:
+            table.writerows([(result, reference, *(row.values[c] for c in COLUMNS))])
     if rows:
         _summarize(rows, width)
     if rows and label is not None and not any(r.values["result_ml"] or r.values["reference_ml"] for r in rows):
@@ -227,14 +236,6 @@ def _check_table(table: Path | None, pairs: Sequence[tuple[Path, Path]]) -> None
         raise ScanError(f"{table}: is a folder; expected a file for the table; choose one with --csv")
     if table is not None and location(table) in {location(path) for pair in pairs for path in pair}:
         raise ScanError(f"{table}: the table would overwrite this label file; choose another file with --csv")
-
-
-def _write_csv(path: Path, rows: Sequence[Row]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(("result", "reference", *COLUMNS))
-        table.writerows((row.result, row.reference, *(row.values[c] for c in COLUMNS)) for row in rows)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -29,6 +29,7 @@ from meshnet.model.checkpoint import load_checkpoint
 from meshnet.model.label_roles import mask_of
 from meshnet.model.network import model_from
 from meshnet.model.spec import SpecError
+from meshnet.scan.file_errors import sentence_of
 from meshnet.scan.nifti import new_header, save_labels
 from meshnet.scan.orientation import CONFORMED, reorient
 from meshnet.score.metrics import Mask, lesion_scores
@@ -72,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             seed=args.seed,
         )
     except (ConfigError, CohortError, SpecError, OSError, ValueError) as error:
-        print(f"meshnet-evaluate: {error}", file=sys.stderr)
+        print(f"meshnet-evaluate: {sentence_of(error)}", file=sys.stderr)
         return 2
     print(f"{args.out / 'report.html'}: {len(scores)} scores of {len(runs)} runs")
     for model, of in count_runs(scores).items():

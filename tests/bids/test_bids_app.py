@@ -252,3 +252,27 @@ def test_on_ray_a_scan_whose_worker_is_lost_runs_again(toy: Path, model: Path, t
     assert done.returncode == 0, done.stderr
     assert list(out.rglob("*-tried"))
     assert read_sidecar(next(out.rglob("*_dseg.json"))) is not None
+
+
+def test_a_derivative_without_a_place_is_refused_before_the_first_scan(
+    toy: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        assert run(toy, out, "participant", "--model", model) == 2
+        sentence = f"{out}: no results can be written there ({tmp_path / 'file'} is a file); choose another OUT_DIR"
+        assert sentence in capsys.readouterr().err
+
+
+def test_a_reader_that_leaves_does_not_end_the_run(toy: Path, model: Path, tmp_path: Path) -> None:
+    program = "import sys; from meshnet.bids.cli import main; sys.exit(main())"
+    words = [toy, tmp_path / "out", "participant", "--model", model, "--participant-label", "M2000", "M2001"]
+    paths = os.pathsep.join(path for path in sys.path if path)
+    done = subprocess.run(
+        ["bash", "-c", 'set -o pipefail; "$@" | true', "bash", sys.executable, "-c", program, *map(str, words)],
+        env=os.environ | {"PYTHONPATH": paths, "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert len(list((tmp_path / "out").rglob("*_dseg.nii.gz"))) == 2

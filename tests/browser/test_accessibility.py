@@ -12,9 +12,11 @@ from playwright.sync_api import expect
 from meshnet.scan.nifti import read_scan
 from tests.helpers.browser.accessibility import AXE, assert_accessible
 from tests.helpers.browser.chromium import WEBGL2, OpenPage
-from tests.helpers.browser.serving import serve
+from tests.helpers.browser.serving import Served
 from tests.helpers.browser.site import drop, head, segment, status, wait_for, wait_until_listed, write_model, write_scan
 from tests.helpers.browser.visits import PATIENCE_MS
+from tests.helpers.dicom_series import as_echoes, write_series
+from tests.helpers.heads import head as dicom_head
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +67,22 @@ def test_axe_finds_nothing_from_the_first_visit_to_the_comparison(
     expect(page.get_by_test_id("frame")).to_be_visible()
     assert_accessible(page, "the question for a frame")
 
+    volumes = [write_series(tmp_path / "series", data=dicom_head(), volume=n) for n in (1, 2)]
+    as_echoes(volumes)
+    drop(page, *volumes[0], *volumes[1])
+    expect(page.get_by_test_id("series")).to_have_count(2)
+    assert_accessible(page, "the question for a series")
+
     broken = tmp_path / "broken.nii"
     broken.write_bytes(b"no scan")
     drop(page, broken)
     expect(status(page)).to_contain_text("broken.nii: not a NIfTI")
     assert_accessible(page, "a refused file")
+
+    page.evaluate("() => { StorageManager.prototype.getDirectory = () => Promise.reject(new Error('denied')); }")
+    page.get_by_test_id("keep").click()
+    expect(page.get_by_test_id("keep-problem")).to_contain_text("until the page is closed")
+    assert_accessible(page, "scans that can't be kept")
 
 
 #: Holds the call that `window.held` names until `window.release()`; writes down what is said in the live regions.
@@ -126,22 +139,34 @@ def test_axe_finds_nothing_while_something_is_under_way_and_while_a_result_is_ed
     page.get_by_test_id("start-edit").press("Enter")
     expect(page.get_by_test_id("edit-tools")).to_be_visible()
     page.locator("[data-edit=grow]").click()
-    assert_accessible(page, "editing, two results")
+    assert_accessible(page, "editing, two results, mesh")
     still = page.evaluate(
         "() => [...document.querySelectorAll('*')].map((e) => getComputedStyle(e).transitionDuration)"
     )
     assert set(still) == {"0s"}
     assert page.evaluate("document.getAnimations().length") == 0
 
+    page.evaluate("() => { window.held = 'run'; delete window.release; }")
+    drop(page, write_scan(tmp_path / "sub-02.nii.gz"), write_scan(tmp_path / "sub-03.nii.gz", head((33, 39, 31))))
+    wait_for(page, "ready")
+    page.get_by_test_id("run-all").press("Enter")
+    page.wait_for_function("() => window.release !== undefined")
+    assert_accessible(page, "a running queue")
+    page.get_by_test_id("pause").press("Enter")
+    expect(page.get_by_test_id("queue")).to_have_attribute("data-state", "pausing")
+    page.evaluate("() => { window.release(); }")
+    expect(page.get_by_test_id("queue")).to_have_attribute("data-state", "paused")
+    assert_accessible(page, "a paused queue")
 
-def test_axe_finds_nothing_on_a_kiosk_and_in_its_warning(open_page: OpenPage, models: Path) -> None:
-    with serve("--models", str(models), "--kiosk", "--idle", "20") as address:
-        page = open_page("/?backend=cpu", flags=WEBGL2, url=address)
-        page.evaluate(AXE.read_text(encoding="utf-8"))
-        expect(page.get_by_test_id("full-screen")).to_be_visible(timeout=PATIENCE_MS)
-        assert_accessible(page, "kiosk")
-        page.mouse.move(5, 5)
-        expect(page.get_by_test_id("kiosk-warning")).to_be_visible(timeout=PATIENCE_MS)
-        page.emulate_media(color_scheme="dark", reduced_motion="reduce")
-        found = page.evaluate("async () => (await axe.run(document)).violations.map(({id}) => id)")
-        assert found == []
+
+def test_axe_finds_nothing_on_a_kiosk_and_in_its_warning(open_page: OpenPage, served: Served, models: Path) -> None:
+    address = served("--models", str(models), "--kiosk", "--idle", "20")
+    page = open_page("/?backend=cpu", flags=WEBGL2, url=address)
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    expect(page.get_by_test_id("full-screen")).to_be_visible(timeout=PATIENCE_MS)
+    assert_accessible(page, "kiosk")
+    page.mouse.move(5, 5)
+    expect(page.get_by_test_id("kiosk-warning")).to_be_visible(timeout=PATIENCE_MS)
+    page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+    found = page.evaluate("async () => (await axe.run(document)).violations.map(({id}) => id)")
+    assert found == []

@@ -15,7 +15,7 @@ from meshnet.model.checkpoint import load_checkpoint, save_checkpoint
 from meshnet.model.refine import coarsened_weights
 from meshnet.model.spec import make_labels
 from tests.helpers.browser.chromium import NO_GPU, WEBGL2, OpenPage
-from tests.helpers.browser.serving import serve
+from tests.helpers.browser.serving import Served
 from tests.helpers.browser.site import counts, drop, save, segment, wait_for, write_model, write_scan
 from tests.helpers.browser.visits import PATIENCE_MS
 from tests.helpers.paths import REPO
@@ -85,21 +85,21 @@ def assert_near_labels(saved: Path, wanted: Path) -> None:
 
 
 def test_threshold_mirror_image_and_map_are_those_of_meshnet_predict(
-    open_page: OpenPage, models: Path, case: Case, tmp_path: Path
+    open_page: OpenPage, served: Served, models: Path, case: Case, tmp_path: Path
 ) -> None:
-    with serve("--models", str(models)) as url:
-        page = open_page("/?backend=cpu", flags=NO_GPU, url=url)
-        segment_with(page, case.scan, case.model, mirror=True)
-        expect(page.locator("#threshold-text")).to_have_text("none: the most probable label")
-        plain = save(page, "native", tmp_path)
-        before = counts(page)
-        set_threshold(page, "0.30")
-        found = counts(page)
-        thresholded, probability = save(page, "native", tmp_path), save(page, "probability", tmp_path)
-        page.get_by_test_id("no-threshold").click()
-        wait_for(page, "done")
-        expect(page.locator("#threshold-text")).to_have_text("none: the most probable label")
-        assert counts(page) == before
+    url = served("--models", str(models))
+    page = open_page("/?backend=cpu", flags=NO_GPU, url=url)
+    segment_with(page, case.scan, case.model, mirror=True)
+    expect(page.locator("#threshold-text")).to_have_text("none: the most probable label")
+    plain = save(page, "native", tmp_path)
+    before = counts(page)
+    set_threshold(page, "0.30")
+    found = counts(page)
+    thresholded, probability = save(page, "native", tmp_path), save(page, "probability", tmp_path)
+    page.get_by_test_id("no-threshold").click()
+    wait_for(page, "done")
+    expect(page.locator("#threshold-text")).to_have_text("none: the most probable label")
+    assert counts(page) == before
 
     command = [str(models / case.model), str(case.scan), "-o", str(tmp_path / "out"), "-q", "--flip"]
     assert predict.main(command) == 0
@@ -118,46 +118,46 @@ def test_threshold_mirror_image_and_map_are_those_of_meshnet_predict(
 
 
 def test_the_probability_lies_over_the_picture_only_while_it_is_asked_for(
-    open_page: OpenPage, models: Path, tmp_path: Path
+    open_page: OpenPage, served: Served, models: Path, tmp_path: Path
 ) -> None:
-    with serve("--models", str(models)) as url:
-        page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
-        segment_with(page, write_scan(tmp_path / "scan.nii.gz"), "joint", mirror=False)
-        without = page.locator("canvas").screenshot()
-        page.get_by_label("Show the probability of lesion").check()
-        wait_for(page, "done")
-        assert page.locator("canvas").screenshot() != without
-        set_threshold(page, "0.90")
-        page.get_by_test_id("no-threshold").click()
-        wait_for(page, "done")
-        page.get_by_label("Show the probability of lesion").uncheck()
-        wait_for(page, "done")
-        assert page.locator("canvas").screenshot() == without
+    url = served("--models", str(models))
+    page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
+    segment_with(page, write_scan(tmp_path / "scan.nii.gz"), "joint", mirror=False)
+    without = page.locator("canvas").screenshot()
+    page.get_by_label("Show the probability of lesion").check()
+    wait_for(page, "done")
+    assert page.locator("canvas").screenshot() != without
+    set_threshold(page, "0.90")
+    page.get_by_test_id("no-threshold").click()
+    wait_for(page, "done")
+    page.get_by_label("Show the probability of lesion").uncheck()
+    wait_for(page, "done")
+    assert page.locator("canvas").screenshot() == without
 
 
 def test_labels_with_sides_are_not_averaged_and_have_no_threshold(
-    open_page: OpenPage, models: Path, tmp_path: Path
+    open_page: OpenPage, served: Served, models: Path, tmp_path: Path
 ) -> None:
-    with serve("--models", str(models)) as url:
-        page = open_page("/?backend=cpu", flags=NO_GPU, url=url)
-        drop(page, write_scan(tmp_path / "scan.nii.gz"))
-        wait_for(page, "ready")
-        page.get_by_label("Average with the mirror image").check()
-        page.get_by_test_id("model").select_option("sides")
-        page.get_by_test_id("run").click()
-        assert "have sides (Left-Thalamus)" in wait_for(page, "error")
-        page.get_by_label("Average with the mirror image").uncheck()
-        segment(page)
-        expect(page.get_by_test_id("confidence")).to_be_hidden()
+    url = served("--models", str(models))
+    page = open_page("/?backend=cpu", flags=NO_GPU, url=url)
+    drop(page, write_scan(tmp_path / "scan.nii.gz"))
+    wait_for(page, "ready")
+    page.get_by_label("Average with the mirror image").check()
+    page.get_by_test_id("model").select_option("sides")
+    page.get_by_test_id("run").click()
+    assert "have sides (Left-Thalamus)" in wait_for(page, "error")
+    page.get_by_label("Average with the mirror image").uncheck()
+    segment(page)
+    expect(page.get_by_test_id("confidence")).to_be_hidden()
 
 
-def test_a_kiosk_may_do_without(open_page: OpenPage, models: Path, tmp_path: Path) -> None:
-    with serve("--models", str(models), "--kiosk", "--confidence", "off") as url:
-        page = open_page("/?backend=cpu", flags=NO_GPU, url=url)
-        drop(page, write_scan(tmp_path / "scan.nii.gz"))
-        wait_for(page, "ready")
-        expect(page.locator("#mirror")).to_be_hidden()
-        segment(page, "joint")
-        expect(page.get_by_test_id("confidence")).to_be_hidden()
-        assert page.get_by_test_id("confidence").get_attribute("hidden") is not None  # nothing was kept
-        expect(page.get_by_test_id("volumes")).to_be_visible(timeout=PATIENCE_MS)
+def test_a_kiosk_may_do_without(open_page: OpenPage, served: Served, models: Path, tmp_path: Path) -> None:
+    url = served("--models", str(models), "--kiosk", "--confidence", "off")
+    page = open_page("/?backend=cpu", flags=NO_GPU, url=url)
+    drop(page, write_scan(tmp_path / "scan.nii.gz"))
+    wait_for(page, "ready")
+    expect(page.locator("#mirror")).to_be_hidden()
+    segment(page, "joint")
+    expect(page.get_by_test_id("confidence")).to_be_hidden()
+    assert page.get_by_test_id("confidence").get_attribute("hidden") is not None  # nothing was kept
+    expect(page.get_by_test_id("volumes")).to_be_visible(timeout=PATIENCE_MS)

@@ -19,7 +19,7 @@ from scipy import ndimage
 from meshnet.scan.scan_grid import resample_labels
 from tests.helpers.bright_model import write_two_bright_models
 from tests.helpers.browser.chromium import WEBGL2, OpenPage
-from tests.helpers.browser.serving import serve
+from tests.helpers.browser.serving import Served
 from tests.helpers.browser.site import counts, drop, save, segment, wait_for
 from tests.helpers.browser.visits import PATIENCE_MS
 from tests.helpers.scan_files import affine_of
@@ -244,6 +244,8 @@ def test_the_pen_paints_the_voxel_under_the_pointer_in_every_view(
     page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
     start(page, scan_in(tmp_path))
     wanted = labels_of(save(page, "native", tmp_path))
+    keys = page.locator("#edit-tools button kbd").all_inner_texts()
+    assert keys == ["V", "P", "E", "G", "D", "K", "[", "]", "S", "F", "M", "Z", "Y", "Esc"]
     pick(page, "p", 0.5)
 
     def paint_one(view: str, axis: int, target: list[int]) -> None:
@@ -407,12 +409,12 @@ def test_fingers_and_a_stylus_draw_and_a_second_finger_does_not(open_page: OpenP
     assert 0 < removed.sum() < before
 
 
-def test_a_kiosk_can_switch_editing_off(open_page: OpenPage, models: Path, tmp_path: Path) -> None:
-    with serve("--models", str(models), "--kiosk", "--edit", "off") as url:
-        page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
-        expect(page.get_by_test_id("full-screen")).to_be_visible(timeout=PATIENCE_MS)
-        drop(page, scan_in(tmp_path))
-        wait_for(page, "ready")
-        segment(page, "bright")
-        expect(page.get_by_test_id("compare")).to_be_visible()
-        expect(page.get_by_test_id("edit")).to_be_hidden()
+def test_a_kiosk_can_switch_editing_off(open_page: OpenPage, served: Served, models: Path, tmp_path: Path) -> None:
+    url = served("--models", str(models), "--kiosk", "--edit", "off")
+    page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
+    expect(page.get_by_test_id("full-screen")).to_be_visible(timeout=PATIENCE_MS)
+    drop(page, scan_in(tmp_path))
+    wait_for(page, "ready")
+    segment(page, "bright")
+    expect(page.get_by_test_id("compare")).to_be_visible()
+    expect(page.get_by_test_id("edit")).to_be_hidden()

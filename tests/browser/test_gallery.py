@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
+from tests.helpers.bright_model import write_bright_model
 from tests.helpers.browser.accessibility import AXE, assert_accessible
 from tests.helpers.browser.chromium import WEBGL2, OpenPage
 from tests.helpers.browser.serving import Served
@@ -22,6 +23,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     for model_id in IDS:
         write_model(folder, model_id, modality=("T1w",) if model_id == "b-two" else ())
+    write_bright_model(folder / "d-four", tissue=0.2, id="d-four", name="d-four")
     Image.new("RGB", (240, 180), (90, 120, 150)).save(folder / "b-two" / "picture.png")
     (folder / "c-three" / "picture.png").write_bytes(b"no picture")
     return folder
@@ -36,6 +38,7 @@ def test_a_model_is_picked_from_the_gallery_by_mouse_and_by_keys(open_page: Open
     two = gallery.locator("label:has(input[value='b-two'])")
     expect(two).to_contain_text("for T1w scans")
     expect(two).to_contain_text("class 1")
+    expect(gallery.locator("label:has(input[value='d-four'])")).to_contain_text("lesion, with tissue as layers")
     two.scroll_into_view_if_needed()
     page.wait_for_function("() => document.querySelector('.card img').naturalWidth === 240")
     expect(gallery.locator("img")).to_have_count(1)

@@ -11,7 +11,7 @@ from playwright.sync_api import Dialog, Locator, Page, expect
 
 from tests.helpers.bright_model import write_two_bright_models
 from tests.helpers.browser.chromium import WEBGL2, OpenPage
-from tests.helpers.browser.serving import serve
+from tests.helpers.browser.serving import Served
 from tests.helpers.browser.site import counts, drop, head, save, segment, wait_for, wait_until_listed, write_scan
 from tests.helpers.browser.visits import PATIENCE_MS
 
@@ -208,19 +208,21 @@ def test_a_browser_that_keeps_nothing_is_said_to_and_the_scan_stays(
     segment(page, "bright")
 
 
-def test_a_kiosk_that_keeps_deletes_it_with_everything_else(open_page: OpenPage, models: Path, tmp_path: Path) -> None:
+def test_a_kiosk_that_keeps_deletes_it_with_everything_else(
+    open_page: OpenPage, served: Served, models: Path, tmp_path: Path
+) -> None:
     scan = write_scan(tmp_path / "sub-01.nii.gz")
-    with serve("--models", str(models), "--kiosk", "--keep", "on") as url:
-        page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
-        expect(page.get_by_test_id("full-screen")).to_be_visible(timeout=PATIENCE_MS)
-        keep(page)
-        drop(page, scan)
-        wait_for(page, "ready")
-        wait_until_kept(page, 1)
-        page.reload()
-        wait_for(page, "ready")
-        expect(rows(page)).to_have_count(1)
-        page.get_by_test_id("start-over").click()
-        wait_for(page, "idle")
-        expect(rows(page)).to_have_count(0)
-        assert stored(page) == {}
+    url = served("--models", str(models), "--kiosk", "--keep", "on")
+    page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
+    expect(page.get_by_test_id("full-screen")).to_be_visible(timeout=PATIENCE_MS)
+    keep(page)
+    drop(page, scan)
+    wait_for(page, "ready")
+    wait_until_kept(page, 1)
+    page.reload()
+    wait_for(page, "ready")
+    expect(rows(page)).to_have_count(1)
+    page.get_by_test_id("start-over").click()
+    wait_for(page, "idle")
+    expect(rows(page)).to_have_count(0)
+    assert stored(page) == {}

@@ -7,15 +7,12 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from playwright.sync_api import Page
 
 from tests.helpers.browser.chromium import NO_GPU, OpenPage
-from tests.helpers.browser.serving import serve
+from tests.helpers.browser.serving import Served
 from tests.helpers.browser.site import drop, save, segment, wait_for, write_model, write_scan
-
-#: A record of binary STL: normal, three corners, two bytes.
-STL = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
+from tests.helpers.stl import assert_watertight, read_stl, volume_and_centre
 
 
 @pytest.fixture(scope="module")
@@ -23,34 +20,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     write_model(folder, "three", classes=3)
     return folder
-
-
-def read_stl(path: Path) -> NDArray[np.float64]:
-    """Corners of the triangles, (triangles, 3, 3), in mm."""
-    content = path.read_bytes()
-    triangles = np.frombuffer(content, STL, offset=84)
-    assert len(triangles) == int.from_bytes(content[80:84], "little")
-    corners: NDArray[np.float64] = triangles["corners"].astype(np.float64)
-    return corners
-
-
-def assert_watertight(corners: NDArray[np.float64]) -> None:
-    """Each edge is passed once in each direction; corners at one place are one vertex."""
-    _, vertices = np.unique(corners.reshape(-1, 3), axis=0, return_inverse=True)
-    faces = vertices.reshape(-1, 3)
-    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    there, counts = np.unique(edges, axis=0, return_counts=True)
-    assert counts.max() == 1
-    back = np.unique(edges[:, ::-1], axis=0)
-    assert np.array_equal(there, back)
-
-
-def volume_and_centre(corners: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-    """In mm3 and mm, as sums over the tetrahedra from the mean of all corners."""
-    middle = corners.reshape(-1, 3).mean(0)
-    a, b, c = np.moveaxis(corners - middle, 1, 0)
-    parts = np.einsum("ij,ij->i", a, np.cross(b, c)) / 6
-    return float(parts.sum()), middle + (parts[:, None] * (a + b + c) / 4).sum(0) / parts.sum()
 
 
 def save_mesh(page: Page, folder: Path, *, label: str, quality: str, form: str) -> Path:
@@ -61,22 +30,22 @@ def save_mesh(page: Page, folder: Path, *, label: str, quality: str, form: str) 
 
 
 def test_a_mesh_of_an_oblique_anisotropic_scan_is_watertight_and_lies_on_its_label(
-    open_page: OpenPage, models: Path, tmp_path: Path
+    open_page: OpenPage, served: Served, models: Path, tmp_path: Path
 ) -> None:
     scan = write_scan(tmp_path / "scan.nii.gz")
-    with serve("--models", str(models)) as url:
-        page = open_page("/?backend=cpu", flags=NO_GPU, url=url)
-        drop(page, scan)
-        wait_for(page, "ready")
-        segment(page, "three")
-        volumes = {
-            int(row.get_attribute("data-label") or -1): float(row.get_attribute("data-ml") or "nan")
-            for row in page.get_by_test_id("volumes").locator("tbody tr[data-label]").all()
-        }
-        labels = nib.load(save(page, "native", tmp_path))
-        meshes = {label: save_mesh(page, tmp_path, label=str(label), quality="fine", form="stl") for label in volumes}
-        coarse = save_mesh(page, tmp_path, label="shown", quality="coarse", form="obj")
-        assert "scanner coordinates in mm" in wait_for(page, "done")
+    url = served("--models", str(models))
+    page = open_page("/?backend=cpu", flags=NO_GPU, url=url)
+    drop(page, scan)
+    wait_for(page, "ready")
+    segment(page, "three")
+    volumes = {
+        int(row.get_attribute("data-label") or -1): float(row.get_attribute("data-ml") or "nan")
+        for row in page.get_by_test_id("volumes").locator("tbody tr[data-label]").all()
+    }
+    labels = nib.load(save(page, "native", tmp_path))
+    meshes = {label: save_mesh(page, tmp_path, label=str(label), quality="fine", form="stl") for label in volumes}
+    coarse = save_mesh(page, tmp_path, label="shown", quality="coarse", form="obj")
+    assert "scanner coordinates in mm" in wait_for(page, "done")
 
     data = np.asanyarray(labels.dataobj)
     for label, path in meshes.items():

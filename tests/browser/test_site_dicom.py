@@ -22,7 +22,7 @@ from meshnet.scan.dicom import convert_dicom
 from meshnet.scan.dicom_slices import DicomSeries, find_slices
 from meshnet.scan.nifti import read_scan
 from tests.helpers.browser.chromium import NO_GPU, OpenPage
-from tests.helpers.browser.serving import serve
+from tests.helpers.browser.serving import Served
 from tests.helpers.browser.site import (
     counts,
     drop,
@@ -158,7 +158,7 @@ def test_files_that_only_look_like_dicom_are_refused_in_words(
 
 
 def test_labels_are_saved_on_the_slices_of_the_series_as_meshnet_predict_writes_them(
-    open_page: OpenPage, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    open_page: OpenPage, served: Served, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     models = tmp_path_factory.mktemp("models")
     model = write_model(models, "tissue")
@@ -166,18 +166,18 @@ def test_labels_are_saved_on_the_slices_of_the_series_as_meshnet_predict_writes_
     out = tmp_path / "predicted"
     assert main([str(model), str(tmp_path / "series"), "-o", str(out), "--dicom-seg", "-q"]) == 0
     (wanted,) = out.glob("*.dcm")
-    with serve("--models", str(models)) as url:
-        page = open_page("/", flags=NO_GPU, url=url)
-        drop(page, write_scan(tmp_path / "plain.nii.gz"))
-        wait_for(page, "ready")
-        segment(page, "tissue")
-        expect(page.get_by_test_id("save-dicom-seg")).to_be_hidden()
+    url = served("--models", str(models))
+    page = open_page("/", flags=NO_GPU, url=url)
+    drop(page, write_scan(tmp_path / "plain.nii.gz"))
+    wait_for(page, "ready")
+    segment(page, "tissue")
+    expect(page.get_by_test_id("save-dicom-seg")).to_be_hidden()
 
-        drop(page, *reversed(files))
-        wait_for(page, "ready")
-        segment(page, "tissue")
-        saved = save(page, "dicom-seg", tmp_path)
-        status_text = status(page).inner_text()
+    drop(page, *reversed(files))
+    wait_for(page, "ready")
+    segment(page, "tissue")
+    saved = save(page, "dicom-seg", tmp_path)
+    status_text = status(page).inner_text()
     assert saved.name == "3_T2_test_tissue.dcm"
     assert "DICOM-SEG on the slices of the series" in status_text
     assert dicom_errors(saved) == []
@@ -190,7 +190,7 @@ def test_labels_are_saved_on_the_slices_of_the_series_as_meshnet_predict_writes_
 
 @pytest.mark.parametrize("kind", ["repetitions", "echoes"])
 def test_every_volume_of_a_series_can_be_a_scan_and_save_all_holds_its_dicom_seg(
-    kind: str, open_page: OpenPage, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    kind: str, open_page: OpenPage, served: Served, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Oblique and anisotropic; the outermost slices are alike in both volumes."""
     models = tmp_path_factory.mktemp("models")
@@ -201,25 +201,25 @@ def test_every_volume_of_a_series_can_be_a_scan_and_save_all_holds_its_dicom_seg
     files = [write_series(tmp_path / "series", data=volume, volume=n) for n, volume in enumerate(volumes)]
     if kind == "echoes":
         as_echoes(files)
-    with serve("--models", str(models)) as url:
-        page = open_page("/?backend=cpu", flags=NO_GPU, url=url)
-        drop(page, *reversed([file for volume in files for file in volume]))
-        if kind == "echoes":
-            expect(page.get_by_test_id("series")).to_have_count(2, timeout=PATIENCE_MS)
-            page.get_by_test_id("open-all").click()
-        else:
-            expect(status(page)).to_contain_text("got shape (41, 52, 40, 2)", timeout=PATIENCE_MS)
-            page.get_by_test_id("use-all-frames").click()
-        names = page.get_by_test_id("studies").locator("tbody .pick")
-        expect(names).to_have_count(2, timeout=PATIENCE_MS)
-        parts = ("_e1", "_e2") if kind == "echoes" else ("(frame 0)", "(frame 1)")
-        for n, part in enumerate(parts):
-            expect(names.nth(n)).to_contain_text(part)
-        wait_for(page, "ready")
-        page.get_by_test_id("run-all").click()
-        expect(page.get_by_test_id("queue")).to_have_attribute("data-state", "finished", timeout=PATIENCE_MS)
-        with page.expect_download(timeout=PATIENCE_MS) as download:
-            page.get_by_test_id("save-all").click()
+    url = served("--models", str(models))
+    page = open_page("/?backend=cpu", flags=NO_GPU, url=url)
+    drop(page, *reversed([file for volume in files for file in volume]))
+    if kind == "echoes":
+        expect(page.get_by_test_id("series")).to_have_count(2, timeout=PATIENCE_MS)
+        page.get_by_test_id("open-all").click()
+    else:
+        expect(status(page)).to_contain_text("got shape (41, 52, 40, 2)", timeout=PATIENCE_MS)
+        page.get_by_test_id("use-all-frames").click()
+    names = page.get_by_test_id("studies").locator("tbody .pick")
+    expect(names).to_have_count(2, timeout=PATIENCE_MS)
+    parts = ("_e1", "_e2") if kind == "echoes" else ("(frame 0)", "(frame 1)")
+    for n, part in enumerate(parts):
+        expect(names.nth(n)).to_contain_text(part)
+    wait_for(page, "ready")
+    page.get_by_test_id("run-all").click()
+    expect(page.get_by_test_id("queue")).to_have_attribute("data-state", "finished", timeout=PATIENCE_MS)
+    with page.expect_download(timeout=PATIENCE_MS) as download:
+        page.get_by_test_id("save-all").click()
     with zipfile.ZipFile(download.value.path()) as archive:
         archive.extractall(tmp_path / "zip")
     for n, part in enumerate(parts):

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from tests.helpers.browser.chromium import NO_GPU, OpenPage
 from tests.helpers.browser.memory import held_bytes, resident_bytes
-from tests.helpers.browser.serving import serve
+from tests.helpers.browser.serving import Served
 from tests.helpers.browser.site import head, wait_until_listed, write_scan
 from tests.helpers.browser.visits import PATIENCE_MS, write_models
 
@@ -57,19 +57,19 @@ def test_further_scans_of_a_queue_add_no_decoded_scan_to_the_memory(
 
 @pytest.mark.long
 @pytest.mark.alone
-def test_forty_scans_of_256_voxels_need_the_memory_of_five(open_page: OpenPage, tmp_path: Path) -> None:
+def test_forty_scans_of_256_voxels_need_the_memory_of_five(open_page: OpenPage, served: Served, tmp_path: Path) -> None:
     """At full size on the CPU: a quarter of an hour on two busy cores."""
     models = write_models(tmp_path / "models", "small")
-    with serve("--models", str(models)) as url:
-        page = open_page("/?backend=cpu", flags=NO_GPU, url=url)
-        wait_until_listed(page, "small")
-        run_queue(page, copies(tmp_path / "scans", 1, 5, (256, 256, 256)), 0, timeout_ms=600_000)
-        held, resident = held_bytes(page), resident_bytes(page)
+    url = served("--models", str(models))
+    page = open_page("/?backend=cpu", flags=NO_GPU, url=url)
+    wait_until_listed(page, "small")
+    run_queue(page, copies(tmp_path / "scans", 1, 5, (256, 256, 256)), 0, timeout_ms=600_000)
+    held, resident = held_bytes(page), resident_bytes(page)
 
-        run_queue(page, copies(tmp_path / "scans", 6, 35, (256, 256, 256)), 5, timeout_ms=3_600_000)
+    run_queue(page, copies(tmp_path / "scans", 6, 35, (256, 256, 256)), 5, timeout_ms=3_600_000)
 
-        growth = (held_bytes(page) - held) / 35
-        print(f"held after 5 scans {held / MB:.0f} MB, then {growth / MB:.2f} MB a scan")
-        print(f"resident {resident / MB:.0f} MB after 5 scans, {resident_bytes(page) / MB:.0f} MB after 40")
-        assert growth < MB  # the compressed labels; a decoded scan has 34 MB
-        assert resident_bytes(page) - resident < 500 * MB
+    growth = (held_bytes(page) - held) / 35
+    print(f"held after 5 scans {held / MB:.0f} MB, then {growth / MB:.2f} MB a scan")
+    print(f"resident {resident / MB:.0f} MB after 5 scans, {resident_bytes(page) / MB:.0f} MB after 40")
+    assert growth < MB  # the compressed labels; a decoded scan has 34 MB
+    assert resident_bytes(page) - resident < 500 * MB

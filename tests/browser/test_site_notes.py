@@ -15,6 +15,8 @@ from playwright.sync_api import Page, expect
 from tests.helpers.browser.chromium import NO_GPU, OpenPage
 from tests.helpers.browser.site import drop, head, segment, status, wait_for, write_scan
 from tests.helpers.browser.visits import PATIENCE_MS
+from tests.helpers.heads import head as whole_head
+from tests.helpers.heads import write_head
 from tests.helpers.scan_files import affine_of
 
 
@@ -139,30 +141,58 @@ def test_series_of_two_visits_are_told_apart_by_their_dates(page: Page, shared_c
     assert sorted(name.split(" (")[0] for name in names) == ["3_T1_head_20200101", "3_T1_head_20210606"]
 
 
-@pytest.mark.parametrize(
-    ("case", "sentence"),
-    [
-        ("one_voxel_minus_32768.nii.gz", "0.0012 % of the voxels (1) have values far outside the rest"),
-        ("head_at_top_of_340mm.nii.gz", "the cube is moved by 0.0 / -42.0 / 0.0 mm"),
-        ("units_micron.nii.gz", "The header gives micrometres; sizes are converted to mm."),
-        ("sform1_mirrors_qform2.nii.gz", "sform and qform disagree about left and right"),
-        ("single_file_magic_ni1.nii", "has the magic of a .hdr/.img pair"),
-    ],
-)
-def test_the_case_is_read_with_a_note(case: str, sentence: str, page: Page, shared_cases: Path) -> None:
-    drop(page, shared_cases / case)
+#: Cases that are read -> the note.
+READ = {
+    "one_voxel_minus_32768.nii.gz": "0.0012 % of the voxels (1) have values far outside the rest",
+    "head_at_top_of_340mm.nii.gz": "the cube is moved by 0.0 / -42.0 / 0.0 mm",
+    "units_micron.nii.gz": "The header gives micrometres; sizes are converted to mm.",
+    "no_forms.nii.gz": "The header has neither sform nor qform; left and right are a guess.",
+    "sform1_mirrors_qform2.nii.gz": "sform and qform disagree about left and right",
+    "sform_zero_qform_ok.nii.gz": "the sform can't be used; the qform is used",
+    "single_file_magic_ni1.nii": "has the magic of a .hdr/.img pair",
+    "dim4_is_0.nii.gz": "dim[4] is 0; it is read as 1",
+    "nan_background.nii.gz": "of the voxels are NaN; they are read as 0",
+    "qform_w2_minus_3.8e-7.nii.gz": None,
+    "reference.nii.gz": None,
+}
+
+REFUSED = {
+    "annex_pointer.nii.gz": "is a pointer of git-annex / Git LFS, not the scan",
+    "gzip_twice.nii.gz": "is compressed twice; unpack it once (gunzip)",
+    "pixdim_zero_no_forms.nii.gz": "its header has no voxel size",
+}
+
+
+def test_the_cases_are_read_with_their_note_or_refused_by_name(page: Page, shared_cases: Path) -> None:
+    for case, sentence in READ.items():
+        drop(page, shared_cases / case)
+        expect(page.locator("#scan-summary")).to_contain_text(case, timeout=PATIENCE_MS)
+        wait_for(page, "ready")
+        notes = page.get_by_test_id("notes")
+        if sentence is None:
+            expect(notes, case).to_be_hidden()
+        else:
+            expect(notes, case).to_contain_text(re.compile(re.escape(sentence), re.IGNORECASE))
+    for case, sentence in REFUSED.items():
+        drop(page, shared_cases / case)
+        expect(status(page), case).to_contain_text(sentence, timeout=PATIENCE_MS)
+
+
+def test_the_masks_of_the_cases_are_left_out(page: Page, shared_cases: Path) -> None:
+    drop(page, *sorted((shared_cases / "masks_beside_scans").iterdir()))
+    names = page.get_by_test_id("studies").locator("tbody .pick")
+    expect(names).to_have_text(["BraTS-GLI-00000-000-t2w", "sub-strokecase0001_ses-0001_dwi"], timeout=PATIENCE_MS)
+    expect(page.locator("#warnings")).to_contain_text("Left out as masks by their names: BraTS-GLI-00000-000-seg")
+
+
+def test_a_cut_head_and_a_ct_are_said(page: Page, tmp_path: Path) -> None:
+    cut = np.ascontiguousarray(whole_head()[:, :, :30])
+    drop(page, write_head(tmp_path / "cut.nii", cut, dim=[3, *cut.shape, 1, 1, 1, 1]))
     wait_for(page, "ready")
-    expect(page.get_by_test_id("notes")).to_contain_text(re.compile(re.escape(sentence), re.IGNORECASE))
-
-
-@pytest.mark.parametrize(
-    ("case", "sentence"),
-    [
-        ("annex_pointer.nii.gz", "is a pointer of git-annex / Git LFS, not the scan"),
-        ("gzip_twice.nii.gz", "is compressed twice; unpack it once (gunzip)"),
-        ("pixdim_zero_no_forms.nii.gz", "its header has no voxel size"),
-    ],
-)
-def test_the_case_is_refused_by_name(case: str, sentence: str, page: Page, shared_cases: Path) -> None:
-    drop(page, shared_cases / case)
-    expect(status(page)).to_contain_text(sentence, timeout=PATIENCE_MS)
+    note = page.get_by_test_id("notes").locator("[data-code=head-cut]")
+    expect(note).to_contain_text("The field of view cuts the head (superior")
+    grey = whole_head()
+    drop(page, write_head(tmp_path / "ct.nii", np.where(grey > 100, grey - 500, grey - 1010).astype(np.int16)))
+    expect(page.locator("#scan-summary")).to_contain_text("ct.nii", timeout=PATIENCE_MS)
+    wait_for(page, "ready")
+    expect(page.get_by_test_id("notes")).to_contain_text("The values look like Hounsfield units of a CT")

@@ -182,6 +182,18 @@ def test_a_queue_is_paused_resumed_and_a_scan_skipped_while_another_is_looked_at
     page.get_by_test_id("skip").click()
     expect(rows(page).nth(0)).to_have_attribute("data-state", "skipped", timeout=PATIENCE_MS)
     expect(rows(page).nth(1)).to_have_attribute("data-state", "running", timeout=PATIENCE_MS)
+    in_all = float(page.get_by_test_id("queue-progress").get_attribute("value") or "nan")
+    assert 33.3 <= in_all < 66.6  # percent
+    asked: list[str] = []
+
+    def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.once("dialog", stay)
+    page.evaluate("setTimeout(() => location.reload(), 0)")
+    page.wait_for_timeout(500)
+    assert asked == ["beforeunload"], "the queue would be lost"
 
     page.get_by_test_id("pause").click()
     assert "Pausing after this scan" in wait_for_queue(page, "pausing")
@@ -271,9 +283,13 @@ def test_a_folder_is_a_list_of_its_scans_named_by_their_subfolders(page: Page, t
         }
 
 
-def test_the_queue_works_with_the_keyboard_alone_and_its_table_opens(page: Page, tmp_path: Path) -> None:
-    drop(page, *[write_scan(tmp_path / f"{name}.nii.gz") for name in "abc"])
+def test_the_queue_of_a_zip_works_with_the_keyboard_alone_and_its_table_opens(page: Page, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "cohort.zip", "w") as archive:
+        for name in "abc":
+            archive.write(write_scan(tmp_path / f"{name}.nii.gz"), f"cohort/{name}.nii.gz")
+    drop(page, tmp_path / "cohort.zip")
     wait_for(page, "ready")
+    expect(rows(page)).to_have_count(3)
     rows(page).nth(0).locator(".pick").focus()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")

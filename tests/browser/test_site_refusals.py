@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.helpers.browser.chromium import NO_GPU, OpenPage
-from tests.helpers.browser.serving import serve
+from tests.helpers.browser.serving import Served
 from tests.helpers.browser.site import (
     counts,
     drop,
@@ -197,17 +197,19 @@ def test_the_files_of_the_data_folder_that_no_model_can_take_are_refused_by_name
         expect(status(page), name).to_have_text(re.compile(f"{name}.*{sentence}"), timeout=PATIENCE_MS)
 
 
-def test_a_model_that_cannot_be_fetched_is_said_and_the_scan_stays(open_page: OpenPage, tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_fetched_is_said_and_the_scan_stays(
+    open_page: OpenPage, served: Served, tmp_path: Path
+) -> None:
     folder = tmp_path / "models"
     write_model(folder, "tissue")
-    with serve("--models", str(folder)) as address:
-        page = open_page("/", flags=NO_GPU, url=address, expected=("Failed to load resource",))
-        wait_until_listed(page, "tissue")
-        drop(page, write_scan(tmp_path / "scan.nii.gz"))
-        wait_for(page, "ready")
-        page.context.route("**/models/**", lambda route: route.abort())
+    address = served("--models", str(folder))
+    page = open_page("/", flags=NO_GPU, url=address, expected=("Failed to load resource",))
+    wait_until_listed(page, "tissue")
+    drop(page, write_scan(tmp_path / "scan.nii.gz"))
+    wait_for(page, "ready")
+    page.context.route("**/models/**", lambda route: route.abort())
 
-        page.get_by_test_id("run").click()
-        expect(status(page)).to_contain_text("tissue: could not be downloaded", timeout=PATIENCE_MS)
-        page.context.unroute("**/models/**")
-        segment(page)
+    page.get_by_test_id("run").click()
+    expect(status(page)).to_contain_text("tissue: could not be downloaded", timeout=PATIENCE_MS)
+    page.context.unroute("**/models/**")
+    segment(page)

@@ -18,7 +18,7 @@ from playwright.sync_api import Page, expect
 from meshnet.infer import predict
 from meshnet.infer.sidecar import Sidecar, read_sidecar
 from tests.helpers.browser.chromium import WEBGL2, OpenPage
-from tests.helpers.browser.serving import serve
+from tests.helpers.browser.serving import Served
 from tests.helpers.browser.site import drop, segment, wait_for
 from tests.helpers.browser.visits import PATIENCE_MS
 from tests.helpers.joint_model import STROKE, save_joint_model, write_joint_scan
@@ -149,13 +149,13 @@ def test_all_reports_are_in_one_zip_with_a_page_that_can_be_sorted(
     assert index.locator("svg rect").count() == 2
 
 
-def test_a_kiosk_may_switch_reports_off(open_page: OpenPage, models: Path, tmp_path: Path) -> None:
+def test_a_kiosk_may_switch_reports_off(open_page: OpenPage, served: Served, models: Path, tmp_path: Path) -> None:
     write_joint_scan(tmp_path / "scan.nii.gz", STROKE)
-    with serve("--models", str(models), "--kiosk", "--saving", "folder", "--report", "off") as url:
-        page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
-        segmented(page, tmp_path / "scan.nii.gz")
-        expect(page.get_by_test_id("save-native")).to_be_visible()
-        expect(page.get_by_test_id("save-report")).to_be_hidden()
+    url = served("--models", str(models), "--kiosk", "--saving", "folder", "--report", "off")
+    page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
+    segmented(page, tmp_path / "scan.nii.gz")
+    expect(page.get_by_test_id("save-native")).to_be_visible()
+    expect(page.get_by_test_id("save-report")).to_be_hidden()
 
 
 def rounded(text: str) -> float:

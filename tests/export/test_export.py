@@ -19,6 +19,7 @@ from meshnet.model.spec import ModelSpec, SpecError
 from tests.helpers.export_models import KINDS, small_model
 from tests.helpers.exports import check_round_trip, export_all
 from tests.helpers.paths import REPO
+from webapp.catalogue import read_model
 
 #: Why a kind has no TF.js form.
 NO_TFJS = {
@@ -58,6 +59,25 @@ def test_a_web_bundle_is_the_same_to_the_byte_every_time(tmp_path: Path) -> None
         assert archive.namelist() == ["model.json", "weights.safetensors"]
         for name in archive.namelist():
             assert archive.read(name) == (out / name).read_bytes()
+
+
+def test_a_web_bundle_comes_with_the_picture_of_its_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, out = tmp_path / "model", tmp_path / "out"
+    save_checkpoint(source, *small_model())
+    command = [str(source), "--format", "web", "-o", str(out), "--overwrite"]
+    assert main(command) == 0
+    assert not (out / "picture.png").exists()
+    (source / "picture.png").write_bytes(b"\x89PNG and pixels")
+    assert main(command) == 0  # over an export without a picture
+    assert (out / "picture.png").read_bytes() == b"\x89PNG and pixels"
+    assert read_model(out).files["picture.png"].body == b"\x89PNG and pixels"
+    with zipfile.ZipFile(out / "small.zip") as archive:
+        assert archive.namelist() == ["model.json", "weights.safetensors"]
+
+    (source / "picture.png").write_bytes(b"\x89PNG" + bytes(100_000))
+    assert main([str(source), "--format", "all", "-o", str(tmp_path / "all")]) == 0
+    assert "picture.png is left out: the page shows only PNG files of at most 100 KB" in capsys.readouterr().out
+    assert not list((tmp_path / "all").rglob("picture.png"))
 
 
 def test_a_known_model_is_exported_by_its_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

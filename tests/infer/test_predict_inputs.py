@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from meshnet import __version__
+from meshnet.infer.contrast_names import guess_modality
 from meshnet.infer.predict import main
-from meshnet.infer.run_notes import guess_modality
 from meshnet.infer.scan_stages import ScanJob, network_stage
 from tests.helpers.dicom_series import write_series
 from tests.helpers.heads import bright_model, head, write_head
@@ -114,6 +114,21 @@ def test_json_is_one_object_per_scan_and_nothing_else(
         ("x.nii", "MPRAGE 1mm", "T1w"),
         ("scan.nii", "T2", "T2w"),
         ("scan.nii", "", None),
+        ("sub-01_acq-b1000_ADC.nii.gz", "", "ADC"),
+        ("5_ep2d_diff_ADCmap.nii", "", "ADC"),
+        ("sub-01_dwi.nii.gz", "", "dwi"),
+        ("sub-01_part-phase_T2w.nii.gz", "", "phase"),
+        ("sub-01_part-mag_T2w.nii.gz", "", "T2w"),
+        ("7_T2_test_e2_ph.nii", "", "phase"),
+        ("sub-01_T2starw.nii.gz", "", "T2starw"),
+        ("t2_tirm_tra_dark-fluid.nii", "", "FLAIR"),
+        ("BraTS-00000-t2f.nii.gz", "", "FLAIR"),
+        ("BraTS-00000-t1ce.nii.gz", "", "T1w"),
+        ("sub-01_T2w_space-T1w.nii.gz", "", "T2w"),
+        ("T2w_to_T1w.nii.gz", "", "T2w"),
+        ("dti_FA.nii.gz", "", "FA"),
+        ("MD_smith_brain.nii", "", None),
+        ("scan.nii", "T2* 3 mm", "T2star"),
     ],
 )
 def test_the_contrast_is_guessed_from_the_name_then_the_header(name: str, description: str, guess: str | None) -> None:
@@ -270,11 +285,63 @@ def test_a_full_disk_fails_one_scan_and_not_the_batch(
             raise OSError(28, "No space left on device", str(path))
         os.rename(path, *rest)
 
-    monkeypatch.setattr("meshnet.scan.nifti.os.replace", full)
+    monkeypatch.setattr("meshnet.scan.replacing.os.replace", full)
     scans = [write_head(tmp_path / f"{name}.nii") for name in "ab"]
     assert run(model, *scans, "-o", tmp_path / "out") == 1
-    assert "No space left on device" in capsys.readouterr().err
+    said = f"error: {tmp_path / 'out' / 'a_bright.nii.gz'}: No space left on device; free some space and try again"
+    assert said in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["b_bright.nii.gz"]
+
+
+def test_a_report_or_table_without_a_place_is_found_before_the_first_network(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = write_head(tmp_path / "a.nii")
+    monkeypatch.setattr("meshnet.infer.predict.network_stage", lambda *_, **__: pytest.fail("the network ran"))
+    for folder in (scan, scan / "below"):
+        assert run(model, scan, "-o", tmp_path / "out", "--report", folder) == 2
+        sentence = f"{folder}: no reports can be written there ({scan} is a file); choose another folder with --report"
+        assert sentence in capsys.readouterr().err
+    assert run(model, scan, "-o", tmp_path / "out", "--csv", "/dev/full") == 2
+    assert "/dev/full: the table can't be written there (No space left on device)" in capsys.readouterr().err
+
+
+def test_a_table_that_grows_too_large_does_not_end_the_batch(model: Path, tmp_path: Path) -> None:
+    names = [f"{'scan' * 20}_{number}" for number in range(8)]
+    for name in names:
+        write_head(tmp_path / "scans" / f"{name}.nii")
+    command = f"ulimit -f 3; $PREDICT {model} {tmp_path / 'scans'} -o {tmp_path / 'out'} --csv {tmp_path / 't.csv'} -q"
+    done = shell(command, FOLDER=str(tmp_path))  # the limit is 3 KiB
+    assert done.returncode == 1
+    said = done.stderr.decode()
+    assert f"{tmp_path / 't.csv'}: the table can't be written there (File too large)" in said
+    assert "scans failed, see above" in said
+    assert sorted(os.listdir(tmp_path / "out")) == [f"{name}_bright.nii.gz" for name in names]
+
+
+def test_a_report_that_does_not_fit_leaves_no_half_page(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, *rest: Any) -> None:
+        if "a_bright.html" in str(path):
+            raise OSError(28, "No space left on device", str(path))
+        os.rename(path, *rest)
+
+    monkeypatch.setattr("meshnet.scan.replacing.os.replace", full)
+    scans = [write_head(tmp_path / f"{name}.nii") for name in "ab"]
+    assert run(model, *scans, "-o", tmp_path / "out", "--report", tmp_path / "report") == 1
+    assert "a_bright.html: No space left on device; free some space" in capsys.readouterr().err
+    assert sorted(os.listdir(tmp_path / "report")) == ["b_bright.html", "index.html", "report.csv"]
+
+
+def test_a_result_cut_in_the_middle_is_made_again(model: Path, tmp_path: Path) -> None:
+    scan, output = write_head(tmp_path / "a.nii"), tmp_path / "out" / "a_bright.nii.gz"
+    assert run(model, scan, "-o", tmp_path / "out") == 0
+    whole = output.read_bytes()
+    for length in (0, 200, len(whole) // 2, len(whole) - 1):
+        output.write_bytes(whole[:length])
+        assert run(model, scan, "-o", tmp_path / "out", "--skip-done") == 0
+        assert output.read_bytes() == whole
 
 
 def test_an_earlier_result_that_holds_no_labels_of_the_model_is_made_again(model: Path, tmp_path: Path) -> None:

@@ -259,3 +259,13 @@ def test_label_files_of_another_data_set_are_refused(
 def test_run_folders_are_still_scored_by_the_same_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate.main([str(tmp_path), "--data", str(tmp_path), "-o", str(tmp_path / "out")]) == 2
     assert "no finished run; expected folders written by meshnet-train" in capsys.readouterr().err
+
+
+def test_a_report_without_a_place_is_found_before_the_first_scan(
+    bids: Path, models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    out = tmp_path / "file" / "below"
+    assert evaluate.main(["--model", str(models / "bright"), "--data", str(bids), "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert f"{out}: no report can be written there ({tmp_path / 'file'} is a file); choose another folder" in said

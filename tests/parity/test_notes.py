@@ -7,12 +7,14 @@ import gzip
 import json
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from meshnet.infer.run_notes import contrast_notes, fluid_notes, result_notes
 from meshnet.model.spec import ModelSpec, dump_spec
@@ -56,6 +58,19 @@ def many(value: float, share: float) -> NDArray[Any]:
     data = head()
     data.flat[:: int(1 / share)] = value
     return data
+
+
+def as_ct() -> NDArray[np.int16]:
+    """The ball in Hounsfield units: air, brain and a shell of bone."""
+    grey = head()
+    bone = (grey > 100) & ~np.asarray(ndimage.binary_erosion(grey > 100))
+    return np.where(bone, grey + 700, np.where(grey > 100, grey / 2 - 190, grey - 1000)).astype(np.int16)
+
+
+def in_circle(ct: NDArray[np.int16]) -> NDArray[np.int16]:
+    """A scanner's circular field of view, with -2000 outside."""
+    i, _, k = np.indices(ct.shape)
+    return np.where(np.hypot(i - 17.5, k - 16) < 17, ct, -2000).astype(np.int16)
 
 
 def turned() -> list[float]:
@@ -120,6 +135,16 @@ FILES: dict[str, tuple[Any, dict[str, Any], Change, list[str]]] = {
     "head at the top of a tall field of view": (head((36, 80, 33), at=(0.5, 0.8, 0.5)), {}, bytes, ["cube-moved"]),
     "head at one side": (head((36, 40, 60), at=(0.5, 0.5, 0.2)), {}, bytes, ["cube-moved"]),
     "head in the middle of a tall field of view": (head((36, 80, 33)), {}, bytes, []),
+    "the top of the head is missing": (head()[:, :30], {}, bytes, ["head-cut"]),
+    "a slab": (head()[:, 12:28], {}, bytes, ["head-cut"]),
+    "the face and one side are missing": (head()[8:, :, :25], {}, bytes, ["head-cut"]),
+    "a cut head in zeros": (np.pad(head()[:, :30], ((0, 0), (2, 9), (3, 3))), {}, bytes, ["head-cut"]),
+    "the neck leaves the field of view": (head((36, 40, 33), at=(0.5, 0.3, 0.5)), {}, bytes, []),
+    "a CT": (as_ct(), {}, bytes, ["looks-like-ct"]),
+    "a CT with 1024 added": (as_ct() + 1024, {}, bytes, ["looks-like-ct"]),
+    "a CT by slope and intercept": (as_ct() + 1024, {"inter": -1024}, bytes, ["looks-like-ct"]),
+    "a CT in a circle of -2000": (in_circle(as_ct()), {}, bytes, ["cube-moved", "looks-like-ct"]),
+    "signed MRI": (head() - 40, {}, bytes, []),
     "a head of 6 mL": (head()[15:20, 18:22, 14:18], {}, bytes, ["not-head-sized"]),
 }  # fmt: skip
 
@@ -241,6 +266,19 @@ def test_both_take_the_same_names_for_labels(site: Site) -> None:
     assert sum(labels for labels, _ in result) > 20
 
 
+#: Names of other contrasts, and names that seem to say one.
+OTHER_CONTRASTS = """
+s_ADC.nii s_dwi.nii s_part-phase_T2w.nii s_part-mag_T2w.nii s_part-real_bold.nii s_phasediff.nii s_magnitude2.nii
+s_swi.nii s_T2star.nii s_cbf.nii s_CBV_map.nii 5_ep2d_diff_TRACEW.nii 5_ADCmap3.nii 4_T2_e2_ph.nii x_imaginary.nii
+x_t1ce.nii x-t2f.nii t2_tirm_tra.nii 3DFLAIR.nii x_T2w_space-T1w.nii T2w_to_T1w.nii dti_FA.nii MD_smith.nii
+scan_b1000.nii minIP.nii UNIT1.nii tof_3d.nii phase1.nii T2w2.nii a_b_c.nii
+"""
+
+
+#: Those whose names say T2w, or nothing.
+SUITABLE = {"s_part-mag_T2w.nii", "x_T2w_space-T1w.nii", "T2w_to_T1w.nii", "MD_smith.nii", "T2w2.nii", "a_b_c.nii"}
+
+
 @pytest.mark.parametrize("modality", [("T2w",), ("T1w", "FLAIR"), ()])
 def test_both_read_the_same_contrast_from_name_and_header(
     modality: tuple[str, ...], site: Site, tmp_path: Path
@@ -253,15 +291,23 @@ def test_both_read_the_same_contrast_from_name_and_header(
         "unt2led.nii",
         "a_T2starw_bold.nii",
         "CT.nii",
+        *OTHER_CONTRASTS.split(),
     )
-    for name in names:
-        path = write_nifti(tmp_path / name, head(), OBLIQUE)
-        for header in ("", "TE=20;FLAIR"):
-            path.write_bytes(packed(148, "80s", header.encode())(path.read_bytes()))
-            spec = small_model("m")[0].model_copy(update={"modality": modality})
-            notes = [{"code": note.code, "text": note.text} for note in contrast_notes(spec, read_scan(path))]
-            results: list[Any] = list(site([{"contrast": [name, header, list(modality)]}]))
-            assert results == [notes], (name, header)
+    path = write_nifti(tmp_path / "scan.nii", head(), OBLIQUE)
+    spec = small_model("m")[0].model_copy(update={"modality": modality})
+    jobs, said = [], []
+    for header in ("", "TE=20;FLAIR"):
+        path.write_bytes(packed(148, "80s", header.encode())(path.read_bytes()))
+        scan = read_scan(path)
+        for name in names:
+            said.append(contrast_notes(spec, replace(scan, where=name)))
+            jobs.append({"contrast": [name, header, list(modality)]})
+    results: list[Any] = list(site(jobs))
+    for job, notes, result in zip(jobs, said, results, strict=True):
+        assert result == [{"code": note.code, "text": note.text} for note in notes], job
+    if modality == ("T2w",):
+        unlike = [name for name, notes in zip(names, said[: len(names)], strict=True) if notes]
+        assert set(OTHER_CONTRASTS.split()) - set(unlike) == SUITABLE
 
 
 @pytest.mark.parametrize("task", ["stroke lesion", "Lesion", "tissue"])

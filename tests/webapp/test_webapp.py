@@ -22,6 +22,7 @@ from safetensors.numpy import load as parse_safetensors
 from meshnet.model.checkpoint import expected_shapes, load_checkpoint, save_checkpoint
 from meshnet.model.graph import build_graph, check_same_graph
 from meshnet.model.spec import Architecture, BatchNorm, ModelSpec, NoNorm, WeightsFile, make_labels, parse_spec
+from tests.helpers.bright_model import write_bright_model
 from webapp import cli
 from webapp.app import Kiosk, SiteNotBuiltError, create_app, published_files
 from webapp.catalogue import ModelsFolderError, read_models
@@ -103,6 +104,14 @@ def test_the_catalogue_describes_each_model_and_chooses_the_default(client: Test
     assert tissue["card"] is None
     downloads = [client.get("/" + tissue["url"] + name).content for name in tissue["files"]]
     assert tissue["bytes"] == sum(map(len, downloads))
+
+
+def test_the_catalogue_gives_the_roles_of_labels(models: Path, site: Path) -> None:
+    write_bright_model(models / "joint", tissue=0.2, id="joint")
+    listing = json.loads(published_files(read_models([models]), site=site)["api/models"].body)
+    (joint,) = (model for model in listing["models"] if model["id"] == "joint")
+    assert [label.get("role") for label in joint["labels"]] == [None, "context", "lesion"]
+    assert "role" not in joint["labels"][0]
 
 
 @pytest.mark.parametrize(

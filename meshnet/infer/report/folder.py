@@ -12,6 +12,8 @@ from meshnet.infer.report.pictures import Pictures
 from meshnet.infer.report.scan_page import scan_page
 from meshnet.infer.report.summary_page import Entry, summary_page
 from meshnet.infer.report.table import reports_csv
+from meshnet.scan.file_errors import check_folder
+from meshnet.scan.replacing import replacing
 from meshnet.scan.scan_stream import ScanError
 from meshnet.version import __version__
 
@@ -29,12 +31,12 @@ class ReportFolder:
     """Collects the reports of a run. A page is written when its scan is done, the rest by `finish`."""
 
     def __init__(self, folder: Path, *, scans: int) -> None:
-        """scans: in the run; one alone gets no page of all. Raises OSError if the folder can't be made."""
+        """scans: in the run; one alone gets no page of all. Raises ScanError if the folder can't be written in."""
         self._folder = folder
         self._has_index = scans > 1
         self._entries: list[Entry] = []
         self._names = {INDEX}
-        folder.mkdir(parents=True, exist_ok=True)
+        check_folder(folder, "reports", "choose another folder with --report")
 
     def add(self, stem: str, scan: str, report: Report, pictures: Pictures) -> Path:
         """Write the page of one scan; returns its path. stem: its name without .html, numbered if it is taken."""
@@ -43,11 +45,7 @@ class ReportFolder:
             name, number = f"{stem}_{number}.html", number + 1
         self._names.add(name)
         page = self._folder / name
-        page.write_text(
-            scan_page(report, pictures, summary=INDEX if self._has_index else ""),
-            encoding="utf-8",
-            errors="backslashreplace",
-        )
+        _write(page, scan_page(report, pictures, summary=INDEX if self._has_index else ""))
         self._entries.append(Entry(scan=scan, href=quote(name, errors="backslashreplace"), report=report))
         return page
 
@@ -65,5 +63,6 @@ class ReportFolder:
 
 
 def _write(path: Path, text: str) -> None:
-    """Bytes of a name that are not UTF-8 are written as escapes."""
-    path.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
+    """Replaces the file atomically. Bytes of a name that are not UTF-8 are written as escapes."""
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")

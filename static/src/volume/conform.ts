@@ -3,8 +3,10 @@
 import { apply, invert, multiply } from './affine';
 import { appearanceNotes } from './appearance';
 import { ScanError } from './errors';
+import { cutNotes } from './field-of-view';
 import { greyScale, type GreyScale } from './grey-scale';
 import { headSizeNotes, headThreshold, headVolumeMl, placeCube } from './head';
+import { ctNotes } from './hounsfield';
 import type { Note } from './notes';
 import { withoutOutliers } from './outliers';
 import type { Scan } from './nifti';
@@ -55,7 +57,10 @@ export function conform(scan: Scan, grid: ConformedGrid = CONFORMED_GRID): Confo
   const { dims, affineVox2ras } = scan;
   const threshold = headThreshold(scan.data);
   const headMl = headVolumeMl(scan, threshold);
-  if (isConformed(scan, grid)) return { data: scan.data as Uint8Array, dims, affineVox2ras, notes: [...headSizeNotes(headMl), ...appearanceNotes(scan, AS_IT_IS)], headMl };
+  // The threshold is not made for a CT, whose circular field of view can lie in values far below air.
+  const ofCt = ctNotes(scan.data);
+  const implausible = [...headSizeNotes(headMl), ...(ofCt.length > 0 ? ofCt : cutNotes(scan, threshold, headMl))];
+  if (isConformed(scan, grid)) return { data: scan.data as Uint8Array, dims, affineVox2ras, notes: [...implausible, ...appearanceNotes(scan, AS_IT_IS)], headMl };
   const cube = placeCube(scan, threshold, conformedAffine(dims, affineVox2ras, grid), grid.size, grid.voxelSizeMm);
   // uint8 files keep their values, as in FastSurfer: masks and conformed scans must not be stretched.
   const keepsValues = scan.dtype === 'uint8';
@@ -68,7 +73,7 @@ export function conform(scan: Scan, grid: ConformedGrid = CONFORMED_GRID): Confo
       `${scan.name}: conformed to 0-255, every voxel has the value ${grey[0]!}: an outlier or the header's slope takes the whole range of intensities; clip outliers or correct the slope and try again`,
     );
   }
-  const notes = [...(clipped === null ? [] : [clipped.note]), ...cube.notes, ...headSizeNotes(headMl), ...appearanceNotes({ data, dims }, scale)];
+  const notes = [...(clipped === null ? [] : [clipped.note]), ...cube.notes, ...implausible, ...appearanceNotes({ data, dims }, scale)];
   return { data: grey, dims: [grid.size, grid.size, grid.size], affineVox2ras: cube.affineVox2ras, notes, headMl };
 }
 

@@ -9,7 +9,7 @@ import type { Affine, Dims, Volume, VoxelArray } from './volume';
 /** Head is what is brighter than this share of the way from the 2nd to the 98th percentile of all voxels. */
 const THRESHOLD = 0.2;
 /** Planes count as head from this share of the fullest plane's head voxels. */
-const PLANE_SHARE = 0.01;
+export const PLANE_SHARE = 0.01;
 /** Up to this much head may lie outside a side of the cube. */
 const TOLERATED_MM = 2;
 /** In voxels: rounding noise of an affine must not decide in which plane a voxel lies. */
@@ -17,7 +17,7 @@ const TOLERANCE = 1e-6;
 /** Axis of the cube that runs from superior to inferior. */
 const INFERIOR = 1;
 /** Volumes beyond these aren't a head's. */
-const [SMALLEST_ML, LARGEST_ML] = [300, 8000];
+export const [SMALLEST_ML, LARGEST_ML] = [300, 8000];
 
 /** Value above which a voxel counts as head. */
 export function headThreshold(data: VoxelArray): number {

@@ -1,8 +1,9 @@
 // Which labels of a model are the lesion, which are the brain around it, and which are shown and saved.
 // Twin of meshnet/model/label_roles.py.
-import type { ModelSpec } from '../generated/model-spec';
+import type { Label, ModelSpec } from '../generated/model-spec';
 
 type Described = Pick<ModelSpec, 'task' | 'labels'>;
+interface WithRoles { readonly labels: readonly Pick<Label, 'index' | 'role'>[] }
 
 /**
  * The labels that are a lesion; empty for a model of anything else. They have the role `lesion`. A model without roles
@@ -17,7 +18,7 @@ export function lesionIndices({ task, labels }: Described): number[] {
 }
 
 /** The labels with the role `context`: tissue and fluid of the brain, without the lesion. */
-export function contextIndices({ labels }: Pick<Described, 'labels'>): number[] {
+export function contextIndices({ labels }: WithRoles): number[] {
   return labels.filter(({ role }) => role === 'context').map(({ index }) => index);
 }
 
@@ -27,7 +28,7 @@ export function showsBrain(spec: Described): boolean {
 }
 
 /** The labels that are shown at first and saved by default: all but background and context. */
-export function shownIndices({ labels }: Pick<Described, 'labels'>): number[] {
+export function shownIndices({ labels }: WithRoles): number[] {
   return labels.filter(({ index, role }) => index > 0 && role !== 'context').map(({ index }) => index);
 }
 

@@ -18,6 +18,9 @@ const REPAIRS = {
 
 export type Repair = keyof typeof REPAIRS;
 
+/** Sides on which a field of view can cut the head. */
+export type CutSide = 'superior' | 'inferior' | 'anterior' | 'posterior' | 'left' | 'right';
+
 /** Code → sentence. Shares are fractions of 1, lengths mm, volumes mL. */
 const TEXTS = {
   // While reading.
@@ -50,6 +53,10 @@ const TEXTS = {
   'cut-off': (ml: number, sizeMm: number) => `${fixed(ml, 0)} mL of the head lie outside the ${general(sizeMm)} mm cube and are not segmented`,
   'grey-scale-narrow': (levels: number) => `nearly all voxels lie within ${levels} of the 256 grey levels; extreme values take the others`,
   'looks-inverted': () => 'all corners of the field of view are brighter than the mean; air should be dark',
+  'head-cut': (cuts: readonly (readonly [side: CutSide, share: number])[]) =>
+    `the field of view cuts the head (${cuts.map(([side, share]) => `${side} ${percent(share)}`).join(', ')} of its largest section); what lies beyond is not segmented`,
+  'looks-like-ct': (share: number, air: number) =>
+    `the values look like Hounsfield units of a CT (${percent(share)} of the voxels are near ${air}, as air is); models are made for MRI`,
   'not-head-sized': (ml: number) => `${fixed(ml, 0)} mL of tissue are in view; a head has 1000 to 6000`,
   // After a run.
   'contrast-unlike': (modality: string, wanted: readonly string[]) => `the scan's name says ${modality}, the model is made for ${wanted.join(' or ')}`,

@@ -9,39 +9,19 @@ Times are those of tasks of the page's main thread, by the Long Tasks API, which
 
 from __future__ import annotations
 
-import argparse
-import tempfile
-import threading
 from pathlib import Path
 
-import nibabel as nib
-import numpy as np
-import uvicorn
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
-from tests.helpers.bright_model import write_bright_model
-from tests.helpers.browser.chromium import VIEWPORT, WEBGL2, launch
-from tests.helpers.browser.serving import free_port
-from tests.helpers.browser.site import drop, segment, wait_for, wait_until_listed
+from tests.helpers.browser.site import drop, segment, wait_for
+from tests.helpers.browser.site_speed import for_each_site, parser, write_head
 from tests.helpers.browser.visits import PATIENCE_MS
-from webapp.app import create_app
 
 WATCH = """() => {
   window.tasks = [];
   new PerformanceObserver((list) => { for (const { duration } of list.getEntries()) window.tasks.push(duration); })
     .observe({ type: 'longtask' });
 }"""
-
-
-def write_head(path: Path, size: int) -> Path:
-    """A head of 200 mm with two bright balls, `size`³ voxels on a grid of 256 mm."""
-    mm = 256 / size
-    i, j, k = (np.indices((size,) * 3) - size / 2) * mm
-    data = np.where(i**2 + j**2 + k**2 < 100**2, 90, 0).astype(np.uint8)
-    for centre, radius in (((-30, 10, 0), 30), ((45, -20, 5), 15)):
-        data[(i - centre[0]) ** 2 + (j - centre[1]) ** 2 + (k - centre[2]) ** 2 < radius**2] = 250
-    nib.save(nib.Nifti1Image(data, np.diag([mm, mm, mm, 1.0])), path)
-    return path
 
 
 def longest(page: Page) -> str:
@@ -83,33 +63,19 @@ def measure(page: Page, name: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Measures how long editing keeps the page from answering.")
-    parser.add_argument("sites", nargs="+", metavar="NAME=FOLDER", help="name and folder of a built site")
-    parser.add_argument(
+    options = parser("Measures how long editing keeps the page from answering.")
+    options.add_argument(
         "--size", type=int, default=256, help="voxels of the scan along each axis (default: %(default)s)"
     )
-    args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as work, sync_playwright() as playwright:
-        write_bright_model(Path(work) / "models" / "bright", id="bright", name="bright")
-        scan = write_head(Path(work) / "head.nii.gz", args.size)
-        browser = launch(playwright, WEBGL2)
-        for name, folder in (site.split("=", 1) for site in args.sites):
-            port = free_port()
-            app = create_app([Path(work) / "models"], site=Path(folder))
-            server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
-            thread = threading.Thread(target=server.run)
-            thread.start()
-            page = browser.new_page(viewport=VIEWPORT)
-            page.set_default_timeout(PATIENCE_MS)
-            page.goto(f"http://127.0.0.1:{port}/?backend=cpu")
-            wait_until_listed(page, "bright")
-            drop(page, scan)
-            wait_for(page, "ready")
-            segment(page, "bright")
-            measure(page, name)
-            page.close()
-            server.should_exit = True
-            thread.join()
+    args = options.parse_args()
+
+    def edit(page: Page, name: str, work: Path) -> None:
+        drop(page, write_head(work / "head.nii.gz", args.size))
+        wait_for(page, "ready")
+        segment(page, "bright")
+        measure(page, name)
+
+    for_each_site(args.sites, edit)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 //   or { contrast: [file name, header text, the model's modality] }, { result: [spec, volumes, head's mL, dropped mL] } for notes
 //      on a run, { names: [file name without extensions] } for which of them say labels and whose tissue they map,
 //      { dcm2niix: [printed text, { printed path: name to show }] } for the warnings, the last fault and an unsupported syntax,
-//      { tfjs: folder of a TF.js model } for its layers, or { error },
+//      { tfjs: folder of a TF.js model } for its layers, or { error }, { mask: path of a mask file } for its voxels above 0, or { error },
 //      { parts: path of a raw mask, dims } for its separate parts,
 //      { sidecar: what `sidecarOf` takes, created: ISO date, files: [path] of the scan } for the JSON beside a result,
 //      { clean: path of raw labels, dims, smallestVoxels, out: path } for the labels without small components,
@@ -19,7 +19,7 @@
 //      { pictures: path of a raw conformed scan, dims, affine, spec, labels: { path, dims, affine }, centres } for its slices,
 //      { scanPage: facts, pictures (or null), summary: address }, { summaryPage: [entries, version, date] } for its HTML
 // result: { error, frames } for a refused scan, else what `run` returns; volumes go to files in `out`.
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { withoutLesionsOutsideBrain } from '../../../static/src/volume/brain-rule.ts';
 import { readSeries } from '../../../static/src/volume/dicom/read.ts';
@@ -35,6 +35,7 @@ import { measuredFacts } from '../../../static/src/volume/report-facts.ts';
 import { makePictures } from '../../../static/src/volume/report-pictures.ts';
 import { scanPage } from '../../../static/src/page/report/scan-page.ts';
 import { summaryPage } from '../../../static/src/page/report/summary-page.ts';
+import { readMask } from '../../../static/src/volume/read-mask.ts';
 import { separateParts } from '../../../static/src/volume/parts.ts';
 import { sha256OfFiles, sidecarOf } from '../../../static/src/volume/sidecar.ts';
 import { importTfjs } from '../../../static/src/model/tfjs-import/import.ts';
@@ -96,10 +97,19 @@ async function attempt(job) {
     return [Object.fromEntries(warningsOf(output, nameOf)), lastFault(output, nameOf), unsupportedSyntax(output, nameOf)];
   }
   if (job.tfjs !== undefined) {
-    const files = { modelJson: readFileSync(join(job.tfjs, 'model.json'), 'utf8'), binaries: new Map([['g.bin', bytesOf(join(job.tfjs, 'g.bin'))]]), colormaps: new Map() };
+    const binaries = readdirSync(job.tfjs).filter((name) => name.endsWith('.bin'));
+    const files = { modelJson: readFileSync(join(job.tfjs, 'model.json'), 'utf8'), binaries: new Map(binaries.map((name) => [name, bytesOf(join(job.tfjs, name))])), colormaps: new Map() };
     try {
       const { graph } = await importTfjs(files, { normalization: { kind: 'minmax' }, orientation: 'LIA' }, 'model.json');
       return graph.layers.map(({ dilation, activation, weight, bias }) => ({ dilation, activation, weight: [...weight], bias: [...bias] }));
+    } catch (error) {
+      return { error: error.message };
+    }
+  }
+  if (job.mask !== undefined) {
+    try {
+      const { data } = readMask({ name: basename(job.mask), bytes: bytesOf(job.mask) }, false);
+      return { voxels: data.reduce((sum, value) => sum + value, 0) };
     } catch (error) {
       return { error: error.message };
     }

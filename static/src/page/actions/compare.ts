@@ -45,7 +45,8 @@ async function compare(session: Session, name: Text, other: Other): Promise<void
     const { comparison, overlay } = await session.idleClient.call('compare', { result: outcomeRequest(study, result), other });
     session.change({ comparison: { name, comparison }, editing: null });
     const labels = comparisonLabels();
-    await session.draw((viewer) => viewer.showLabels(overlay, labels, labels.map(({ index }) => index)));
+    // Index 0, in neither mask, stays transparent: drawn, it would darken the scan.
+    await session.draw((viewer) => viewer.showLabels(overlay, labels, labels.map(({ index }) => index).filter((index) => index > 0)));
     session.change({ drawn: { ...session.state.drawn, probability: false } });
     session.enter(restingKind(session.state), restingText(session.state));
   } catch (error) {

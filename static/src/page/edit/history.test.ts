@@ -47,7 +47,7 @@ describe('edits', () => {
     expect(table.edit!.undone).toHaveLength(0);
   });
 
-  test('steps of more bytes than the bound are let go, the latest never', () => {
+  test('steps beyond the bound of bytes are dropped, the latest never', () => {
     const runs = MOST_BYTES / 10 / 2;
     const large = { starts: new Uint32Array(runs), lengths: new Uint32Array(runs), before: new Uint8Array(runs), after: new Uint8Array(runs) };
     let edit: Edit | null = null;

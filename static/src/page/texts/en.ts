@@ -96,7 +96,7 @@ export const en = {
   'model.forModality': 'for {modality} scans',
   'model.forAny': 'for any scan',
   'model.facts': '{task}, {scans}; {parameters} parameters, {bytes}; licence: {licence}',
-  'model.finds': '{names}',
+  'model.findsWithLayers': '{found}, with {layers} as layers',
   'model.findsMore': { one: '{names} and {n} more', other: '{names} and {n} more' },
   'model.card': 'Model card',
   'model.broken': { one: 'One model could not be loaded', other: '{n} models could not be loaded' },
@@ -542,6 +542,8 @@ export const en = {
   'note.cut-off': '{ml} mL of the head lie outside the {size} mm cube and are not segmented',
   'note.grey-scale-narrow': 'nearly all voxels lie within {levels} of the 256 grey levels; extreme values take the others',
   'note.looks-inverted': 'all corners of the field of view are brighter than the mean; air should be dark',
+  'note.head-cut': 'the field of view cuts the head ({cuts} of its largest section); what lies beyond is not segmented',
+  'note.looks-like-ct': 'the values look like Hounsfield units of a CT ({share} of the voxels are near {air}, as air is); models are made for MRI',
   'note.not-head-sized': '{ml} mL of tissue are in view; a head has 1000 to 6000',
   'note.contrast-unlike': 'the scan\'s name says {contrast}, the model is made for {wanted}',
   'note.contrast-looks-unlike': 'the brightest parts of the brain are {ratio} times as bright as its median (2 or more with the bright fluid of T2w, below 1.4 without); the model is made for {wanted}',
@@ -549,4 +551,12 @@ export const en = {
   'note.third-of-head': '{ml} mL were labelled, {share} of the head; check the contrast and the picture',
   'note.third-of-head-lesion': '{ml} mL of lesion were labelled, {share} of the head; check the contrast and the picture',
   'note.lesion-outside-brain': '{ml} mL of lesion lay mostly outside the brain that the model labelled and were dropped',
+
+  // Sides of the head, in a note
+  'side.superior': 'superior',
+  'side.inferior': 'inferior',
+  'side.anterior': 'anterior',
+  'side.posterior': 'posterior',
+  'side.left': 'left',
+  'side.right': 'right',
 } as const;

@@ -87,7 +87,7 @@ export const es: Texts = {
   'model.forModality': 'para imágenes {modality}',
   'model.forAny': 'para cualquier imagen',
   'model.facts': '{task}, {scans}; {parameters} parámetros, {bytes}; licencia: {licence}',
-  'model.finds': '{names}',
+  'model.findsWithLayers': '{found}, con {layers} como capas',
   'model.findsMore': { one: '{names} y {n} más', other: '{names} y {n} más' },
   'model.card': 'Ficha del modelo',
   'model.broken': { one: 'No se pudo cargar un modelo', other: 'No se pudieron cargar {n} modelos' },
@@ -533,6 +533,8 @@ export const es: Texts = {
   'note.cut-off': '{ml} mL de la cabeza quedan fuera del cubo de {size} mm y no se segmentan',
   'note.grey-scale-narrow': 'casi todos los vóxeles ocupan {levels} de los 256 niveles de gris; los valores extremos ocupan los demás',
   'note.looks-inverted': 'todas las esquinas del campo de visión son más brillantes que la media; el aire debería ser oscuro',
+  'note.head-cut': 'el campo de visión corta la cabeza ({cuts} de su sección mayor); lo que queda fuera no se segmenta',
+  'note.looks-like-ct': 'los valores parecen unidades Hounsfield de una TC (el {share} de los vóxeles está cerca de {air}, como el aire); los modelos se hicieron para RM',
   'note.not-head-sized': 'hay {ml} mL de tejido a la vista; una cabeza tiene de 1000 a 6000',
   'note.contrast-unlike': 'por su nombre la imagen es {contrast}, el modelo se hizo para {wanted}',
   'note.contrast-looks-unlike': 'las partes más brillantes del cerebro son {ratio} veces más brillantes que su mediana (2 o más con el líquido brillante de T2w, menos de 1,4 sin él); el modelo se hizo para {wanted}',
@@ -540,4 +542,12 @@ export const es: Texts = {
   'note.third-of-head': 'se etiquetaron {ml} mL, el {share} de la cabeza; comprobar el contraste y la vista',
   'note.third-of-head-lesion': 'se etiquetaron {ml} mL de lesión, el {share} de la cabeza; comprobar el contraste y la vista',
   'note.lesion-outside-brain': '{ml} mL de lesión quedaban en su mayor parte fuera del cerebro que etiquetó el modelo y se descartaron',
+
+  // Sides of the head, in a note
+  'side.superior': 'superior',
+  'side.inferior': 'inferior',
+  'side.anterior': 'anterior',
+  'side.posterior': 'posterior',
+  'side.left': 'izquierda',
+  'side.right': 'derecha',
 };

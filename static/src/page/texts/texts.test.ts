@@ -136,6 +136,8 @@ const NUMBERS: { readonly [C in NoteCode]: readonly NoteNumbers<C>[] } = {
   'cut-off': [[12.5, 256]],
   'grey-scale-narrow': [[31]],
   'looks-inverted': [[]],
+  'head-cut': [[[['superior', 0.385], ['left', 1]]]],
+  'looks-like-ct': [[0.275, -1000]],
   'not-head-sized': [[427.4]],
   'contrast-unlike': [['T1w', ['T2w', 'FLAIR']]],
   'contrast-looks-unlike': [[1.234, ['T2w']]],

@@ -1,8 +1,12 @@
 // The server's list of models, as docs/server.md describes it.
+import type { Label } from '../../generated/model-spec';
 import type { ModelSource } from '../../model/source';
 import { TextError } from '../texts/language';
 import { say } from '../texts/message';
 import type { KioskSettings } from '../kiosk/kiosk';
+
+/** A label of a model in the list; `role` as in model.json, and missing in catalogues of older versions. */
+export type ListedLabel = Pick<Label, 'index' | 'name' | 'role'> & { readonly color: readonly number[] };
 
 export interface UsableModel {
   readonly id: string;
@@ -18,7 +22,7 @@ export interface UsableModel {
   readonly card: string | null;
   /** Address of a small picture. */
   readonly picture: string | null;
-  readonly labels: readonly { readonly index: number; readonly name: string; readonly color: readonly number[] }[];
+  readonly labels: readonly ListedLabel[];
   readonly default: boolean;
   readonly broken: null;
 }

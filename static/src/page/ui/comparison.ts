@@ -55,9 +55,11 @@ export function showComparison(study: Study | null, compared: Compared | null): 
     row.append(heading, element('td', value, 'number'));
     return row;
   }));
-  byId('comparison-colours', HTMLParagraphElement).replaceChildren(...comparisonLabels().slice(1).flatMap(({ name, color }) => {
+  byId('comparison-colours', HTMLParagraphElement).replaceChildren(...comparisonLabels().slice(1).map(({ name, color }) => {
+    const key = element('span');
     const swatch = element('span', '', 'swatch');
     swatch.style.backgroundColor = `rgb(${color.join(', ')})`;
-    return [swatch, `${name} `];
+    key.append(swatch, name);
+    return key;
   }));
 }

@@ -47,10 +47,15 @@ function card(model: ListedModel, onPick: (key: string) => void): HTMLLabelEleme
   return made;
 }
 
-/** Names what the model finds; the picture says nothing more to a screen reader. */
-function findsText({ finds }: ListedModel): string {
-  const names = finds.slice(0, MOST_NAMED).map(({ name }) => name).join(', ');
-  return finds.length > MOST_NAMED ? t('model.findsMore', { names, n: finds.length - MOST_NAMED }) : t('model.finds', { names });
+/** Names what the model finds, the lesion before the tissue around it; the picture says nothing more to a screen reader. */
+function findsText({ finds, around }: ListedModel): string {
+  const found = namesOf(finds);
+  return around.length > 0 ? t('model.findsWithLayers', { found, layers: namesOf(around) }) : found;
+}
+
+function namesOf(labels: ListedModel['finds']): string {
+  const names = labels.slice(0, MOST_NAMED).map(({ name }) => name).join(', ');
+  return labels.length > MOST_NAMED ? t('model.findsMore', { names, n: labels.length - MOST_NAMED }) : names;
 }
 
 function picture(address: string): HTMLImageElement {
@@ -62,9 +67,9 @@ function picture(address: string): HTMLImageElement {
 }
 
 /** In the place of a picture: the colours of the labels. */
-function colours({ finds }: ListedModel): HTMLDivElement {
+function colours({ finds, around }: ListedModel): HTMLDivElement {
   const box = element('div', '', 'colours');
-  box.append(...finds.slice(0, MOST_COLOURS).map(({ color }) => {
+  box.append(...[...finds, ...around].slice(0, MOST_COLOURS).map(({ color }) => {
     const field = element('i');
     field.style.backgroundColor = `rgb(${color.join(', ')})`;
     return field;

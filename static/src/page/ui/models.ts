@@ -1,8 +1,9 @@
 // The list of models: those of the server's catalogue, those a visitor dropped, and why others are broken.
 import type { ModelSource } from '../../model/source';
 import type { ModelSpec } from '../../generated/model-spec';
+import { contextIndices, shownIndices } from '../../volume/label-roles';
 import { sourceOf } from './catalogue';
-import type { BrokenModel, Catalogue, UsableModel } from './catalogue';
+import type { BrokenModel, Catalogue, ListedLabel, UsableModel } from './catalogue';
 import { listOr, read, t } from '../texts/language';
 import { say } from '../texts/message';
 import type { Message, Text } from '../texts/message';
@@ -18,8 +19,10 @@ export interface ListedModel {
   readonly card: string | null;
   /** Address of a small picture; null where the model has none. */
   readonly picture: string | null;
-  /** Name and colour of its labels, without the background. */
-  readonly finds: readonly { readonly name: string; readonly color: readonly number[] }[];
+  /** The labels that are shown at first, such as the lesion. */
+  readonly finds: readonly ListedLabel[];
+  /** The labels that are layers around them: the tissue of a joint model. */
+  readonly around: readonly ListedLabel[];
   readonly source: ModelSource;
 }
 
@@ -56,7 +59,7 @@ export function withDropped({ models }: Picked, spec: ModelSpec, source: ModelSo
     facts: [spec.description, say('model.droppedFacts', { task: spec.task, n: spec.labels.length }), ...notes],
     card: null,
     picture: null,
-    finds: spec.labels.slice(1),
+    ...findsOf(spec.labels),
     source,
   };
   return { models: { ...models, usable: [dropped, ...models.usable.filter((model) => model.key !== key)] }, pickedKey: key };
@@ -75,9 +78,15 @@ function fromCatalogue(model: UsableModel): ListedModel {
     ],
     card: model.card,
     picture: model.picture,
-    finds: model.labels.slice(1),
+    ...findsOf(model.labels),
     source: sourceOf(model),
   };
+}
+
+function findsOf(labels: readonly ListedLabel[]): Pick<ListedModel, 'finds' | 'around'> {
+  const shown = shownIndices({ labels });
+  const context = contextIndices({ labels });
+  return { finds: labels.filter(({ index }) => shown.includes(index)), around: labels.filter(({ index }) => context.includes(index)) };
 }
 
 /** The scans that a model is made for. */

@@ -1,7 +1,7 @@
 // Notes in the reader's language. Files keep the English sentence; the numbers of a note and its code give the others.
 import { fixed, general, percent } from '../../volume/notes';
 import type { Note, NoteCode, NoteNumbers } from '../../volume/notes';
-import { language, listOr } from '../texts/language';
+import { language, listOr, t } from '../texts/language';
 import { say } from '../texts/message';
 import type { Message, Text } from '../texts/message';
 
@@ -33,6 +33,8 @@ const TEXTS: { readonly [C in NoteCode]: (...numbers: NoteNumbers<C>) => Message
   'cut-off': (ml, size) => say('note.cut-off', { ml: fixed(ml, 0), size: inForm(general(size)) }),
   'grey-scale-narrow': (levels) => say('note.grey-scale-narrow', { levels: String(levels) }),
   'looks-inverted': () => say('note.looks-inverted'),
+  'head-cut': (cuts) => say('note.head-cut', { cuts: () => cuts.map(([side, share]) => `${t(`side.${side}`)} ${inForm(percent(share))()}`).join(', ') }),
+  'looks-like-ct': (share, air) => say('note.looks-like-ct', { share: inForm(percent(share)), air: String(air) }),
   'not-head-sized': (ml) => say('note.not-head-sized', { ml: fixed(ml, 0) }),
   'contrast-unlike': (contrast, wanted) => say('note.contrast-unlike', { contrast, wanted: () => listOr(wanted) }),
   'contrast-looks-unlike': (ratio, wanted) => say('note.contrast-looks-unlike', { ratio: inForm(fixed(ratio, 2)), wanted: () => listOr(wanted) }),

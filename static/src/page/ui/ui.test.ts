@@ -1,5 +1,6 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { diagnosticsText, type DiagnosticFacts } from './diagnostics';
+import type { UsableModel } from './catalogue';
 import { allOf, leftOutText, offerOf, offerSeries } from './choices';
 import { findDicom, seriesOf } from './dicom';
 import { isDicom, unreadableSyntax, withPreamble } from './dicom-bytes';
@@ -9,6 +10,7 @@ import { formatBytes, formatDuration, formatEstimate, formatMl, formatVoxelSize,
 import { guessModality } from '../../volume/contrast';
 import type { Label } from '../../generated/model-spec';
 import { modalityWarning } from './modality';
+import { withCatalogue } from './models';
 import { readOptions } from './options';
 import { pathOf, withPath } from './paths';
 import { tellApart } from './series-names';
@@ -256,6 +258,23 @@ test('with tissue labels the table has the share of the brain, and a row of the 
     'a.nii,joint,2,lesion,500,0.5000,a_joint.nii.gz,,25.0000',
     'a.nii,joint,,brain,2000,2.0000,a_joint.nii.gz,,100.0000',
   ]);
+});
+
+test('a model finds the labels that are shown at first, and the tissue is around them; an older catalogue has no roles', () => {
+  const found = (roles: readonly (Label['role'])[]): string[][] => {
+    const labels = roles.map((role, index) => ({ index, name: String(index), color: [0, 0, 0], ...(role == null ? {} : { role }) }));
+    const model: UsableModel = {
+      id: 'm', name: 'm', task: 'test', description: '', modality: [], parameters: 1, license: 'MIT', bytes: 1, url: 'models/m/', files: ['model.json', 'weights.safetensors'],
+      card: null, picture: null, labels, default: true, broken: null,
+    };
+    const empty = { models: { usable: [], broken: [], placeholder: '' }, pickedKey: null };
+    const [listed] = withCatalogue(empty, { version: '1', kiosk: null, scan_origins: [], embed_origins: [], models: [model] }).models.usable;
+    return [listed!.finds, listed!.around].map((part) => part.map(({ name }) => name));
+  };
+  vi.stubGlobal('document', { baseURI: 'https://example.org/' });
+  expect(found([null, 'context', 'context', 'lesion'])).toEqual([['3'], ['1', '2']]);
+  expect(found([null, null, null])).toEqual([['1', '2'], []]);
+  vi.unstubAllGlobals();
 });
 
 describe('a model file of another format', () => {
