@@ -232,8 +232,6 @@ def _cells(name: str, width: int, texts: Iterable[str]) -> str:
 
 
 def _check_table(table: Path | None, pairs: Sequence[tuple[Path, Path]]) -> None:
-    if table is not None and table.is_dir():
-        raise ScanError(f"{table}: is a folder; expected a file for the table; choose one with --csv")
     if table is not None and location(table) in {location(path) for pair in pairs for path in pair}:
         raise ScanError(f"{table}: the table would overwrite this label file; choose another file with --csv")
 

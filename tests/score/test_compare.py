@@ -173,14 +173,6 @@ def test_a_reference_on_another_grid_fails_by_name(tmp_path: Path, capsys: pytes
     assert main([str(result), str(write(tmp_path / "close.nii", box(2, 6), close))]) == 0
 
 
-def test_a_folder_in_place_of_the_table_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    result = write(tmp_path / "a.nii", box(2, 6))
-    assert main([str(result), str(result), "--csv", str(tmp_path)]) == 2
-    said = capsys.readouterr()
-    assert f"{tmp_path}: is a folder; expected a file for the table" in said.err
-    assert said.out == ""
-
-
 def test_a_failing_pair_does_not_stop_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in "ab":
         write_result(tmp_path / "results" / f"{name}_m.nii.gz", box(2, 6))
