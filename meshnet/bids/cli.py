@@ -37,8 +37,6 @@ def _run(arguments: Sequence[str] | None) -> int:
     args = make_parser().parse_args(arguments)
     args.command = shlex.join(["meshnet-bids", *(sys.argv[1:] if arguments is None else arguments)])
     try:
-        if args.out_dir.exists() and not args.out_dir.is_dir():
-            raise ValueError(f"{args.out_dir}: is a file; expected a folder, or one that doesn't exist yet")
         if args.level == "group":
             for path in write_group_report(args.out_dir):
                 print(path)

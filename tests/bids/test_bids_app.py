@@ -67,14 +67,6 @@ def test_a_number_out_of_range_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_file_in_place_of_the_derivative_is_refused(
-    toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "file").write_text("text")
-    assert run(toy, tmp_path / "file", "participant") == 2
-    assert "file: is a file; expected a folder, or one that doesn't exist yet" in capsys.readouterr().err
-
-
 def test_a_data_set_becomes_a_valid_derivative_with_the_labels_of_meshnet_predict(
     toy: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
