@@ -52,7 +52,6 @@ def evaluate_models(args: argparse.Namespace) -> int:
     """Score the models of the command line, write the report, and print where it is."""
     try:
         scans, left_out = _scans(args)
-        check_folder(args.out, "report", "choose another folder with --out")
         candidates = [find_candidate(given, scans, args.label) for given in args.model]
         if args.label is not None and all(candidate.model is not None for candidate in candidates):
             raise ConfigError(
@@ -62,6 +61,7 @@ def evaluate_models(args: argparse.Namespace) -> int:
         check_names(candidates, args.reference_model)
         brain, about_brain = find_brain(args.brain_masks, args.brain_model, scans, candidates)
         todo, skipped = _jobs(args, candidates, scans, brain)
+        check_folder(args.out, "report", "choose another folder with --out")
         with _runner(args) as run:
             scores, failures = _results(run, todo)
         failures = [*skipped.missing, *failures]

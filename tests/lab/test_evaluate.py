@@ -266,6 +266,8 @@ def test_a_report_without_a_place_is_found_before_the_first_scan(
 ) -> None:
     (tmp_path / "file").touch()
     out = tmp_path / "file" / "below"
-    assert evaluate.main(["--model", str(models / "bright"), "--data", str(bids), "--out", str(out)]) == 2
+    with pytest.raises(SystemExit) as refused:
+        evaluate.main(["--model", str(models / "bright"), "--data", str(bids), "--out", str(out)])
+    assert refused.value.code == 2
     said = capsys.readouterr().err
-    assert f"{out}: no report can be written there ({tmp_path / 'file'} is a file); choose another folder" in said
+    assert f"--out: {tmp_path / 'file'} is a file; expected a folder, or one that doesn't exist yet" in said
