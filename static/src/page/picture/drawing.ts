@@ -1,11 +1,13 @@
 // The labels that are being edited, in the picture: NiiVue's drawing layer. NiiVue keeps it in its own reoriented voxel order; here every
 // voxel has its index on the scan's own grid. NiiVue's refreshDrawing uploads the whole volume, so that a change is uploaded here, as
 // the box around it, into NiiVue's public `drawTexture`.
+import { cmapper } from '@niivue/niivue';
 import type { Niivue, NVImage } from '@niivue/niivue';
 import type { Label } from '../../generated/model-spec';
 import { apply, invert } from '../../volume/affine';
 import type { Axis, Grid } from '../../volume/brush';
 import type { Dims } from '../../volume/volume';
+import { setLabelOpacity } from './images';
 
 /** A place on a slice of the picture. */
 export interface PicturePoint {
@@ -45,7 +47,7 @@ export class Drawing {
   ) {
     this.order = voxelOrder(nv.volumes[0]!.permRAS!, grid.dims);
     this.dims = nv.volumes[0]!.permRAS!.slice(0, 3).map((signed) => grid.dims[Math.abs(signed) - 1]!) as unknown as Dims;
-    if (nv.volumes.length > 1) nv.setOpacity(1, 0);
+    setLabelOpacity(nv, 0);
     nv.createEmptyDrawing();
     this.setColours(colours);
     this.setOpacity(opacity);
@@ -80,9 +82,11 @@ export class Drawing {
     this.nv.drawScene();
   }
 
-  /** NiiVue's colour table, as for a layer of labels. */
+  /** NiiVue's colour table, as for a layer of labels. Its own `setDrawColormap` also uploads scan and labels again. */
   setColours(colours: object): void {
-    this.nv.setDrawColormap(colours as unknown as string); // the types know names of colour tables only
+    this.nv.drawLut = cmapper.makeDrawLut(colours as unknown as string); // the types know names of colour tables only
+    this.nv.refreshColormaps();
+    this.nv.drawScene();
   }
 
   setOpacity(opacity: number): void {

@@ -1,5 +1,6 @@
 // Scans and labels in NiiVue's form.
 import { NVImage } from '@niivue/niivue';
+import type { Niivue } from '@niivue/niivue';
 import type { Label } from '../../generated/model-spec';
 import type { DisplayVolume } from '../../worker/protocol';
 
@@ -36,4 +37,13 @@ export function toImage(volume: DisplayVolume, name: string, colormap: string, o
   // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- NiiVue does not export its enum of these codes
   const bytes = NVImage.createNiftiArray([...volume.dims], sizeMm, affine, datatype, volume.data);
   return NVImage.loadFromUrl({ url: bytes.buffer as ArrayBuffer, name: `${name}.nii`, colormap, opacity });
+}
+
+/** Sets the opacity of the labels, layer 1. NiiVue's own `setOpacity` also uploads the scan again, which takes seconds without a graphics card. */
+export function setLabelOpacity(nv: Niivue, opacity: number): void {
+  const [, labels] = nv.volumes;
+  if (labels === undefined) return;
+  labels.opacity = opacity;
+  for (let layer = 1; layer < nv.volumes.length; layer++) nv.refreshLayers(nv.volumes[layer]!, layer);
+  nv.drawScene();
 }

@@ -9,7 +9,7 @@ import type { Axis } from '../../volume/brush';
 import { attach, isSoftware } from './canvas';
 import { Drawing, nativeAxis, pixelsOf, pointAt } from './drawing';
 import type { PicturePoint } from './drawing';
-import { colours, toImage } from './images';
+import { colours, setLabelOpacity, toImage } from './images';
 
 export type View = 'both' | 'slices' | 'axial' | 'coronal' | 'sagittal' | 'render';
 
@@ -170,7 +170,7 @@ export class Viewer {
   setOpacity(opacity: number): void {
     this.opacity = opacity;
     if (this.drawing !== null) this.drawing.setOpacity(opacity);
-    else if (this.nv.volumes.length > 1) this.nv.setOpacity(1, opacity);
+    else setLabelOpacity(this.nv, opacity);
   }
 
   /** Shows labels that are being edited, [z][y][x] on the scan's grid, instead of the layer of labels, until another layer is shown. */
@@ -191,7 +191,7 @@ export class Viewer {
     if (this.drawing === null) return;
     this.drawing.close();
     this.drawing = null;
-    if (this.nv.volumes.length > 1) this.nv.setOpacity(1, this.opacity);
+    setLabelOpacity(this.nv, this.opacity);
   }
 
   /** The slice under a place of the canvas (CSS pixels from its top left corner); null where none is. */
