@@ -410,6 +410,7 @@ def test_what_the_viewer_cannot_show_is_said_and_stays_said(open_page: OpenPage,
     page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
     drop(page, scan)
     wait_for(page, "ready")
+    expect(page.locator("#readout")).to_contain_text("intensity")  # the viewer is there and has drawn it
     page.evaluate(
         "() => { WebGL2RenderingContext.prototype.texStorage3D = () => { throw new Error('no room for it') } }"
     )
