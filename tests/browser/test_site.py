@@ -415,6 +415,7 @@ def test_what_the_viewer_cannot_show_is_said_and_stays_said(open_page: OpenPage,
         "() => { WebGL2RenderingContext.prototype.texStorage3D = () => { throw new Error('no room for it') } }"
     )
     drop(page, scan)
+    expect(page.locator("#warnings")).to_contain_text("The viewer cannot show this (no room for it)")
     wait_for(page, "ready")
     expect(page.locator("#warnings")).to_contain_text("The viewer cannot show this (no room for it)")
 
