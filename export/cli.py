@@ -10,11 +10,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from export.export_model import FORMATS, export_model
-from export.output import file_in_the_way, system_error
+from export.output import system_error
 from export.replace import check_earlier, put_in_place
 from export.to_site import write_site
 from export.to_web import copy_picture
 from meshnet.model.checkpoint import load_checkpoint
+from meshnet.model.folders import file_in_the_way
 from meshnet.model.shipped import default_models, find_model
 from meshnet.model.spec import SpecError
 from webapp.app import SiteNotBuiltError

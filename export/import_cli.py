@@ -12,8 +12,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from export.import_model import Answers, import_model
 from export.importers.labels import read_labels
-from export.output import file_in_the_way, system_error
+from export.output import system_error
 from meshnet.model.checkpoint import save_checkpoint
+from meshnet.model.folders import file_in_the_way
 from meshnet.model.spec import (
     Activation,
     Label,

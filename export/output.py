@@ -1,13 +1,8 @@
-"""Check the output folder of a command, and word the errors of the file system."""
+"""Word the errors of the file system."""
 
 from __future__ import annotations
 
 from pathlib import Path
-
-
-def file_in_the_way(out: Path) -> Path | None:
-    """The file at `out` or at one of its parents that prevents `out` from being a folder; None if there is none."""
-    return next((p for p in (out, *out.parents) if p.exists() and not p.is_dir()), None)
 
 
 def system_error(error: OSError, out: Path) -> str:

@@ -20,7 +20,7 @@ from meshnet.infer.sidecar import Engine, Settings, Sidecar, make_sidecar, read_
 from meshnet.model.spec import ModelSpec
 from meshnet.scan.file_errors import sentence_of
 from meshnet.scan.nifti import read_scan, save_labels
-from meshnet.scan.replacing import replacing
+from meshnet.scan.replacing import write_text
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,7 @@ def _segment(job: Job, model: OpenModel, options: RunOptions) -> Outcome:
     write_mosaic(job.mosaic, scan, labels, spec)
     save_labels(job.labels, labels, scan.header)
     table = job.labels.with_name(job.labels.name.removesuffix(".nii.gz") + ".tsv")
-    with replacing(table) as partial:
-        partial.write_text(dseg_table(spec), encoding="utf-8")
+    write_text(table, dseg_table(spec))
     made = make_sidecar(
         spec,
         interface="command line",

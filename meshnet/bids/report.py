@@ -11,7 +11,7 @@ from html import escape
 from pathlib import Path
 
 from meshnet.infer.sidecar import Sidecar, read_sidecar
-from meshnet.scan.replacing import replacing
+from meshnet.scan.replacing import write_text
 from meshnet.scan.scan_stream import ScanError
 
 _STYLE = """
@@ -64,7 +64,7 @@ def write_subject_reports(out: Path, subjects: Sequence[str]) -> None:
     results = find_results(out, subjects)
     for subject in dict.fromkeys(result.subject for result in results):
         own = [result for result in results if result.subject == subject]
-        _write(out / f"sub-{subject}.html", _page(f"sub-{subject}", own))
+        write_text(out / f"sub-{subject}.html", _page(f"sub-{subject}", own))
 
 
 def write_group_report(out: Path) -> tuple[Path, Path]:
@@ -76,9 +76,9 @@ def write_group_report(out: Path) -> tuple[Path, Path]:
     if not results:
         raise ScanError(f"{out}: no results; run the participant level first")
     table, page = out / "group_volumes.tsv", out / "group.html"
-    _write(table, volumes_table(results))
-    _write(out / "group_volumes.json", json.dumps(_columns(results), indent=2) + "\n")
-    _write(page, _page(f"{len(results)} scans of {len({r.subject for r in results})} subjects", results))
+    write_text(table, volumes_table(results))
+    write_text(out / "group_volumes.json", json.dumps(_columns(results), indent=2) + "\n")
+    write_text(page, _page(f"{len(results)} scans of {len({r.subject for r in results})} subjects", results))
     return table, page
 
 
@@ -143,8 +143,3 @@ def _page(title: str, results: Sequence[Result]) -> str:
         + "\n".join(sections)
         + "\n</body></html>\n"
     )
-
-
-def _write(path: Path, text: str) -> None:
-    with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8", errors="backslashreplace")

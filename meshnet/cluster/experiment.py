@@ -13,7 +13,7 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 from tqdm import tqdm
 
 from meshnet.cluster.on_ray import Share, add_ray_options, start_ray
-from meshnet.cohort.arguments import at_least, out_folder
+from meshnet.cohort.arguments import at_least, given_twice, out_folder
 from meshnet.cohort.bids import CohortError
 from meshnet.cohort.splits import OUTER_FOLDS
 from meshnet.train.baselines import BASELINES
@@ -204,9 +204,9 @@ def _numbers(option: str, text: str) -> list[int]:
     return numbers
 
 
-def _check_once(option: str, values: Sequence[object]) -> None:
+def _check_once(option: str, values: Sequence[Hashable]) -> None:
     """Raise ConfigError for a value that is given twice: two runs would write to one folder."""
-    double = next((value for value in values if values.count(value) > 1), None)
+    double = given_twice(values)
     if double is not None:
         raise ConfigError(f"{option}: {double} is in it twice; expected each once")
 

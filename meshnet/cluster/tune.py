@@ -27,7 +27,7 @@ from meshnet.cluster.search import (
     write_best,
     write_trials,
 )
-from meshnet.cohort.arguments import at_least, out_folder
+from meshnet.cohort.arguments import at_least, given_twice, out_folder
 from meshnet.cohort.bids import CohortError
 from meshnet.train.config import ConfigError, compose_config
 from meshnet.train.loop import train
@@ -175,7 +175,7 @@ def _folds(text: str) -> tuple[int, ...]:
         folds = tuple(int(part) for part in text.split(","))
     except ValueError as error:
         raise ConfigError(f"--inner-folds: expected numbers joined by commas, got {text!r}") from error
-    if len(set(folds)) < len(folds):
+    if given_twice(folds) is not None:
         raise ConfigError(f"--inner-folds: expected each fold once, got {text}")
     return folds
 

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable
 from pathlib import Path
+from typing import TypeVar
+
+from meshnet.model.folders import file_in_the_way
+
+_H = TypeVar("_H", bound=Hashable)
 
 
 def at_least(least: int) -> Callable[[str], int]:
@@ -39,9 +44,14 @@ def out_folder(text: str) -> Path:
     return path
 
 
-def file_in_the_way(folder: Path) -> Path | None:
-    """The file at `folder` or at a folder above it, because of which it can't be made; None if there is none."""
-    return next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None)
+def given_twice(values: Iterable[_H]) -> _H | None:
+    """The first value that has been there before; None if there is none."""
+    before: set[_H] = set()
+    for value in values:
+        if value in before:
+            return value
+        before.add(value)
+    return None
 
 
 #: A file that tells what a folder holds.

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from meshnet.cohort.arguments import at_least, kind_of_folder, out_folder
+from meshnet.cohort.arguments import at_least, given_twice, kind_of_folder, out_folder
 from meshnet.cohort.bids import SPACE, Case, CohortError, Excluded, difference_from_arc, find_bids, find_pairs
 from meshnet.cohort.splits import OUTER_FOLDS, PAPER_QUARTILES, nested_folds, own_quartiles, quartile
 from meshnet.scan.conform import conform
@@ -156,7 +156,7 @@ def read_index(folder: Path) -> list[Row]:
         ) from error
     if not rows:
         raise CohortError(f"{path}: has no cases; expected one line per case; {again}")
-    double = next((name for name, count in Counter(row.name for row in rows).items() if count > 1), None)
+    double = given_twice(row.name for row in rows)
     if double is not None:
         raise CohortError(f"{path}: {double} is in it twice; expected one line per case; {again}")
     return rows

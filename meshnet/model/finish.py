@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshnet.model.checkpoint import Weights, load_checkpoint, save_checkpoint
+from meshnet.model.folders import file_in_the_way
 from meshnet.model.label_roles import lesion_indices
-from meshnet.model.spec import ID_PATTERN, Architecture, InputSpec, ModelSpec, SpecError
+from meshnet.model.spec import ID_PATTERN, ID_RULE, Architecture, InputSpec, ModelSpec, SpecError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,11 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def check_target(out: Path, model_id: str) -> None:
     """Raise ValueError for an id that no model can have, and for a folder that holds something else than a model."""
     if not re.fullmatch(ID_PATTERN, model_id):
-        raise ValueError(
-            f"--id {model_id or chr(39) * 2}: expected 1 to 64 lower-case letters, digits, '.', '_' or '-', a letter "
-            f"or digit first"
-        )
-    file = next((path for path in (out, *out.parents) if path.exists() and not path.is_dir()), None)
+        raise ValueError(f"--id {model_id or chr(39) * 2}: expected {ID_RULE}")
+    file = file_in_the_way(out)
     if file is not None:
         raise ValueError(f"-o {out}: {file} is a file; expected a folder, or one that doesn't exist yet")
     if out.is_dir() and any(out.iterdir()) and not (out / "model.json").is_file():

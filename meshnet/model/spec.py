@@ -28,8 +28,9 @@ Activation = Literal["relu", "elu", "gelu", "gelu_tanh"]
 """`elu` has alpha 1; `gelu` is the exact erf form, `gelu_tanh` its tanh approximation."""
 
 
-#: A model's id: 1 to 64 characters.
+#: A model's id, and the same in words.
 ID_PATTERN = r"[a-z0-9][a-z0-9._-]{0,63}"
+ID_RULE = "1 to 64 lower-case letters, digits, '.', '_' or '-', a letter or digit first"
 
 #: Characters of a model's name, at most.
 NAME_LENGTH = 100

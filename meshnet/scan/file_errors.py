@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
+from meshnet.model.folders import file_in_the_way
 from meshnet.scan.scan_stream import ScanError
 
 #: Errors of the system -> what to do.
@@ -95,5 +96,5 @@ def _errors_in_words(table: Path) -> Iterator[None]:
 
 def _reason(folder: Path, error: OSError) -> str:
     """Why the folder can't be made or written in; a file in its place is named."""
-    in_the_way = next((path for path in (folder, *folder.parents) if path.is_file()), None)
-    return f"{in_the_way} is a file" if in_the_way is not None else str(error.strerror)
+    file = file_in_the_way(folder)
+    return f"{file} is a file" if file is not None else str(error.strerror)

@@ -23,3 +23,12 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
         error.filename, error.filename2 = str(path), None
         raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace the file `path` atomically by this text. Raises OSError.
+
+    Bytes of a name that are not UTF-8 are written as escapes.
+    """
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")

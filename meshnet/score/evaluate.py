@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from torch import nn
 from tqdm import tqdm
 
-from meshnet.cohort.arguments import at_least, out_folder
+from meshnet.cohort.arguments import at_least, given_twice, out_folder
 from meshnet.cohort.bids import CohortError
 from meshnet.cohort.prepare import Row, read_grid, read_index
 from meshnet.model.checkpoint import load_checkpoint
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         titles = list(dict.fromkeys(_title(config)[0] for config in configs.values()))
         reference = _reference(args.reference, titles)
         overlay = [_known("--overlay", name, titles) for name in args.overlay.split(",") if name]
-        double = next((name for name in overlay if overlay.count(name) > 1), None)
+        double = given_twice(overlay)
         if double is not None:
             raise ConfigError(f"--overlay {args.overlay}: {double} is in it twice; expected different models")
         if args.state == "best":

@@ -11,7 +11,7 @@ from operator import attrgetter
 import torch
 
 from meshnet.cohort.splits import INNER_FOLDS
-from meshnet.model.spec import ID_PATTERN, NAME_LENGTH
+from meshnet.model.spec import ID_PATTERN, ID_RULE, NAME_LENGTH
 from meshnet.train.settings import ConfigError, DataConfig, TrainConfig, TrainerConfig
 
 #: Values of `trainer.precision`, those of Lightning Fabric that a network here can be trained in.
@@ -95,9 +95,7 @@ def check_values(config: TrainConfig) -> None:
 def _check_names(config: TrainConfig) -> None:
     """The model's folder must be readable again, so its id and name are checked before anything is trained."""
     if not re.fullmatch(ID_PATTERN, config.id):
-        raise ConfigError(
-            f"id={config.id}: expected 1 to 64 lower-case letters, digits, '.', '_' or '-', a letter or digit first"
-        )
+        raise ConfigError(f"id={config.id}: expected {ID_RULE}")
     if not 1 <= len(config.name) <= NAME_LENGTH:
         raise ConfigError(f"name={config.name}: expected 1 to {NAME_LENGTH} characters, got {len(config.name)}")
 

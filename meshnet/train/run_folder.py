@@ -10,7 +10,8 @@ from typing import TypeVar
 from omegaconf import OmegaConf
 from yaml import YAMLError  # type: ignore[import-untyped]
 
-from meshnet.cohort.arguments import file_in_the_way, kind_of_folder
+from meshnet.cohort.arguments import kind_of_folder
+from meshnet.model.folders import file_in_the_way
 from meshnet.train.config import ConfigError, TrainConfig, config_errors, differences, resolve
 
 _T = TypeVar("_T")

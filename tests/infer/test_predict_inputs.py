@@ -277,15 +277,21 @@ def test_version_and_models_are_printed_without_other_arguments(
         assert printed.split() == ["bright", "tissue;", "T2w", "or", "PDw;", str(model)]
 
 
-def test_a_full_disk_fails_one_scan_and_not_the_batch(
-    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def no_room_for(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full for files with `name` in their path."""
+
     def full(path: Path, *rest: Any) -> None:
-        if ".a_" in str(path):
+        if name in str(path):
             raise OSError(28, "No space left on device", str(path))
         os.rename(path, *rest)
 
     monkeypatch.setattr("meshnet.scan.replacing.os.replace", full)
+
+
+def test_a_full_disk_fails_one_scan_and_not_the_batch(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_room_for(".a_", monkeypatch)
     scans = [write_head(tmp_path / f"{name}.nii") for name in "ab"]
     assert run(model, *scans, "-o", tmp_path / "out") == 1
     said = f"error: {tmp_path / 'out' / 'a_bright.nii.gz'}: No space left on device; free some space and try again"
@@ -322,12 +328,7 @@ def test_a_table_that_grows_too_large_does_not_end_the_batch(model: Path, tmp_pa
 def test_a_report_that_does_not_fit_leaves_no_half_page(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(path: Path, *rest: Any) -> None:
-        if "a_bright.html" in str(path):
-            raise OSError(28, "No space left on device", str(path))
-        os.rename(path, *rest)
-
-    monkeypatch.setattr("meshnet.scan.replacing.os.replace", full)
+    no_room_for("a_bright.html", monkeypatch)
     scans = [write_head(tmp_path / f"{name}.nii") for name in "ab"]
     assert run(model, *scans, "-o", tmp_path / "out", "--report", tmp_path / "report") == 1
     assert "a_bright.html: No space left on device; free some space" in capsys.readouterr().err

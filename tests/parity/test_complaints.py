@@ -23,24 +23,10 @@ from meshnet.scan.nifti import ScanError, read_scan
 from meshnet.scan.scan_grid import volume_ml
 from meshnet.scan.scan_paths import stem_of
 from meshnet.score.compare import compare, main
+from tests.helpers.complaints import READ
 from tests.helpers.parity.prepared import Site
 
 GRID: dict[str, Any] = {"size": 64, "voxelSizeMm": 4.0}
-
-#: Files that are read -> the codes of their notes.
-READ = {
-    "reference.nii.gz": [],
-    "one_voxel_minus_32768.nii.gz": ["outliers-clipped"],
-    "head_at_top_of_340mm.nii.gz": ["cube-moved"],
-    "units_micron.nii.gz": ["units-micron"],
-    "no_forms.nii.gz": ["no-forms"],
-    "sform1_mirrors_qform2.nii.gz": ["forms-disagree"],
-    "qform_w2_minus_3.8e-7.nii.gz": [],
-    "sform_zero_qform_ok.nii.gz": ["sform-unusable"],
-    "single_file_magic_ni1.nii": ["magic-of-a-pair"],
-    "dim4_is_0.nii.gz": ["dim-zero"],
-    "nan_background.nii.gz": ["nan-read-as-zero"],
-}
 
 REFUSED = {
     "pixdim_zero_no_forms.nii.gz": "its header has no voxel size (pixdim 0, 0, 0) and no affine",

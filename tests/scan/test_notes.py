@@ -16,6 +16,7 @@ from meshnet.scan.label_files import check_replaceable, read_labels
 from meshnet.scan.nifti import ScanError, read_scan, save_labels
 from meshnet.scan.notes import TEXTS, fixed, general, make_note, percent
 from meshnet.scan.outliers import clip_outliers
+from tests.helpers.complaints import READ
 from tests.helpers.heads import HEAD_AFFINE, head, write_head
 
 REPO = Path(__file__).resolve().parents[2]
@@ -252,26 +253,11 @@ def test_every_code_is_in_the_table_of_the_page() -> None:
     assert [code for code in TEXTS if f"`{code}`" not in listed] == []
 
 
-CASES = {
-    "reference.nii.gz": [],
-    "one_voxel_minus_32768.nii.gz": ["outliers-clipped"],
-    "head_at_top_of_340mm.nii.gz": ["cube-moved"],
-    "units_micron.nii.gz": ["units-micron"],
-    "no_forms.nii.gz": ["no-forms"],
-    "sform1_mirrors_qform2.nii.gz": ["forms-disagree"],
-    "qform_w2_minus_3.8e-7.nii.gz": [],
-    "sform_zero_qform_ok.nii.gz": ["sform-unusable"],
-    "single_file_magic_ni1.nii": ["magic-of-a-pair"],
-    "dim4_is_0.nii.gz": ["dim-zero"],
-    "nan_background.nii.gz": ["nan-read-as-zero"],
-}
-
-
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", READ)
 def test_a_real_complaint_is_read_with_its_note(shared_cases: Path, name: str) -> None:
     scan = read_scan(shared_cases / name)
     conformed = conform(scan)
-    assert [note.code for note in (*scan.notes, *conformed.notes)] == CASES[name]
+    assert [note.code for note in (*scan.notes, *conformed.notes)] == READ[name]
     assert conformed.head_ml == pytest.approx(3257, rel=0.02)
 
 

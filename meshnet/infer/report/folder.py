@@ -13,7 +13,7 @@ from meshnet.infer.report.scan_page import scan_page
 from meshnet.infer.report.summary_page import Entry, summary_page
 from meshnet.infer.report.table import reports_csv
 from meshnet.scan.file_errors import check_folder
-from meshnet.scan.replacing import replacing
+from meshnet.scan.replacing import write_text
 from meshnet.scan.scan_stream import ScanError
 from meshnet.version import __version__
 
@@ -45,7 +45,7 @@ class ReportFolder:
             name, number = f"{stem}_{number}.html", number + 1
         self._names.add(name)
         page = self._folder / name
-        _write(page, scan_page(report, pictures, summary=INDEX if self._has_index else ""))
+        write_text(page, scan_page(report, pictures, summary=INDEX if self._has_index else ""))
         self._entries.append(Entry(scan=scan, href=quote(name, errors="backslashreplace"), report=report))
         return page
 
@@ -56,13 +56,7 @@ class ReportFolder:
     def finish(self) -> None:
         """Write the table, and the page of all scans where there are several."""
         reports = [entry.report for entry in self._entries if entry.report is not None]
-        _write(self._folder / TABLE, reports_csv(reports))
+        write_text(self._folder / TABLE, reports_csv(reports))
         if self._has_index:
             created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            _write(self._folder / INDEX, summary_page(self._entries, version=__version__, created=created))
-
-
-def _write(path: Path, text: str) -> None:
-    """Replaces the file atomically. Bytes of a name that are not UTF-8 are written as escapes."""
-    with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
+            write_text(self._folder / INDEX, summary_page(self._entries, version=__version__, created=created))

@@ -18,7 +18,7 @@ from meshnet.model.label_roles import context_indices, shown_indices
 from meshnet.model.spec import ModelSpec
 from meshnet.scan.conform import Conformed, conform
 from meshnet.scan.nifti import Scan
-from meshnet.scan.replacing import replacing
+from meshnet.scan.replacing import write_text
 from meshnet.scan.scan_paths import stem_of
 
 
@@ -33,8 +33,7 @@ def report_on_run(
 def write_scan_page(path: Path, scan: Scan, spec: ModelSpec, prediction: Prediction, made: Sidecar) -> None:
     """Write the report on one result as one HTML file, replacing it atomically. Raises OSError if that fails."""
     page = scan_page(*report_of(scan, spec, prediction, made))
-    with replacing(path) as partial:
-        partial.write_text(page, encoding="utf-8", errors="backslashreplace")
+    write_text(path, page)
 
 
 def report_of(scan: Scan, spec: ModelSpec, prediction: Prediction, made: Sidecar) -> tuple[Report, Pictures]:
