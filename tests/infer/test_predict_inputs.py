@@ -206,6 +206,22 @@ def test_results_that_cannot_be_written_are_found_before_the_first_network(
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a_bright.nii.gz"]
 
 
+def test_a_run_that_saves_nothing_leaves_no_folder(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "broken.nii"
+    broken.write_bytes(write_head(tmp_path / "whole.nii").read_bytes()[:700])
+    out = tmp_path / "deep" / "out"
+    assert run(model, broken, "-o", out) == 1
+    assert run(model, broken, "-o", out / "named.nii.gz") == 1
+    assert run(model, write_head(tmp_path / "a_T1w.nii"), "-o", out, "--strict") == 1
+    assert not out.parent.exists()
+    capsys.readouterr()
+    (tmp_path / "file").touch()
+    assert run(model, broken, "-o", tmp_path / "file" / "deep" / "out") == 2
+    assert f"({tmp_path / 'file'} is a file); choose another folder with -o" in capsys.readouterr().err
+
+
 def test_a_scan_in_a_linked_folder_is_found_and_a_loop_ends(model: Path, tmp_path: Path) -> None:
     write_head(tmp_path / "store" / "sub-01" / "a.nii")
     scans = tmp_path / "scans"
