@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import os
 import subprocess
@@ -359,6 +360,24 @@ def test_a_result_cut_in_the_middle_is_made_again(model: Path, tmp_path: Path) -
         output.write_bytes(whole[:length])
         assert run(model, scan, "-o", tmp_path / "out", "--skip-done") == 0
         assert output.read_bytes() == whole
+
+
+def test_the_voxels_of_an_earlier_result_are_read_once(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan, output = write_head(tmp_path / "a.nii"), tmp_path / "out" / "a_bright.nii.gz"
+    assert run(model, scan, "-o", tmp_path / "out") == 0
+    size, read = nib.load(output).shape, []
+    whole = gzip.GzipFile.read
+
+    def counted(file: gzip.GzipFile, count: int | None = -1) -> bytes:
+        content = whole(file, count)
+        read.append(len(content))
+        return content
+
+    monkeypatch.setattr(gzip.GzipFile, "read", counted)
+    assert run(model, scan, "-o", tmp_path / "out", "--skip-done") == 0
+    assert np.prod(size) < sum(read) < 1.5 * np.prod(size)
 
 
 def test_an_earlier_result_that_holds_no_labels_of_the_model_is_made_again(model: Path, tmp_path: Path) -> None:
