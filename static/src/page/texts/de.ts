@@ -524,6 +524,7 @@ export const de: Texts = {
   'note.no-space': 'die Datei nennt den Raum ihrer Achsen nicht; links und rechts sind geraten',
   'note.label-like': 'die Werte sehen nach Labels aus (wenige kleine ganze Zahlen), nicht nach einer Aufnahme',
   'note.few-values': 'die Voxel haben nur {count} verschiedene Werte; eine Aufnahme hat Hunderte',
+  'note.probability-like': 'die Werte sehen nach Wahrscheinlichkeiten aus (0 bis 1, die meisten 0 oder nahe 1), nicht nach einer Aufnahme',
   'note.dicom-warning': 'dcm2niix meldet: {text}',
   'note.dicom-resampled': 'Schichten fehlen oder haben ungleichen Abstand; dcm2niix hat sie auf gleichen Abstand umgerechnet; dieses Bild wird verwendet',
   'note.dicom-resampled-tilt': 'die Gantry war geneigt; dcm2niix hat die Neigung herausgerechnet; dieses Bild wird verwendet',

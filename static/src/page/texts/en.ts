@@ -533,6 +533,7 @@ export const en = {
   'note.no-space': 'the file doesn\'t name the space of its axes; left and right are a guess',
   'note.label-like': 'the values look like labels (few small integers), not like a scan',
   'note.few-values': 'the voxels have only {count} different values; a scan has hundreds',
+  'note.probability-like': 'the values look like probabilities (0 to 1, most of them 0 or near 1), not like a scan',
   'note.dicom-warning': 'dcm2niix: {text}',
   'note.dicom-resampled': 'slices are missing or unevenly spaced; dcm2niix resampled them to even spacing; that image is used',
   'note.dicom-resampled-tilt': 'the gantry was tilted; dcm2niix removed the tilt; that image is used',

@@ -524,6 +524,7 @@ export const es: Texts = {
   'note.no-space': 'el archivo no dice el espacio de sus ejes; izquierda y derecha son una suposición',
   'note.label-like': 'los valores parecen etiquetas (pocos enteros pequeños), no una imagen',
   'note.few-values': 'los vóxeles tienen solo {count} valores distintos; una imagen tiene cientos',
+  'note.probability-like': 'los valores parecen probabilidades (de 0 a 1, la mayoría 0 o cercanos a 1), no una imagen',
   'note.dicom-warning': 'dcm2niix avisa: {text}',
   'note.dicom-resampled': 'faltan cortes o no son equidistantes; dcm2niix los remuestreó a distancias iguales; se usa esa imagen',
   'note.dicom-resampled-tilt': 'el gantry estaba inclinado; dcm2niix corrigió la inclinación; se usa esa imagen',
