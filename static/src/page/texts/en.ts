@@ -123,7 +123,7 @@ export const en = {
   'run.done': 'Done in {duration}.',
   'run.nothing': 'No {labels} found.',
   'run.cancelled': 'Cancelled. The scan is still open; press Segment to start again.',
-  'run.cancelledWithResults': 'Cancelled. The scan is still open, and its results before are still here; press Segment to start again.',
+  'run.cancelledWithResults': 'Cancelled. The scan is still open, and its earlier results are still here; press Segment to start again.',
   'run.stillHere': 'The scan opened before is still here.',
   'run.underWay': 'A segmentation is under way; wait for its end or press Cancel first.',
 
@@ -167,7 +167,7 @@ export const en = {
   'results.keepOutside': 'Keep lesions outside the brain',
   'results.saveTissue': 'Save the tissue too',
   'results.other': 'The result below is still that of {old}; press Segment to run {model}.',
-  'results.editedStays': 'This result was edited by hand, so that what is removed stays as it was when the editing began. Press Revert edits to change that.',
+  'results.editedStays': 'This result was edited by hand, so the choice of what to remove stays as it was when the editing began. Press Revert edits to change that.',
   'results.editedThreshold': 'This result was edited by hand, and another threshold would discard the edits. Press Revert edits first.',
 
   // Confidence
