@@ -20,7 +20,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from meshnet.cluster.on_ray import Share, add_ray_options, start_ray
+from meshnet.cluster.on_ray import Share, add_ray_options, check_address, start_ray
 from meshnet.cohort.arguments import at_least, given_twice, out_folder
 from meshnet.cohort.bids import CohortError
 from meshnet.cohort.splits import OUTER_FOLDS
@@ -70,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _check_once("--models", args.models.split(","))
         if set(folds) - set(range(OUTER_FOLDS)):
             raise ConfigError(f"--folds: expected some of 0..{OUTER_FOLDS - 1}, got {args.folds}")
+        check_address(args.ray_address)
         planned = plan(args.models.split(","), folds, restarts, args.out.resolve())
         configs = [_config(run, args.overrides, args.data, args.cpus_each) for run in planned]
         before = [_state_before(run, config) for run, config in zip(planned, configs, strict=True)]

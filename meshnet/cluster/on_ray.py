@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from meshnet.cohort.arguments import at_least, share_of_gpus
 from meshnet.train.config import ConfigError
@@ -21,6 +23,12 @@ _ENVIRONMENT = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_worker_niceness": "0",
 }
+
+#: Seconds in which the head node of a cluster must take a connection. Ray itself tries for minutes.
+CONNECT_S = 5.0
+
+#: Addresses that name no host: Ray looks for a cluster itself, or starts one.
+_WITHOUT_HOST = ("", "auto", "local")
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,7 @@ def start_ray(options: argparse.Namespace) -> Iterator[Share]:
 @contextmanager
 def _connected(address: str, cpus: int) -> Iterator[None]:
     """cpus: cores that a local Ray may use, 0 for all."""
+    check_address(address)
     for key, value in _ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     import ray
@@ -92,6 +101,35 @@ def _connected(address: str, cpus: int) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def check_address(address: str) -> None:
+    """Raise ConfigError if no host takes connections at this address of a cluster, HOST:PORT or ray://HOST:PORT.
+
+    `auto` is the address in RAY_ADDRESS, where there is one. Addresses without a host, and those of other schemes, are
+    left to Ray.
+    """
+    given = f"--ray-address {address}"
+    if address == "auto" and (set_address := os.environ.get("RAY_ADDRESS")):
+        given, address = f"{given} (RAY_ADDRESS={set_address})", set_address
+    bare = address.removeprefix("ray://")
+    if bare in _WITHOUT_HOST or "://" in bare:
+        return
+    expected = "expected HEAD:6379 or ray://HEAD:10001 of a running cluster, or auto"
+    try:
+        parts = urlsplit(f"//{bare}")
+        host, port = parts.hostname, parts.port
+    except ValueError:  # a port that is no number from 0 to 65535
+        host, port = None, None
+    if not host or not port:
+        raise ConfigError(f"{given}: is no host and port; {expected}")
+    try:
+        socket.create_connection((host, port), timeout=CONNECT_S).close()
+    except OSError as error:
+        raise ConfigError(
+            f"{given}: no Ray cluster answers there ({error.strerror or error}); {expected}; `ray start --head` starts "
+            f"a cluster, and without --ray-address the work is done on this machine"
+        ) from error
 
 
 def _one_gpu_where_there_is_one() -> int:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from meshnet.cluster.on_ray import Share, add_ray_options, start_ray
+from meshnet.cluster.on_ray import Share, add_ray_options, check_address, start_ray
 from meshnet.cluster.search import (
     SEARCHED,
     Search,
@@ -52,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             seed=args.seed,
         )
         check_search(search)
+        check_address(args.ray_address)
         check_same_search(search)
         with start_ray(args) as share:
             trials = run_search(search, share, args.concurrent)

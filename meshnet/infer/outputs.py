@@ -9,7 +9,7 @@ from pathlib import Path
 
 from meshnet.infer.sidecar import is_free_for_sidecar
 from meshnet.infer.sources import Source
-from meshnet.scan.file_errors import check_folder
+from meshnet.scan.file_errors import check_folder, nearest_existing
 from meshnet.scan.label_files import says_labels
 from meshnet.scan.scan_paths import SCAN_SUFFIXES, location, output_names, stem_of
 from meshnet.scan.scan_stream import ScanError
@@ -73,8 +73,8 @@ def sidecar_path(output: Path) -> Path:
     return output.with_name(f"{stem_of(output)}.json")
 
 
-def prepare_folders(outputs: Iterable[Path]) -> None:
-    """Make the folders of these results. Raises ScanError if nothing can be written in one of them."""
+def check_folders(outputs: Iterable[Path]) -> None:
+    """Raise ScanError if nothing can be written in a folder of these results. The first result makes its folder."""
     for folder in dict.fromkeys(output.parent for output in outputs):
         check_folder(folder, "results", "choose another folder with -o")
 
@@ -100,7 +100,7 @@ def too_long(output: Path, *, probability: bool = False) -> str | None:
     output = probability_path(output) if probability else output
     partial = len(os.fsencode(f".{output.name}.partial"))  # `save_volume` writes under this name first
     try:
-        most = os.pathconf(output.parent, "PC_NAME_MAX")
+        most = os.pathconf(nearest_existing(output.parent), "PC_NAME_MAX")
     except (OSError, ValueError, AttributeError):  # AttributeError: not on Windows
         most = 255
     if partial <= most:

@@ -23,7 +23,7 @@ from meshnet.infer.one_scan import StrictError
 from meshnet.infer.open_model import OpenModel, model_and_scans, open_model
 from meshnet.infer.outcome import CSV_COLUMNS, Outcome, Reporter, say
 from meshnet.infer.outputs import (
-    prepare_folders,
+    check_folders,
     result_paths,
     searched_without,
     too_long,
@@ -97,7 +97,7 @@ def _prepare(args: argparse.Namespace, scratch: Path) -> tuple[OpenModel, list[t
     found, labels = find_sources(paths, out=searched_without(args.out), model_id=model_id, scratch=scratch)
     sources, results = without_results(found, model_id, args)
     outputs = result_paths(sources, model_id, args)
-    prepare_folders(outputs)
+    check_folders(outputs)
     if labels := [*labels, *results]:
         files = "label file" if len(labels) == 1 else "label files"
         print(f"{len(labels)} {files} left out, the first is {labels[0]}; name a file to segment it anyway")

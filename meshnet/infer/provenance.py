@@ -23,11 +23,11 @@ from meshnet.infer.sidecar import (
 )
 from meshnet.infer.sources import Source
 from meshnet.model.spec import Label
-from meshnet.scan.label_files import read_labels
+from meshnet.scan.label_files import read_saved_labels
 from meshnet.scan.nifti import Scan
 from meshnet.scan.notes import Note
 from meshnet.scan.scan_grid import resample_labels
-from meshnet.scan.scan_stream import ScanError, check_complete
+from meshnet.scan.scan_stream import ScanError
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
@@ -79,8 +79,7 @@ def earlier_result(
     another scan.
     """
     try:
-        check_complete(output)
-        labels, affine = read_labels(output)
+        labels, affine = read_saved_labels(output)
     except (ScanError, OSError):
         return None
     if not _are_labels_of(labels, model.spec.architecture.classes):

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from meshnet.cohort.arguments import at_least
 from meshnet.cohort.bids import CohortError
 from meshnet.lab import evaluate
 from meshnet.lab.reference_data import COLUMN, GROUPS, group_names, write_reference_data
@@ -49,8 +50,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     codes: list[int] = []
     try:
-        if args.heads is not None and args.heads < 1:
-            raise ConfigError(f"--heads {args.heads}: expected 1 or more; leave it out for all heads")
         models = args.models or _lesion_models()
         for part in _parts(args.groups):
             folder = args.out / part.folder
@@ -137,14 +136,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--models", nargs="+", default=[], help="ids or folders (default: all known lesion models)")
     parser.add_argument("--groups", nargs="+", default=group_names(), choices=group_names(), help="default: all")
     parser.add_argument(
-        "--heads", type=int, help="heads with a lesion, and as many without, of each rendered group (default: all)"
+        "--heads",
+        type=at_least(1),
+        help="heads with a lesion, and as many without, of each rendered group (default: all)",
     )
     parser.add_argument(
         "--brain-model", default="brainchop-mindgrab", help="for scans; default %(default)s; empty: none"
     )
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="where prepared templates are kept")
-    parser.add_argument("--jobs", type=int, default=1, help="scans at the same time (default 1)")
-    parser.add_argument("--cpus-per-scan", dest="cpus_each", type=int, default=0, help="threads (default: all cores)")
+    parser.add_argument("--jobs", type=at_least(1), default=1, help="scans at the same time (default 1)")
+    parser.add_argument(
+        "--cpus-per-scan", dest="cpus_each", type=at_least(0), default=0, help="threads (default: all cores)"
+    )
     parser.add_argument("-o", "--out", type=Path, default=Path("runs/reference-report"), help="default %(default)s")
     parser.add_argument("--page", type=Path, help="Markdown page to write")
     return parser

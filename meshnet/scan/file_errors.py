@@ -38,13 +38,26 @@ def sentence_of(error: BaseException) -> str:
 
 
 def check_folder(folder: Path, contents: str, remedy: str) -> None:
-    """Make a folder and check that files can be written in it. Raises ScanError with this remedy if not."""
+    """Check that files can be written in a folder, which need not exist yet; nothing is made.
+
+    Raises ScanError with this remedy if not.
+    """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=nearest_existing(folder)):
             pass
     except OSError as error:
         raise ScanError(f"{folder}: no {contents} can be written there ({_reason(folder, error)}); {remedy}") from error
+
+
+def nearest_existing(path: Path) -> Path:
+    """The path itself, else the nearest folder above it that exists. Raises OSError if that can't be found out."""
+    for place in (path, *path.parents):
+        try:
+            place.stat()
+        except FileNotFoundError:
+            continue
+        return place
+    return Path()
 
 
 class Table:

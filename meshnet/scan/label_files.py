@@ -11,11 +11,12 @@ import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from meshnet.scan.nifti import LABEL_INTENT, read_header
 from meshnet.scan.nifti_header import affine_in_mm, mm_per_unit
-from meshnet.scan.scan_stream import ScanError
+from meshnet.scan.scan_stream import ScanError, read_to_end
 
 #: Ending of the names of masks and segmentations: BIDS, BraTS (-seg), ISLES (_msk), ARC (_lesion), SynthSeg.
 LABEL_ENDING = re.compile(
@@ -31,6 +32,18 @@ _FREESURFER = re.compile(
 _LABEL_FOLDERS = re.compile(r"labels(?:Tr|Ts|Val)?", re.IGNORECASE)
 #: SPM's and CAT12's tissue maps are called c1SCAN to c6SCAN, with letters in front for what was done to them.
 _TISSUE_MAP = re.compile(r"(?:m?w?|r)(?:c|p)[0-6](?=[A-Za-z])(?P<scan>.+)")
+
+#: Errors of nibabel. AttributeError: CIFTI files, whose values lie on a surface, have no affine.
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    zlib.error,
+    HeaderDataError,
+    ImageFileError,
+    WrapStructError,
+    ValueError,
+    AttributeError,
+)
 
 #: Image and mask are on one grid if their affines differ by at most this, in mm.
 AFFINE_TOLERANCE_MM = 1e-2
@@ -71,13 +84,27 @@ def read_labels(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
     ScanError if the file can't be read.
     """
     try:
-        image = cast(nib.Nifti1Image, nib.load(path))
-        voxels, affine = np.asarray(image.dataobj), np.array(image.affine, np.float64)
-        if isinstance(image.header, nib.Nifti1Header):
-            affine[:3] *= mm_per_unit(image.header)
-    except (OSError, EOFError, zlib.error, HeaderDataError, ImageFileError, ValueError, AttributeError) as error:
-        # AttributeError: CIFTI files, whose values lie on a surface, have no affine.
+        return _voxels_and_affine(cast(nib.Nifti1Image, nib.load(path)))
+    except _UNREADABLE as error:
         raise ScanError(f"{path}: the labels cannot be read ({error}); get the file again") from error
+
+
+def read_saved_labels(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """As `read_labels`, of a file that `save_labels` wrote, read once.
+
+    Raises ScanError also where its gzip stream lacks its end.
+    """
+    content = read_to_end(path)
+    try:
+        return _voxels_and_affine(nib.Nifti1Image.from_bytes(content))
+    except _UNREADABLE as error:
+        raise ScanError(f"{path}: the labels cannot be read ({error}); make them again") from error
+
+
+def _voxels_and_affine(image: nib.Nifti1Image) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    voxels, affine = np.asarray(image.dataobj), np.array(image.affine, np.float64)
+    if isinstance(image.header, nib.Nifti1Header):
+        affine[:3] *= mm_per_unit(image.header)
     while voxels.ndim > 3 and voxels.shape[-1] == 1:
         voxels = voxels[..., 0]
     return voxels, affine

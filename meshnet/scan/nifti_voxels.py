@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from meshnet.scan.fill_values import replace_fill
 from meshnet.scan.foreign_files import refuse_foreign
-from meshnet.scan.label_values import count_few_values, is_label_like
+from meshnet.scan.label_values import count_few_values, is_label_like, is_probability_like
 from meshnet.scan.nifti_header import check_affine
 from meshnet.scan.notes import Note, general, make_note
 from meshnet.scan.scan_stream import ScanError, ScanStream, pair_partner
@@ -145,6 +145,8 @@ def usable_values(data: NDArray[Any], where: str) -> tuple[NDArray[Any], list[No
         notes.append(make_note("label-like"))
     elif (count := count_few_values(data)) is not None:
         notes.append(make_note("few-values", count))
+    elif is_probability_like(data):
+        notes.append(make_note("probability-like"))
     return data, notes
 
 

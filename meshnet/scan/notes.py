@@ -94,6 +94,9 @@ TEXTS: dict[str, Callable[..., str]] = {
     "dim-zero": lambda axis: f"dim[{axis}] is 0; it is read as 1",
     "label-like": lambda: "the values look like labels (few small integers), not like a scan",
     "few-values": lambda count: f"the voxels have only {count} different values; a scan has hundreds",
+    "probability-like": lambda: (
+        "the values look like probabilities (0 to 1, most of them 0 or near 1), not like a scan"
+    ),
     # of converters
     "dicom-warning": lambda text: f"dcm2niix: {text}",
     "dicom-resampled": lambda repair: f"{repair}; that image is used",

@@ -27,7 +27,7 @@ class ScanStream:
         self._file: BinaryIO | gzip.GzipFile = gzip.GzipFile(fileobj=self._raw) if is_gzip else self._raw
 
     def read(self, count: int) -> bytes:
-        """Up to `count` bytes. Raises ScanError for a truncated or damaged gzip stream."""
+        """Up to `count` bytes, all for -1. Raises ScanError for a truncated or damaged gzip stream."""
         try:
             return self._file.read(count)
         except EOFError as error:
@@ -59,10 +59,10 @@ class ScanStream:
         self._raw.close()
 
 
-def check_complete(path: Path) -> None:
-    """Read a file to its end. Raises ScanError if its gzip stream is cut, even in the checksum after the last voxel."""
+def read_to_end(path: Path) -> bytes:
+    """The bytes of a file, decompressed. Raises ScanError if its gzip stream is cut, even in the last checksum."""
     with closing(ScanStream(path)) as stream:
-        stream.length()
+        return stream.read(-1)
 
 
 def pair_partner(path: Path, suffix: str, other: str) -> Path:

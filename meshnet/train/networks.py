@@ -8,10 +8,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
-from pydantic import ValidationError
 from safetensors.torch import save_file
 from torch import nn
 from torch.utils.checkpoint import checkpoint
@@ -20,44 +19,30 @@ from meshnet.model.checkpoint import Weights, load_checkpoint, save_checkpoint
 from meshnet.model.network import MeshNet, weights_of
 from meshnet.model.refine import coarsened_weights, is_finer, refined_weights
 from meshnet.model.spec import (
+    Activation,
     Architecture,
-    BatchNorm,
-    GroupNorm,
     InputSpec,
     LabelRole,
     ModelSpec,
-    NoNorm,
     Provenance,
     WeightsFile,
     make_labels,
 )
 from meshnet.train.baselines import build_baseline
 from meshnet.train.config import ConfigError, TrainConfig
-
-_NORMS: dict[str, NoNorm | BatchNorm | GroupNorm] = {
-    "none": NoNorm(),
-    "batch": BatchNorm(),
-    "group": GroupNorm(affine=True),
-}
+from meshnet.train.settings import NORMS
 
 
 def architecture_of(config: TrainConfig) -> Architecture:
-    """The architecture of the MeshNet that the settings describe. Raises ConfigError."""
+    """The architecture of the MeshNet that the settings describe, which must have passed `check_values`."""
     m = config.model
-    if m.norm not in _NORMS:
-        raise ConfigError(f"model.norm: expected one of {', '.join(_NORMS)}, got {m.norm!r}")
-    try:
-        return Architecture(
-            channels=m.channels,
-            classes=len(config.data.labels),
-            dilations=tuple(m.dilations),
-            activation=cast(Literal["relu", "elu", "gelu", "gelu_tanh"], m.activation),
-            norm=_NORMS[m.norm],
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise ConfigError(f"model.{key}: {first['msg']}, got {first['input']!r}") from error
+    return Architecture(
+        channels=m.channels,
+        classes=len(config.data.labels),
+        dilations=tuple(m.dilations),
+        activation=cast(Activation, m.activation),
+        norm=NORMS[m.norm],
+    )
 
 
 def build_network(config: TrainConfig, size: tuple[int, int, int] = (256, 256, 256)) -> nn.Module:

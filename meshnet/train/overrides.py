@@ -14,7 +14,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from meshnet.train.settings import ConfigError, TrainConfig
+from meshnet.train.settings import ConfigError, Stage, TrainConfig
 
 #: Groups of files in meshnet/conf; `model=meshnet26` chooses one.
 _GROUPS = ("model", "data", "optimizer", "schedule", "trainer")
@@ -26,6 +26,12 @@ _FREE = "data.contrasts."
 
 #: Names of types in messages.
 _TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+_LIST_NAMES = {
+    int: "a list of whole numbers such as [1,2]",
+    float: "a list of numbers such as [1,2]",
+    str: "a list of texts such as [a,b]",
+    Stage: "a list of stages such as [{steps:1000,size:[96,96,96],voxel_size_mm:[1.0,1.0]}]",
+}
 
 
 def checked_override(override: str) -> str:
@@ -35,7 +41,7 @@ def checked_override(override: str) -> str:
     """
     key = override.lstrip("+~").partition("=")[0]
     if key.startswith(_FREE):
-        return override
+        return _checked_weight(override, key)
     if key in _GROUPS:
         return _checked_choice(override, key)
     known = _types()
@@ -63,6 +69,18 @@ def checked_override(override: str) -> str:
     except (OmegaConfBaseException, TypeError, ValueError) as error:
         raise ConfigError(f"{override}: expected {_name_of(known[key])}, got {value!r}") from error
     return bare
+
+
+def _checked_weight(override: str, key: str) -> str:
+    """The override of a weight by contrast, which is added where the settings don't have it yet."""
+    value = override.partition("=")[2]
+    if override.startswith("~"):
+        return override
+    try:
+        float(value)
+    except ValueError as error:
+        raise ConfigError(f"{override}: expected a number, got {value!r}") from error
+    return f"++{key}={value}"
 
 
 def _checked_choice(override: str, group: str) -> str:
@@ -105,11 +123,10 @@ def _types_of(config: Any, prefix: str = "") -> dict[str, Any]:
 def _name_of(hint: Any) -> str:
     """A type as messages name it."""
     if get_origin(hint) is list:
-        (of,) = get_args(hint)
-        return f"a list of {_TYPE_NAMES.get(of, of.__name__).removeprefix('a ')}s such as [1,2]"
+        return _LIST_NAMES[get_args(hint)[0]]
     if type(None) in get_args(hint):
         return f"{_name_of(get_args(hint)[0])} or null"
-    return _TYPE_NAMES.get(hint, "a mapping")
+    return _TYPE_NAMES.get(hint, "weights by contrast such as {T2w:1.0}")
 
 
 def expand(override: str) -> list[str]:

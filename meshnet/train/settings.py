@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from meshnet.model.spec import BatchNorm, GroupNorm, NoNorm
 from meshnet.synth.draw import SynthConfig
+
+#: Normalisation of a MeshNet by the values of `model.norm`.
+NORMS: dict[str, NoNorm | BatchNorm | GroupNorm] = {
+    "none": NoNorm(),
+    "batch": BatchNorm(),
+    "group": GroupNorm(affine=True),
+}
 
 
 class ConfigError(ValueError):

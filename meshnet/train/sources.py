@@ -197,11 +197,9 @@ def open_source(config: TrainConfig) -> Source:
     if config.data.source == "synth":
         seed = config.seed + 1000 * config.restart
         return SynthSource(config.data, seed, stop_after=stop_after)
-    if config.data.source == "prepared":
-        if not 0 <= config.fold < OUTER_FOLDS:
-            raise ConfigError(f"fold: expected 0..{OUTER_FOLDS - 1}, got {config.fold}")
-        return _mixed(config) if config.data.synthetic_share else PreparedSource(config)
     if config.data.source == "synth_heads":
         seed = config.seed + 1000 * config.restart
         return SynthHeadsSource(config.data, seed, stop_after=stop_after)
-    raise ConfigError(f"data.source: expected prepared, synth or synth_heads, got {config.data.source!r}")
+    if not 0 <= config.fold < OUTER_FOLDS:
+        raise ConfigError(f"fold: expected 0..{OUTER_FOLDS - 1}, got {config.fold}")
+    return _mixed(config) if config.data.synthetic_share else PreparedSource(config)

@@ -185,6 +185,9 @@ def test_a_run_that_cannot_start_says_why(model: Path, tmp_path: Path, capsys: p
     write_head(tmp_path / "sub-1" / "anat" / "sub-1_T2w.nii")
     assert run(tmp_path, tmp_path, "participant", "--model", "nothing") == 2
     assert "nothing: no such folder and no known model" in capsys.readouterr().err
+    nobody = "127.0.0.1:1"
+    assert run(tmp_path, tmp_path / "out", "participant", "--model", model, "--ray-address", nobody) == 2
+    assert "--ray-address 127.0.0.1:1: no Ray cluster answers there (Connection refused)" in capsys.readouterr().err
     (tmp_path / "dataset_description.json").write_text('{"Name": "raw data"}')
     assert run(tmp_path, tmp_path, "participant", "--model", model) == 2
     assert "holds 'raw data'" in capsys.readouterr().err

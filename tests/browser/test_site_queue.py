@@ -159,7 +159,7 @@ def test_two_models_of_one_scan_stand_side_by_side_and_neither_is_lost(page: Pag
     expect(page.locator("#progress-text")).to_have_text(re.compile(r"Layer \d+"), timeout=PATIENCE_MS)
     assert counts(page) == of_tissue
     page.get_by_test_id("cancel").click()
-    assert "its results before are still here" in wait_for(page, "done")
+    assert "its earlier results are still here" in wait_for(page, "done")
     assert counts(page) == of_tissue
 
     page.once("dialog", lambda dialog: dialog.accept())

@@ -115,6 +115,7 @@ def test_a_meshnet_has_ten_restarts_and_a_baseline_one_unless_asked() -> None:
         (["--cpus-per-run", "0"], "--cpus-per-run: expected a whole number of 1 or more, got 0"),
         (["--gpus-per-run", "inf"], "--gpus-per-run: expected a number of 0 or more, got inf"),
         (["--cpus", "0"], "--cpus: expected a whole number of 1 or more, got 0"),
+        (["--ray-address", "127.0.0.1:1"], "--ray-address 127.0.0.1:1: no Ray cluster answers there"),
         (["fold=1"], "fold=1: meshnet-experiment sets this itself; see --folds"),
         (["trainer.devices=2"], "takes one device"),
     ],

@@ -78,6 +78,7 @@ def test_the_winner_is_a_file_that_meshnet_train_takes(tmp_path: Path) -> None:
         (["--inner-folds", "0,0"], "--inner-folds: expected each fold once, got 0,0"),
         (["--inner-folds", "0,3"], "--inner-folds: expected some of 0..2, got (0, 3)"),
         (["--inner-folds", "all"], "--inner-folds: expected numbers joined by commas, got 'all'"),
+        (["--ray-address", "127.0.0.1:1"], "--ray-address 127.0.0.1:1: no Ray cluster answers there"),
         (["fold=1"], "fold=1: meshnet-tune sets this itself"),
         (["optimizer.learning_rate=1"], "learning_rate"),
         (["model=vnet"], "model=vnet: the searched model.channels is MeshNet's"),

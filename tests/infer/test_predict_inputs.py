@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import os
 import subprocess
@@ -206,6 +207,22 @@ def test_results_that_cannot_be_written_are_found_before_the_first_network(
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a_bright.nii.gz"]
 
 
+def test_a_run_that_saves_nothing_leaves_no_folder(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "broken.nii"
+    broken.write_bytes(write_head(tmp_path / "whole.nii").read_bytes()[:700])
+    out = tmp_path / "deep" / "out"
+    assert run(model, broken, "-o", out) == 1
+    assert run(model, broken, "-o", out / "named.nii.gz") == 1
+    assert run(model, write_head(tmp_path / "a_T1w.nii"), "-o", out, "--strict") == 1
+    assert not out.parent.exists()
+    capsys.readouterr()
+    (tmp_path / "file").touch()
+    assert run(model, broken, "-o", tmp_path / "file" / "deep" / "out") == 2
+    assert f"({tmp_path / 'file'} is a file); choose another folder with -o" in capsys.readouterr().err
+
+
 def test_a_scan_in_a_linked_folder_is_found_and_a_loop_ends(model: Path, tmp_path: Path) -> None:
     write_head(tmp_path / "store" / "sub-01" / "a.nii")
     scans = tmp_path / "scans"
@@ -343,6 +360,24 @@ def test_a_result_cut_in_the_middle_is_made_again(model: Path, tmp_path: Path) -
         output.write_bytes(whole[:length])
         assert run(model, scan, "-o", tmp_path / "out", "--skip-done") == 0
         assert output.read_bytes() == whole
+
+
+def test_the_voxels_of_an_earlier_result_are_read_once(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan, output = write_head(tmp_path / "a.nii"), tmp_path / "out" / "a_bright.nii.gz"
+    assert run(model, scan, "-o", tmp_path / "out") == 0
+    size, read = nib.load(output).shape, []
+    whole = gzip.GzipFile.read
+
+    def counted(file: gzip.GzipFile, count: int | None = -1) -> bytes:
+        content = whole(file, count)
+        read.append(len(content))
+        return content
+
+    monkeypatch.setattr(gzip.GzipFile, "read", counted)
+    assert run(model, scan, "-o", tmp_path / "out", "--skip-done") == 0
+    assert np.prod(size) < sum(read) < 1.5 * np.prod(size)
 
 
 def test_an_earlier_result_that_holds_no_labels_of_the_model_is_made_again(model: Path, tmp_path: Path) -> None:

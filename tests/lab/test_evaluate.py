@@ -207,6 +207,7 @@ def test_one_bad_scan_is_reported_and_the_others_are_scored(
         (["--contrast", "FLAIR"], "anat/*_FLAIR.nii.gz; expected a BIDS data set"),
         (["--jobs", "0"], "--jobs: expected a whole number of 1 or more, got 0"),
         (["--cpus-per-scan", "half"], "--cpus-per-scan: expected a whole number of 1 or more, got half"),
+        (["--ray-address", "127.0.0.1:1"], "--ray-address 127.0.0.1:1: no Ray cluster answers there"),
         (["--label", "0"], "--label: expected a whole number of 1 or more, got 0"),
         (["--label", "3"], "--label 3: expected a folder of label volumes among --model; leave --label out"),
         (

@@ -77,8 +77,11 @@ def test_mistakes_are_errors_in_one_line(
 ) -> None:
     monkeypatch.setattr(reference_data, "_heads", _heads)
     words = ["--data", str(data), "--models", str(model), "-o", str(tmp_path)]
-    assert reference_report.main([*words, "--heads", "0"]) == 2
-    assert "--heads 0: expected 1 or more; leave it out for all heads" in capsys.readouterr().err
+    for option, least in (("--heads", 1), ("--jobs", 1), ("--cpus-per-scan", 0)):
+        with pytest.raises(SystemExit, match="2"):
+            reference_report.main([*words, option, str(least - 1)])
+        sentence = f"{option}: expected a whole number of {least} or more, got {least - 1}"
+        assert sentence in capsys.readouterr().err
     (tmp_path / "heads" / "data" / "sub-other").mkdir(parents=True)
     assert reference_report.main([*words, "--groups", SYNTHETIC.name]) == 2
     assert "1 persons that are not in this selection, such as sub-other; use another -o" in capsys.readouterr().err

@@ -79,6 +79,15 @@ def turned() -> list[float]:
     return rows
 
 
+def probabilities() -> NDArray[np.float32]:
+    """The ball as a smooth probability map with an edge of some mm, 0 far outside."""
+    i, j, k = np.indices((36, 40, 33), dtype=np.float64)
+    beyond_mm = np.sqrt(((i - 17.5) * 6) ** 2 + ((j - 19.5) * 5) ** 2 + ((k - 16) * 7) ** 2) - 75
+    return np.where(beyond_mm < 14, 1 / (1 + np.exp(beyond_mm / 2.5)), 0).astype(np.float32)
+
+
+#: The ball without its air, scaled to 0..1 and clipped at both ends.
+SCALED = np.where(head() < 100, 0, np.clip((head() - 310) / 180, 0, 1)).astype(np.float32)
 NAN_AIR = np.where(head() < 100, np.nan, head()).astype(np.float32)
 #: Notes on a scan whose air is taken for tissue.
 BRIGHT_AIR = ["cube-moved", "cut-off", "not-head-sized", "looks-inverted"]
@@ -109,6 +118,14 @@ FILES: dict[str, tuple[Any, dict[str, Any], Change, list[str]]] = {
     "labels": ((head() > 100).astype(np.int16) * 17, {}, bytes, ["label-like"]),
     "labels with a negative one": ((head() > 100).astype(np.int16) - 1, {}, bytes, ["few-values"]),
     "a mask stored as 0.99999": ((head() > 100).astype(np.float32) * 0.99999, {}, bytes, ["few-values"]),
+    "a probability map": (probabilities(), {}, bytes, ["probability-like"]),
+    "a probability map stored as bytes": (
+        np.rint(255 * probabilities()).astype(np.uint8),
+        {"slope": 1 / 255},
+        bytes,
+        ["probability-like"],
+    ),
+    "a scan without its air, scaled to 0..1": (SCALED, {}, bytes, []),
     "air of -32768": (np.where(head() < 100, -32768, head()).astype(np.int16), {}, bytes, ["fill-values"]),
     "two fill values": (np.where(head() < 5, -9999, many(-32768, 0.02)), {}, bytes, ["fill-values"]),
     "a percent far above": (many(30000, 0.01), {}, bytes, ["grey-scale-narrow"]),

@@ -10,6 +10,7 @@ import torch
 
 from meshnet.train.cli import main
 from meshnet.train.config import compose_config
+from meshnet.train.networks import architecture_of
 
 
 def test_every_default_of_the_recipe_is_the_papers() -> None:
@@ -73,8 +74,11 @@ def test_the_shipped_recipes_still_clip_gradients() -> None:
         ("loss.class_weights=[a]", "loss.class_weights=[a]: expected a list of numbers such as [1,2], got ['a']"),
         ("trainer.accelerator=cuda", "trainer.accelerator=cuda: PyTorch finds no GPU here; use trainer=cpu"),
         ("trainer.threads=1000000", "trainer.threads=1e+06: expected a number from 0"),
-        ("model.dilations=[]", "model.dilations=[]: expected one whole number of 1 or more for each layer"),
-        ("model.dilations=[0]", "model.dilations=[0]: expected one whole number of 1 or more for each layer"),
+        ("model.dilations=[]", "model.dilations=[]: expected one whole number from 1 to 64 for each of 1 to 64"),
+        (
+            "model.dilations=[0]",
+            "model.dilations=[0]: expected one whole number from 1 to 64 for each of 1 to 64 layers",
+        ),
         ("model.dilations=[1,2", "model.dilations=[1,2: cannot be read; expected a list of whole numbers such as"),
         ("id=''", "id=: expected 1 to 64 lower-case letters, digits, '.', '_' or '-', a letter or digit first"),
         ("id=../x", "id=../x: expected 1 to 64 lower-case letters"),
@@ -82,6 +86,31 @@ def test_the_shipped_recipes_still_clip_gradients() -> None:
         ("name=''", "name=: expected 1 to 100 characters, got 0"),
         ("=3", "=3: expected KEY=VALUE; meshnet-train --print-config prints all keys"),
         ("++optimizer.lr.x=1", "++optimizer.lr.x=1: no setting is named optimizer.lr.x; did you mean optimizer.lr?"),
+        ("model.activation=swish", "model.activation=swish: expected one of relu, elu, gelu, gelu_tanh"),
+        ("model.norm=layer", "model.norm=layer: expected one of none, batch, group"),
+        ("model.kind=unet", "model.kind=unet: expected one of meshnet, segresnet"),
+        ("model.channels=600", "model.channels=600: expected a number from 1 to 512"),
+        ("model.dilations=[100]", "model.dilations=[100]: expected one whole number from 1 to 64 for each of"),
+        ("model.init_sha256=zz", "model.init_sha256=zz: expected 64 digits of 0-9 and a-f, or '' for any weights"),
+        ("data.orientation=XYZ", "data.orientation=XYZ: expected one letter of each pair L/R, P/A and I/S"),
+        ("data.orientation=LRA", "data.orientation=LRA: expected one letter of each pair L/R, P/A and I/S"),
+        ("data.labels=[a]", "data.labels=['a']: expected 2 to 256 names of 1 to 100 characters"),
+        ("data.labels=a", "data.labels=a: expected a list of texts such as [a,b], got 'a'"),
+        ("data.source=toy", "data.source=toy: expected one of prepared, synth, synth_heads"),
+        ("data.device=tpu", "data.device=tpu: expected cpu or cuda"),
+        ("data.lesions=3", "data.lesions=3: expected a folder of lesion masks, or a list such as [A,B]"),
+        ("data.stages=[{stepz:1}]", "expected a list of stages such as [{steps:1000,size:[96,96,96],"),
+        ("data.stages=[{steps:0}]", "data.stages[0].steps=0: expected 1 or more"),
+        ("data.stages=[{size:[8]}]", "data.stages[0].size=[8]: expected voxels along three axes, such as [96,96,96]"),
+        ("data.stages=[{voxel_size_mm:[0,1]}]", "data.stages[0].voxel_size_mm=[0.0, 1.0]: expected two sizes above 0"),
+        ("data.contrasts.T2w=much", "data.contrasts.T2w=much: expected a number, got 'much'"),
+        ("+data.contrasts.T2w=-1", "data.contrasts={'T2w': -1.0}: expected weights of 0 or more, not all 0"),
+        ("data.contrasts=3", "data.contrasts=3: expected weights by contrast such as {T2w:1.0}, got 3"),
+        ("data.eye_of_fluid=[2,1]", "data.eye_of_fluid=[2.0, 1.0]: expected two numbers of 0 or more, the lower"),
+        ("data.margin_mm=-1", "data.margin_mm=-1: expected 0 or more"),
+        ("data.rotation_deg=inf", "data.rotation_deg=inf: expected degrees from 0 to 180"),
+        ("data.lesion_size_power=nan", "data.lesion_size_power=nan: expected a finite number"),
+        ("optimizer.kind=sgd", "optimizer.kind=sgd: expected one of adamw, muon"),
         ("trainer.accelerator=tpu", "trainer.accelerator=tpu: expected one of auto, cpu, cuda"),
     ],
 )
@@ -94,6 +123,14 @@ def test_a_mistake_in_an_override_is_an_error_in_one_line(
     assert message in said
     assert len(said.splitlines()) == 1
     assert said.startswith("meshnet-train: ")
+
+
+def test_every_network_within_the_limits_can_be_described() -> None:
+    ends = ["model.channels=512", "model.activation=gelu_tanh", "model.norm=group", "data.orientation=SAR"]
+    config = compose_config([*ends, f"model.dilations={[64] * 64}".replace(" ", ""), "data.contrasts.T2w=0.5"])
+    architecture = architecture_of(config)
+    assert (architecture.channels, architecture.dilations, architecture.norm.kind) == (512, (64,) * 64, "group")
+    assert config.data.contrasts == {"T2w": 0.5}
 
 
 def test_a_run_without_data_is_refused(

@@ -37,6 +37,7 @@ class ReportFolder:
         self._entries: list[Entry] = []
         self._names = {INDEX}
         check_folder(folder, "reports", "choose another folder with --report")
+        folder.mkdir(parents=True, exist_ok=True)  # `finish` writes a table in any case
 
     def add(self, stem: str, scan: str, report: Report, pictures: Pictures) -> Path:
         """Write the page of one scan; returns its path. stem: its name without .html, numbered if it is taken."""

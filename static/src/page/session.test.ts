@@ -114,7 +114,7 @@ describe('the state', () => {
 
     replies.run = () => new CallError({ name: 'AbortError', message: 'Cancelled.', frames: null });
     await segment(session);
-    expect(shownActivity(session)).toEqual({ kind: 'done', text: 'Cancelled. The scan is still open, and its results before are still here; press Segment to start again.' });
+    expect(shownActivity(session)).toEqual({ kind: 'done', text: 'Cancelled. The scan is still open, and its earlier results are still here; press Segment to start again.' });
     expect(study().results).toHaveLength(2);
 
     await showResult(session, study().results[0]!.id);

@@ -1,4 +1,4 @@
-// Whether a volume's values look like labels instead of a scan's intensities.
+// Whether a volume's values look like labels or probabilities instead of a scan's intensities. Twin of meshnet/scan/label_values.py.
 import type { VoxelArray } from './volume';
 
 /** FreeSurfer's aseg has 45 labels; an 8-bit scan has about 200 grey levels. */
@@ -32,4 +32,26 @@ export function countFewValues(data: VoxelArray): number | null {
     if (seen.size > FEW_VALUES) return null;
   }
   return seen.size;
+}
+
+/**
+ * Of a probability map's voxels above `ABOVE_ZERO`, at most the first share lies in the middle and at least the second one near 1. Scans
+ * scaled to 0…1 and clipped at 2 % and 98 % had 31 % or more in the middle.
+ */
+const [ABOVE_ZERO, NEAR_ONE, LARGEST] = [2 ** -7, 0.875, 1 + 2 ** -10];
+const MIDDLE = [0.25, 0.75] as const;
+const [MOST_IN_THE_MIDDLE, LEAST_NEAR_ONE] = [0.25, 0.1];
+
+/** Whether the values are those of a probability map: 0 to 1, most of them 0, few of the others in the middle. */
+export function isProbabilityLike(data: VoxelArray): boolean {
+  let [zero, above, middle, nearOne] = [0, 0, 0, 0];
+  for (let n = 0; n < data.length; n++) {
+    const value = data[n]!;
+    if (!(value >= 0 && value <= LARGEST)) return false;
+    if (value === 0) zero++;
+    if (value > ABOVE_ZERO) above++;
+    if (value >= MIDDLE[0] && value <= MIDDLE[1]) middle++;
+    if (value >= NEAR_ONE) nearOne++;
+  }
+  return 2 * zero > data.length && nearOne > 0 && middle <= MOST_IN_THE_MIDDLE * above && nearOne >= LEAST_NEAR_ONE * above;
 }

@@ -3,7 +3,7 @@
 // The rules, shared with meshnet/scan/nifti.py, are in docs/conform.md. Raises ScanError for every file it refuses.
 import { FramesError, ScanError } from './errors';
 import { gunzip, isGzip } from './gzip';
-import { countFewValues, isLabelLike } from './label-like';
+import { countFewValues, isLabelLike, isProbabilityLike } from './label-like';
 import { isMgh, MGH_VOXEL_OFFSET, parseMghHeader } from './mgh';
 import { checkAffine, chooseAffine } from './forms';
 import { isMetaImage, parseMetaImage } from './meta-image';
@@ -240,7 +240,8 @@ function checkFinite(data: VoxelArray, name: string, notes: Note[]): void {
 function valueNotes(data: VoxelArray): Note[] {
   if (isLabelLike(data)) return [note('label-like')];
   const few = countFewValues(data);
-  return few === null ? [] : [note('few-values', few)];
+  if (few !== null) return [note('few-values', few)];
+  return isProbabilityLike(data) ? [note('probability-like')] : [];
 }
 
 function checkContrast(data: VoxelArray, name: string): void {

@@ -42,6 +42,7 @@ const TEXTS = {
   'no-space': () => "the file doesn't name the space of its axes; left and right are a guess",
   'label-like': () => 'the values look like labels (few small integers), not like a scan',
   'few-values': (count: number) => `the voxels have only ${count} different values; a scan has hundreds`,
+  'probability-like': () => 'the values look like probabilities (0 to 1, most of them 0 or near 1), not like a scan',
   // Of the DICOM converter.
   'dicom-warning': (text: string) => `dcm2niix: ${text}`,
   'dicom-resampled': (repair: Repair) => `${REPAIRS[repair]}; that image is used`,

@@ -105,9 +105,9 @@ export class Viewer {
 
   /** Shows a scan, with contrast between its 2 % and 98 % quantiles, and removes the labels of the scan before. */
   async showScan(scan: DisplayVolume): Promise<void> {
+    const image = await toImage(scan, 'scan', 'gray', 1);
     this.endEdit();
     this.labels = [];
-    const image = await toImage(scan, 'scan', 'gray', 1);
     for (const volume of [...this.nv.volumes].reverse()) this.nv.removeVolume(volume);
     this.nv.addVolume(image);
     [this.affineVox2ras, this.dims] = [scan.affineVox2ras, scan.dims];
@@ -187,11 +187,10 @@ export class Viewer {
     this.reportLocation();
   }
 
+  /** Takes the edited labels out of the picture. The layer below stays hidden: callers remove it. */
   private endEdit(): void {
-    if (this.drawing === null) return;
-    this.drawing.close();
+    this.drawing?.close();
     this.drawing = null;
-    setLabelOpacity(this.nv, this.opacity);
   }
 
   /** The slice under a place of the canvas (CSS pixels from its top left corner); null where none is. */

@@ -123,7 +123,7 @@ export const en = {
   'run.done': 'Done in {duration}.',
   'run.nothing': 'No {labels} found.',
   'run.cancelled': 'Cancelled. The scan is still open; press Segment to start again.',
-  'run.cancelledWithResults': 'Cancelled. The scan is still open, and its results before are still here; press Segment to start again.',
+  'run.cancelledWithResults': 'Cancelled. The scan is still open, and its earlier results are still here; press Segment to start again.',
   'run.stillHere': 'The scan opened before is still here.',
   'run.underWay': 'A segmentation is under way; wait for its end or press Cancel first.',
 
@@ -167,7 +167,7 @@ export const en = {
   'results.keepOutside': 'Keep lesions outside the brain',
   'results.saveTissue': 'Save the tissue too',
   'results.other': 'The result below is still that of {old}; press Segment to run {model}.',
-  'results.editedStays': 'This result was edited by hand, so that what is removed stays as it was when the editing began. Press Revert edits to change that.',
+  'results.editedStays': 'This result was edited by hand, so the choice of what to remove stays as it was when the editing began. Press Revert edits to change that.',
   'results.editedThreshold': 'This result was edited by hand, and another threshold would discard the edits. Press Revert edits first.',
 
   // Confidence
@@ -533,6 +533,7 @@ export const en = {
   'note.no-space': 'the file doesn\'t name the space of its axes; left and right are a guess',
   'note.label-like': 'the values look like labels (few small integers), not like a scan',
   'note.few-values': 'the voxels have only {count} different values; a scan has hundreds',
+  'note.probability-like': 'the values look like probabilities (0 to 1, most of them 0 or near 1), not like a scan',
   'note.dicom-warning': 'dcm2niix: {text}',
   'note.dicom-resampled': 'slices are missing or unevenly spaced; dcm2niix resampled them to even spacing; that image is used',
   'note.dicom-resampled-tilt': 'the gantry was tilted; dcm2niix removed the tilt; that image is used',

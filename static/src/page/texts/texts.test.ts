@@ -129,6 +129,7 @@ const NUMBERS: { readonly [C in NoteCode]: readonly NoteNumbers<C>[] } = {
   'no-space': [[]],
   'label-like': [[]],
   'few-values': [[7]],
+  'probability-like': [[]],
   'dicom-warning': [['Missing images? Expected 37 images']],
   'dicom-resampled': [['Eq'], ['Tilt'], ['Tilt_Eq']],
   'outliers-clipped': [[1234, 0.0005, -5.5, 70000, 0, 1200.5]],

@@ -23,6 +23,7 @@ const TEXTS: { readonly [C in NoteCode]: (...numbers: NoteNumbers<C>) => Message
   'no-space': () => say('note.no-space'),
   'label-like': () => say('note.label-like'),
   'few-values': (count) => say('note.few-values', { count: String(count) }),
+  'probability-like': () => say('note.probability-like'),
   'dicom-warning': (text) => say('note.dicom-warning', { text }),
   'dicom-resampled': (repair) => say(repair === 'Eq' ? 'note.dicom-resampled' : repair === 'Tilt' ? 'note.dicom-resampled-tilt' : 'note.dicom-resampled-tilt-even'),
   'outliers-clipped': (voxels, share, low, high, restLow, restHigh) =>
