@@ -89,6 +89,7 @@ const CASES: readonly (readonly [string, Sketch, Dims])[] = [
   ['8 channels, Winograd along both axes, more planes than a step', { channels: 8, dilations: [1, 1, 4], activation: 'elu' }, [32, 18, 17]],
   ['11 channels, both axes, odd sizes', { channels: 11, dilations: [1, 1], activation: 'relu' }, [37, 19, 10]],
   ['9 channels, both axes, norm with affine', { channels: 9, dilations: [1, 1], activation: 'gelu', norm: 'affine' }, [40, 14, 9]],
+  ['norm where tiles fill the rows, both axes and one', { channels: 5, dilations: [1, 4, 16], activation: 'relu', norm: 'affine' }, [128, 18, 6]],
   ['tanh GELU', { channels: 5, dilations: [2, 1], activation: 'gelu_tanh' }, [32, 9, 5]],
   ['more input than output channels', { channels: 2, inChannels: 5, dilations: [1, 2], activation: 'relu' }, [20, 7, 6]],
   ['104 classes', { channels: 6, classes: 104, dilations: [1, 2], activation: 'elu' }, [18, 6, 5]],

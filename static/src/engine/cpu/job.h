@@ -2,6 +2,7 @@
 #pragma once
 #include "axes.h"
 #include "math.h"
+#include "winograd.h"
 
 /** Rows that a thread computes at a time. */
 #define MAX_ROWS 8
@@ -29,6 +30,8 @@ typedef struct {
   int ringPlanes;       // 36 points: every thread has a ring of 3 planes of one row of tiles in its scratch
   int ringStride;       // floats from plane to plane of the ring
   int planesPerStep;
+  int buffered;         // 1: outputs go to lines of scratch first, then to the volume
+  WinogradConstants winograd;
   unsigned planeStride; // floats from plane to plane of the volume
   float *volume;
   int *slotIn, *slotOut; // [slow] where in the volume a plane is read and written; the same array: in place
@@ -53,6 +56,11 @@ typedef struct {
 } Job;
 
 static inline float *plane_at(const Job *j, const int *slots, int plane) { return j->volume + (size_t)slots[plane] * j->planeStride; }
+
+/** A row of a channel in the volume. */
+static inline float *row_at(const Job *j, const int *slots, int plane, int channel, int row) {
+  return plane_at(j, slots, plane) + ((size_t)channel * j->dims.middle + row) * j->dims.fast;
+}
 
 static inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
 static inline int round_up(int value, int multiple) { return ceil_div(value, multiple) * multiple; }
