@@ -49,13 +49,22 @@ typedef struct {
   float eps;
   int classes;          // 0: store activations; otherwise classify instead
   float *classWeights, *classBias;
-  uint8_t *labels;      // [slow][middle][fast]
+  uint8_t *labels;      // [slow][middle][fast], or null: they lie in planes of the volume that hold nothing
+  int *labelSlots;      // those planes, in planes from the volume's start
   uint8_t *probabilities; // [class - 1][slow][middle][fast], or null
   float *logits;        // [class][slow][middle][fast], or null
   int lineLength;       // floats of one scratch line: a row with room for whole tiles on both sides
 } Job;
 
 static inline float *plane_at(const Job *j, const int *slots, int plane) { return j->volume + (size_t)slots[plane] * j->planeStride; }
+
+/** Labels [middle][fast] of a plane. */
+static inline uint8_t *labels_at(const Job *j, int plane) {
+  const size_t bytes = (size_t)j->dims.middle * j->dims.fast;
+  if (j->labels != NULL) return j->labels + plane * bytes;
+  const int perSlot = (int)(4ull * j->planeStride / bytes);
+  return (uint8_t *)(j->volume + (size_t)j->labelSlots[plane / perSlot] * j->planeStride) + plane % perSlot * bytes;
+}
 
 /** A row of a channel in the volume. */
 static inline float *row_at(const Job *j, const int *slots, int plane, int channel, int row) {
