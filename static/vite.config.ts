@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { defineConfig } from 'vite';
+import { defineConfig, type Plugin } from 'vite';
 
 const file = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
@@ -11,9 +11,32 @@ const FILE_NAMES = {
     moduleIds.some((id) => id.endsWith('/engine/tfjs/run.ts')) ? 'assets/tfjs-run-[hash].js' : 'assets/[name]-[hash].js',
 };
 
+const GRADIENT = /(if \(layer === 0\) \{\s*this\.volumeTexture = outTexture;\s*)(this\.gradientTexture = gradientGL\()/;
+
+/**
+ * NiiVue computes a gradient of every scan for its lit rendering, which the page doesn't use: more than a second without a
+ * graphics card, and 8 bytes of graphics memory per voxel. The built site computes it only where a light is set.
+ */
+function withoutGradient(): Plugin {
+  let found = false;
+  return {
+    name: 'niivue-without-gradient',
+    apply: 'build',
+    transform(code, id) {
+      if (!id.includes('/@niivue/niivue/') || !GRADIENT.test(code)) return null;
+      found = true;
+      return { code: code.replace(GRADIENT, '$1if (this.gradientTextureAmount > 0) $2'), map: null };
+    },
+    buildEnd(error) {
+      if (!found && error === undefined) this.error('NiiVue computes its gradient in another place than expected; adapt withoutGradient in vite.config.ts');
+    },
+  };
+}
+
 // Relative URLs: the built site works under any sub-path.
 export default defineConfig({
   base: './',
+  plugins: [withoutGradient()],
   // NiiVue's reader of Zarr brings 1.4 MB of codecs, and the page gives NiiVue plain arrays only.
   // dcm2niix's package exports its own worker alone, which sends what dcm2niix prints to the console.
   resolve: { alias: { 'zarrita': file('src/page/picture/no-zarr.ts'), 'dcm2niix-module': file('node_modules/@niivue/dcm2niix/dist/dcm2niix.jpeg.js') } },

@@ -14,10 +14,11 @@ from starlette.responses import JSONResponse, Response
 from meshnet import __version__
 from meshnet.model.shipped import ROOT, default_models, in_checkout
 from webapp.catalogue import Model, catalogue_files, read_models
-from webapp.files import StoredFile, read_site, respond
+from webapp.files import StoredFile, read_site
 from webapp.headers import SecurityHeaders, security_headers
 from webapp.offline import with_precache
 from webapp.origins import Origins
+from webapp.respond import respond
 
 PACKAGE = Path(__file__).resolve().parent
 

@@ -1,4 +1,4 @@
-"""The served files, held in memory, and the HTTP response for one of them.
+"""The served files, held in memory.
 
 All served files are in one mapping from URL path to `StoredFile`, read once at start. A path that is not in the mapping
 doesn't exist, so that no request can reach the disk.
@@ -11,9 +11,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-
-from starlette.requests import Request
-from starlette.responses import Response
 
 #: Media types by suffix. Fixed here, because the operating system's table differs between machines.
 MEDIA_TYPES = {
@@ -78,42 +75,3 @@ def read_site(folder: Path) -> dict[str, StoredFile]:
         for path in paths
         if path not in coded_paths
     }
-
-
-def respond(file: StoredFile, digest: str, request: Request) -> Response:
-    """The response to a GET or HEAD: the best coding that the client accepts, or 304 if it has the file already."""
-    coding = choose_coding(request.headers.get("accept-encoding", ""), file.coded)
-    etag = f'"{digest}-{coding}"' if coding else f'"{digest}"'
-    headers = {
-        "ETag": etag,
-        "Cache-Control": "public, max-age=31536000, immutable" if file.immutable else "no-cache",
-    }
-    if file.coded:
-        headers["Vary"] = "Accept-Encoding"
-    if _matches(request.headers.get("if-none-match", ""), etag):
-        return Response(status_code=304, headers=headers)
-    if coding:
-        headers["Content-Encoding"] = coding
-    body = file.coded[coding] if coding else file.body
-    return Response(body, media_type=None, headers={**headers, "Content-Type": file.media_type})
-
-
-def choose_coding(accept_encoding: str, available: Mapping[str, bytes]) -> str | None:
-    """The first of `CODINGS` that is available and that the Accept-Encoding header allows; else None."""
-    accepted: dict[str, float] = {}
-    for part in accept_encoding.lower().split(","):
-        name, _, parameters = part.partition(";")
-        quality = re.fullmatch(r"\s*q\s*=\s*([0-9.]+)\s*", parameters)
-        try:
-            accepted[name.strip()] = float(quality[1]) if quality else 1.0
-        except ValueError:
-            accepted[name.strip()] = 0.0
-    for coding in CODINGS:
-        if coding in available and accepted.get(coding, accepted.get("*", 0.0)) > 0:
-            return coding
-    return None
-
-
-def _matches(if_none_match: str, etag: str) -> bool:
-    candidates = {part.strip().removeprefix("W/") for part in if_none_match.split(",")}
-    return etag in candidates or "*" in candidates

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import lzma
+import os
+import subprocess
 import sys
 import tarfile
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path, PurePosixPath
 from types import ModuleType
 
 import pytest
 import yaml  # type: ignore[import-untyped]
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from bench.bundle import pack
 from bench.bundle.pack import TOP, code_entries, collect, write_archive
@@ -85,6 +91,47 @@ def test_of_scipy_and_lightning_only_what_is_used_is_taken(tmp_path: Path) -> No
     assert scipy.python == _here()
     here, other = (PurePosixPath(f"scipy/a.cpython-{version}-x86_64-linux-gnu.so") for version in (311, 312))
     assert _stem(here) == _stem(other)
+
+
+def test_training_and_report_load_where_only_pytorch_and_the_archive_are(
+    entries: dict[str, Path], tmp_path: Path
+) -> None:
+    for name, path in entries.items():
+        if name.startswith(("code/", "packages/")):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).symlink_to(path.resolve())
+    machine = tmp_path / "machine"
+    machine.mkdir()
+    for name in {"numpy"} | _needed_by("torch"):
+        with contextlib.suppress(PackageNotFoundError):
+            _link(distribution(name), machine)
+    parts = "bench.gpu.cli, bench.gpu.peer_child, bench.gpu.train_child, meshnet.train.cli"
+    command = [sys.executable, "-S", "-c", f"import {parts}"]  # -S: without this environment's packages
+    folders = [tmp_path / "code", machine, *(tmp_path / "packages" / name for name in PACKAGES)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))}
+    loaded = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert loaded.returncode == 0, loaded.stderr
+
+
+def _link(found: Distribution, folder: Path) -> None:
+    """Links to the distribution's top-level files and folders, in `folder`."""
+    for name in {PurePosixPath(str(path)).parts[0] for path in found.files or []} - {"..", "__pycache__"}:
+        if not (folder / name).exists():
+            (folder / name).symlink_to(Path(str(found.locate_file(name))).resolve())
+
+
+def _needed_by(name: str) -> set[str]:
+    """The distribution and everything that it requires, without extras."""
+    found, waiting = set(), [name]
+    while waiting:
+        each = waiting.pop()
+        if canonicalize_name(each) in found:
+            continue
+        found.add(canonicalize_name(each))
+        with contextlib.suppress(PackageNotFoundError):
+            needed = [Requirement(line) for line in distribution(each).requires or []]
+            waiting += [each.name for each in needed if each.marker is None or each.marker.evaluate({"extra": ""})]
+    return found
 
 
 def _here() -> str:

@@ -51,6 +51,7 @@ CASES = [
     a_case("dilations no vector fits", (15, 13, 29), channels=3, dilations=(3, 5, 6, 7)),
     a_case("a dilation larger than the volume", (9, 10, 12), dilations=(16, 64, 7)),
     a_case("dilations of 4 times an odd number", (6, 5, 96), channels=6, dilations=(12, 20, 8)),
+    a_case("norm where tiles fill the rows", (6, 18, 256), norm=GroupNorm(affine=True), dilations=(1, 4, 16)),
     a_case("tanh GELU", (5, 9, 32), activation="gelu_tanh", dilations=(2, 1)),
     a_case("instance norm, GELU", (9, 12, 41), activation="gelu", norm=GroupNorm(), dilations=(1, 2, 4, 3)),
     a_case("instance norm with affine", (10, 9, 40), channels=6, norm=GroupNorm(affine=True), dilations=(1, 8)),

@@ -26,9 +26,9 @@ from tests.helpers.bright_model import write_bright_model
 from webapp import cli
 from webapp.app import Kiosk, SiteNotBuiltError, create_app, published_files
 from webapp.catalogue import ModelsFolderError, read_models
-from webapp.files import choose_coding
 from webapp.offline import kept_files, listed_files
 from webapp.origins import Origins, origin
+from webapp.respond import choose_coding
 
 INDEX = b"<!doctype html><title>MeshNet</title>"
 SCRIPT = b"console.log('a script');" * 20

@@ -13,7 +13,7 @@ from typing import Any
 from meshnet.infer.kernel.build import target_here
 
 #: LIBRARY_VERSION of plan.h.
-VERSION = 4
+VERSION = 5
 
 #: The library's functions: what they return, and their arguments. plan.h and dispatch.c document them; plans, passes,
 #: kernels and arrays are addresses.

@@ -3,6 +3,7 @@
 import type { GreyScale } from './grey-scale';
 import { note, type Note } from './notes';
 import { valuesAtShares } from './order-statistics';
+import { valueCounts } from './short-integers';
 import type { Dims, Volume, VoxelArray } from './volume';
 
 /** Extreme values take the grey scale where the voxels between these shares lie within the first number of levels at one of its ends, and all voxels span more levels than the second number. */
@@ -25,9 +26,10 @@ export function appearanceNotes({ data, dims }: Pick<Volume, 'data' | 'dims'>, {
   const level = (value: number): number => (value - offset) * factor;
   const [low, high] = valuesAtShares(data, NEARLY_ALL).map(level) as [number, number];
   let [least, most] = [Infinity, -Infinity];
-  for (let n = 0; n < data.length; n++) {
-    if (data[n]! < least) least = data[n]!;
-    if (data[n]! > most) most = data[n]!;
+  const { values } = valueCounts(data);
+  for (let n = 0; n < values.length; n++) {
+    if (values[n]! < least) least = values[n]!;
+    if (values[n]! > most) most = values[n]!;
   }
   // Below the head may be air: only negative values are extreme there.
   const isNarrow = high < NARROW_LEVELS || (low >= 256 - NARROW_LEVELS && least < 0);
@@ -38,8 +40,9 @@ export function appearanceNotes({ data, dims }: Pick<Volume, 'data' | 'dims'>, {
 
 /** Whether the mean of each corner of the field of view is above the mean of all voxels. */
 function cornersAreBright(data: VoxelArray, dims: Dims): boolean {
+  const { values, counts } = valueCounts(data);
   let sum = 0;
-  for (let n = 0; n < data.length; n++) sum += data[n]!;
+  for (let n = 0; n < values.length; n++) sum += values[n]! * (counts === null ? 1 : counts[n]!);
   const mean = sum / data.length;
   const size = dims.map((n) => Math.max(1, Math.floor(n / CORNER))) as unknown as Dims;
   return [0, 1, 2, 3, 4, 5, 6, 7].every((corner) => {

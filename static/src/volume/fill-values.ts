@@ -2,6 +2,7 @@
 // meshnet/scan/fill_values.py.
 import { note, type Note } from './notes';
 import { valuesAtShares } from './order-statistics';
+import { forgetCounts, valueCounts } from './short-integers';
 import type { VoxelArray } from './volume';
 
 /** Most distinct fill values in one volume. */
@@ -17,26 +18,28 @@ const OUTLIER_SHARE = 0.005;
  * take more than 0.5 % of the voxels, and 100 of them.
  */
 export function replaceFill(data: VoxelArray): Note | null {
-  const lowest = nextAbove(data, -Infinity);
+  const { values, counts } = valueCounts(data);
+  const lowest = nextAbove(values, -Infinity);
   if (!(lowest < 0)) return null;
   const [top] = valuesAtShares(data, [1 - OUTLIER_SHARE]) as [number];
   let [fill, value] = [-Infinity, lowest];
   for (let round = 0; round < MOST_FILL_VALUES; round++) {
-    const following = nextAbove(data, value);
+    const following = nextAbove(values, value);
     if (value < 0 && following < top && following - value > top - following) fill = value;
     value = following;
   }
   let voxels = 0;
-  for (let n = 0; n < data.length; n++) if (data[n]! <= fill) voxels++;
+  for (let n = 0; n < values.length; n++) if (values[n]! <= fill) voxels += counts === null ? 1 : counts[n]!;
   if (voxels < LEAST_VOXELS || !(voxels / data.length > OUTLIER_SHARE)) return null;
-  const least = nextAbove(data, fill);
+  const least = nextAbove(values, fill);
   for (let n = 0; n < data.length; n++) if (data[n]! <= fill) data[n] = least;
+  forgetCounts();
   return note('fill-values', voxels / data.length, lowest, fill, least);
 }
 
 /** The smallest of the values above this one; ∞ for none. */
-function nextAbove(data: VoxelArray, value: number): number {
+function nextAbove(values: VoxelArray, value: number): number {
   let found = Infinity;
-  for (let n = 0; n < data.length; n++) if (data[n]! > value && data[n]! < found) found = data[n]!;
+  for (let n = 0; n < values.length; n++) if (values[n]! > value && values[n]! < found) found = values[n]!;
   return found;
 }

@@ -1,6 +1,6 @@
 // The offset and factor that take a scan's values to grey levels 0–255, from a histogram of the source voxels
 // (FastSurfer's getscale: no lower cut, upper cut at 0.1 % of the voxels that are not 0).
-import { countedValues, isShortInteger, leastOf } from './short-integers';
+import { valueCounts } from './short-integers';
 import type { VoxelArray } from './volume';
 
 /** grey = (value − offset) · factor */
@@ -28,24 +28,21 @@ export function greyScale(data: VoxelArray): GreyScale {
 
 function extent(data: VoxelArray): { readonly min: number; readonly max: number; readonly nonZero: number } {
   let [min, max, nonZero] = [Infinity, -Infinity, 0];
-  for (let n = 0; n < data.length; n++) {
-    const value = data[n]!;
+  const { values, counts } = valueCounts(data);
+  for (let n = 0; n < values.length; n++) {
+    const value = values[n]!;
     if (value < min) min = value;
     if (value > max) max = value;
-    if (Math.abs(value) >= NOT_ZERO) nonZero++;
+    if (Math.abs(value) >= NOT_ZERO) nonZero += counts === null ? 1 : counts[n]!;
   }
   return { min, max, nonZero };
 }
 
 function histogram(data: VoxelArray, edges: Float64Array): Float64Array {
-  const counts = new Float64Array(BINS);
-  if (isShortInteger(data)) {
-    const least = leastOf(data);
-    countedValues(data).forEach((count, n) => { if (count > 0) counts[binOf(n + least, edges)]! += count; });
-  } else {
-    for (let n = 0; n < data.length; n++) counts[binOf(data[n]!, edges)]!++;
-  }
-  return counts;
+  const bins = new Float64Array(BINS);
+  const { values, counts } = valueCounts(data);
+  for (let n = 0; n < values.length; n++) bins[binOf(values[n]!, edges)]! += counts === null ? 1 : counts[n]!;
+  return bins;
 }
 
 function binOf(value: number, edges: Float64Array): number {

@@ -4,6 +4,7 @@ import { apply, invert, multiply } from './affine';
 import { voxelVolumeMl } from './native';
 import { note, type Note } from './notes';
 import { valuesAtShares } from './order-statistics';
+import { valueCounts } from './short-integers';
 import type { Affine, Dims, Volume, VoxelArray } from './volume';
 
 /** Head is what is brighter than this share of the way from the 2nd to the 98th percentile of all voxels. */
@@ -27,8 +28,9 @@ export function headThreshold(data: VoxelArray): number {
 
 /** Volume in mL of the voxels above the threshold. */
 export function headVolumeMl({ data, affineVox2ras }: Volume, threshold: number): number {
+  const { values, counts } = valueCounts(data);
   let voxels = 0;
-  for (let n = 0; n < data.length; n++) if (data[n]! > threshold) voxels++;
+  for (let n = 0; n < values.length; n++) if (values[n]! > threshold) voxels += counts === null ? 1 : counts[n]!;
   return voxels * voxelVolumeMl(affineVox2ras);
 }
 

@@ -1,5 +1,6 @@
 // Whether a volume's values are those of a CT. Twin of meshnet/scan/hounsfield.py.
 import { note, type Note } from './notes';
+import { valueCounts } from './short-integers';
 import type { VoxelArray } from './volume';
 
 /** Hounsfield units of air, and the share of all voxels that a CT of a head has of it at least. */
@@ -28,15 +29,17 @@ function countsIn(data: VoxelArray, offset: number): { air: number; aboveAir: nu
   let hasPositive = false;
   const [leastAir, mostAir, tissue] = [AIR_HU[0] + offset, AIR_HU[1] + offset, TISSUE_HU + offset];
   const [leastSoft, mostSoft, leastBone] = [SOFT_HU[0] + offset, SOFT_HU[1] + offset, BONE_HU + offset];
-  for (let n = 0; n < data.length; n++) {
-    const value = data[n]!;
+  const { values, counts } = valueCounts(data);
+  for (let n = 0; n < values.length; n++) {
+    const value = values[n]!;
+    const voxels = counts === null ? 1 : counts[n]!;
     if (value > 0) hasPositive = true;
     if (value <= mostAir) {
-      if (value >= leastAir) air++;
+      if (value >= leastAir) air += voxels;
     } else if (value > tissue) {
-      aboveAir++;
-      if (value > leastBone) bone++;
-      else if (value >= leastSoft && value <= mostSoft) soft++;
+      aboveAir += voxels;
+      if (value > leastBone) bone += voxels;
+      else if (value >= leastSoft && value <= mostSoft) soft += voxels;
     }
   }
   return { air, aboveAir, soft, bone, hasPositive };

@@ -33,7 +33,7 @@ export interface Scan extends Volume {
 
 const [MIN_DIM, MAX_DIM, MAX_VOXELS] = [2, 2048, 2 ** 28];
 /** Of the unpacked file: the longest array that browsers allocate. */
-const MAX_FILE_BYTES = 2 ** 32 - 1;
+export const MAX_FILE_BYTES = 2 ** 32 - 1;
 
 /** Names of files that hold voxels and leave the header to another file. */
 const VOXELS_ONLY = /\.(img|raw|zraw)(\.gz)?$/i;

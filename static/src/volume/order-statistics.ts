@@ -1,5 +1,5 @@
 // Exact order statistics without sorting the whole volume.
-import { countedValues, isShortInteger, leastOf } from './short-integers';
+import { valueCounts } from './short-integers';
 import type { VoxelArray } from './volume';
 
 const BINS = 1 << 14;
@@ -7,7 +7,8 @@ const FEW = 1 << 16;
 
 /** The values of these ranks (0 = smallest) among finite values. */
 export function valuesAtRanks(data: VoxelArray, ranks: readonly number[]): number[] {
-  if (isShortInteger(data)) return ofCounts(countedValues(data), ranks).map(({ at }) => at + leastOf(data));
+  const { values, counts: ofValues } = valueCounts(data);
+  if (ofValues !== null) return ofCounts(ofValues, ranks).map(({ at }) => values[at]!);
   if (data.length <= FEW) {
     const sorted = Float64Array.from(data).sort();
     return ranks.map((rank) => sorted[rank]!);
@@ -39,7 +40,7 @@ export function valuesAtRanks(data: VoxelArray, ranks: readonly number[]): numbe
 }
 
 /** For each rank the bin that holds it, and the number of values in the bins before. */
-function ofCounts(counts: Uint32Array, ranks: readonly number[]): { readonly at: number; readonly below: number }[] {
+function ofCounts(counts: Uint32Array | Float64Array, ranks: readonly number[]): { readonly at: number; readonly below: number }[] {
   return ranks.map((rank) => {
     let [at, below] = [0, 0];
     while (below + counts[at]! <= rank) below += counts[at++]!;

@@ -2,6 +2,7 @@
 // Twin of meshnet/scan/outliers.py; docs/inputs.md has the rule.
 import { note, type Note } from './notes';
 import { valuesAtShares } from './order-statistics';
+import { valueCounts } from './short-integers';
 import type { VoxelArray } from './volume';
 
 /** Shares of the voxels below and above which values may be outliers. */
@@ -15,10 +16,11 @@ export function withoutOutliers(data: VoxelArray): { readonly data: Float64Array
   const span = high - low;
   const [lowest, highest] = [low - SPANS_BELOW * span, high + SPANS_ABOVE * span];
   let [count, outlierMin, outlierMax, restMin, restMax] = [0, Infinity, -Infinity, Infinity, -Infinity];
-  for (let n = 0; n < data.length; n++) {
-    const value = data[n]!;
+  const { values, counts } = valueCounts(data);
+  for (let n = 0; n < values.length; n++) {
+    const value = values[n]!;
     if (value < lowest || value > highest) {
-      count++;
+      count += counts === null ? 1 : counts[n]!;
       if (value < outlierMin) outlierMin = value;
       if (value > outlierMax) outlierMax = value;
     } else {

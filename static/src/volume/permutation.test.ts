@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import { appearanceNotes } from './appearance';
+import { replaceFill } from './fill-values';
+import { greyScale } from './grey-scale';
+import { headThreshold, headVolumeMl } from './head';
+import { ctNotes } from './hounsfield';
 import { valuesAtRanks } from './order-statistics';
+import { withoutOutliers } from './outliers';
 import { forEachRow, permutationOf } from './permutation';
 import { countedValues, leastOf } from './short-integers';
 import type { Dims } from './volume';
@@ -47,6 +53,15 @@ describe('grids that differ by flips, permutations and shifts', () => {
   });
 });
 
+/** Everything that opening a scan computes from its values; fill values are replaced in `data`. */
+function factsOf(data: Int16Array | Float64Array): unknown {
+  const volume = { data, dims: [20, 20, 20] as const, affineVox2ras: [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1] };
+  const before = [headThreshold(data), ctNotes(data), withoutOutliers(data)?.note];
+  const fill = replaceFill(data);
+  const threshold = headThreshold(data);
+  return [before, fill, threshold, headVolumeMl(volume, threshold), greyScale(data), appearanceNotes(volume, greyScale(data)), withoutOutliers(data)?.note];
+}
+
 describe('8- and 16-bit integers', () => {
   for (const type of [Uint8Array, Int8Array, Uint16Array, Int16Array]) {
     it(`of ${type.name} are counted, and ranked as sorting ranks them`, () => {
@@ -60,4 +75,16 @@ describe('8- and 16-bit integers', () => {
       expect(counts[data[5]! - leastOf(data)]).toBe(data.filter((value) => value === data[5]).length);
     });
   }
+
+  it.each<[string, (n: number) => number]>([
+    ['a head', (n) => (n % 7 === 0 ? 0 : (n * 37) % 900)],
+    ['values of a CT', (n) => (n % 3 === 0 ? -1000 : (n * 37) % 500)],
+    ['fill values', (n) => (n % 50 === 0 ? -32_768 : (n * 37) % 900)],
+    ['an outlier', (n) => (n === 77 ? 32_000 : (n * 37) % 100)],
+  ])('give what the same numbers in float64 give: %s', (_, value) => {
+    const short = Int16Array.from({ length: 20 * 20 * 20 }, (_, n) => value(n));
+    const long = Float64Array.from(short);
+    expect(factsOf(short)).toEqual(factsOf(long));
+    expect([...short]).toEqual([...long]);
+  });
 });

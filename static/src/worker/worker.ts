@@ -24,7 +24,8 @@ import { messageOf } from '../engine/message';
 import { loadModel, needsAnswers } from '../model/source';
 import { savedLabels, shownIndices } from '../volume/label-roles';
 import { separateParts } from '../volume/parts';
-import { gunzip, gzip } from '../volume/gzip';
+import { gunzip, gzip, readUnpacked } from '../volume/gzip';
+import { MAX_FILE_BYTES } from '../volume/nifti';
 import { answerCalls } from './calls';
 import type { CallContext, Handlers } from './calls';
 import type { BackendOptions, CallName, Calls, ConfidenceOptions, DisplayArray, Outcome, OutcomeRequest, ScanFacts, ScanSource, Stage, StoredConfidence, StoredLabels } from './protocol';
@@ -152,7 +153,7 @@ const handlers: Handlers<Calls, Stage> = {
 async function preparedOf({ id, files, frame }: ScanSource): Promise<Prepared> {
   if (held?.id === id) return held.prepared;
   held = null; // before the next is read, so that two scans never need memory at once
-  const contents = await Promise.all(files.map(async (file) => ({ name: file.name, bytes: new Uint8Array(await file.arrayBuffer()) })));
+  const contents = await Promise.all(files.map(async (file) => ({ name: file.name, bytes: await readUnpacked(file, MAX_FILE_BYTES) })));
   const prepared = prepare(contents, frame);
   held = { id, prepared };
   return prepared;

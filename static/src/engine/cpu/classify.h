@@ -36,6 +36,7 @@ static void classify_row(const Job *j, const float *lines, float *logits, int pl
     for (int i = 0; i < n; i += 4) store(logits + c * n + i, load(logits + c * n + i) + bias);
   }
   const size_t at = ((size_t)plane * j->dims.middle + row) * voxels;
+  uint8_t *labels = labels_at(j, plane) + (size_t)row * voxels;
   for (int i = 0; i < voxels; i += 4) {
     f4 best = load(logits + i);
     i4 index = (i4)(0);
@@ -46,7 +47,7 @@ static void classify_row(const Job *j, const float *lines, float *logits, int pl
       index = greater ? (i4)(c) : index;
     }
     const int count = voxels - i < 4 ? voxels - i : 4;
-    for (int lane = 0; lane < count; lane++) j->labels[at + i + lane] = (uint8_t)index[lane];
+    for (int lane = 0; lane < count; lane++) labels[i + lane] = (uint8_t)index[lane];
     if (j->probabilities) write_probabilities(j, logits + i, n, best, index, at + i, count);
   }
   if (j->logits) {

@@ -89,6 +89,7 @@ const CASES: readonly (readonly [string, Sketch, Dims])[] = [
   ['8 channels, Winograd along both axes, more planes than a step', { channels: 8, dilations: [1, 1, 4], activation: 'elu' }, [32, 18, 17]],
   ['11 channels, both axes, odd sizes', { channels: 11, dilations: [1, 1], activation: 'relu' }, [37, 19, 10]],
   ['9 channels, both axes, norm with affine', { channels: 9, dilations: [1, 1], activation: 'gelu', norm: 'affine' }, [40, 14, 9]],
+  ['norm where tiles fill the rows, both axes and one', { channels: 5, dilations: [1, 4, 16], activation: 'relu', norm: 'affine' }, [128, 18, 6]],
   ['tanh GELU', { channels: 5, dilations: [2, 1], activation: 'gelu_tanh' }, [32, 9, 5]],
   ['more input than output channels', { channels: 2, inChannels: 5, dilations: [1, 2], activation: 'relu' }, [20, 7, 6]],
   ['104 classes', { channels: 6, classes: 104, dilations: [1, 2], activation: 'elu' }, [18, 6, 5]],
@@ -172,10 +173,10 @@ describe('program', () => {
   const options = { module: compiled('kernel-simd'), shared: false, threads: 4, probabilities: false, inspect: false };
   const paper = [1, 2, 4, 8, 16, 16, 8, 4, 2];
 
-  it.each([5, 8, 16, 26, 30])('%i channels at 256³ take at most 1.08 activation volumes', (channels) => {
+  it.each([[5, 1.08], [8, 1.06], [16, 1.045], [26, 1.045], [30, 1.045]])('%i channels at 256³ take at most %d activation volumes, labels included', (channels, volumes) => {
     const { pages } = makeProgram(graphOf({ channels, dilations: paper, activation: 'relu' }), [256, 256, 256], options);
     expect(pages).toBeLessThanOrEqual(65535);
-    expect(pages * 65536).toBeLessThan(1.08 * channels * 4 * 256 ** 3);
+    expect(pages * 65536).toBeLessThan(volumes * channels * 4 * 256 ** 3);
   });
 
   it.each([[5, 256], [16, 256], [16, 128], [26, 128]])('8 threads: a step\'s items divide so that 80 %% of their time is work, %i channels at %i³', (channels, size) => {
@@ -202,7 +203,7 @@ describe('program', () => {
     const graph = graphOf({ channels: 5, dilations: paper, activation: 'relu' });
     const { scratch, address, pages } = makeProgram(graph, [64, 64, 64], options);
     expect(new Set(scratch).size).toBe(4);
-    for (const place of [...scratch, address.volume, address.labels, address.control]) expect(place % 64).toBe(0);
+    for (const place of [...scratch, address.volume, address.control]) expect(place % 64).toBe(0);
     expect(Math.max(...scratch)).toBeLessThan(address.volume);
     expect(address.volume + 5 * 4 * 64 ** 3).toBeLessThanOrEqual(pages * 65536);
   });

@@ -2,6 +2,7 @@
 #pragma once
 #include "axes.h"
 #include "math.h"
+#include "winograd.h"
 
 /** Rows that a thread computes at a time. */
 #define MAX_ROWS 8
@@ -29,6 +30,8 @@ typedef struct {
   int ringPlanes;       // 36 points: every thread has a ring of 3 planes of one row of tiles in its scratch
   int ringStride;       // floats from plane to plane of the ring
   int planesPerStep;
+  int buffered;         // 1: outputs go to lines of scratch first, then to the volume
+  WinogradConstants winograd;
   unsigned planeStride; // floats from plane to plane of the volume
   float *volume;
   int *slotIn, *slotOut; // [slow] where in the volume a plane is read and written; the same array: in place
@@ -46,13 +49,27 @@ typedef struct {
   float eps;
   int classes;          // 0: store activations; otherwise classify instead
   float *classWeights, *classBias;
-  uint8_t *labels;      // [slow][middle][fast]
+  uint8_t *labels;      // [slow][middle][fast], or null: they lie in planes of the volume that hold nothing
+  int *labelSlots;      // those planes, in planes from the volume's start
   uint8_t *probabilities; // [class - 1][slow][middle][fast], or null
   float *logits;        // [class][slow][middle][fast], or null
   int lineLength;       // floats of one scratch line: a row with room for whole tiles on both sides
 } Job;
 
 static inline float *plane_at(const Job *j, const int *slots, int plane) { return j->volume + (size_t)slots[plane] * j->planeStride; }
+
+/** Labels [middle][fast] of a plane. */
+static inline uint8_t *labels_at(const Job *j, int plane) {
+  const size_t bytes = (size_t)j->dims.middle * j->dims.fast;
+  if (j->labels != NULL) return j->labels + plane * bytes;
+  const int perSlot = (int)(4ull * j->planeStride / bytes);
+  return (uint8_t *)(j->volume + (size_t)j->labelSlots[plane / perSlot] * j->planeStride) + plane % perSlot * bytes;
+}
+
+/** A row of a channel in the volume. */
+static inline float *row_at(const Job *j, const int *slots, int plane, int channel, int row) {
+  return plane_at(j, slots, plane) + ((size_t)channel * j->dims.middle + row) * j->dims.fast;
+}
 
 static inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
 static inline int round_up(int value, int multiple) { return ceil_div(value, multiple) * multiple; }

@@ -54,7 +54,7 @@ static int end_row(const Job *j, int block) {
   return end < j->rowSlots ? end : j->rowSlots;
 }
 
-/** Rows [first, last) of rowOrder in plane `index` of planeOrder, into lines [row][channel]. */
+/** Rows [first, last) of rowOrder in plane `index` of planeOrder, to output_line. */
 static void convolve_lines(const Job *j, int index, int first, int last, float *products, float *lines) {
   const int channels = j->inChannels, outputs = j->outChannels, points = j->points;
   const size_t perOutput = (size_t)points * UNIT;
@@ -69,15 +69,16 @@ static void convolve_lines(const Job *j, int index, int first, int last, float *
     for (int row = 0; row < last - first; row++) {
       for (int o = 0; o < outputs; o++) {
         const size_t at = (size_t)row * outputs + o;
-        finish(j, products + at * perOutput, t, j->bias[o], lines + at * j->lineLength);
+        finish(j, products + at * perOutput, t, j->bias[o], output_line(j, j->planeOrder[index], first, row, o, lines));
       }
     }
   }
 }
 
-/** Lines [row][channel] of a block's rows to the volume, with their statistics, or to the classifier. */
+/** Lines [row][channel] of a block's rows to the classifier or, where they aren't there yet, to the volume; and their statistics. */
 static void store_rows(const Job *j, int plane, int block, float *scratch) {
   const int n = j->dims.fast, outputs = j->outChannels;
+  if (!j->classes && !j->buffered && j->statistics == NULL) return;
   const float *lines = scratch_lines(j, scratch);
   double *statistics = j->statistics ? j->statistics + ((size_t)plane * row_blocks(j) + block) * outputs * 2 : NULL;
   for (int i = first_row(j, block), rows = 0; i < end_row(j, block); i++, lines += (size_t)outputs * j->lineLength) {
@@ -89,8 +90,8 @@ static void store_rows(const Job *j, int plane, int block, float *scratch) {
       continue;
     }
     for (int o = 0; o < outputs; o++) {
-      const float *line = lines + (size_t)o * j->lineLength;
-      copy(plane_at(j, j->slotOut, plane) + ((size_t)o * j->dims.middle + row) * n, line, n);
+      float *line = row_at(j, j->slotOut, plane, o, row);
+      if (j->buffered) copy(line, lines + (size_t)o * j->lineLength, n);
       if (statistics == NULL) continue;
       double ofRow[2];
       row_statistics(line, n, ofRow);

@@ -16,7 +16,7 @@ export interface Kernel {
   readonly plan_volume: (plan: number) => number;
   readonly plan_plane_stride: (plan: number) => number;
   readonly plan_slots: (plan: number, layer: number) => number;
-  readonly plan_labels: (plan: number) => number;
+  readonly plan_label_plane: (plan: number, plane: number) => number;
   readonly plan_probabilities: (plan: number) => number;
   readonly plan_logits: (plan: number) => number;
   readonly plan_control: (plan: number) => number;

@@ -93,6 +93,11 @@ static int slots_of(const Plan *plan) {
   return plan->dims.slow + spare;
 }
 
+/** Whether the labels fit in the planes of the volume that hold nothing while the classifier runs. */
+static int labels_fit_in_volume(const Plan *plan) {
+  return 4.0 * plan->jobs->planeStride * (slots_of(plan) - plan->dims.slow) >= voxels_of(plan);
+}
+
 /** Floats of the volume; while a layer is loaded, its tensors may lie there. */
 static double volume_floats(const Plan *plan) {
   double most = (double)plan->jobs->planeStride * slots_of(plan);
@@ -114,7 +119,7 @@ static uint64_t place_shared(Plan *plan, uint64_t base) {
   double *statistics = take(&end, any_norm(plan) ? 16.0 * plan->dims.slow * most_row_blocks(plan) * widest_of(plan) : 0);
   float *classWeights = take(&end, 4.0 * classifier->outChannels * classifier->inChannels);
   float *classBias = take(&end, 4.0 * classifier->outChannels);
-  if (plan->resultsInMemory & LABELS) plan->labels = take(&end, voxels_of(plan));
+  if ((plan->resultsInMemory & LABELS) && !labels_fit_in_volume(plan)) plan->labels = take(&end, voxels_of(plan));
   if (plan->resultsInMemory & PROBABILITIES) plan->probabilities = take(&end, voxels_of(plan) * (classifier->outChannels - 1));
   if (plan->resultsInMemory & LOGITS) plan->logits = take(&end, 4 * voxels_of(plan) * classifier->outChannels);
   float *volume = take(&end, 4 * volume_floats(plan));
@@ -132,10 +137,11 @@ static uint64_t place_shared(Plan *plan, uint64_t base) {
 static uint64_t place_layers(Plan *plan, uint64_t end) {
   int *slots = take(&end, 4.0 * plan->dims.slow);
   plan->slotTaken = take(&end, 4.0 * slots_of(plan));
+  int *labelSlots = take(&end, 4.0 * (slots_of(plan) - plan->dims.slow));
   for (int i = 0; i < convolutions_of(plan); i++) {
     Job *job = plan->jobs + i;
     const double outputs = job->outChannels, taps = packed_taps(job->points);
-    job->slotIn = slots;
+    job->slotIn = slots, job->labelSlots = labelSlots;
     if (job->points == SQUARE_POINTS) slots = take(&end, 4.0 * job->dims.slow);
     job->slotOut = slots;
     job->planeOrder = take(&end, 4.0 * job->dims.slow);

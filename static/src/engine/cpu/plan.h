@@ -18,7 +18,7 @@
 #include "kernel.h"
 
 /** Increase it with every change of the functions that the compiled library exports; library.py compares it. */
-#define LIBRARY_VERSION 4
+#define LIBRARY_VERSION 5
 
 /** Results that get room in the memory; the others are allocated by the host, or left out. */
 enum { LABELS = 1, PROBABILITIES = 2, LOGITS = 4 };

@@ -90,6 +90,15 @@ static void assign_slots(const Job *job, int *taken, int count) {
   }
 }
 
+/** The planes of the volume that hold nothing while `job`, the last one, reads its input, or `slotOut` where a norm comes first. */
+static void find_label_slots(const Job *job, const int *slots, int *taken, int count) {
+  for (int slot = 0; slot < count; slot++) taken[slot] = 0;
+  for (int plane = 0; plane < job->dims.slow; plane++) taken[slots[plane]] = 1;
+  for (int slot = 0, found = 0; slot < count; slot++) {
+    if (!taken[slot]) job->labelSlots[found++] = slot;
+  }
+}
+
 static void copy_or_fill(float *to, const float *from, int n, float value) {
   for (int i = 0; i < n; i++) to[i] = from ? from[i] : value;
 }
@@ -113,6 +122,10 @@ EXPORT(plan_load) void plan_load(Plan *plan, int layer, const float *weight, con
   order_by_residue(job->rowOrder, job->dims.middle, job->dilation, job->points == SQUARE_POINTS ? TILE : 1);
   if (layer == 0) order_by_residue(job->slotIn, job->dims.slow, 1, 1);
   if (job->slotOut != job->slotIn) assign_slots(job, plan->slotTaken, slots_of(plan));
+  if (layer == convolutions_of(plan) - 1) {
+    const int fused = job->classes > 0;
+    find_label_slots(job, fused ? job->slotIn : job->slotOut, plan->slotTaken, slots_of(plan));
+  }
   if (!of->hasNorm) return;
   copy_or_fill(job->normWeight, normWeight, of->outChannels, 1);
   copy_or_fill(job->normBias, normBias, of->outChannels, 0);
@@ -128,7 +141,9 @@ EXPORT(plan_slots) const int *plan_slots(const Plan *plan, int layer) { return p
 /** Scratch of a thread, which is also where its stack ends in WebAssembly. */
 EXPORT(plan_scratch) void *plan_scratch(const Plan *plan, int thread) { return plan->scratch + thread * plan->scratchStride; }
 
-EXPORT(plan_labels) uint8_t *plan_labels(const Plan *plan) { return plan->labels; }
+/** Labels [middle][fast] of a plane; after plan_load, valid once all passes are done. */
+EXPORT(plan_label_plane) uint8_t *plan_label_plane(const Plan *plan, int plane) { return labels_at(plan->jobs, plane); }
+
 EXPORT(plan_probabilities) uint8_t *plan_probabilities(const Plan *plan) { return plan->probabilities; }
 EXPORT(plan_logits) float *plan_logits(const Plan *plan) { return plan->logits; }
 EXPORT(plan_control) int *plan_control(const Plan *plan) { return plan->control; }

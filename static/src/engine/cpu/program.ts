@@ -52,13 +52,15 @@ export interface Program {
   readonly pages: number;
   /** Floats from one plane of the volume to the next; rows and channels are dense. */
   readonly planeStride: number;
-  readonly address: { readonly volume: number; readonly labels: number; readonly probabilities: number; readonly logits: number; readonly control: number };
+  readonly address: { readonly volume: number; readonly probabilities: number; readonly logits: number; readonly control: number };
   /** Int32 values of the control block: cancel flag, steps done, then a counter and an arrival count per step. */
   readonly controlLength: number;
   /** Address of each thread's scratch, where its stack ends too. */
   readonly scratch: readonly number[];
   /** Writes the plan, weights and tables to a memory of `pages` pages. To be called before the input is copied there. */
   readonly load: (memory: WebAssembly.Memory) => void;
+  /** Addresses of the labels of every z; after `load`. They may lie in planes of the volume. */
+  readonly labelPlanes: (memory: WebAssembly.Memory) => readonly number[];
 }
 
 export interface ProgramOptions {
@@ -92,8 +94,7 @@ export function makeProgram(graph: Graph, dims: Dims, options: ProgramOptions): 
     pages,
     planeStride: kernel.plan_plane_stride(plan),
     address: {
-      volume: unsigned(kernel.plan_volume(plan)), labels: unsigned(kernel.plan_labels(plan)), 
-      probabilities: unsigned(kernel.plan_probabilities(plan)),
+      volume: unsigned(kernel.plan_volume(plan)), probabilities: unsigned(kernel.plan_probabilities(plan)),
       logits: unsigned(kernel.plan_logits(plan)), control: unsigned(kernel.plan_control(plan)),
     },
     controlLength: kernel.plan_control_length(plan),
@@ -101,6 +102,10 @@ export function makeProgram(graph: Graph, dims: Dims, options: ProgramOptions): 
     load(runMemory) {
       new Uint8Array(runMemory.buffer, plan, planned.length).set(planned);
       loadLayers(instantiate(options.module, runMemory), runMemory, plan, graph);
+    },
+    labelPlanes(runMemory) {
+      const loaded = instantiate(options.module, runMemory);
+      return Array.from({ length: dims[2] }, (_, z) => unsigned(loaded.plan_label_plane(plan, z)));
     },
   };
 }

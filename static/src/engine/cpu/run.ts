@@ -48,7 +48,8 @@ function prepare(crew: Crew, run: Run): Prepared {
     })),
     finish() {
       const fill = (array: Uint8Array, address: number) => { array.set(new Uint8Array(memory.buffer, address, array.length)); };
-      fill(run.labels, program.address.labels);
+      const plane = input.dims[0] * input.dims[1];
+      program.labelPlanes(memory).forEach((address, z) => { fill(run.labels.subarray(z * plane, (z + 1) * plane), address); });
       if (probabilities !== null) fill(probabilities, program.address.probabilities);
       crew.memory.keep(memory);
       return Promise.resolve();

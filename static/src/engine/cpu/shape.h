@@ -6,6 +6,8 @@
 #define MACS_PER_STEP 2000000ll
 #define MAX_RING_BYTES (64ll << 20)
 #define CACHE_LINE_FLOATS 16
+/** Lines of a set of the first-level cache. Where a plane is a power of two, one row of every channel falls on the same sets. */
+#define CACHE_WAYS 8
 /** Fewest channels, in and out, for which Winograd along both axes is faster (docs/lab/engines.md). */
 #define SQUARE_CHANNELS 4
 
@@ -90,5 +92,7 @@ static void cut_layer(Job *j, int threads, int unit) {
     j->ringStride = winograd ? j->blockStride * (j->tiles / unit) : j->pointStride;
     j->planesPerStep = planes_per_step(j, threads), j->ringPlanes = 2 * j->planesPerStep + 2;
   }
+  j->buffered = n != (winograd ? TILE : 1) * j->tiles || j->outChannels > CACHE_WAYS;
+  j->winograd = winograd_constants();
   j->lineLength = round_up(winograd ? round_up(d, 4) + 4 * d * ceil_div(j->tiles, d) + d + 24 : j->tiles, LINE_FLOATS);
 }

@@ -15,7 +15,7 @@
  * Bᵀ across six rows of n floats, into six lines `lineLength` apart. The rows `ahead` floats behind them are asked for: those of
  * the next channel.
  */
-static void transform_rows(const float *const rows[6], int n, size_t ahead, float *lines, size_t lineLength) {
+static void transform_rows(const float *const rows[6], int n, size_t ahead, float *lines, size_t lineLength, const WinogradConstants constants) {
   int i = 0;
   for (; i + WIDE_LANES <= n; i += WIDE_LANES) {
     wide wider[6];
@@ -23,12 +23,12 @@ static void transform_rows(const float *const rows[6], int n, size_t ahead, floa
       wider[k] = load_wide(rows[k] + i);
       if (i % 16 == 0) PREFETCH(rows[k] + i + ahead);
     }
-    transform_input_wide(wider, lines + i, lineLength);
+    transform_input_wide(wider, lines + i, lineLength, constants);
   }
   f4 v[6];
   for (; i + 4 <= n; i += 4) {
     for (int k = 0; k < 6; k++) v[k] = load(rows[k] + i);
-    transform_input(v, lines + i, lineLength);
+    transform_input(v, lines + i, lineLength, constants);
   }
   if (i == n) return;
   float rest[6][4];
@@ -36,7 +36,7 @@ static void transform_rows(const float *const rows[6], int n, size_t ahead, floa
     v[k] = splat(0);
     for (int lane = 0; lane < n - i; lane++) v[k][lane] = rows[k][i + lane];
   }
-  transform_input(v, rest[0], 4);
+  transform_input(v, rest[0], 4, constants);
   for (int k = 0; k < 6; k++) copy(lines + k * lineLength + i, rest[k], n - i);
 }
 
@@ -56,18 +56,18 @@ static void stage_square(const Job *j, int plane, int first, float *ring, float 
       load_row(normed + k * lineLength, rows[k], n, scale, scale + channels, j->inActivation);
       rows[k] = normed + k * lineLength;
     }
-    transform_rows(rows, n, c + 1 < channels ? (size_t)j->dims.middle * n : 0, lines, lineLength);
+    transform_rows(rows, n, c + 1 < channels ? (size_t)j->dims.middle * n : 0, lines, lineLength, j->winograd);
     for (int k = 0; k < 6; k++) stage_tiles(j, lines + k * lineLength, ring + (size_t)(6 * k) * j->pointStride + c * UNIT);
   }
 }
 
 /** Aᵀ along middle of one channel's products [point along middle][point along fast][UNIT], into the first TILE of them. */
-static void fold_rows(float *products) {
+static void fold_rows(float *products, const WinogradConstants k) {
   const size_t row = TILE_POINTS * UNIT;
   for (float *m = products; m < products + row; m += WIDE_LANES) {
     const wide m1 = load_wide(m + row), m2 = load_wide(m + 2 * row), m3 = load_wide(m + 3 * row), m4 = load_wide(m + 4 * row);
-    const wide sumA = m1 + m2, sumB = m3 + m4, half = (wide)(0.5f);
-    const wide difA = (m1 - m2) * (wide)(A_POINT), difB = (m3 - m4) * (wide)(B_POINT);
+    const wide sumA = m1 + m2, sumB = m3 + m4, half = (wide)(k.half);
+    const wide difA = (m1 - m2) * (wide)(k.a), difB = (m3 - m4) * (wide)(k.b);
     store_wide(m, load_wide(m) + (sumA + sumB));
     store_wide(m + row, difA + difB);
     store_wide(m + 2 * row, madd_wide(sumA, half, sumB + sumB));
@@ -75,7 +75,7 @@ static void fold_rows(float *products) {
   }
 }
 
-/** Outputs of the row of tiles at entry `first` of rowOrder, in plane `index` of planeOrder, into lines [row][channel]. */
+/** Outputs of the row of tiles at entry `first` of rowOrder, in plane `index` of planeOrder, to output_line. */
 static void convolve_square(const Job *j, int index, int first, const float *ring, float *products, float *lines) {
   const int channels = j->inChannels, outputs = j->outChannels, plane = j->planeOrder[index], blocks = j->tiles / UNIT;
   const int together = rows_of_products(j, UNIT);
@@ -97,9 +97,9 @@ static void convolve_square(const Job *j, int index, int first, const float *rin
     for (int b = 0; b < terms.rows; b++) {
       for (int o = 0; o < outputs; o++) {
         float *of = products + ((size_t)b * outputs + o) * perOutput;
-        fold_rows(of);
+        fold_rows(of, j->winograd);
         for (int k = 0; k < TILE && j->rowOrder[first + k] >= 0; k++) {
-          finish(j, of + k * TILE_POINTS * UNIT, (block + b) * UNIT, j->bias[o], lines + ((size_t)k * outputs + o) * j->lineLength);
+          finish(j, of + k * TILE_POINTS * UNIT, (block + b) * UNIT, j->bias[o], output_line(j, plane, first, k, o, lines));
         }
       }
     }
