@@ -16,12 +16,10 @@ from meshnet.infer import predict
 from meshnet.model.checkpoint import load_checkpoint, save_checkpoint
 from meshnet.model.spec import InputSpec
 from tests.helpers.browser.files import file_input
-from tests.helpers.browser.visits import PATIENCE_MS
+from tests.helpers.browser.visits import COARSE, PATIENCE_MS
 from tests.helpers.export_models import small_model
 from tests.helpers.scan_files import affine_of
 
-#: The input of small models: the whole head on a coarse grid, so that a run takes a fraction of a second.
-COARSE = {"size": (48, 48, 48), "voxel_size_mm": 5.0}
 
 def write_model(
     folder: Path, model_id: str, *, modality: tuple[str, ...] = (), name: str = "", **architecture: Any
