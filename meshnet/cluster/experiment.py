@@ -26,7 +26,6 @@ from meshnet.cohort.bids import CohortError
 from meshnet.cohort.splits import OUTER_FOLDS
 from meshnet.train.baselines import BASELINES
 from meshnet.train.config import ConfigError, TrainConfig, compose_config
-from meshnet.train.loop import train
 from meshnet.train.run_folder import check_same_run, collapse_of, is_finished
 from meshnet.train.sources import open_source
 
@@ -126,6 +125,8 @@ def run_all(runs: Sequence[tuple[Outcome, TrainConfig]], share: Share, retries: 
 
 def _run(run: Outcome, config: TrainConfig) -> Outcome:
     """One run, in a Ray worker. Every error is the failure of this run; the experiment continues."""
+    from meshnet.train.loop import train  # slow, and only the workers train
+
     began = time.monotonic()
     trace = Path(run.folder) / "error.txt"
     try:

@@ -30,7 +30,6 @@ from meshnet.cluster.search import (
 from meshnet.cohort.arguments import at_least, given_twice, out_folder
 from meshnet.cohort.bids import CohortError
 from meshnet.train.config import ConfigError, compose_config
-from meshnet.train.loop import train
 
 #: Restarts of a trial after a lost worker.
 _RETRIES = 3
@@ -86,6 +85,8 @@ def run_trial(search: Search, trial: str, drawn: Mapping[str, Any], threads: int
     Runs of a lost worker continue from their last saved step.
     """
     from ray import tune
+
+    from meshnet.train.loop import train  # slow, and only the workers train
 
     for epochs in search.rungs():
         scores: dict[str, float] = {}

@@ -11,13 +11,16 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from meshnet.cohort.bids import CohortError
 from meshnet.model.spec import SpecError
 from meshnet.train.config import ConfigError, TrainConfig, as_yaml, compose_config
-from meshnet.train.loop import Progress, train
 from meshnet.train.recipe import compose_recipe, known_recipes
 from meshnet.train.run_recipe import run_recipe
+
+if TYPE_CHECKING:
+    from meshnet.train.loop import Progress
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             run_recipe(compose_recipe(parsed.overrides), command)
         else:
             config = compose_config(parsed.overrides)
+            from meshnet.train.loop import train  # slow: refusals and --help do not wait for PyTorch's compiler
+
             print(_summary(config, train(config, command=command)))
     except (ConfigError, CohortError, SpecError, OSError, MemoryError, FloatingPointError) as error:
         print(f"meshnet-train: {error}", file=sys.stderr)

@@ -6,13 +6,16 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
+from typing import TYPE_CHECKING
 
 import torch
-from lightning.fabric import Fabric
 from torch import nn
 
 from meshnet.train.config import TrainConfig
 from meshnet.train.items import Source, as_tensors
+
+if TYPE_CHECKING:  # meshnet-evaluate reads collapsed runs; importing Fabric would triple its start
+    from lightning.fabric import Fabric
 
 LOSS_NEVER_FELL = "loss never fell"
 ALL_BACKGROUND = "all background"

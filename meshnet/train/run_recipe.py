@@ -19,7 +19,6 @@ from meshnet.model.finish import finish_model
 from meshnet.model.refine import refine_model
 from meshnet.model.spec import Provenance, read_spec
 from meshnet.train.config import TrainConfig
-from meshnet.train.loop import train
 from meshnet.train.recipe import NOTHING, ComposedRecipe
 from meshnet.train.run_folder import check_same_run, is_finished
 
@@ -64,6 +63,8 @@ def _is_done(config: TrainConfig) -> bool:
 
 def _train_all(configs: Sequence[TrainConfig], command: str, jobs: int) -> None:
     """Train all runs, `jobs` of them at the same time; with several jobs, each in a separate process."""
+    from meshnet.train.loop import train  # slow; a recipe that can't be run is refused before
+
     if jobs == 1 or len(configs) < 2:
         for config in configs:
             train(config, command=command)

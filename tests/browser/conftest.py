@@ -67,22 +67,30 @@ def served() -> Iterator[Served]:
 
 @pytest.fixture
 def open_page(site_url: str, browsers: Browsers, served: Served) -> Iterator[OpenPage]:
-    """`open_page(path="/", flags=WEBGPU, url=None, expected=())` → a page of the site that has loaded.
+    """`open_page(path="/", flags=WEBGPU, url=None, expected=(), script="")` → a page of the site that has loaded.
 
     `url` is another server's address (see `serve`); `expected` lists parts of console errors that the test
-    provokes. Every other console error, page error, CSP violation or request to another host fails the test.
+    provokes; `script` runs before the page's own. Every other console error, page error, CSP violation or request to
+    another host fails the test.
     """
     problems: list[str] = []
     contexts = []
 
     def open_one(
-        path: str = "/", *, flags: Sequence[str] = WEBGPU, url: str | None = None, expected: Sequence[str] = ()
+        path: str = "/",
+        *,
+        flags: Sequence[str] = WEBGPU,
+        url: str | None = None,
+        expected: Sequence[str] = (),
+        script: str = "",
     ) -> Page:
         base = url or site_url
         context = browsers.launch(flags).new_context(accept_downloads=True, viewport=VIEWPORT)
         context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
         page = context.new_page()
+        if script:
+            page.add_init_script(script)
 
         def note(text: str) -> None:
             if not any(part in text for part in expected):

@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 from meshnet.scan.nifti import read_scan
 from tests.helpers.browser.accessibility import AXE, assert_accessible
 from tests.helpers.browser.chromium import WEBGL2, OpenPage
+from tests.helpers.browser.page_clock import PAGE_CLOCK, stop_clock_after
 from tests.helpers.browser.serving import Served
 from tests.helpers.browser.site import drop, head, segment, status, wait_for, wait_until_listed, write_model, write_scan
 from tests.helpers.browser.visits import PATIENCE_MS
@@ -160,12 +161,13 @@ def test_axe_finds_nothing_while_something_is_under_way_and_while_a_result_is_ed
 
 
 def test_axe_finds_nothing_on_a_kiosk_and_in_its_warning(open_page: OpenPage, served: Served, models: Path) -> None:
-    address = served("--models", str(models), "--kiosk", "--idle", "20")
-    page = open_page("/?backend=cpu", flags=WEBGL2, url=address)
+    address = served("--models", str(models), "--kiosk", "--idle", "600")
+    page = open_page("/?backend=cpu", flags=WEBGL2, url=address, script=PAGE_CLOCK)
     page.evaluate(AXE.read_text(encoding="utf-8"))
     expect(page.get_by_test_id("full-screen")).to_be_visible(timeout=PATIENCE_MS)
     assert_accessible(page, "kiosk")
     page.mouse.move(5, 5)
+    stop_clock_after(page, 590)
     expect(page.get_by_test_id("kiosk-warning")).to_be_visible(timeout=PATIENCE_MS)
     page.emulate_media(color_scheme="dark", reduced_motion="reduce")
     found = page.evaluate("async () => (await axe.run(document)).violations.map(({id}) => id)")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
+from meshnet.model.spec import InputSpec
 from tests.helpers.browser.chromium import NO_GPU, OpenPage
 from tests.helpers.browser.memory import held_bytes, resident_bytes
 from tests.helpers.browser.serving import Served
@@ -59,7 +60,7 @@ def test_further_scans_of_a_queue_add_no_decoded_scan_to_the_memory(
 @pytest.mark.alone
 def test_forty_scans_of_256_voxels_need_the_memory_of_five(open_page: OpenPage, served: Served, tmp_path: Path) -> None:
     """At full size on the CPU: a quarter of an hour on two busy cores."""
-    models = write_models(tmp_path / "models", "small")
+    models = write_models(tmp_path / "models", "small", grid=InputSpec())
     url = served("--models", str(models))
     page = open_page("/?backend=cpu", flags=NO_GPU, url=url)
     wait_until_listed(page, "small")

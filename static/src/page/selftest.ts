@@ -1,6 +1,7 @@
 // /selftest: runs tiny networks with PyTorch's activations, and a timing, on every backend of this device and
 // writes a report to copy. For tests, `window.meshnetEngines` runs any model on any backend:
 //   list(): Promise<BackendId[]>          probe(id): Promise<Probe>
+//   sizes: number[]                       edges in voxels of the cubes that are timed; a test may time fewer
 //   run(id, trial): Promise<TrialReport>  with `trial` and the report as in worker/trial.ts; the input's buffer is
 //                                         transferred (a copy of a whole head would count in the measured memory)
 import { messageOf } from '../engine/message';
@@ -23,6 +24,8 @@ const client = new WorkerClient<SelftestCalls>(
 );
 
 const engines = {
+  /** 256 is a whole brain. */
+  sizes: [32, 64, 128, 256] as readonly number[],
   list: () => client.call('list', null),
   probe: (id: BackendId) => client.call('probe', id),
   run: (id: BackendId, trial: Trial) => client.call('run', { backend: id, trial }, { transfer: [trial.input.buffer] }),
@@ -98,7 +101,7 @@ async function testBackend(id: BackendId, line: (text: string) => void): Promise
     if (problem !== null) failures++;
     line(`  MeshNet-5 on the middle of 256³: ${problem === null ? 'as on the CPU' : `FAILED: ${problem}`}`);
   }
-  for (const timing of await client.call('time', id)) {
+  for (const timing of await client.call('time', { backend: id, sizes: engines.sizes })) {
     const { size, milliseconds, gigaflopsPerSecond } = timing;
     line(`  MeshNet-5 on ${size}³: ${milliseconds.toFixed(0)} ms, ${gigaflopsPerSecond.toPrecision(3)} GFLOP/s`);
   }

@@ -14,8 +14,6 @@ import { webgpu } from '../engine/webgpu/index';
 
 const BACKENDS: readonly BackendModule[] = [webgpu, webgl2, cpu, tfjs];
 
-/** Edges of the timed cubes; 256 is a whole brain. */
-const SIZES = [32, 64, 128, 256];
 /** The part of a whole brain that the page compares with the CPU (cross-check.ts), so that the same kernels run. */
 const MIDDLE: Dims = [18, 256, 34];
 /** Largest cube for TF.js: larger ones need textures that most devices do not allow. */
@@ -37,7 +35,8 @@ export interface SelftestCalls {
   readonly run: { readonly request: { readonly backend: BackendId; readonly trial: Trial }; readonly reply: TrialReport };
   /** How MeshNet-5's labels on the middle of a 256³ volume differ from the CPU's, as a sentence; null where they agree. */
   readonly compare: { readonly request: BackendId; readonly reply: string | null };
-  readonly time: { readonly request: BackendId; readonly reply: readonly Timing[] };
+  /** `sizes`: edges of the timed cubes in voxels, ascending. */
+  readonly time: { readonly request: { readonly backend: BackendId; readonly sizes: readonly number[] }; readonly reply: readonly Timing[] };
 }
 
 const handlers: Handlers<SelftestCalls, never> = {
@@ -55,11 +54,11 @@ const handlers: Handlers<SelftestCalls, never> = {
       backend.dispose();
     }
   },
-  time: async (id) => {
+  time: async ({ backend: id, sizes }) => {
     const backend = await moduleOf(id).open();
     try {
       const timings: Timing[] = [];
-      for (const size of SIZES) {
+      for (const size of sizes) {
         if (id === 'tfjs' && size > TFJS_LARGEST) break;
         const timing = await time(backend, size);
         timings.push(timing);

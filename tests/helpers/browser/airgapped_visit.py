@@ -1,6 +1,8 @@
-"""Run inside a network namespace without any route: install from wheels, serve, segment.
+"""Run inside a network namespace without any route: serve and segment with an installed environment.
 
-`python -m tests.helpers.browser.airgapped_visit WHEELS WORK_DIR` prints the volumes table as JSON.
+`python -m tests.helpers.browser.airgapped_visit COMMANDS WORK_DIR` prints the listed models and the volumes table as
+JSON. COMMANDS is the environment's folder of commands. The scan is segmented with a small model that the visitor opens:
+on the CPU a model that ships takes a minute.
 """
 
 from __future__ import annotations
@@ -12,13 +14,12 @@ import socket
 import struct
 import subprocess
 import sys
-import venv
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from tests.helpers.browser.chromium import NO_GPU
-from tests.helpers.browser.visits import segment, wait_for_offline, write_scan
+from tests.helpers.browser.visits import PATIENCE_MS, segment, wait_for_offline, write_models, write_scan
 
 SIOCSIFFLAGS, IFF_UP, IFF_RUNNING = 0x8914, 0x1, 0x40
 
@@ -39,17 +40,14 @@ def require_no_network() -> None:
     raise RuntimeError("this machine has a network")
 
 
-def main(wheels: Path, work: Path) -> None:
+def main(commands: Path, work: Path) -> None:
     bring_loopback_up()
     require_no_network()
-    venv.create(work / "venv", with_pip=True)
-    binaries = work / "venv" / "bin"
-    install = [binaries / "python", "-m", "pip", "install", "--quiet", "--no-index", "--find-links", wheels, "meshnet"]
-    subprocess.run(install, check=True, cwd=work, stdout=sys.stderr)
+    own = write_models(work / "models", "small") / "small"
     # Not the checkout's: neither its modules nor its built site.
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     with subprocess.Popen(
-        [binaries / "meshnet-serve", "--port", "0"], cwd=work, env=environment, stdout=subprocess.PIPE, text=True
+        [commands / "meshnet-serve", "--port", "0"], cwd=work, env=environment, stdout=subprocess.PIPE, text=True
     ) as server:
         try:
             assert server.stdout is not None
@@ -62,9 +60,13 @@ def main(wheels: Path, work: Path) -> None:
                 page = browser.new_page()
                 page.goto(f"{url}/?backend=cpu")
                 wait_for_offline(page, "ready")
+                options = page.get_by_test_id("model").locator("option").all()
+                models = [option.get_attribute("value") for option in options]
+                page.get_by_test_id("file").set_input_files([own / "model.json", own / "weights.safetensors"])
+                expect(page.locator("#model-facts")).to_contain_text("your own model", timeout=PATIENCE_MS)
                 segment(page, write_scan(work / "scan.nii.gz"))
                 rows = page.get_by_test_id("volumes").locator("tbody tr").all_inner_texts()
-                print(json.dumps(rows))
+                print(json.dumps({"models": models, "rows": rows}))
                 browser.close()
         finally:
             server.terminate()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from playwright.sync_api import Page, Route
 
+from tests.helpers.browser.files import file_input
 from tests.helpers.engine_cases import BuiltCase
 
-RUN = """async ({backend, trial, weights, input}) => {
+RUN = """async ({backend, trial, weights, files}) => {
   const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
   const text = (array) => {
     const view = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
@@ -18,10 +21,8 @@ RUN = """async ({backend, trial, weights, input}) => {
     for (let i = 0; i < view.length; i += 32768) out += String.fromCharCode(...view.subarray(i, i + 32768));
     return btoa(out);
   };
-  const fetched = async (url) => new Uint8Array(await (await fetch(url)).arrayBuffer());
-  const image = input.startsWith('/') ? await fetched(input) : bytes(input);
   const report = await window.meshnetEngines.run(backend, {
-    ...trial, weights: bytes(weights), input: new Float32Array(image.buffer),
+    ...trial, weights: bytes(weights), input: new Float32Array(await files.files[0].arrayBuffer()),
   });
   return {
     ...report,
@@ -47,20 +48,18 @@ def reload_without_isolation(page: Page) -> None:
 
 def run_in_page(page: Page, backend: str, built: BuiltCase, **options: Any) -> dict[str, Any]:
     """The report of `meshnetEngines.run`, arrays as NumPy [z, y, x] or [channel, z, y, x]."""
-    image = built.image.astype("<f4").tobytes()
-    url = "/trial/input.f32"
-    # Large volumes come through an intercepted request: as text they would be copied four times.
-    page.route(f"**{url}", lambda route: route.fulfill(body=image, content_type="application/octet-stream"))
-    report: dict[str, Any] = page.evaluate(
-        RUN,
-        {
-            "backend": backend,
-            "trial": {"modelJson": built.model_json, "dims": built.dims, **options},
-            "weights": base64.b64encode(built.weights).decode(),
-            "input": url if len(image) > 2**20 else base64.b64encode(image).decode(),
-        },
-    )
-    page.unroute(f"**{url}")
+    with tempfile.TemporaryDirectory() as folder:
+        image = Path(folder) / "input.f32"
+        image.write_bytes(built.image.astype("<f4").tobytes())
+        report: dict[str, Any] = page.evaluate(
+            RUN,
+            {
+                "backend": backend,
+                "trial": {"modelJson": built.model_json, "dims": built.dims, **options},
+                "weights": base64.b64encode(built.weights).decode(),
+                "files": file_input(page, [image]),
+            },
+        )
     shape = built.dims[::-1]
     for key, of in (("labels", shape), ("probabilities", (-1, *shape))):
         if report[key] is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,12 +15,10 @@ from playwright.sync_api import Locator, Page, expect
 from meshnet.infer import predict
 from meshnet.model.checkpoint import load_checkpoint, save_checkpoint
 from meshnet.model.spec import InputSpec
-from tests.helpers.browser.visits import PATIENCE_MS
+from tests.helpers.browser.files import file_input
+from tests.helpers.browser.visits import COARSE, PATIENCE_MS
 from tests.helpers.export_models import small_model
 from tests.helpers.scan_files import affine_of
-
-#: The input of small models: the whole head on a coarse grid, so that a run takes a fraction of a second.
-COARSE = {"size": (48, 48, 48), "voxel_size_mm": 5.0}
 
 
 def write_model(
@@ -70,16 +67,13 @@ def write_scan(path: Path, data: NDArray[Any] | None = None) -> Path:
 
 def drop(page: Page, *files: Path) -> None:
     """Drops files onto the page, as a visitor does with a mouse."""
-    contents = [{"name": f.name, "data": base64.b64encode(f.read_bytes()).decode()} for f in files]
     transfer = page.evaluate_handle(
-        """(files) => {
+        """(input) => {
           const transfer = new DataTransfer();
-          for (const {name, data} of files) {
-            transfer.items.add(new File([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))], name));
-          }
+          for (const file of input.files) transfer.items.add(file);
           return transfer;
         }""",
-        contents,
+        file_input(page, files),
     )
     page.get_by_test_id("drop").dispatch_event("drop", {"dataTransfer": transfer})
 

@@ -11,16 +11,25 @@ import numpy as np
 from playwright.sync_api import Page, expect
 
 from meshnet.model.checkpoint import save_checkpoint
+from meshnet.model.spec import InputSpec
 from tests.helpers.export_models import small_model
 
 #: Generous, because continuous integration shares two cores; nothing here takes a fifth of it when alone.
 PATIENCE_MS = 180_000
 
+#: Fields of an `InputSpec`: the whole head on a coarse grid.
+COARSE = {"size": (48, 48, 48), "voxel_size_mm": 5.0}
 
-def write_models(folder: Path, *ids: str) -> Path:
-    """A models folder with small untrained models of these ids."""
+
+def write_models(folder: Path, *ids: str, grid: InputSpec | None = None) -> Path:
+    """A models folder with small untrained models of these ids.
+
+    Without `grid` they run on a coarse one that holds the whole head, so that a run takes a fraction of a second.
+    """
     for model_id in ids:
-        save_checkpoint(folder / model_id, *small_model(model_id))
+        spec, weights = small_model(model_id)
+        own = spec.input.model_copy(update=COARSE) if grid is None else grid
+        save_checkpoint(folder / model_id, spec.model_copy(update={"input": own}), weights)
     return folder
 
 

@@ -1,4 +1,5 @@
-// Runs static/src/volume under Node: a JSON list of jobs on standard input, a JSON list of results on standard output.
+// Runs static/src/volume under Node: each line of standard input is a JSON list of jobs, each line of standard output the JSON
+// list of their results. Ends with its input.
 //
 // job: { files: [path], out: folder, frame?: number, grid?: conformed grid, labels?: path of raw conformed labels,
 //        spec?: the parts of a model description that concern its input, modality?: a model's, for the notes on the contrast }
@@ -21,6 +22,7 @@
 // result: { error, frames } for a refused scan, else what `run` returns; volumes go to files in `out`.
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { withoutLesionsOutsideBrain } from '../../../static/src/volume/brain-rule.ts';
 import { readSeries } from '../../../static/src/volume/dicom/read.ts';
 import { codesOf } from '../../../static/src/volume/dicom/segment-codes.ts';
@@ -160,4 +162,7 @@ async function attempt(job) {
   }
 }
 
-console.log(JSON.stringify(await Promise.all(JSON.parse(readFileSync(0, 'utf8')).map(attempt))));
+for await (const line of createInterface({ input: process.stdin })) {
+  const results = await Promise.all(JSON.parse(line).map(attempt));
+  process.stdout.write(`${JSON.stringify(results)}\n`);
+}
