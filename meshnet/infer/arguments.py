@@ -54,6 +54,15 @@ def make_parser() -> argparse.ArgumentParser:
         "the folders' names. Results of an earlier run are replaced. Exit code: 0; 1 if a scan failed (the others are "
         "still done); 2 if the run could not start; 130 if Ctrl-C ended it.",
     )
+    _add_scans(parser)
+    _add_network_options(parser)
+    _add_lesion_options(parser)
+    _add_batch_options(parser)
+    return parser
+
+
+def _add_scans(parser: argparse.ArgumentParser) -> None:
+    """The model, the scans and the place of the results."""
     parser.add_argument(
         "words",
         metavar="[MODEL] SCAN...",
@@ -80,6 +89,10 @@ def make_parser() -> argparse.ArgumentParser:
         default=[],
         help="also take the scans of this text file, one path per line; - is standard input",
     )
+
+
+def _add_network_options(parser: argparse.ArgumentParser) -> None:
+    """Grid, backend, table and frame."""
     parser.add_argument(
         "--space",
         choices=("native", "conformed"),
@@ -106,6 +119,10 @@ def make_parser() -> argparse.ArgumentParser:
         type=int,
         help="volume of a 4-D scan to segment, counted from 0 (default: 4-D is refused)",
     )
+
+
+def _add_lesion_options(parser: argparse.ArgumentParser) -> None:
+    """The options that change the labels, and the files beside them."""
     parser.add_argument(
         "--remove-below",
         metavar="ML",
@@ -146,6 +163,10 @@ def make_parser() -> argparse.ArgumentParser:
         help="also save the labels as DICOM-SEG on the slices of the DICOM series, beside each result under its name "
         "with .dcm at the end; an error for a scan that is no DICOM or that dcm2niix resampled",
     )
+
+
+def _add_batch_options(parser: argparse.ArgumentParser) -> None:
+    """Threads, records of a run, and how it goes on and prints."""
     parser.add_argument(
         "--threads",
         metavar="N",
@@ -175,7 +196,6 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--list-models", action=_ListModels, nargs=0, help="print the known models and exit")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
-    return parser
 
 
 def _path(text: str) -> Path:

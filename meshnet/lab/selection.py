@@ -71,7 +71,9 @@ class Outcome:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line. Exit code 0; 2 for models that can't be scored."""
-    parser = argparse.ArgumentParser(prog="meshnet-select", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="meshnet-select", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("models", type=Path, nargs="+", metavar="MODEL_DIR", help="states to select from")
     parser.add_argument("--task", choices=("lesion", "tissue"), default="lesion", help="default: lesion")
     parser.add_argument(

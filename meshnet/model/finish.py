@@ -26,7 +26,9 @@ from meshnet.model.spec import ID_PATTERN, ID_RULE, Architecture, InputSpec, Mod
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; 0 when the model is written, 2 for states or options that can't be used."""
-    parser = argparse.ArgumentParser(prog="meshnet-finish", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="meshnet-finish", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
         "states",
         nargs="+",

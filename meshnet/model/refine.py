@@ -29,7 +29,9 @@ _BINOMIAL = np.einsum("i,j,k->ijk", *[np.array([0.25, 0.5, 0.25])] * 3).astype(n
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; 0 when the model is written, 2 for a model that can't be refined."""
-    parser = argparse.ArgumentParser(prog="meshnet-refine", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="meshnet-refine", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("coarse", type=Path, help="folder of the model trained on voxels of about 2 mm")
     parser.add_argument("--id", required=True, help="id of the finer model")
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder to write the finer model to")

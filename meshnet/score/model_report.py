@@ -20,7 +20,14 @@ from meshnet.score.model_figures import (
     marked_without_lesion,
     sensitivity_by_size,
 )
-from meshnet.score.model_summary import MEASURES, strata, summarize_lesion_free, summarize_models
+from meshnet.score.model_summary import (
+    MEASURES,
+    FreeSummary,
+    ModelSummary,
+    strata,
+    summarize_lesion_free,
+    summarize_models,
+)
 from meshnet.score.model_tables import (
     difference_table,
     lesion_free_by_table,
@@ -66,6 +73,27 @@ def write_model_report(
     out.mkdir(parents=True, exist_ok=True)
     models = summarize_models(scores, about.reference_model)
     free = summarize_lesion_free(scores)
+    grids = _tables(scores, scans, models, free, about)
+    for name, grid in grids.items():
+        (out / f"{name}.md").write_text(markdown(grid), encoding="utf-8")
+        (out / f"{name}.tex").write_text(latex(grid), encoding="utf-8")
+    write_scan_csv(out / "scans.csv", scores, scans)
+    write_model_csv(out / "models.csv", models)
+    drawn = _figures(scores, models, free, about.reference_model)
+    images = {name: (caption, _saved(draw(), out / name)) for name, (caption, draw) in drawn.items()}
+    page = _html(grids, images, _facts(scores, scans, about), about)
+    (out / "report.html").write_text(page, encoding="utf-8")
+    return grids
+
+
+def _tables(
+    scores: Sequence[ScanScore],
+    scans: Mapping[str, ReferenceScan],
+    models: Mapping[str, ModelSummary],
+    free: Mapping[str, FreeSummary],
+    about: About,
+) -> dict[str, Grid]:
+    """The tables by name: all scans, then the strata of scans with a lesion, then those of scans without."""
     grids: dict[str, Grid] = {}
     if models:
         grids["overlap"] = overlap_table(models, about.reference_model)
@@ -82,11 +110,18 @@ def write_model_report(
     for kind, groups in strata(without, scans, centre=about.centre).items():
         by_group = {name: summarize_lesion_free(group) for name, group in groups.items()}
         grids[f"by-{_slug(kind)}-lesion-free"] = lesion_free_by_table(by_group, kind)
-    for name, grid in grids.items():
-        (out / f"{name}.md").write_text(markdown(grid), encoding="utf-8")
-        (out / f"{name}.tex").write_text(latex(grid), encoding="utf-8")
-    write_scan_csv(out / "scans.csv", scores, scans)
-    write_model_csv(out / "models.csv", models)
+    return grids
+
+
+def _figures(
+    scores: Sequence[ScanScore],
+    models: Mapping[str, ModelSummary],
+    free: Mapping[str, FreeSummary],
+    reference_model: str,
+) -> dict[str, tuple[str, Callable[[], Figure]]]:
+    """Caption of each figure by its name, and the function that draws it."""
+    lesion = [s for s in scores if s.reference_ml > 0]
+    without = [s for s in scores if s.reference_ml == 0]
     looks = styles([*models, *(model for model in free if model not in models)])
     drawn: dict[str, tuple[str, Callable[[], Figure]]] = {}
     if models:
@@ -94,7 +129,7 @@ def write_model_report(
             "dice": (
                 "Lesion Dice per person, models by decreasing median. Box: quartiles and median; red asterisks: p "
                 "against the reference model after Holm's correction.",
-                lambda: dice_by_model(models, lesion, looks, about.reference_model),
+                lambda: dice_by_model(models, lesion, looks, reference_model),
             ),
             "dice-by-volume": (
                 "Lesion Dice of each scan against the reference's lesion volume. Black: medians of five groups.",
@@ -115,10 +150,7 @@ def write_model_report(
             "Marked volume in each scan without lesion (line: mean; dashed: 1 mL).",
             lambda: marked_without_lesion(list(free), without, looks),
         )
-    images = {name: (caption, _saved(draw(), out / name)) for name, (caption, draw) in drawn.items()}
-    page = _html(grids, images, _facts(scores, scans, about), about)
-    (out / "report.html").write_text(page, encoding="utf-8")
-    return grids
+    return drawn
 
 
 def _saved(figure: Figure, path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from meshnet.infer.run_torch import run_torch
 from meshnet.model.checkpoint import load_checkpoint, save_checkpoint
 from meshnet.model.finish import averaged, main, with_threshold
 from meshnet.model.graph import build_graph
+from meshnet.model.refine import main as refine
 from meshnet.model.spec import InputSpec
 from tests.helpers.export_models import small_model
 
@@ -141,3 +143,18 @@ def test_a_model_that_could_not_be_read_again_is_not_written(
     assert main([f"{state}=1", "--id", "Bad Id", "-o", str(tmp_path / "bad")]) == 2
     assert "--id Bad Id: expected 1 to 64 lower-case letters" in capsys.readouterr().err
     assert not (tmp_path / "bad").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "example"),
+    [
+        (main, "meshnet-finish runs/tissue/frozen/last=0.25 runs/tissue/sulci/last=0.75 --threshold 0.73"),
+        (refine, "meshnet-refine COARSE_MODEL_DIR --id t2-lesion -o MODEL_DIR"),
+    ],
+)
+def test_the_help_shows_an_example_on_a_line(
+    command: Callable[[list[str]], int], example: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        command(["--help"])
+    assert f"\n    {example}" in capsys.readouterr().out

@@ -537,7 +537,7 @@ export const de: Texts = {
   'note.head-cut': 'das Bildfeld schneidet den Kopf an ({cuts} seines größten Querschnitts); der fehlende Teil wird nicht segmentiert',
   'note.looks-like-ct': 'die Werte sehen nach Hounsfield-Einheiten einer CT aus ({share} der Voxel liegen nahe {air} wie Luft); die Modelle sind für MRT gemacht',
   'note.not-head-sized': '{ml} mL Gewebe sind im Bild; ein Kopf hat 1000 bis 6000',
-  'note.contrast-unlike': 'dem Namen nach ist die Aufnahme {contrast}; das Modell ist für {wanted} gemacht',
+  'note.contrast-unlike': 'nach dem Namen ist die Aufnahme {contrast}; das Modell ist für {wanted} gemacht',
   'note.contrast-looks-unlike': 'die hellsten Teile des Gehirns sind {ratio}-mal so hell wie sein Median (2 oder mehr beim hellen Liquor in T2w, sonst unter 1,4); das Modell ist für {wanted} gemacht',
   'note.nothing-found': 'keine Läsion wurde markiert; das geschieht auch bei einer Aufnahme mit anderem Kontrast oder anderer Orientierung',
   'note.third-of-head': '{ml} mL wurden markiert, {share} des Kopfes; Kontrast und Bild prüfen',
