@@ -14,7 +14,7 @@ from torch import nn
 from meshnet.train.config import TrainConfig
 from meshnet.train.items import Source, as_tensors
 
-if TYPE_CHECKING:  # meshnet-evaluate reads collapsed runs; importing Fabric would triple its start
+if TYPE_CHECKING:  # meshnet-evaluate reads collapsed runs; importing Fabric would more than double its start
     from lightning.fabric import Fabric
 
 LOSS_NEVER_FELL = "loss never fell"

@@ -2,7 +2,7 @@
 
 `python -m tests.helpers.browser.airgapped_visit COMMANDS WORK_DIR` prints the listed models and the volumes table as
 JSON. COMMANDS is the environment's folder of commands. The scan is segmented with a small model that the visitor opens:
-on the CPU a model that ships takes a minute.
+a model that ships would take most of the test's time.
 """
 
 from __future__ import annotations
