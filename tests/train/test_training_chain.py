@@ -1,7 +1,7 @@
 """The whole way on a small data set in ARC's layout: prepare, tune, train, evaluate, report, export, predict.
 
-Takes minutes on two cores. MeshNet-5 is the paper's (ReLU, BatchNorm, 5,682 parameters); the volumes are small, 24^3
-voxels of 7 mm. In five hundred steps at the paper's learning rate of 1e-3 the network predicts background only, so rate
+Takes minutes on two cores. MeshNet-5 is the paper's (ReLU, BatchNorm, 5,682 parameters); the volumes are small, 20^3
+voxels of 8.4 mm. In some hundred steps at the paper's learning rate of 1e-3 the network predicts background only, so rate
 and warm-up are from the upper end of the paper's search space, and soft Dice is added to the loss. The search draws
 weight decay and class weights.
 """
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.timeout(
     2400
 )  # the first test waits for the whole training, which takes long on a busy machine
 
-SIZE, VOXEL_SIZE_MM = 24, 7.0
+SIZE, VOXEL_SIZE_MM = 20, 8.4
 RECIPE = ["trainer=cpu", "model.channels=5", "loss.dice=1", "optimizer.lr=0.02", "schedule.warmup=0.2"]
 
 
@@ -66,7 +66,7 @@ def runs(prepared: Path, best: Path) -> Path:
     """Two folds with two restarts each, killed once and started again."""
     out = prepared.parent / "runs"
     which = ["--models", "meshnet5", "--folds", "0,1", "--restarts", "0,1", "--cpus", "2"]
-    recipe = [f"@{best}", "trainer.epochs=60", "trainer.save_every_s=2"]
+    recipe = [f"@{best}", "trainer.epochs=40", "trainer.save_every_s=2"]
     command = ["meshnet-experiment", "--data", str(prepared), "-o", str(out), *which, *recipe]
     with begun(*command, log=out.parent / "killed.log") as process:
         deadline = time.monotonic() + 600
@@ -128,4 +128,4 @@ def test_the_exported_network_finds_them_in_the_scans_as_they_came(
         mask = nib.load(next(bids.glob(f"derivatives/lesion_masks/*/*/anat/{row.name}_desc-lesion_mask.nii.gz")))
         np.testing.assert_allclose(labels.affine, nib.load(scan).affine, atol=1e-4)
         scores.append(dice(np.asarray(labels.dataobj) > 0, np.asarray(mask.dataobj) > 0))
-    assert np.mean(scores) >= 0.7  # 7 mm voxels on grids of about 3 mm
+    assert np.mean(scores) >= 0.7  # 8.4 mm voxels on grids of about 3 mm
