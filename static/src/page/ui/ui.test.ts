@@ -18,7 +18,7 @@ import { volumesCsv } from './table';
 import { read } from '../texts/language';
 
 test('numbers carry as many digits as mean something', () => {
-  expect([0, 0.4249, 9.99, 34.917, 1243.4].map(formatMl)).toEqual(['0.00 mL', '0.42 mL', '9.99 mL', '34.9 mL', '1,243 mL']);
+  expect([0, 0.001, 0.0134, 0.4249, 9.99, 34.917, 1243.4].map(formatMl)).toEqual(['0.00 mL', '0.001 mL', '0.013 mL', '0.42 mL', '9.99 mL', '34.9 mL', '1,243 mL']);
   expect([0, 0.42, 8, 59.4, 65, 3599, 7380].map(formatDuration)).toEqual(['0 s', '0.4 s', '8 s', '59 s', '1 min 05 s', '59 min 59 s', '2 h 03 min']);
   expect([0.2, 7.4, 23, 58, 87].map(formatEstimate)).toEqual(['about 1 s', 'about 7 s', 'about 25 s', 'about 1 min 00 s', 'about 1 min 30 s']);
   expect([0, 840, 25_300, 1_100_000_000].map((bytes) => formatBytes(bytes))).toEqual(['0 B', '840 B', '25 KB', '1.1 GB']);
