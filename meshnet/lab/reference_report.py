@@ -105,18 +105,25 @@ def page(out: Path, heads: int | None = None) -> str:
         if group.name in shown and (group.name in scored or not group.rendered)
     ]
     texts = [_INTRODUCTION + "\n".join(worth)]
-    if heads is not None and any(group.rendered and group.name in scored for group in GROUPS):
-        texts.append(
-            f"The rendered groups are samples (`--heads {heads}`): up to {heads} heads with a lesion, spread over the "
-            f"quartiles of lesion volume, and up to {heads} without. All of them take hours. Scored on them: "
-            f"{', '.join(sorted(_in_scores(out / 'heads', 'model')))}."
-        )
+    if any(group.rendered and group.name in scored for group in GROUPS):
+        texts.append(_of_heads(out / "heads", heads))
     for part in parts:
         for name, title in _TABLES.items():
             table = out / part.folder / "report" / f"{name}.md"
             if table.is_file():
                 texts.append(f"## {part.title} {title}\n\n{table.read_text(encoding='utf-8').strip()}")
     return "\n\n".join(texts) + "\n"
+
+
+def _of_heads(part: Path, heads: int | None) -> str:
+    """Which of the rendered heads were scored, and by which models."""
+    models = ", ".join(f"`{model}`" for model in sorted(_in_scores(part, "model")))
+    if heads is None:
+        return f"All heads of the rendered groups are scored, with {models}."
+    return (
+        f"The rendered groups are samples (`--heads {heads}`): up to {heads} heads with a lesion, spread over the "
+        f"quartiles of lesion volume, and up to {heads} without. They are scored with {models}."
+    )
 
 
 def _in_scores(part: Path, column: str) -> set[str]:

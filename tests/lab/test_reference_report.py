@@ -69,7 +69,8 @@ def test_the_page_says_what_every_reference_is_worth_and_keeps_scans_and_heads_a
     assert "| synthetic, held out | bright | 1 (1) |" in heads
     assert "| Colin27, other contrast | bright | 1 (1) |" in heads
     assert "samples (`--heads 1`)" in scans
-    assert "Scored on them: bright." in scans
+    assert "They are scored with `bright`." in scans
+    assert "All heads of the rendered groups are scored, with `bright`." in reference_report.page(out)
 
 
 def test_mistakes_are_errors_in_one_line(
