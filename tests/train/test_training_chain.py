@@ -1,9 +1,9 @@
 """The whole way on a small data set in ARC's layout: prepare, tune, train, evaluate, report, export, predict.
 
 Takes minutes on two cores. MeshNet-5 is the paper's (ReLU, BatchNorm, 5,682 parameters); the volumes are small, 20^3
-voxels of 8.4 mm. In some hundred steps at the paper's learning rate of 1e-3 the network predicts background only, so rate
-and warm-up are from the upper end of the paper's search space, and soft Dice is added to the loss. The search draws
-weight decay and class weights.
+voxels of 8.4 mm. In some hundred steps at the paper's learning rate of 1e-3 the network predicts background only, so
+rate and warm-up are from the upper end of the paper's search space, and soft Dice is added to the loss. The search
+draws weight decay and class weights.
 """
 
 from __future__ import annotations
