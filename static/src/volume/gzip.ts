@@ -6,6 +6,8 @@ import { ScanError } from './errors';
 
 const PUSH_BYTES = 1 << 20;
 const TRAILER_BYTES = 8;
+/** Deflate cannot shrink more than this many fold. */
+const MOST_SHRINK = 1032;
 
 export function isGzip(bytes: Uint8Array): boolean {
   return bytes.length >= 2 && bytes[0] === 0x1f && bytes[1] === 0x8b;
@@ -34,9 +36,9 @@ export function gunzip(bytes: Uint8Array, name: string, maxBytes: number): Uint8
 
 function gunzipWhole(bytes: Uint8Array, name: string, maxBytes: number): Uint8Array {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  // The last member's size is in the file's last 4 bytes; deflate cannot shrink more than 1032-fold.
+  // The last member's size is in the file's last 4 bytes.
   const announced = bytes.length > TRAILER_BYTES ? view.getUint32(bytes.length - 4, true) : 0;
-  let out = new Uint8Array(Math.min(announced, 1032 * bytes.length, maxBytes) + 1);
+  let out = new Uint8Array(Math.min(announced, MOST_SHRINK * bytes.length, maxBytes) + 1);
   let length = 0;
   let memberStart = 0;
   let crc = -1;
@@ -90,7 +92,7 @@ export async function readUnpacked(file: Blob, maxBytes: number): Promise<Uint8A
   if (typeof DecompressionStream === 'undefined' || !isGzip(new Uint8Array(await file.slice(0, 2).arrayBuffer()))) return bytes();
   const trailer = new DataView(await file.slice(-TRAILER_BYTES).arrayBuffer());
   const announced = trailer.byteLength === TRAILER_BYTES ? trailer.getUint32(4, true) : 0;
-  if (announced > Math.min(1032 * file.size, maxBytes)) return bytes();
+  if (announced > Math.min(MOST_SHRINK * file.size, maxBytes)) return bytes();
   const out = new Uint8Array(announced);
   let length = 0;
   try {

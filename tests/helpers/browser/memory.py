@@ -13,7 +13,7 @@ from playwright.sync_api import Page
 def held_bytes(page: Page) -> int:
     """Bytes of JavaScript objects, array buffers and WebAssembly of the page and all its workers.
 
-    The least of three measurements within seconds: the last result's labels may still be on their way.
+    The least of three measurements within seconds: the first sometimes counts buffers that are free by the second.
     """
     measured = []
     for _ in range(3):

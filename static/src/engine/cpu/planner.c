@@ -73,13 +73,18 @@ EXPORT(plan_outputs) void plan_outputs(Plan *plan, uint8_t *labels, uint8_t *pro
 /** `memory`: plan_bytes bytes at a multiple of 64. Computes addresses and writes to the plan only. */
 EXPORT(plan_place) void plan_place(Plan *plan, void *memory) { place(plan, (uintptr_t)memory); }
 
+/** taken[slot], for `count` slots of the volume: 1 where one of the planes lies that `slots` names, else 0. */
+static void mark_taken(const int *slots, int planes, int *taken, int count) {
+  for (int slot = 0; slot < count; slot++) taken[slot] = 0;
+  for (int plane = 0; plane < planes; plane++) taken[slots[plane]] = 1;
+}
+
 /**
  * Where the planes of a layer's output go, which doesn't compute in place: to planes of the volume that hold nothing, or
  * an input that no later step reads.
  */
 static void assign_slots(const Job *job, int *taken, int count) {
-  for (int slot = 0; slot < count; slot++) taken[slot] = 0;
-  for (int plane = 0; plane < job->dims.slow; plane++) taken[job->slotIn[plane]] = 1;
+  mark_taken(job->slotIn, job->dims.slow, taken, count);
   for (int i = 0, next = 0, read = 0; i < job->dims.slow; i++) {
     // Inputs before the one that precedes the step's first output have been read.
     const int firstOfStep = i - i % job->planesPerStep;
@@ -92,8 +97,7 @@ static void assign_slots(const Job *job, int *taken, int count) {
 
 /** The planes of the volume that hold nothing while `job`, the last one, reads its input, or `slotOut` where a norm comes first. */
 static void find_label_slots(const Job *job, const int *slots, int *taken, int count) {
-  for (int slot = 0; slot < count; slot++) taken[slot] = 0;
-  for (int plane = 0; plane < job->dims.slow; plane++) taken[slots[plane]] = 1;
+  mark_taken(slots, job->dims.slow, taken, count);
   for (int slot = 0, found = 0; slot < count; slot++) {
     if (!taken[slot]) job->labelSlots[found++] = slot;
   }

@@ -16,7 +16,12 @@ export function fixedOrNone(value: number | null | undefined, decimals: number):
 
 /** A volume with about three significant digits: "34.9 mL", "0.42 mL", "0.013 mL", "1243 mL". */
 export function spokenMl(value: number): string {
-  return `${fixed(value, value >= 100 ? 0 : value >= 10 ? 1 : value >= 0.1 ? 2 : 3)} mL`;
+  return `${fixed(value, decimalsOfMl(value))} mL`;
+}
+
+/** Decimals that give a volume about three significant digits, and show a single voxel of 1 mm³. */
+export function decimalsOfMl(value: number): number {
+  return value >= 100 ? 0 : value >= 10 ? 1 : value >= 0.1 ? 2 : 3;
 }
 
 /** Text for HTML, with quotes escaped too. */

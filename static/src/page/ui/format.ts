@@ -1,12 +1,13 @@
 // Numbers as the page shows them, and names of saved files.
 import { isEdited } from '../edit/history';
 import type { Edit } from '../edit/history';
+import { decimalsOfMl } from '../report/numbers';
 import { formatNumber, language, t } from '../texts/language';
 import type { Language } from '../texts/language';
 
 /** Volume with its significant digits, a single voxel of 1 mm³ too: "34.9 mL", "0.42 mL", "0.013 mL", "1,243 mL". */
 export function formatMl(volumeMl: number): string {
-  const digits = volumeMl >= 100 ? 0 : volumeMl >= 10 ? 1 : volumeMl >= 0.1 || volumeMl === 0 ? 2 : 3;
+  const digits = volumeMl === 0 ? 2 : decimalsOfMl(volumeMl);
   return `${formatNumber(volumeMl, { minimumFractionDigits: digits, maximumFractionDigits: digits })} mL`;
 }
 
