@@ -150,7 +150,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--remove-below", metavar="ML", type=component_volume_ml, help="drop components below this volume"
     )
     parser.add_argument(
-        "--keep-outside-brain", action="store_true", help="of a model with lesion and tissue labels, keep every lesion"
+        "--keep-outside-brain", action="store_true", help="keep what the brain rule drops, as for meshnet-predict"
     )
     parser.add_argument("--n-procs", metavar="N", type=_count, default=1, help="scans at a time (default: 1)")
     parser.add_argument(

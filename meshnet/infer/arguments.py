@@ -133,7 +133,8 @@ def _add_lesion_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep-outside-brain",
         action="store_true",
-        help="keep lesions outside the brain (default: a model that labels lesion and tissue drops them)",
+        help="keep what lies outside the brain (default: a model that labels lesion and tissue drops lesions there, a "
+        "model of one brain all but its largest piece)",
     )
     parser.add_argument(
         "--all-labels",

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshnet.infer.backends import Network
-from meshnet.infer.brain_rule import without_lesions_outside_brain
+from meshnet.infer.brain_rule import without_parts_outside_brain
 from meshnet.infer.confidence import NO_CONFIDENCE, Confidence, Probability, run_network
 from meshnet.infer.run_notes import contrast_notes, fluid_notes, result_notes
 from meshnet.model.spec import Label, ModelSpec
@@ -44,7 +44,7 @@ class Prediction:
     labels_conformed: NDArray[np.uint8]  #: [i, j, k] on the conformed grid, LIA
     conformed: Conformed  #: the image that the network saw, before reordering and normalisation
     probability: Probability | None = None  #: if it was asked for
-    outside_brain_ml: float = 0.0  #: lesions that the brain rule dropped, on the conformed grid
+    outside_brain_ml: float = 0.0  #: that the brain rule dropped, on the conformed grid
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ def to_prediction(
     labels = reorient(labels, start=spec.input.orientation, end=CONFORMED)
     outside_voxels = 0
     if not keep_outside_brain:
-        labels, outside_voxels = without_lesions_outside_brain(labels, spec)
+        labels, outside_voxels = without_parts_outside_brain(labels, spec)
     if remove_below_ml is not None:
         smallest_voxels = remove_below_ml / volume_ml(1, conformed.affine_vox2ras)
         labels, _ = remove_small_components(labels, smallest_voxels)

@@ -23,6 +23,9 @@ BRIGHT_FLUID = 1.75
 #: A lesion larger than this share of the head is implausible.
 LARGEST_LESION = 1 / 3
 
+#: Pieces apart from the brain are noted from this share of the brain. A few mL are dropped from most scans.
+PIECES_NOTED = 1 / 100
+
 
 def contrast_notes(spec: ModelSpec, scan: Scan) -> list[Note]:
     """A note if the scan's name or header says a contrast that the model was not made for."""
@@ -48,10 +51,10 @@ def fluid_notes(spec: ModelSpec, conformed: Conformed) -> list[Note]:
 def result_notes(
     spec: ModelSpec, volumes: Sequence[tuple[Label, int, float]], head_ml: float, outside_ml: float = 0.0
 ) -> list[Note]:
-    """Notes if a lesion model found no lesion, if more was labelled than the head can hold, or if lesions were dropped.
+    """Notes if a lesion model found no lesion, if more was labelled than the head can hold, or if much was dropped.
 
-    volumes: `(label, voxels, volume_ml)` of each label; head_ml: volume of tissue in the scan; outside_ml: lesions that
-    the brain rule dropped.
+    volumes: `(label, voxels, volume_ml)` of each label; head_ml: volume of tissue in the scan; outside_ml: lesions or
+    pieces that the brain rule dropped.
     """
     lesions = lesion_indices(spec)
     lesion_ml = sum(ml for label, _, ml in volumes if label.index in lesions)
@@ -63,6 +66,9 @@ def result_notes(
         notes.append(make_note("third-of-head", lesion_ml, lesion_ml / head_ml, True))
     elif 0 < head_ml < labelled_ml:
         notes.append(make_note("third-of-head", labelled_ml, labelled_ml / head_ml, False))
-    if outside_ml > 0:
+    if spec.pieces == "largest":
+        if outside_ml > PIECES_NOTED * labelled_ml:
+            notes.append(make_note("pieces-dropped", outside_ml))
+    elif outside_ml > 0:
         notes.append(make_note("lesion-outside-brain", outside_ml))
     return notes

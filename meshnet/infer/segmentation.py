@@ -154,9 +154,9 @@ def segment(
     array [i, j, k] with `affine` [4, 4] (voxel to RAS, mm). model: a known id, a model folder or a model.json.
     frame: of a 4-D scan, counted from 0. threshold: on the lesion's probability, 0 to 1; None: the most probable label.
     flip: average with the left-right mirror image. probability: keep the lesion's probabilities. remove_below_ml:
-    components below this volume become background. keep_outside_brain: of a model that labels lesion and tissue, keep
-    lesions outside the brain. strict: raise ScanError for notes. backend: "cpu", "onnx" or
-    "torch"; None: the fastest. threads: None: all cores.
+    components below this volume become background. keep_outside_brain: leave the brain rule out
+    (docs/conform.md). strict: raise ScanError for notes. backend: "cpu", "onnx" or "torch"; None: the fastest.
+    threads: None: all cores.
 
     Raises ScanError for a scan that can't be used, SpecError for a model that can't (both are ValueErrors), OSError for
     a file that can't be read, TypeError for another kind of scan.

@@ -70,7 +70,9 @@ class Settings(SidecarPart):
         default=None, gt=0, description="components below this volume became background; null: none did"
     )
     keep_outside_brain: bool = Field(
-        default=False, description="lesions outside the brain were kept; concerns models with lesion and tissue labels"
+        default=False,
+        description="lesions or pieces outside the brain were kept; concerns models with lesion and tissue labels, and "
+        "models of one brain",
     )
     all_labels: bool = Field(default=False, description="the file has the tissue around the lesion too")
 

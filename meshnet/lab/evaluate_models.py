@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from meshnet.infer.backends import fastest_backend, open_network
-from meshnet.infer.brain_rule import without_lesions_outside_brain
+from meshnet.infer.brain_rule import without_parts_outside_brain
 from meshnet.lab.cases import Case, Kind, Tissue, Volumes, all_cases
 from meshnet.lab.held_out import read_held_out
 from meshnet.lab.opened import Opened, labels_of
@@ -116,7 +116,7 @@ def _made_for(spec: ModelSpec, contrast: str) -> bool:
 
 def run(model: Opened, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Labels uint8 [i, j, k] of a conformed image uint8 [i, j, k]; the brain rule applied, as in meshnet-predict."""
-    return without_lesions_outside_brain(labels_of(model, image), model.spec)[0]
+    return without_parts_outside_brain(labels_of(model, image), model.spec)[0]
 
 
 def foreground(spec: ModelSpec, kind: Kind, predicted: NDArray[np.uint8]) -> NDArray[np.bool_]:

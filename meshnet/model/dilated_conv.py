@@ -1,8 +1,9 @@
 """`DilatedConv3d`: `nn.Conv3d` with a faster weight gradient on the CPU and the same result.
 
-On the CPU, PyTorch uses oneDNN, whose weight gradient takes two to five times as long for a dilated convolution as for
-a plain one. On one residue class of the dilation d (the voxels x ≡ r mod d along each axis) a dilated convolution is a
-plain one. So the d³ residue classes are stacked as a batch, and the plain weight gradient is taken over that batch.
+On a CPU with AVX-512, PyTorch uses oneDNN, whose weight gradient takes two to five times as long for a dilated
+convolution as for a plain one. On one residue class of the dilation d (the voxels x ≡ r mod d along each axis) a
+dilated convolution is a plain one. So the d³ residue classes are stacked as a batch, and the plain weight gradient is
+taken over that batch. With AVX2 alone the dilated gradient is as fast as the plain one, and nothing is stacked.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ def _applies(conv: nn.Conv3d, image: Tensor) -> bool:
     d = conv.dilation[0]
     return (
         image.device.type == "cpu"
+        and residue_classes_pay()
         and torch.is_grad_enabled()
         and conv.weight.requires_grad
         and d > 1
@@ -42,6 +44,11 @@ def _applies(conv: nn.Conv3d, image: Tensor) -> bool:
         and conv.kernel_size == (3, 3, 3)
         and conv.padding == (d, d, d)
     )
+
+
+def residue_classes_pay() -> bool:
+    """Whether this CPU takes the gradient faster over residue classes (measured: docs/lab/training.md)."""
+    return torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
 class _Convolve(torch.autograd.Function):

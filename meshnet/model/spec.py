@@ -180,6 +180,12 @@ class ModelSpec(_Strict):
     architecture: Architecture
     input: InputSpec = InputSpec()
     labels: tuple[Label, ...]
+    pieces: Literal["largest"] | None = Field(
+        default=None,
+        exclude_if=lambda pieces: pieces is None,  # so that older software reads every other model
+        description="'largest': of all that is labelled, voxels joined by faces, only the largest piece is kept and "
+        "the rest becomes background (docs/conform.md). Null or missing: every piece is kept",
+    )
     provenance: Provenance = Provenance()
     metrics: dict[str, float] = Field(default_factory=dict)
     weights: WeightsFile

@@ -133,4 +133,7 @@ TEXTS: dict[str, Callable[..., str]] = {
     "lesion-outside-brain": lambda ml: (
         f"{general(ml)} mL of lesion lay mostly outside the brain that the model labelled and were dropped"
     ),
+    "pieces-dropped": lambda ml: (
+        f"{general(ml)} mL in pieces apart from the largest one were dropped; check the picture"
+    ),
 }

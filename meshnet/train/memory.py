@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 
 from meshnet.train.config import TrainConfig
+from meshnet.train.fabric import precision_of
 
 #: Share of the device's memory that the activations of a MeshNet may take before they are recomputed.
 _SHARE = 0.7
@@ -21,7 +22,7 @@ def bytes_needed(config: TrainConfig, shape: tuple[int, ...]) -> int:
 
     Counted are the activations kept for the backward pass: with recomputation the inputs of all layers and the
     activations of one layer, else (`trainer.checkpoint_activations` is false) four tensors per layer; 2 bytes per value
-    in mixed precision. A batch of several volumes needs that much for each.
+    in half precision. A batch of several volumes needs that much for each.
     """
     m = config.model
     voxels = shape[0] * shape[1] * shape[2] * config.trainer.batch_size
@@ -41,7 +42,8 @@ def recomputes(config: TrainConfig, shape: tuple[int, ...], device: torch.device
         return config.trainer.checkpoint_activations
     if config.model.kind != "meshnet":
         return shape[0] * shape[1] * shape[2] >= _LARGE
-    keeping = replace(config, trainer=replace(config.trainer, checkpoint_activations=False))
+    precision = precision_of(config.trainer) if device.type == "cpu" else config.trainer.precision
+    keeping = replace(config, trainer=replace(config.trainer, checkpoint_activations=False, precision=precision))
     return bytes_needed(keeping, shape) > _SHARE * _device_bytes(device)
 
 

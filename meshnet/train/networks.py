@@ -209,6 +209,9 @@ LABEL_ROLES: dict[str, tuple[LabelRole | None, ...]] = {
     "tissue-lesion": (None, "context", "context", "context", "lesion"),
 }
 
+#: data.task of the models that label one brain, of which only the largest piece is kept.
+ONE_BRAIN = ("tissue", "brain")
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -252,6 +255,7 @@ def save_network(folder: Path, network: nn.Module, config: TrainConfig, about: T
             orientation=config.data.orientation,
         ),
         labels=make_labels(config.data.labels, LABEL_ROLES.get(config.data.task, ())),
+        pieces="largest" if config.data.task in ONE_BRAIN else None,
         provenance=provenance,
         metrics={} if about.validation_dice is None else {"validation_dice": round(about.validation_dice, 4)},
         weights=WeightsFile(sha256="0" * 64),

@@ -163,7 +163,7 @@ class TrainerConfig:
     batch_size: volumes of one step on each device; the loss is the mean over them, and the number of
         steps is divided by it. More than 1 pays where a step is bound by kernel launches, not by its arithmetic.
     accelerator, devices, nodes, strategy, precision: of Lightning Fabric. precision `auto` is 16-mixed on CUDA, else
-        32-true.
+        32-true; bfloat16 becomes 32-true on a CPU without AVX-512, which computes it in software.
     checkpoint_activations: recompute activations in the backward pass instead of keeping them; None: where the device's
         memory asks for it (memory.py).
     channels_last: keep tensors as `channels_last_3d`. compile: compile the network with `torch.compile`.

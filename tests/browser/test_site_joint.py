@@ -62,7 +62,7 @@ def test_the_lesion_is_shown_and_saved_and_the_tissue_is_a_layer_that_is_off(
     labels = assert_same_labels(saved, tmp_path / "cli" / "scan_joint.nii.gz", agreement=1)
     assert set(np.unique(labels)) == {0, LESION}
     page.get_by_label("Save the tissue too").check()
-    page.get_by_label("Keep lesions outside the brain").check()
+    page.get_by_label("Keep pieces outside the brain").check()
     expect(page.get_by_test_id("notes")).to_be_hidden(timeout=PATIENCE_MS)
     everything = np.asarray(nib.load(save(page, "native", tmp_path)).dataobj)
     assert np.bincount(everything.ravel()).tolist() == np.bincount(both.ravel()).tolist()

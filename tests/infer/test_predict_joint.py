@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from meshnet.infer.largest_piece import largest_piece
 from meshnet.infer.predict import main
+from meshnet.model.spec import dump_spec, read_spec
 from meshnet.scan.orientation import reorient
 from tests.helpers.joint_model import (
     EYE,
@@ -139,3 +141,30 @@ def test_an_earlier_result_is_taken_if_it_has_the_labels_that_are_asked_for(
         last = capsys.readouterr().out
         assert "brain (" in last
     assert "from an earlier run" in last
+
+
+def test_of_a_model_of_one_brain_the_largest_piece_is_saved_and_a_note_says_what_was_dropped(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = read_spec(model / "model.json")
+    labels = tuple(label.model_copy(update={"role": None}) for label in spec.labels)
+    one_brain = spec.model_copy(update={"task": "tissue", "labels": labels, "pieces": "largest"})
+    (model / "model.json").write_text(dump_spec(one_brain))
+    both = write_joint_scan(tmp_path / "scan.nii.gz", ((7.0, 7.0, 7.0), 5.0))
+    brain, dropped = largest_piece(both)
+    dropped_ml = dropped * ML
+    assert dropped >= np.count_nonzero(both == LESION) > 0
+    assert np.count_nonzero(brain != brain_with_lesions(both.shape)) < 20, "a digital ball loses its tips"
+
+    arguments = (tmp_path / "scan.nii.gz", "--json", "-o")
+    assert run(model, *arguments, tmp_path / "out") == 0
+    (note,) = outcome_of(capsys)["notes"]
+    assert note["code"] == "pieces-dropped"
+    volume, rest = note["text"].split(maxsplit=1)
+    assert float(volume) == pytest.approx(dropped_ml, abs=0.01)
+    assert rest.startswith("mL in pieces apart from the largest one were dropped")
+    assert np.array_equal(saved(tmp_path / "out"), brain)
+
+    assert run(model, *arguments, tmp_path / "kept", "--keep-outside-brain") == 0
+    assert outcome_of(capsys)["notes"] == []
+    assert np.array_equal(saved(tmp_path / "kept"), both)

@@ -6,7 +6,13 @@ import pytest
 import torch
 from torch import nn
 
+from meshnet.model import dilated_conv
 from meshnet.model.dilated_conv import DilatedConv3d, residue_classes
+
+
+@pytest.fixture(autouse=True)
+def _residue_classes_on_every_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dilated_conv, "residue_classes_pay", lambda: True)
 
 
 @pytest.mark.parametrize("dilation", [1, 2, 4, 16])
@@ -44,3 +50,14 @@ def test_residue_classes_put_every_voxel_where_its_class_is() -> None:
     for index, (z, y, x) in enumerate((z, y, x) for z in (0, 1) for y in (0, 1) for x in (0, 1)):
         piece = volume[0, 0, z::2, y::2, x::2]
         assert torch.equal(classes[index, 0, :, :, : piece.shape[2]], piece)
+
+
+@pytest.mark.parametrize(("capability", "pays"), [("AVX512", True), ("AVX2", False)])
+def test_a_cpu_without_avx512_takes_the_plain_gradient(
+    capability: str, pays: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    conv = DilatedConv3d(2, 2, 3, padding=2, dilation=2)
+    out = conv(torch.rand(1, 2, 8, 8, 8))
+    assert ("_Convolve" in type(out.grad_fn).__name__) is pays

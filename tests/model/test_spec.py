@@ -57,6 +57,7 @@ def broken(path: str, value: object) -> str:
         ("id", "../escape", "id"),
         ("colour", "red", "colour"),
         ("architecture.activation", "swish", "activation"),
+        ("pieces", "all", "pieces"),
         ("architecture.norm", {"kind": "layer"}, "norm"),
         ("labels.1.role", "tissue", "role"),
         ("architecture.channels", 0, "channels"),
@@ -107,6 +108,12 @@ def test_a_role_is_written_only_where_a_label_has_one() -> None:
     spec = a_spec(labels=make_labels(["background", "lesion"], (None, "lesion")))
     assert '"role": "lesion"' in dump_spec(spec)
     assert parse_spec(dump_spec(spec), where="m") == spec
+
+
+def test_pieces_are_written_only_where_a_model_keeps_the_largest_alone() -> None:
+    assert "pieces" not in dump_spec(a_spec())
+    spec = a_spec(pieces="largest")
+    assert parse_spec(dump_spec(spec), where="model.json") == spec
 
 
 def test_a_lesion_has_the_same_colour_with_and_without_tissue_labels() -> None:

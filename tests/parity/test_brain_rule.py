@@ -1,4 +1,4 @@
-"""Both sides drop the same lesion components."""
+"""Both sides drop the same lesion components, and the same pieces."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from meshnet.infer.brain_rule import without_lesions_outside_brain
-from meshnet.model.spec import dump_spec
+from meshnet.infer.brain_rule import without_parts_outside_brain
+from meshnet.model.spec import ModelSpec, dump_spec
 from tests.helpers.joint_model import LESION, brain_with_lesions, joint_spec
 from tests.helpers.parity.prepared import Site
 
@@ -40,11 +40,23 @@ VOLUMES = {
 
 @pytest.mark.parametrize("name", VOLUMES)
 def test_both_drop_the_same_voxels(name: str, site: Site, tmp_path: Path) -> None:
-    labels, spec = VOLUMES[name], joint_spec()
+    dropped = dropped_by_both(VOLUMES[name], joint_spec(), site, tmp_path)
+    assert (dropped > 0) == (name not in ("none", "all lesion", "one across the edge of the brain"))
+
+
+@pytest.mark.parametrize("name", VOLUMES)
+def test_both_keep_the_same_piece(name: str, site: Site, tmp_path: Path) -> None:
+    spec = joint_spec().model_copy(update={"pieces": "largest"})
+    dropped = dropped_by_both(VOLUMES[name], spec, site, tmp_path)
+    assert (dropped > 0) == (name != "all lesion"), "the tips of a ball are thinner than the pieces that are told apart"
+
+
+def dropped_by_both(labels: NDArray[np.uint8], spec: ModelSpec, site: Site, tmp_path: Path) -> int:
+    """Voxels that both set to background, after a comparison voxel by voxel."""
     (tmp_path / "labels.u8").write_bytes(labels.tobytes(order="F"))
     paths = {"brainRule": str(tmp_path / "labels.u8"), "out": str(tmp_path / "kept.u8")}
     (result,) = site([{**paths, "dims": SHAPE, "spec": json.loads(dump_spec(spec))}])
-    kept, dropped = without_lesions_outside_brain(labels, spec)
+    kept, dropped = without_parts_outside_brain(labels, spec)
     assert result == {"removedVoxels": dropped}
     assert np.array_equal(np.fromfile(tmp_path / "kept.u8", np.uint8).reshape(SHAPE, order="F"), kept)
-    assert (dropped > 0) == (name not in ("none", "all lesion", "one across the edge of the brain"))
+    return dropped

@@ -237,7 +237,7 @@ def _settings(report: Report) -> list[str]:
             if settings.remove_below_ml is None
             else [f"components below {fixed(settings.remove_below_ml, 3)} mL removed"]
         ),
-        *(["lesions outside the brain kept"] if settings.keep_outside_brain else []),
+        *(["pieces outside the brain kept"] if settings.keep_outside_brain else []),
     ]
 
 

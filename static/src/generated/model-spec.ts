@@ -20,6 +20,10 @@ export interface ModelSpec {
   architecture: Architecture;
   input: InputSpec;
   labels: Label[];
+  /**
+   * 'largest': of all that is labelled, voxels joined by faces, only the largest piece is kept and the rest becomes background (docs/conform.md). Null or missing: every piece is kept
+   */
+  pieces?: "largest" | null;
   provenance: Provenance;
   metrics: {
     [k: string]: number;

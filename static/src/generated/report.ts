@@ -114,7 +114,7 @@ export interface Settings {
    */
   remove_below_ml: number | null;
   /**
-   * lesions outside the brain were kept; concerns models with lesion and tissue labels
+   * lesions or pieces outside the brain were kept; concerns models with lesion and tissue labels, and models of one brain
    */
   keep_outside_brain: boolean;
   /**

@@ -24,7 +24,7 @@ export interface SegmentOptions {
   readonly probability?: boolean;
   /** Remove connected components of fewer mL. By default every voxel stays. */
   readonly removeBelowMl?: number;
-  /** Of a model that labels lesion and tissue: keep lesions outside the brain. */
+  /** Keep lesions or pieces outside the brain, which the brain rule drops. */
   readonly keepOutsideBrain?: boolean;
   /** URL of the folder that a model's id is looked up in. By default the models inside the package. */
   readonly models?: string | URL;

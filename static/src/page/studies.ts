@@ -36,7 +36,7 @@ export interface Result {
   readonly outcome: Outcome;
   /** Components below this volume were removed from the outcome; null where none were. */
   readonly smallestMl: number | null;
-  /** Whether lesions outside the brain are in the outcome. */
+  /** Whether the outcome has all that the brain rule would drop. */
   readonly keepOutsideBrain: boolean;
   /** Indices of the labels in the picture; the others are measured too. */
   readonly visible: readonly number[];

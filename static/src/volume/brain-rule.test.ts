@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Label, ModelSpec } from '../generated/model-spec';
-import { withoutLesionsOutsideBrain } from './brain-rule';
+import { withoutPartsOutsideBrain } from './brain-rule';
 import { contextIndices, lesionIndices, only, shownIndices, showsBrain } from './label-roles';
 import type { Dims } from './volume';
 
@@ -27,7 +27,7 @@ const OUTSIDE = { at: [13, 8, 7], radius: 2 } as const;
 test('a component in the brain stays and one outside it becomes background', () => {
   const labels = volume(INSIDE, OUTSIDE);
 
-  const { labels: kept, removedVoxels } = withoutLesionsOutsideBrain(labels, DIMS, JOINT);
+  const { labels: kept, removedVoxels } = withoutPartsOutsideBrain(labels, DIMS, JOINT);
 
   expect(kept).toEqual(volume(INSIDE));
   expect(removedVoxels).toBe(33);
@@ -35,7 +35,7 @@ test('a component in the brain stays and one outside it becomes background', () 
 });
 
 test.each([[8, 0], [9, 1]])('one voxel at x = %d, near the brain\'s edge: %d voxels are removed', (x, removed) => {
-  expect(withoutLesionsOutsideBrain(volume({ at: [x, 8, 7], radius: 0 }), DIMS, JOINT).removedVoxels).toBe(removed);
+  expect(withoutPartsOutsideBrain(volume({ at: [x, 8, 7], radius: 0 }), DIMS, JOINT).removedVoxels).toBe(removed);
 });
 
 test.each([[14, 0], [13, 3]])('with %d of 42 voxels around it in the brain, %d voxels of a component are removed', (inBrain, removed) => {
@@ -43,23 +43,55 @@ test.each([[14, 0], [13, 3]])('with %d of 42 voxels around it in the brain, %d v
   const around = Array.from({ length: 5 * 3 * 3 }, (_, n) => (n % 5) + 9 * (Math.floor(n / 5) % 3) + 81 * Math.floor(n / 15)).slice(3);
   const labels = new Uint8Array(9 ** 3).fill(3, 0, 3);
   for (const at of around.slice(0, inBrain)) labels[at] = 1;
-  expect(withoutLesionsOutsideBrain(labels, dims, JOINT).removedVoxels).toBe(removed);
+  expect(withoutPartsOutsideBrain(labels, dims, JOINT).removedVoxels).toBe(removed);
 });
 
 test('voxels beyond the volume count for neither side', () => {
-  expect(withoutLesionsOutsideBrain(volume({ at: [0, 0, 0], radius: 1 }), DIMS, JOINT).removedVoxels).toBe(0);
-  expect(withoutLesionsOutsideBrain(volume({ at: [16, 15, 14], radius: 1 }), DIMS, JOINT).removedVoxels).toBe(4);
+  expect(withoutPartsOutsideBrain(volume({ at: [0, 0, 0], radius: 1 }), DIMS, JOINT).removedVoxels).toBe(0);
+  expect(withoutPartsOutsideBrain(volume({ at: [16, 15, 14], radius: 1 }), DIMS, JOINT).removedVoxels).toBe(4);
 });
 
 test('a volume that is all lesion has no surroundings and stays', () => {
-  expect(withoutLesionsOutsideBrain(new Uint8Array(8).fill(3), [2, 2, 2], JOINT).removedVoxels).toBe(0);
+  expect(withoutPartsOutsideBrain(new Uint8Array(8).fill(3), [2, 2, 2], JOINT).removedVoxels).toBe(0);
 });
 
 test('a model without context labels has no brain rule', () => {
   const labels = new Uint8Array(27);
   labels[13] = 1;
   expect(showsBrain(TWO_CLASSES)).toBe(false);
-  expect(withoutLesionsOutsideBrain(labels, [3, 3, 3], TWO_CLASSES)).toEqual({ labels, removedVoxels: 0 });
+  expect(withoutPartsOutsideBrain(labels, [3, 3, 3], TWO_CLASSES)).toEqual({ labels, removedVoxels: 0 });
+});
+
+const ONE_BRAIN = { ...TWO_CLASSES, task: 'brain', pieces: 'largest' as const };
+
+test('of a model of one brain the largest piece stays, whatever its labels', () => {
+  const labels = Uint8Array.from([1, 2, 0, 1, 1, 0, 2, 1, 2, 0, 0, 1]);
+  const { labels: kept, removedVoxels } = withoutPartsOutsideBrain(labels, [12, 1, 1], ONE_BRAIN);
+  expect(kept).toEqual(Uint8Array.from([0, 0, 0, 0, 0, 0, 2, 1, 2, 0, 0, 0]));
+  expect(removedVoxels).toBe(5);
+  expect(labels[0]).toBe(1);
+});
+
+test.each([1, 4, 5])('a piece behind a bridge %d voxels wide goes where the bridge is at most 4', (width) => {
+  const dims: Dims = [40, 14, 14];
+  const box = (x0: number, x1: number, from: number, to: number): number[] => {
+    const at: number[] = [];
+    for (let z = from; z < to; z++) for (let y = from; y < to; y++) for (let x = x0; x < x1; x++) at.push(x + 40 * (y + 14 * z));
+    return at;
+  };
+  const labels = new Uint8Array(40 * 14 * 14);
+  for (const at of [...box(0, 18, 1, 13), ...box(18, 30, 3, 3 + width), ...box(30, 38, 2, 10)]) labels[at] = 1;
+  const { labels: kept } = withoutPartsOutsideBrain(labels, dims, ONE_BRAIN);
+  expect(kept[34 + 40 * (6 + 14 * 6)]).toBe(width === 5 ? 1 : 0);
+  expect(box(0, 18, 3, 11).every((at) => kept[at] === 1)).toBe(true);
+});
+
+test('of equal pieces the first stays, one piece or none is left as it is', () => {
+  expect([...withoutPartsOutsideBrain(Uint8Array.from([0, 1, 1, 0, 1, 1]), [6, 1, 1], ONE_BRAIN).labels]).toEqual([0, 1, 1, 0, 0, 0]);
+  const one = Uint8Array.from([0, 1, 1, 0]);
+  expect(withoutPartsOutsideBrain(one, [4, 1, 1], ONE_BRAIN)).toEqual({ labels: one, removedVoxels: 0 });
+  const none = new Uint8Array(4);
+  expect(withoutPartsOutsideBrain(none, [4, 1, 1], ONE_BRAIN)).toEqual({ labels: none, removedVoxels: 0 });
 });
 
 test.each([

@@ -1,7 +1,8 @@
-// The brain rule: a lesion component that lies mostly outside the brain is set to background. Twin of
-// meshnet/infer/brain_rule.py, which says why; equal voxel by voxel.
+// The brain rule: lesions that lie mostly outside the brain, and pieces apart from the largest one, are set to
+// background. Twin of meshnet/infer/brain_rule.py, which says why; equal voxel by voxel.
 import type { ModelSpec } from '../generated/model-spec';
 import type { Cleaned } from './clean';
+import { largestPiece } from './largest-piece';
 import { connectedComponents } from './components';
 import { boundingBoxes } from './label-components';
 import { contextIndices, lesionIndices, showsBrain } from './label-roles';
@@ -10,14 +11,19 @@ import type { Dims } from './volume';
 /** Largest distance along each axis, in voxels, from a component to its surroundings. */
 const REACH = 2;
 
-type Described = Pick<ModelSpec, 'task' | 'labels'>;
+type Described = Pick<ModelSpec, 'task' | 'labels' | 'pieces'>;
+
+/** Labels [z][y][x] on the model's grid without what lies outside the brain by the rule of this model. */
+export function withoutPartsOutsideBrain(labels: Uint8Array, dims: Dims, spec: Described): Cleaned {
+  if (spec.pieces === 'largest') return largestPiece(labels, dims);
+  return showsBrain(spec) ? withoutLesionsOutside(labels, dims, spec) : { labels, removedVoxels: 0 };
+}
 
 /**
- * Labels [z][y][x] on the model's grid without the lesion components (voxels sharing a face) of whose surroundings
- * fewer than a third are context. Surroundings: the voxels within REACH voxels that are not lesion.
+ * Without the lesion components (voxels sharing a face) of whose surroundings fewer than a third are context.
+ * Surroundings: the voxels within REACH voxels that are not lesion.
  */
-export function withoutLesionsOutsideBrain(labels: Uint8Array, dims: Dims, spec: Described): Cleaned {
-  if (!showsBrain(spec)) return { labels, removedVoxels: 0 };
+function withoutLesionsOutside(labels: Uint8Array, dims: Dims, spec: Described): Cleaned {
   const kindOf = kindTable(spec);
   const allKinds = labels.map((label) => kindOf[label]!);
   const box = lesionBox(allKinds, dims);

@@ -67,6 +67,7 @@ const TEXTS = {
   'third-of-head': (ml: number, share: number, isLesion: boolean) =>
     `${fixed(ml, 0)} mL ${isLesion ? 'of lesion ' : ''}were labelled, ${percent(share)} of the head; check the contrast and the picture`,
   'lesion-outside-brain': (ml: number) => `${general(ml)} mL of lesion lay mostly outside the brain that the model labelled and were dropped`,
+  'pieces-dropped': (ml: number) => `${general(ml)} mL in pieces apart from the largest one were dropped; check the picture`,
 } as const;
 
 export type NoteCode = keyof typeof TEXTS;

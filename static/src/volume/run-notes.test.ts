@@ -39,3 +39,12 @@ test.each([
   const spec = { task: 'brain tissue and stroke lesion', labels: JOINT };
   expect(resultNotes(spec, volumesOf(9000, tissueMl, lesionMl), 1500, outsideMl).map((found) => found.code)).toEqual(codes);
 });
+
+test.each([
+  [1200, 12, []],
+  [1200, 12.1, ['pieces-dropped']],
+  [0, 0, []],
+])('a brain of %d mL with %d mL dropped in other pieces: %j', (brainMl, droppedMl, codes) => {
+  const spec = { task: 'brain', labels: TWO_CLASSES, pieces: 'largest' as const };
+  expect(resultNotes(spec, volumesOf(9000, brainMl), 1500, droppedMl).map((found) => found.code)).toEqual(codes);
+});

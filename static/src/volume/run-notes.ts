@@ -31,12 +31,14 @@ export function fluidNotes(conformed: Volume<Uint8Array>, voxelSizeMm: number, m
 
 /** A lesion larger than this share of the head is implausible. */
 const LARGEST_LESION = 1 / 3;
+/** Pieces apart from the brain are noted from this share of the brain. A few mL are dropped from most scans. */
+const PIECES_NOTED = 1 / 100;
 
 /**
  * Notes on a result: a lesion model that found no lesion, lesions of more than a third of the head, labels of more than
- * the head, and lesions that the brain rule dropped (`outsideMl`). `headMl` is the head's volume by the crude threshold.
+ * the head, and lesions or many pieces that the brain rule dropped (`outsideMl`). `headMl` is the head's volume by the crude threshold.
  */
-export function resultNotes(spec: Pick<ModelSpec, 'task' | 'labels'>, volumes: readonly LabelVolume[], headMl: number, outsideMl = 0): Note[] {
+export function resultNotes(spec: Pick<ModelSpec, 'task' | 'labels' | 'pieces'>, volumes: readonly LabelVolume[], headMl: number, outsideMl = 0): Note[] {
   const lesions = lesionIndices(spec);
   const lesion = volumes.filter(({ index }) => lesions.includes(index));
   const lesionMl = sumMl(lesion);
@@ -45,7 +47,9 @@ export function resultNotes(spec: Pick<ModelSpec, 'task' | 'labels'>, volumes: r
   if (lesions.length > 0 && lesion.every(({ voxels }) => voxels === 0)) notes.push(note('nothing-found'));
   else if (lesions.length > 0 && headMl > 0 && lesionMl > headMl * LARGEST_LESION) notes.push(note('third-of-head', lesionMl, lesionMl / headMl, true));
   else if (headMl > 0 && labelledMl > headMl) notes.push(note('third-of-head', labelledMl, labelledMl / headMl, false));
-  if (outsideMl > 0) notes.push(note('lesion-outside-brain', outsideMl));
+  if (spec.pieces === 'largest') {
+    if (outsideMl > PIECES_NOTED * labelledMl) notes.push(note('pieces-dropped', outsideMl));
+  } else if (outsideMl > 0) notes.push(note('lesion-outside-brain', outsideMl));
   return notes;
 }
 

@@ -71,7 +71,7 @@ export interface StoredLabels {
   /** Background included. */
   readonly classes: number;
   /** Of the model: what it labels. */
-  readonly spec: Pick<ModelSpec, 'task' | 'labels'>;
+  readonly spec: Pick<ModelSpec, 'task' | 'labels' | 'pieces'>;
   /** Null where it was not kept, or the model has no label that it could be about. */
   readonly confidence: StoredConfidence | null;
 }

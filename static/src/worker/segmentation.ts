@@ -1,6 +1,6 @@
 // The steps from a read scan and a model to cleaned labels. The page's worker and the npm package (package/) share them.
 import { voxelSizeMm } from '../volume/affine';
-import { withoutLesionsOutsideBrain } from '../volume/brain-rule';
+import { withoutPartsOutsideBrain } from '../volume/brain-rule';
 import { removeSmallComponents } from '../volume/clean';
 import { conform, type Conformed } from '../volume/conform';
 import { voxelVolumeMl } from '../volume/native';
@@ -37,7 +37,7 @@ export interface CleanedLabels {
   readonly conformed: Volume<Uint8Array>;
   /** In small components. */
   readonly removedVoxels: number;
-  /** In lesions that the brain rule dropped. */
+  /** That the brain rule dropped. */
   readonly outsideVoxels: number;
 }
 
@@ -66,10 +66,10 @@ export async function segmentScan(
   return { conformed, result, notes };
 }
 
-/** Labels on the model's grid without lesions outside the brain and without small components, in the order of `meshnet-predict`. */
-export function cleanLabels(labels: Volume<Uint8Array>, spec: Pick<ModelSpec, 'task' | 'labels'>, { smallestMl, keepOutsideBrain }: CleanOptions): CleanedLabels {
+/** Labels on the model's grid without what the brain rule drops and without small components, in the order of `meshnet-predict`. */
+export function cleanLabels(labels: Volume<Uint8Array>, spec: Pick<ModelSpec, 'task' | 'labels' | 'pieces'>, { smallestMl, keepOutsideBrain }: CleanOptions): CleanedLabels {
   const { data, dims, affineVox2ras } = labels;
-  const inBrain = keepOutsideBrain ? { labels: data, removedVoxels: 0 } : withoutLesionsOutsideBrain(data, dims, spec);
+  const inBrain = keepOutsideBrain ? { labels: data, removedVoxels: 0 } : withoutPartsOutsideBrain(data, dims, spec);
   const large = smallestMl === null
     ? { labels: inBrain.labels, removedVoxels: 0 }
     : removeSmallComponents(inBrain.labels, dims, smallestMl / voxelVolumeMl(affineVox2ras));

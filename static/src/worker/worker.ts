@@ -175,7 +175,7 @@ function nativeOf({ labels, grid, edit, ...settings }: OutcomeRequest): CleanedL
   return { ...result, native };
 }
 
-/** The labels on the network's grid, by the threshold if there is one, without lesions outside the brain and small components. */
+/** The labels on the network's grid, by the threshold if there is one, without what the brain rule drops and small components. */
 function cleaned(stored: StoredLabels, { threshold, ...options }: Omit<OutcomeRequest, 'labels' | 'grid' | 'edit'>): CleanedLabels {
   const { gzipped, dims, affineVox2ras, confidence } = stored;
   const data = threshold === null || confidence === null
@@ -210,7 +210,7 @@ async function runModel(prepared: Prepared, model: LoadedModel, options: Backend
   });
   const { spec, graph } = model;
   const { data, dims, affineVox2ras } = fromNetworkLabels(result.labels, conformed, spec);
-  const labels: StoredLabels = { gzipped: gzip(data), dims, affineVox2ras, classes: graph.classes, spec: { task: spec.task, labels: spec.labels }, confidence: confidence.keep ? storedConfidence(result, conformed, spec) : null };
+  const labels: StoredLabels = { gzipped: gzip(data), dims, affineVox2ras, classes: graph.classes, spec: { task: spec.task, labels: spec.labels, pieces: spec.pieces ?? null }, confidence: confidence.keep ? storedConfidence(result, conformed, spec) : null };
   const { backend, device, details, whyNot, milliseconds, timings, peakBytes, largestBufferBytes } = result;
   return { spec, report: { backend, device, details, whyNot, milliseconds, timings, peakBytes, largestBufferBytes, notes }, labels };
 }

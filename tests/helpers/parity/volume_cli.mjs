@@ -10,7 +10,7 @@
 //      { parts: path of a raw mask, dims } for its separate parts,
 //      { sidecar: what `sidecarOf` takes, created: ISO date, files: [path] of the scan } for the JSON beside a result,
 //      { clean: path of raw labels, dims, smallestVoxels, out: path } for the labels without small components,
-//      { brainRule: path of raw labels, dims, spec, out: path } for those without lesions outside the brain,
+//      { brainRule: path of raw labels, dims, spec, out: path } for those without parts outside the brain,
 //      { dicomSeg: paths of DICOM files, seriesUid, labels: path of raw labels, dims, affine, model, allLabels, isEdited?, version,
 //          voxels?: path of the raw float64 scan, out: path }
 //        for their DICOM-SEG, or { error },
@@ -23,7 +23,7 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { withoutLesionsOutsideBrain } from '../../../static/src/volume/brain-rule.ts';
+import { withoutPartsOutsideBrain } from '../../../static/src/volume/brain-rule.ts';
 import { readSeries } from '../../../static/src/volume/dicom/read.ts';
 import { codesOf } from '../../../static/src/volume/dicom/segment-codes.ts';
 import { encodeSegmentation } from '../../../static/src/volume/dicom/segmentation.ts';
@@ -118,7 +118,7 @@ async function attempt(job) {
   }
   if (job.names !== undefined) return job.names.map((name) => [namesLabels(name), mapsTissueOf(name)]);
   if (job.brainRule !== undefined) {
-    const { labels, removedVoxels } = withoutLesionsOutsideBrain(new Uint8Array(readFileSync(job.brainRule)), job.dims, job.spec);
+    const { labels, removedVoxels } = withoutPartsOutsideBrain(new Uint8Array(readFileSync(job.brainRule)), job.dims, job.spec);
     writeFileSync(job.out, labels);
     return { removedVoxels };
   }

@@ -178,7 +178,7 @@ function settings({ made }: Report): string[] {
     threshold === null ? 'the most probable label' : `threshold ${fixed(threshold, 2)} on the lesion’s probability`,
     ...(flip ? ['averaged with the mirror image'] : []),
     ...(removeBelowMl === null ? [] : [`components below ${fixed(removeBelowMl, 3)} mL removed`]),
-    ...(keepOutsideBrain ? ['lesions outside the brain kept'] : []),
+    ...(keepOutsideBrain ? ['pieces outside the brain kept'] : []),
   ];
 }
 

@@ -155,7 +155,7 @@ export const de: Texts = {
   'results.removeBelow': 'Komponenten entfernen unter',
   'results.smallest': 'Kleinste Komponente, die bleibt, in mL',
   'results.smallestWrong': 'Nichts wurde entfernt: Die kleinste Komponente, die bleiben soll, von {from} bis {to} mL angeben, zum Beispiel {such}.',
-  'results.keepOutside': 'Läsionen außerhalb des Gehirns behalten',
+  'results.keepOutside': 'Teile außerhalb des Gehirns behalten',
   'results.saveTissue': 'Auch das Gewebe speichern',
   'results.other': 'Unten steht noch das Ergebnis von {old}; für {model} Segmentieren drücken.',
   'results.editedStays': 'Dieses Ergebnis wurde von Hand bearbeitet; was entfernt wird, bleibt daher wie zu Beginn der Bearbeitung. Zum Ändern Bearbeitung verwerfen drücken.',
@@ -543,6 +543,7 @@ export const de: Texts = {
   'note.third-of-head': '{ml} mL wurden markiert, {share} des Kopfes; Kontrast und Bild prüfen',
   'note.third-of-head-lesion': '{ml} mL wurden als Läsion markiert, {share} des Kopfes; Kontrast und Bild prüfen',
   'note.lesion-outside-brain': '{ml} mL der Läsion lagen größtenteils außerhalb des vom Modell markierten Gehirns und wurden verworfen',
+  'note.pieces-dropped': '{ml} mL in Teilen abseits des größten wurden verworfen; bitte das Bild prüfen',
 
   // Sides of the head, in a note
   'side.superior': 'oben',

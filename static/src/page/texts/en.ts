@@ -164,7 +164,7 @@ export const en = {
   'results.removeBelow': 'Remove components below',
   'results.smallest': 'Smallest component to keep, in mL',
   'results.smallestWrong': 'Nothing was removed: type the smallest component to keep, from {from} to {to} mL, such as {such}.',
-  'results.keepOutside': 'Keep lesions outside the brain',
+  'results.keepOutside': 'Keep pieces outside the brain',
   'results.saveTissue': 'Save the tissue too',
   'results.other': 'The result below is still that of {old}; press Segment to run {model}.',
   'results.editedStays': 'This result was edited by hand, so the choice of what to remove stays as it was when the editing began. Press Revert edits to change that.',
@@ -552,6 +552,7 @@ export const en = {
   'note.third-of-head': '{ml} mL were labelled, {share} of the head; check the contrast and the picture',
   'note.third-of-head-lesion': '{ml} mL of lesion were labelled, {share} of the head; check the contrast and the picture',
   'note.lesion-outside-brain': '{ml} mL of lesion lay mostly outside the brain that the model labelled and were dropped',
+  'note.pieces-dropped': '{ml} mL in pieces apart from the largest one were dropped; check the picture',
 
   // Sides of the head, in a note
   'side.superior': 'superior',

@@ -155,7 +155,7 @@ export const es: Texts = {
   'results.removeBelow': 'Eliminar componentes menores de',
   'results.smallest': 'Componente más pequeño que se conserva, en mL',
   'results.smallestWrong': 'No se eliminó nada: escribir el componente más pequeño que se conserva, de {from} a {to} mL, por ejemplo {such}.',
-  'results.keepOutside': 'Conservar lesiones fuera del cerebro',
+  'results.keepOutside': 'Conservar partes fuera del cerebro',
   'results.saveTissue': 'Guardar también el tejido',
   'results.other': 'El resultado de abajo sigue siendo el de {old}; pulsar Segmentar para aplicar {model}.',
   'results.editedStays': 'Este resultado se editó a mano, así que lo que se elimina queda como al empezar la edición. Para cambiarlo, pulsar Descartar ediciones.',
@@ -543,6 +543,7 @@ export const es: Texts = {
   'note.third-of-head': 'se etiquetaron {ml} mL, el {share} de la cabeza; comprobar el contraste y la vista',
   'note.third-of-head-lesion': 'se etiquetaron {ml} mL de lesión, el {share} de la cabeza; comprobar el contraste y la vista',
   'note.lesion-outside-brain': '{ml} mL de lesión quedaban en su mayor parte fuera del cerebro que etiquetó el modelo y se descartaron',
+  'note.pieces-dropped': '{ml} mL en partes separadas de la mayor se descartaron; revise la imagen',
 
   // Sides of the head, in a note
   'side.superior': 'superior',

@@ -145,6 +145,7 @@ const NUMBERS: { readonly [C in NoteCode]: readonly NoteNumbers<C>[] } = {
   'nothing-found': [[]],
   'third-of-head': [[900, 0.56, true], [900, 0.56, false]],
   'lesion-outside-brain': [[0.25]],
+  'pieces-dropped': [[47.25]],
 };
 const NOTES = Object.entries(NUMBERS).flatMap(([code, all]) => all.map((numbers) => (note as (code: string, ...numbers: readonly unknown[]) => ReturnType<typeof note>)(code, ...numbers)));
 

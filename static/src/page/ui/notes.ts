@@ -42,6 +42,7 @@ const TEXTS: { readonly [C in NoteCode]: (...numbers: NoteNumbers<C>) => Message
   'nothing-found': () => say('note.nothing-found'),
   'third-of-head': (ml, share, isLesion) => say(isLesion ? 'note.third-of-head-lesion' : 'note.third-of-head', { ml: fixed(ml, 0), share: inForm(percent(share)) }),
   'lesion-outside-brain': (ml) => say('note.lesion-outside-brain', { ml: inForm(general(ml)) }),
+  'pieces-dropped': (ml) => say('note.pieces-dropped', { ml: inForm(general(ml)) }),
 };
 
 export function noteText({ code, text, numbers }: Note): Text {

@@ -119,12 +119,13 @@ function visibleBox({ index, name }: Label, { visible }: Result, showLabel: Resu
   return box;
 }
 
-/** Brain volume and the lesion's share of it, and the options, of a model that labels lesion and tissue. */
+/** Brain volume and the lesion's share of it, of a model that labels lesion and tissue, and the options of the brain rule. */
 function showBrain({ spec, outcome }: Result): void {
   const brain = brainVolume(spec.labels, outcome.volumes);
   const text = byTestId('brain', HTMLParagraphElement);
   text.hidden = brain === null;
-  byId('brain-options', HTMLParagraphElement).hidden = brain === null;
+  byId('brain-options', HTMLParagraphElement).hidden = brain === null && spec.pieces !== 'largest';
+  byId('tissue-option', HTMLSpanElement).hidden = brain === null;
   if (brain === null) return;
   text.dataset.ml = String(brain.brainMl);
   text.dataset.percent = String(brain.lesionPercent);

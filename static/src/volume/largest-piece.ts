@@ -1,0 +1,61 @@
+// The largest piece of all that is labelled: the brain rule of models of one brain. Twin of
+// meshnet/infer/largest_piece.py, which says why; equal voxel by voxel.
+import type { Cleaned } from './clean';
+import { connectedComponents } from './components';
+import type { Dims } from './volume';
+
+/** Steps of erosion, from face to face, that tell pieces apart: bridges of up to 4 voxels are cut. */
+const THIN = 2;
+
+/**
+ * Labels [z][y][x] of the largest piece; the rest is 0. Pieces are told apart after THIN steps of erosion, and the largest
+ * grows back by as many steps within the labels. Of equal pieces the first; where erosion leaves nothing, the largest
+ * component as it is.
+ */
+export function largestPiece(labels: Uint8Array, dims: Dims): Cleaned {
+  const labelled = labels.map((label) => (label > 0 ? 1 : 0));
+  let core: Uint8Array = labelled;
+  for (let n = 0; n < THIN; n++) core = eroded(core, dims);
+  const thin = core.includes(1) ? THIN : 0;
+  const { labels: component, sizes } = connectedComponents(thin > 0 ? core : labelled, dims);
+  if (sizes.length === 0) return { labels, removedVoxels: 0 };
+  const largest = 1 + sizes.indexOf(sizes.reduce((most, size) => Math.max(most, size)));
+  let kept: Uint8Array = Uint8Array.from(component, (number) => (number === largest ? 1 : 0));
+  for (let n = 0; n < thin; n++) kept = grown(kept, labelled, dims);
+  let removedVoxels = 0;
+  const out = labels.map((label, n) => {
+    if (kept[n] === 1) return label;
+    removedVoxels += labelled[n]!;
+    return 0;
+  });
+  return { labels: out, removedVoxels };
+}
+
+/** `mask` without the voxels that have a face neighbour outside it. What lies beyond the volume counts as inside. */
+function eroded(mask: Uint8Array, dims: Dims): Uint8Array {
+  const out = mask.slice();
+  forEachBorder(mask, dims, (inside) => { out[inside] = 0; });
+  return out;
+}
+
+/** `mask` with the face neighbours that `within` has. */
+function grown(mask: Uint8Array, within: Uint8Array, dims: Dims): Uint8Array {
+  const out = mask.slice();
+  forEachBorder(mask, dims, (_, outside) => { out[outside] = within[outside]!; });
+  return out;
+}
+
+/** Calls `visit` with every pair of face neighbours of which the first is in the mask and the second is not. */
+function forEachBorder(mask: Uint8Array, [nx, ny, nz]: Dims, visit: (inside: number, outside: number) => void): void {
+  const steps = [1, nx, nx * ny];
+  for (let z = 0, at = 0; z < nz; z++) {
+    for (let y = 0; y < ny; y++) {
+      for (let x = 0; x < nx; x++, at++) {
+        const here = mask[at]!;
+        if (x + 1 < nx && mask[at + 1] !== here) visit(here === 1 ? at : at + 1, here === 1 ? at + 1 : at);
+        if (y + 1 < ny && mask[at + steps[1]!] !== here) visit(here === 1 ? at : at + steps[1]!, here === 1 ? at + steps[1]! : at);
+        if (z + 1 < nz && mask[at + steps[2]!] !== here) visit(here === 1 ? at : at + steps[2]!, here === 1 ? at + steps[2]! : at);
+      }
+    }
+  }
+}
