@@ -22,14 +22,28 @@ def largest_piece(labels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
     Of equal pieces the first in the file's order (i fastest) is kept; where erosion leaves nothing, the largest
     component as it is.
     """
-    labelled = labels.T > 0
+    if not labels.any():
+        return labels, 0
+    box = _box(labels)
+    labelled = labels[box].T > 0
     core = ndimage.binary_erosion(labelled, iterations=THIN, border_value=1)
     thin = THIN if core.any() else 0
-    components, count = ndimage.label(core if thin else labelled)
-    if count == 0:
-        return labels, 0
+    components, _ = ndimage.label(core if thin else labelled)
     kept = components == 1 + int(np.argmax(np.bincount(components.ravel())[1:]))
     for _ in range(thin):
         kept = ndimage.binary_dilation(kept, mask=labelled)
     dropped = int(np.count_nonzero(labelled) - np.count_nonzero(kept))
-    return (np.where(kept.T, labels, np.uint8(0)), dropped) if dropped else (labels, 0)
+    if dropped == 0:
+        return labels, 0
+    result = np.zeros_like(labels)
+    result[box] = np.where(kept.T, labels[box], np.uint8(0))
+    return result, dropped
+
+
+def _box(labels: NDArray[np.uint8]) -> tuple[slice, ...]:
+    """Of all labels above 0, with a voxel around them where the volume has one, so that erosion meets background."""
+    box = []
+    for axis in range(3):
+        planes = np.flatnonzero(labels.any(axis=tuple({0, 1, 2} - {axis})))
+        box.append(slice(max(0, planes[0] - 1), planes[-1] + 2))
+    return tuple(box)

@@ -1,4 +1,4 @@
-"""A model that labels a lesion and the tissue around it, on the page."""
+"""A model that labels a lesion and the tissue around it, and a model of one brain, on the page."""
 
 from __future__ import annotations
 
@@ -15,13 +15,23 @@ from meshnet.infer import predict
 from tests.helpers.browser.chromium import WEBGL2, OpenPage
 from tests.helpers.browser.site import assert_same_labels, counts, drop, save, segment, wait_for
 from tests.helpers.browser.visits import PATIENCE_MS
-from tests.helpers.joint_model import EYE, LESION, STROKE, brain_with_lesions, save_joint_model, write_joint_scan
+from tests.helpers.joint_model import (
+    EYE,
+    LESION,
+    NECK,
+    STROKE,
+    brain_with_lesions,
+    save_joint_model,
+    save_one_brain_model,
+    write_joint_scan,
+)
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     save_joint_model(folder / "joint")
+    save_one_brain_model(folder / "one-brain")
     return folder
 
 
@@ -86,3 +96,25 @@ def test_the_saved_table_is_that_of_meshnet_predict(
     )
     assert ours == theirs
     assert re.fullmatch(r"\d+\.\d{4}", ours[5][-1])
+
+
+def test_of_a_model_of_one_brain_the_largest_piece_is_kept_and_the_others_come_back_on_request(
+    open_page: OpenPage, url: str, models: Path, tmp_path: Path
+) -> None:
+    both = write_joint_scan(tmp_path / "scan.nii.gz", NECK)
+    page = open_page("/?backend=cpu", flags=WEBGL2, url=url)
+    drop(page, tmp_path / "scan.nii.gz")
+    wait_for(page, "ready")
+    segment(page, "one-brain")
+    expect(page.get_by_test_id("notes")).to_contain_text("mL in pieces apart from the largest one were dropped")
+    expect(page.get_by_label("Save the tissue too")).to_be_hidden()
+
+    saved = save(page, "native", tmp_path)
+    assert predict.main([str(models / "one-brain"), str(tmp_path / "scan.nii.gz"), "-o", str(tmp_path / "cli")]) == 0
+    labels = assert_same_labels(saved, tmp_path / "cli" / "scan_one-brain.nii.gz", agreement=1)
+    assert 0 < np.count_nonzero(labels) <= np.count_nonzero(both) - np.count_nonzero(both == LESION)
+
+    page.get_by_label("Keep pieces outside the brain").check()
+    expect(page.get_by_test_id("notes")).to_be_hidden(timeout=PATIENCE_MS)
+    everything = np.asarray(nib.load(save(page, "native", tmp_path)).dataobj)
+    assert np.bincount(everything.ravel()).tolist() == np.bincount(both.ravel()).tolist()

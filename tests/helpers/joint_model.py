@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshnet.model.checkpoint import save_checkpoint
-from meshnet.model.spec import Architecture, InputSpec, ModelSpec, make_labels
+from meshnet.model.spec import Architecture, InputSpec, ModelSpec, dump_spec, make_labels
 from meshnet.scan.orientation import reorient
 from meshnet.synth.label_table import TARGET_LABELS
 from meshnet.train.networks import LABEL_ROLES, SPEC_TASKS
@@ -73,6 +73,19 @@ def save_joint_model(folder: Path, model_id: str = "joint") -> ModelSpec:
         update={"id": model_id, "name": "Joint", "architecture": architecture, "input": grid}
     )
     return save_checkpoint(folder, spec, weights)
+
+
+#: A piece apart from the brain, large enough for a note.
+NECK = ((7.0, 7.0, 7.0), 5.0)
+
+
+def save_one_brain_model(folder: Path, model_id: str = "one-brain") -> ModelSpec:
+    """The same network as a model of one brain: no label has a role, and only the largest piece is kept."""
+    joint = save_joint_model(folder, model_id)
+    labels = tuple(label.model_copy(update={"role": None}) for label in joint.labels)
+    spec = joint.model_copy(update={"name": "One brain", "task": "tissue", "labels": labels, "pieces": "largest"})
+    (folder / "model.json").write_text(dump_spec(spec))
+    return spec
 
 
 def write_joint_scan(path: Path, *lesions: tuple[tuple[float, float, float], float]) -> NDArray[np.uint8]:

@@ -14,15 +14,16 @@ from numpy.typing import NDArray
 
 from meshnet.infer.largest_piece import largest_piece
 from meshnet.infer.predict import main
-from meshnet.model.spec import dump_spec, read_spec
 from meshnet.scan.orientation import reorient
 from tests.helpers.joint_model import (
     EYE,
     LESION,
+    NECK,
     STROKE,
     VOXEL_MM,
     brain_with_lesions,
     save_joint_model,
+    save_one_brain_model,
     write_joint_scan,
 )
 
@@ -144,13 +145,10 @@ def test_an_earlier_result_is_taken_if_it_has_the_labels_that_are_asked_for(
 
 
 def test_of_a_model_of_one_brain_the_largest_piece_is_saved_and_a_note_says_what_was_dropped(
-    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    spec = read_spec(model / "model.json")
-    labels = tuple(label.model_copy(update={"role": None}) for label in spec.labels)
-    one_brain = spec.model_copy(update={"task": "tissue", "labels": labels, "pieces": "largest"})
-    (model / "model.json").write_text(dump_spec(one_brain))
-    both = write_joint_scan(tmp_path / "scan.nii.gz", ((7.0, 7.0, 7.0), 5.0))
+    save_one_brain_model(model := tmp_path / "one-brain")
+    both = write_joint_scan(tmp_path / "scan.nii.gz", NECK)
     brain, dropped = largest_piece(both)
     dropped_ml = dropped * ML
     assert dropped >= np.count_nonzero(both == LESION) > 0

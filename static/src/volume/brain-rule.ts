@@ -4,8 +4,8 @@ import type { ModelSpec } from '../generated/model-spec';
 import type { Cleaned } from './clean';
 import { largestPiece } from './largest-piece';
 import { connectedComponents } from './components';
-import { boundingBoxes } from './label-components';
 import { contextIndices, lesionIndices, showsBrain } from './label-roles';
+import { crop, forEachRow, regionOf } from './region';
 import type { Dims } from './volume';
 
 /** Largest distance along each axis, in voxels, from a component to its surroundings. */
@@ -26,7 +26,7 @@ export function withoutPartsOutsideBrain(labels: Uint8Array, dims: Dims, spec: D
 function withoutLesionsOutside(labels: Uint8Array, dims: Dims, spec: Described): Cleaned {
   const kindOf = kindTable(spec);
   const allKinds = labels.map((label) => kindOf[label]!);
-  const box = lesionBox(allKinds, dims);
+  const box = regionOf(LESION, allKinds, dims, REACH);
   if (box === null) return { labels, removedVoxels: 0 };
   const kinds = crop(allKinds, dims, box);
   const { labels: component, sizes } = connectedComponents(kinds.map((kind) => (kind === LESION ? 1 : 0)), box.dims);
@@ -100,31 +100,4 @@ function isInterior(kinds: Uint8Array, at: number, x: number, y: number, z: numb
   const plane = nx * ny;
   return kinds[at - 1] === LESION && kinds[at + 1] === LESION && kinds[at - nx] === LESION && kinds[at + nx] === LESION
     && kinds[at - plane] === LESION && kinds[at + plane] === LESION;
-}
-
-interface Region {
-  readonly min: Dims;
-  readonly dims: Dims;
-}
-
-/** The bounding box of the lesion with its surroundings, within the volume; null without a lesion. */
-function lesionBox(kinds: Uint8Array, dims: Dims): Region | null {
-  const box = boundingBoxes(kinds, dims).get(LESION);
-  if (box === undefined) return null;
-  const min = box.min.map((m) => Math.max(0, m - REACH)) as unknown as Dims;
-  const max = box.max.map((m, axis) => Math.min(dims[axis]! - 1, m + REACH));
-  return { min, dims: max.map((m, axis) => m - min[axis]! + 1) as unknown as Dims };
-}
-
-function crop(volume: Uint8Array, dims: Dims, box: Region): Uint8Array {
-  const out = new Uint8Array(box.dims[0] * box.dims[1] * box.dims[2]);
-  forEachRow(dims, box, (at, to) => { out.set(volume.subarray(at, at + box.dims[0]), to); });
-  return out;
-}
-
-/** Calls `visit` with the place of every row of the box in the volume and in the box. */
-function forEachRow([nx, ny]: Dims, { min, dims: [bx, by, bz] }: Region, visit: (inVolume: number, inBox: number) => void): void {
-  for (let z = 0; z < bz; z++) {
-    for (let y = 0; y < by; y++) visit(min[0] + nx * (min[1] + y + ny * (min[2] + z)), bx * (y + by * z));
-  }
 }

@@ -2,6 +2,7 @@
 // meshnet/infer/largest_piece.py, which says why; equal voxel by voxel.
 import type { Cleaned } from './clean';
 import { connectedComponents } from './components';
+import { crop, forEachRow, regionOf } from './region';
 import type { Dims } from './volume';
 
 /** Steps of erosion, from face to face, that tell pieces apart: bridges of up to 4 voxels are cut. */
@@ -13,22 +14,33 @@ const THIN = 2;
  * component as it is.
  */
 export function largestPiece(labels: Uint8Array, dims: Dims): Cleaned {
-  const labelled = labels.map((label) => (label > 0 ? 1 : 0));
-  let core: Uint8Array = labelled;
+  const allLabelled = labels.map((label) => (label > 0 ? 1 : 0));
+  const box = regionOf(1, allLabelled, dims, 1);
+  if (box === null) return { labels, removedVoxels: 0 };
+  const labelled = crop(allLabelled, dims, box);
+  const kept = largestOf(labelled, box.dims);
+  const out = labels.slice();
+  let removedVoxels = 0;
+  forEachRow(dims, box, (at, from) => {
+    for (let x = 0; x < box.dims[0]; x++) {
+      if (labelled[from + x] === kept[from + x]) continue;
+      out[at + x] = 0;
+      removedVoxels++;
+    }
+  });
+  return { labels: out, removedVoxels };
+}
+
+/** The largest piece of a mask that is not empty. */
+function largestOf(labelled: Uint8Array, dims: Dims): Uint8Array {
+  let core = labelled;
   for (let n = 0; n < THIN; n++) core = eroded(core, dims);
   const thin = core.includes(1) ? THIN : 0;
   const { labels: component, sizes } = connectedComponents(thin > 0 ? core : labelled, dims);
-  if (sizes.length === 0) return { labels, removedVoxels: 0 };
   const largest = 1 + sizes.indexOf(sizes.reduce((most, size) => Math.max(most, size)));
   let kept: Uint8Array = Uint8Array.from(component, (number) => (number === largest ? 1 : 0));
   for (let n = 0; n < thin; n++) kept = grown(kept, labelled, dims);
-  let removedVoxels = 0;
-  const out = labels.map((label, n) => {
-    if (kept[n] === 1) return label;
-    removedVoxels += labelled[n]!;
-    return 0;
-  });
-  return { labels: out, removedVoxels };
+  return kept;
 }
 
 /** `mask` without the voxels that have a face neighbour outside it. What lies beyond the volume counts as inside. */
