@@ -43,7 +43,7 @@ function largestOf(labelled: Uint8Array, dims: Dims): Uint8Array {
   return kept;
 }
 
-/** `mask` without the voxels that have a face neighbour outside it. What lies beyond the volume counts as inside. */
+/** `mask` without the voxels that have a face neighbour outside it. Voxels beyond the volume count as inside. */
 function eroded(mask: Uint8Array, dims: Dims): Uint8Array {
   const out = mask.slice();
   forEachBorder(mask, dims, (inside) => { out[inside] = 0; });
