@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from meshnet.infer.backends import fastest_backend, open_network
+from meshnet.infer.brain_rule import without_parts_outside_brain
 from meshnet.lab.opened import Opened, labels_of
 from meshnet.model.checkpoint import load_checkpoint
 from meshnet.scan.conform import conform
@@ -74,7 +75,7 @@ def brain_mask(image: NDArray[np.uint8], brain_model: Path, cache: Path, threads
         with np.load(path) as stored:
             return np.unpackbits(stored["bits"], count=image.size).astype(bool).reshape(image.shape)
     network, _ = open_network(spec, weights, backend=fastest_backend(), threads=threads)
-    mask = labels_of(Opened(spec, network), image) > 0
+    mask = without_parts_outside_brain(labels_of(Opened(spec, network), image), spec)[0] > 0
     cache.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, bits=np.packbits(mask))
     return mask

@@ -59,14 +59,16 @@ function grown(mask: Uint8Array, within: Uint8Array, dims: Dims): Uint8Array {
 
 /** Calls `visit` with every pair of face neighbours of which the first is in the mask and the second is not. */
 function forEachBorder(mask: Uint8Array, [nx, ny, nz]: Dims, visit: (inside: number, outside: number) => void): void {
-  const steps = [1, nx, nx * ny];
+  const compare = (at: number, next: number): void => {
+    if (mask[at]! > mask[next]!) visit(at, next);
+    else if (mask[at]! < mask[next]!) visit(next, at);
+  };
   for (let z = 0, at = 0; z < nz; z++) {
     for (let y = 0; y < ny; y++) {
       for (let x = 0; x < nx; x++, at++) {
-        const here = mask[at]!;
-        if (x + 1 < nx && mask[at + 1] !== here) visit(here === 1 ? at : at + 1, here === 1 ? at + 1 : at);
-        if (y + 1 < ny && mask[at + steps[1]!] !== here) visit(here === 1 ? at : at + steps[1]!, here === 1 ? at + steps[1]! : at);
-        if (z + 1 < nz && mask[at + steps[2]!] !== here) visit(here === 1 ? at : at + steps[2]!, here === 1 ? at + steps[2]! : at);
+        if (x + 1 < nx) compare(at, at + 1);
+        if (y + 1 < ny) compare(at, at + nx);
+        if (z + 1 < nz) compare(at, at + nx * ny);
       }
     }
   }
