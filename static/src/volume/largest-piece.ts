@@ -38,38 +38,44 @@ function largestOf(labelled: Uint8Array, dims: Dims): Uint8Array {
   const thin = core.includes(1) ? THIN : 0;
   const { labels: component, sizes } = connectedComponents(thin > 0 ? core : labelled, dims);
   const largest = 1 + sizes.indexOf(sizes.reduce((most, size) => Math.max(most, size)));
-  let kept: Uint8Array = Uint8Array.from(component, (number) => (number === largest ? 1 : 0));
+  let kept = new Uint8Array(component.length); // Uint8Array.from with a function is far slower than this loop
+  for (let n = 0; n < kept.length; n++) kept[n] = component[n] === largest ? 1 : 0;
   for (let n = 0; n < thin; n++) kept = grown(kept, labelled, dims);
   return kept;
 }
 
 /** `mask` without the voxels that have a face neighbour outside it. Voxels beyond the volume count as inside. */
-function eroded(mask: Uint8Array, dims: Dims): Uint8Array {
+function eroded(mask: Uint8Array, dims: Dims): Uint8Array<ArrayBuffer> {
   const out = mask.slice();
-  forEachBorder(mask, dims, (inside) => { out[inside] = 0; });
+  forEachRowPair(dims, (a, b, length) => {
+    for (let n = 0; n < length; n++) {
+      out[a + n]! &= mask[b + n]!;
+      out[b + n]! &= mask[a + n]!;
+    }
+  });
   return out;
 }
 
 /** `mask` with the face neighbours that `within` has. */
-function grown(mask: Uint8Array, within: Uint8Array, dims: Dims): Uint8Array {
+function grown(mask: Uint8Array, within: Uint8Array, dims: Dims): Uint8Array<ArrayBuffer> {
   const out = mask.slice();
-  forEachBorder(mask, dims, (_, outside) => { out[outside] = within[outside]!; });
+  forEachRowPair(dims, (a, b, length) => {
+    for (let n = 0; n < length; n++) {
+      out[a + n]! |= mask[b + n]! & within[a + n]!;
+      out[b + n]! |= mask[a + n]! & within[b + n]!;
+    }
+  });
   return out;
 }
 
-/** Calls `visit` with every pair of face neighbours of which the first is in the mask and the second is not. */
-function forEachBorder(mask: Uint8Array, [nx, ny, nz]: Dims, visit: (inside: number, outside: number) => void): void {
-  const compare = (at: number, next: number): void => {
-    if (mask[at]! > mask[next]!) visit(at, next);
-    else if (mask[at]! < mask[next]!) visit(next, at);
-  };
-  for (let z = 0, at = 0; z < nz; z++) {
+/** Calls `visit` with the places and the length of every two runs of voxels that are face neighbours one by one. */
+function forEachRowPair([nx, ny, nz]: Dims, visit: (a: number, b: number, length: number) => void): void {
+  for (let z = 0; z < nz; z++) {
     for (let y = 0; y < ny; y++) {
-      for (let x = 0; x < nx; x++, at++) {
-        if (x + 1 < nx) compare(at, at + 1);
-        if (y + 1 < ny) compare(at, at + nx);
-        if (z + 1 < nz) compare(at, at + nx * ny);
-      }
+      const row = nx * (y + ny * z);
+      visit(row, row + 1, nx - 1);
+      if (y + 1 < ny) visit(row, row + nx, nx);
+      if (z + 1 < nz) visit(row, row + nx * ny, nx);
     }
   }
 }
