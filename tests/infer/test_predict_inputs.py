@@ -139,10 +139,10 @@ def test_the_contrast_is_guessed_from_the_name_then_the_header(name: str, descri
 @pytest.mark.parametrize(
     ("task", "above", "code"),
     [
-        ("stroke lesion", 1.0, "nothing-found"),
+        ("stroke lesion", 1.01, "nothing-found"),  # beyond 1: the brightest voxel is 1 but for the engine's rounding
         ("stroke lesion", 0.05, "third-of-head"),
         ("stroke lesion", 0.9, None),
-        ("tissue", 1.0, None),
+        ("tissue", 1.01, None),
         ("tissue", 0.3, None),
         ("tissue", -1.0, "third-of-head"),
     ],
