@@ -22,9 +22,11 @@ def largest_piece(labels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
     Of equal pieces the first in the file's order (i fastest) is kept; where erosion leaves nothing, the largest
     component as it is.
     """
-    if not labels.any():
+    boxes = ndimage.find_objects((labels > 0).view(np.uint8))
+    if not boxes:
         return labels, 0
-    box = _box(labels)
+    # A voxel around them where the volume has one, so that erosion meets background.
+    box = tuple(slice(max(0, side.start - 1), side.stop + 1) for side in boxes[0])
     labelled = labels[box].T > 0
     core = ndimage.binary_erosion(labelled, iterations=THIN, border_value=1)
     thin = THIN if core.any() else 0
@@ -38,12 +40,3 @@ def largest_piece(labels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
     result = np.zeros_like(labels)
     result[box] = np.where(kept.T, labels[box], np.uint8(0))
     return result, dropped
-
-
-def _box(labels: NDArray[np.uint8]) -> tuple[slice, ...]:
-    """Of all labels above 0, with a voxel around them where the volume has one, so that erosion meets background."""
-    box = []
-    for axis in range(3):
-        planes = np.flatnonzero(labels.any(axis=tuple({0, 1, 2} - {axis})))
-        box.append(slice(max(0, planes[0] - 1), planes[-1] + 2))
-    return tuple(box)
