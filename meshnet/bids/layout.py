@@ -127,9 +127,15 @@ def write_dataset_files(out: Path, raw: Path, spec: ModelSpec) -> None:
 
 
 def dseg_table(spec: ModelSpec) -> str:
-    """The text of the .tsv beside a _dseg: index, name and colour of each label."""
-    rows = [f"{one.index}\t{one.name}\t#{''.join(f'{c:02x}' for c in one.color)}" for one in spec.labels]
-    return "\n".join(["index\tname\tcolor", *rows]) + "\n"
+    """The text of the .tsv beside a _dseg: index, name and colour of each label, and FreeSurfer's number where the
+    model has them."""
+    rows = [[str(one.index), one.name, "#" + bytes(one.color).hex()] for one in spec.labels]
+    header = ["index", "name", "color"]
+    if any(one.freesurfer_id is not None for one in spec.labels):
+        header.append("freesurfer_id")
+        for row, one in zip(rows, spec.labels, strict=True):
+            row.append("n/a" if one.freesurfer_id is None else str(one.freesurfer_id))  # BIDS: n/a is a missing value
+    return "".join("\t".join(row) + "\n" for row in [header, *rows])
 
 
 def _jobs_of(root: Path, out: Path, folder: Path, suffixes: Sequence[str]) -> Iterator[Job]:

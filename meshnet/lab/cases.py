@@ -18,9 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshnet.lab.held_out import HeldOut, held_out_subjects
-from meshnet.lab.real_heads import brain_mask, conformed_image, lesion_free_heads, near_brain, stroke_heads
+from meshnet.lab.real_heads import (
+    brain_mask,
+    conformed_image,
+    lesion_free_heads,
+    model_labels,
+    near_brain,
+    stroke_heads,
+)
+from meshnet.lab.structures import DEEP_NAMES, structure_names, structure_subjects
+from meshnet.model.spec import read_spec
 from meshnet.scan.nifti import read_scan
 from meshnet.synth.anatomy import CSF, EYE, GREY, MRICRON_TEMPLATES, WHITE, Anatomy
+from meshnet.synth.contrast import HeadContrast
 from meshnet.synth.draw import SynthConfig
 from meshnet.synth.frozen_subjects import frozen_subjects, read_frozen_seeds
 from meshnet.synth.grid import Grid
@@ -42,8 +52,10 @@ Group = Literal[
     "real heads, brain",
     "t1_crop",
     "Colin27",
+    "label-map heads, structures",
+    "t1_crop, structures",
 ]
-Kind = Literal["lesion", "tissue", "brain"]
+Kind = Literal["lesion", "tissue", "brain", "structures"]
 
 #: [i, j, k] of the LIA grid, 1 mm: a whole head. More air around it changes no result.
 HEAD = Grid((176, 184, 208), 1.0, (0.0, 0.0, -2.0))
@@ -67,11 +79,13 @@ _FROM_BRAINCHOP = np.array([Tissue.OUTSIDE, Tissue.WHITE, Tissue.GREY], np.uint8
 @dataclass(frozen=True)
 class Volumes:
     """image: uint8 [i, j, k] as conform returns it. labels: uint8 [i, j, k], the reference; lesion cases: 1 in the
-    lesion, else 0; tissue and brain cases: `Tissue`. near_brain: bool [i, j, k], None where no case asks for it."""
+    lesion, else 0; tissue and brain cases: `Tissue`; structures: position in `names`. near_brain: bool [i, j, k], None
+    where no case asks for it. names: of the structures (`meshnet.lab.structures.canonical`)."""
 
     image: NDArray[np.uint8]
     labels: NDArray[np.uint8]
     near_brain: NDArray[np.bool_] | None = None
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,18 +107,20 @@ def all_cases(
     cache: Path,
     *,
     brain_model: Path,
+    structures_model: Path,
     templates: Path = MRICRON_TEMPLATES,
 ) -> Iterator[Case]:
     """Real scans first, then the synthetic ones. Cases whose files are missing from `data` are left out.
 
-    brain_model: model folder whose labels are the brain of the real heads, which have no other reference. The cases
-    that need it are left out where it is missing.
+    brain_model, structures_model: model folders whose labels are the brain and the structures of the real heads, which
+    have no other reference. The cases that need one are left out where it is missing.
     """
     yield from real_lesion_cases(data)
     if (brain_model / "model.json").is_file():
         yield from lesion_free_cases(data, brain_model, cache)
         yield from brain_cases(data, brain_model, cache)
     yield from tissue_cases(data, templates)
+    yield from structure_cases(data, structures_model, cache)
     lesions = data / "lesions" / "soop"
     if lesions.is_dir():
         if (data / "anatomy" / "synthseg").is_dir():
@@ -179,6 +195,25 @@ def tissue_cases(data: Path, templates: Path) -> Iterator[Case]:
         yield Case("Colin27", "ch2", "tissue", lambda: _colin(*colin))
 
 
+def structure_cases(data: Path, structures_model: Path, cache: Path) -> Iterator[Case]:
+    """brainchop's sample scan with the labels of `structures_model`, and the label-map heads of the test split."""
+    crop = data / "scans" / "t1_crop.nii.gz"
+    if crop.is_file() and (structures_model / "model.json").is_file():
+
+        def load() -> Volumes:
+            image = conformed_image(crop)
+            names = structure_names(read_spec(structures_model / "model.json"))
+            return Volumes(image, model_labels(image, structures_model, cache, os.cpu_count() or 1), names=names)
+
+        yield Case("t1_crop, structures", "t1_crop-structures", "structures", load, "T1w")
+    if (data / "anatomy" / "synthseg").is_dir():
+        contrasts: tuple[HeadContrast, ...] = ("T1w", "T2w", "FLAIR")
+        for contrast in contrasts:
+            for name, subject in structure_subjects(data, cache, contrast):
+                load_head = partial(rendered_head, subject, HEAD, names=DEEP_NAMES)
+                yield Case("label-map heads, structures", name, "structures", load_head, contrast)
+
+
 def unseen_contrasts(colin: Anatomy, first_seed: int = _UNSEEN_FIRST_SEED) -> Iterator[Subject]:
     """Lesion-free T2-like renderings of Colin27 whose contrast lies outside the range that training draws from
     (`meshnet.synth.draw`: grey 0.28 to 0.72 of fluid, white 0.52 to 0.88 of grey)."""
@@ -200,10 +235,11 @@ def rendered(subject: Subject, grid: Grid) -> Volumes:
     return Volumes(np.rint(scan.image * 255).astype(np.uint8), scan.labels)
 
 
-def rendered_head(subject: DrawnHead, grid: Grid) -> Volumes:
-    """A label-map head's image and labels on `grid`."""
+def rendered_head(subject: DrawnHead, grid: Grid, names: tuple[str, ...] = ()) -> Volumes:
+    """A label-map head's image and labels on `grid`; names: of the labels."""
     scan = render(subject, grid)
-    return Volumes(np.rint(scan.image.cpu().numpy() * 255).astype(np.uint8), scan.labels.cpu().numpy())
+    image = np.rint(scan.image.cpu().numpy() * 255).astype(np.uint8)
+    return Volumes(image, scan.labels.cpu().numpy(), names=names)
 
 
 def _real(scan: Path, labels: Path, *, codes: NDArray[np.uint8] | None = None) -> Volumes:

@@ -3,7 +3,8 @@
     python -m meshnet.lab.evaluate_models --data FOLDER [--models models .models] [-o runs/evaluate-models]
 
 OUT/scores.csv keeps the scores by the weights' SHA-256, so that a second call scores only what is new. OUT/table.md is
-the table; OUT/slices/ has a picture of each case for our own models.
+the table; OUT/structures.csv has the Dice of every structure; OUT/slices/ has a picture of each case for our own
+models.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from meshnet.infer.brain_rule import without_parts_outside_brain
 from meshnet.lab.cases import Case, Kind, Tissue, Volumes, all_cases
 from meshnet.lab.held_out import read_held_out
 from meshnet.lab.opened import Opened, labels_of
+from meshnet.lab.structures import structure_dice, structure_names
 from meshnet.lab.table import OWN, Row, table
 from meshnet.model.checkpoint import load_checkpoint
 from meshnet.model.label_roles import lesion_indices, mask_of
@@ -42,6 +44,8 @@ KIND_OF_TASK: dict[str, Kind] = {
     "tissue": "tissue",
     "brain tissue": "tissue",
     "brain": "brain",
+    "deep brain structures": "structures",
+    "subcortical structures": "structures",
 }
 #: Published models; the voxels that both mark are the consensus on M2265.
 _PUBLISHED_LESION = ("brainchop-t2-lesion", "arc-meshnet26")
@@ -61,12 +65,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
         default=Path(".models/brainchop-mindgrab"),
         help="model folder whose labels are the brain of the real heads without a stroke",
     )
+    parser.add_argument(
+        "--structures-model",
+        type=Path,
+        default=Path(".models/brainchop-model30chan18cls"),
+        help="model folder whose labels are the structures of the page's T1w sample",
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("-o", "--out", type=Path, default=Path("runs/evaluate-models"))
     args = parser.parse_args(arguments)
     models = open_models(args.models, args.only, args.threads)
     anatomies = cached_anatomies(args.cache)
-    cases = all_cases(read_held_out(HELD_OUT), anatomies, args.data, args.cache, brain_model=args.brain_model)
+    cases = all_cases(
+        read_held_out(HELD_OUT),
+        anatomies,
+        args.data,
+        args.cache,
+        brain_model=args.brain_model,
+        structures_model=args.structures_model,
+    )
     chosen = [c for c in cases if not args.groups or c.group in args.groups]
     rows = evaluate(models, chosen, args.out)
     text = table(rows)
@@ -75,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def open_models(folders: Sequence[Path], only: Sequence[str], threads: int) -> list[Opened]:
-    """The lesion and tissue models in `folders`; published ones first, because the consensus needs their results."""
+    """The models in `folders` whose task has cases; published ones first, because the consensus needs their results."""
     backend = fastest_backend()
     found = []
     for path in sorted(p.parent for folder in folders for p in folder.glob("*/model.json")):
@@ -104,6 +121,8 @@ def evaluate(models: Sequence[Opened], cases: Sequence[Case], out: Path) -> list
             rows.append(row)
             if (row.sha256, row.case) not in known:
                 _append(path, row)
+                if case.kind == "structures":
+                    _append_structures(out / "structures.csv", row, structures(model.spec, volumes, predicted))
             if model.spec.id in OWN:
                 ours = foreground(model.spec, case.kind, predicted)
                 _picture(out / "slices" / f"{model.spec.id}-{case.name}.png", volumes, ours, row)
@@ -132,7 +151,7 @@ def score(
     consensus: NDArray[np.bool_] | None = None,
 ) -> Row:
     """Scores of one prediction (see `Row`). A tissue model's classes are found by their names. Brain is every label
-    above 0 if the reference is `Tissue.BRAIN`, else grey and white matter together."""
+    above 0 if the reference is `Tissue.BRAIN`, else grey and white matter together. Of structures, Dice is the mean."""
     nan = float("nan")
     about = (spec.id, spec.weights.sha256, case.group, case.name)
     if case.kind == "lesion":
@@ -140,6 +159,10 @@ def score(
         share = nan if consensus is None else float((ours & consensus).sum() / max(1, consensus.sum()))
         outside = nan if volumes.near_brain is None else _ml(ours & ~volumes.near_brain)
         return Row(*about, dice(ours, true), nan, nan, _ml(ours), _ml(true), share, outside)
+    if case.kind == "structures":
+        of_structure = structures(spec, volumes, predicted)
+        mean = float(np.mean(list(of_structure.values())))
+        return Row(*about, mean, nan, nan, _ml(predicted > 0), _ml(volumes.labels > 0))
     grey, white = (named(spec, predicted, word) for word in ("grey", "white"))
     true_grey, true_white, true_brain = (volumes.labels == t for t in (Tissue.GREY, Tissue.WHITE, Tissue.BRAIN))
     if true_brain.any():
@@ -147,6 +170,11 @@ def score(
         return Row(*about, dice(brain, true_brain), nan, nan, _ml(brain), _ml(true_brain))
     both, true = grey | white, true_grey | true_white
     return Row(*about, dice(both, true), dice(grey, true_grey), dice(white, true_white), _ml(both), _ml(true))
+
+
+def structures(spec: ModelSpec, volumes: Volumes, predicted: NDArray[np.uint8]) -> dict[str, float]:
+    """Dice of each structure (`meshnet.lab.structures`)."""
+    return structure_dice(predicted, structure_names(spec), volumes.labels, volumes.names)
 
 
 def named(spec: ModelSpec, predicted: NDArray[np.uint8], word: str) -> NDArray[np.bool_]:
@@ -183,6 +211,15 @@ def _append(path: Path, row: Row) -> None:
         if new:
             writer.writeheader()
         writer.writerow(asdict(row))
+
+
+def _append_structures(path: Path, row: Row, of_structure: dict[str, float]) -> None:
+    new = not path.is_file()
+    with path.open("a", newline="") as file:
+        writer = csv.writer(file)
+        if new:
+            writer.writerow(("model", "sha256", "case", "structure", "dice"))
+        writer.writerows((row.model, row.sha256, row.case, name, value) for name, value in of_structure.items())
 
 
 def _picture(path: Path, volumes: Volumes, ours: NDArray[np.bool_], row: Row) -> None:

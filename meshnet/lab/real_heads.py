@@ -18,7 +18,8 @@ from scipy import ndimage
 from meshnet.infer.backends import fastest_backend, open_network
 from meshnet.infer.brain_rule import without_parts_outside_brain
 from meshnet.lab.opened import Opened, labels_of
-from meshnet.model.checkpoint import load_checkpoint
+from meshnet.model.checkpoint import Weights, load_checkpoint
+from meshnet.model.spec import ModelSpec
 from meshnet.scan.conform import conform
 from meshnet.scan.nifti import read_scan
 
@@ -74,11 +75,32 @@ def brain_mask(image: NDArray[np.uint8], brain_model: Path, cache: Path, threads
     if path.is_file():
         with np.load(path) as stored:
             return np.unpackbits(stored["bits"], count=image.size).astype(bool).reshape(image.shape)
-    network, _ = open_network(spec, weights, backend=fastest_backend(), threads=threads)
-    mask = without_parts_outside_brain(labels_of(Opened(spec, network), image), spec)[0] > 0
+    mask = _run(spec, weights, image, threads) > 0
     cache.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, bits=np.packbits(mask))
     return mask
+
+
+def model_labels(image: NDArray[np.uint8], model: Path, cache: Path, threads: int = 1) -> NDArray[np.uint8]:
+    """uint8 [i, j, k]: the labels of the model folder `model` on a conformed image.
+
+    Raises SpecError for a damaged model folder.
+    """
+    spec, weights = load_checkpoint(model)
+    digest = hashlib.sha256(image.tobytes()).hexdigest()[:16]
+    path = cache / f"labels-{spec.weights.sha256[:16]}-{digest}.npz"
+    if path.is_file():
+        with np.load(path) as stored:
+            return np.asarray(stored["labels"])
+    labels = _run(spec, weights, image, threads)
+    cache.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, labels=labels)
+    return labels
+
+
+def _run(spec: ModelSpec, weights: Weights, image: NDArray[np.uint8], threads: int) -> NDArray[np.uint8]:
+    network, _ = open_network(spec, weights, backend=fastest_backend(), threads=threads)
+    return without_parts_outside_brain(labels_of(Opened(spec, network), image), spec)[0]
 
 
 def near_brain(brain: NDArray[np.bool_], voxel_size_mm: float = 1.0) -> NDArray[np.bool_]:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 #: Models trained in this project, which have targets; the others are published ones.
-OWN = ("t2-lesion", "lesion", "tissue", "brain")
-
+OWN = ("t2-lesion", "lesion", "tissue", "brain", "deep")
 
 _REAL = "real heads without a stroke"
 
@@ -122,6 +121,17 @@ MEASURES = (
     Measure("t1_crop", "grey Dice", _lowest("dice_grey"), 0.85),
     Measure("t1_crop", "white Dice", _lowest("dice_white"), 0.88),
     Measure("Colin27", "brain Dice", _lowest("dice"), 0.95),
+    *(
+        Measure(
+            "label-map heads, structures",
+            f"{contrast}: Dice of the structures, mean",
+            _mean,
+            0.80,
+            case=f"-{contrast}-",
+        )
+        for contrast in ("T1w", "T2w", "FLAIR")
+    ),
+    Measure("t1_crop, structures", "Dice of the structures, mean", _mean, 0.75),
     Measure("real heads, brain", "brain Dice, lowest of the scans", _lowest("dice"), 0.95),
 )
 

@@ -99,6 +99,15 @@ _DEEP_NAMES = {
 }
 _DEEP_RIGHT = {2: 41, 3: 42, 4: 43, 8: 47, 10: 49, 11: 50, 12: 51, 13: 52, 17: 53, 18: 54, 26: 58}
 
+#: R, G, B of each of `DEEP_NUMBERS`, by position, from FreeSurferColorLUT.txt; both sides have the same.
+_LEFT_COLORS = {
+    **{0: (0, 0, 0), 2: (245, 245, 245), 3: (205, 62, 78), 4: (120, 18, 134), 8: (230, 148, 34), 10: (0, 118, 14)},
+    **{11: (122, 186, 220), 12: (236, 13, 176), 13: (12, 48, 255), 16: (119, 159, 176), 17: (220, 216, 20)},
+    **{18: (103, 255, 255), 26: (255, 165, 0)},
+}
+_DEEP_LEFT = {right: left for left, right in _DEEP_RIGHT.items()}
+DEEP_COLORS: tuple[tuple[int, int, int], ...] = tuple(_LEFT_COLORS[_DEEP_LEFT.get(n, n)] for n in DEEP_NUMBERS)
+
 #: Names of a target's labels, by position.
 TARGET_LABELS: dict[Target, tuple[str, ...]] = {
     "tissue-lesion": ("background", "csf", "grey", "white", "lesion"),
@@ -112,7 +121,7 @@ TARGET_LABELS: dict[Target, tuple[str, ...]] = {
             if n == 16
             else f"left {_DEEP_NAMES[n]}"
             if n in _DEEP_NAMES
-            else f"right {_DEEP_NAMES[next(left for left, right in _DEEP_RIGHT.items() if right == n)]}"
+            else f"right {_DEEP_NAMES[_DEEP_LEFT[n]]}"
             for n in DEEP_NUMBERS[1:]
         ),
     ),
@@ -130,7 +139,7 @@ def class_of_target(target: Target, *, mirrored: bool = False) -> NDArray[np.uin
         return np.array([c.tissue != OUTSIDE for c in CLASSES], np.uint8)
     if target != "deep":
         return np.array([c.tissue for c in CLASSES], np.uint8)
-    other_side = {**_DEEP_RIGHT, **{right: left for left, right in _DEEP_RIGHT.items()}} if mirrored else {}
+    other_side = {**_DEEP_RIGHT, **_DEEP_LEFT} if mirrored else {}
     return np.array([DEEP_NUMBERS.index(other_side.get(c.deep, c.deep)) for c in CLASSES], np.uint8)
 
 

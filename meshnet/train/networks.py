@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -22,12 +22,14 @@ from meshnet.model.spec import (
     Activation,
     Architecture,
     InputSpec,
+    Label,
     LabelRole,
     ModelSpec,
     Provenance,
     WeightsFile,
     make_labels,
 )
+from meshnet.synth.label_table import DEEP_COLORS, DEEP_NUMBERS
 from meshnet.train.baselines import build_baseline
 from meshnet.train.config import ConfigError, TrainConfig
 from meshnet.train.settings import NORMS
@@ -213,6 +215,15 @@ LABEL_ROLES: dict[str, tuple[LabelRole | None, ...]] = {
 ONE_BRAIN = ("tissue", "brain")
 
 
+def labels_of_task(task: str, names: Sequence[str]) -> tuple[Label, ...]:
+    """The labels of a model trained on `task`, with roles, or with FreeSurfer's numbers and colours."""
+    labels = make_labels(names, LABEL_ROLES.get(task, ()))
+    if task != "deep":
+        return labels
+    known = zip(labels, DEEP_NUMBERS, DEEP_COLORS, strict=True)
+    return tuple(label.model_copy(update={"freesurfer_id": n, "color": color}) for label, n, color in known)
+
+
 @dataclass(frozen=True)
 class Trained:
     """Provenance of a saved network.
@@ -254,7 +265,7 @@ def save_network(folder: Path, network: nn.Module, config: TrainConfig, about: T
             voxel_size_mm=about.voxel_size_mm,
             orientation=config.data.orientation,
         ),
-        labels=make_labels(config.data.labels, LABEL_ROLES.get(config.data.task, ())),
+        labels=labels_of_task(config.data.task, config.data.labels),
         pieces="largest" if config.data.task in ONE_BRAIN else None,
         provenance=provenance,
         metrics={} if about.validation_dice is None else {"validation_dice": round(about.validation_dice, 4)},

@@ -18,14 +18,17 @@ import pytest
 from PIL import Image
 
 from meshnet.bids.cli import main
-from meshnet.bids.layout import find_jobs
+from meshnet.bids.layout import dseg_table, find_jobs
 from meshnet.bids.process import Outcome, RunOptions, process
 from meshnet.bids.run_jobs import run_here
 from meshnet.infer.predict import main as predict_main
 from meshnet.infer.sidecar import Settings, read_sidecar
 from meshnet.model.spec import ModelSpec, make_labels, read_spec
 from meshnet.scan.scan_stream import ScanError
+from meshnet.synth.label_table import TARGET_LABELS
+from meshnet.train.networks import labels_of_task
 from tests.helpers.bids_validator import errors_of
+from tests.helpers.export_models import small_model
 from tests.helpers.heads import bright_model, write_head
 from tests.helpers.make_arc import make_arc
 from tests.helpers.paths import REPO
@@ -103,6 +106,14 @@ def test_a_data_set_becomes_a_valid_derivative_with_the_labels_of_meshnet_predic
         assert all((out / source).is_file() for source in re.findall('<img src="([^"]+)"', text))
     picture = np.asarray(Image.open(out / "sub-M2002/figures/sub-M2002_ses-250_acq-spc3p2_mosaic.png"))
     assert (picture == (230, 60, 60)).all(-1).any(), "no outline in the lesion's colour"
+
+
+def test_the_table_of_labels_has_freesurfers_numbers_where_the_model_has_them() -> None:
+    labels = labels_of_task("deep", TARGET_LABELS["deep"])
+    spec = small_model(classes=len(labels))[0].model_copy(update={"labels": labels})
+    lines = dseg_table(spec).splitlines()
+    assert lines[0] == "index\tname\tcolor\tfreesurfer_id"
+    assert "10\tleft hippocampus\t#dcd814\t17" in lines
 
 
 def test_a_second_run_takes_up_what_is_missing(
