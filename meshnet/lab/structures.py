@@ -22,7 +22,7 @@ from meshnet.synth.torch_render import DrawnHead
 
 #: Names of the reference on label-map heads, by label.
 DEEP_NAMES = TARGET_LABELS["deep"]
-#: What published models call a structure of `deep`; an empty name counts as background.
+#: Structures of `deep` by their names in published models; an empty name counts as background.
 _ALIASES = {
     "unknown": "",
     "background": "",

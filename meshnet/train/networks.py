@@ -212,7 +212,7 @@ LABEL_ROLES: dict[str, tuple[LabelRole | None, ...]] = {
 }
 
 #: data.task of the models that label one brain, of which only the largest piece is kept.
-ONE_BRAIN = ("tissue", "brain")
+ONE_BRAIN = ("tissue", "brain", "deep")
 
 
 def labels_of_task(task: str, names: Sequence[str]) -> tuple[Label, ...]:

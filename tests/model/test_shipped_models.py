@@ -27,8 +27,8 @@ def _segment(model: str, scan: Path) -> Prediction:
     return predict(read_scan(scan), spec, network)
 
 
-def test_a_lesion_model_a_tissue_model_and_a_brain_model_ship() -> None:
-    assert SHIPPED == ["brain", "t2-lesion", "tissue"]
+def test_models_of_lesion_tissue_brain_and_deep_structures_ship() -> None:
+    assert SHIPPED == ["brain", "deep", "t2-lesion", "tissue"]
 
 
 @pytest.mark.parametrize("model", SHIPPED)

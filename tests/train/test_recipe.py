@@ -243,7 +243,7 @@ def test_a_recipe_that_cannot_be_run_is_refused_with_file_key_and_value(
     [
         (
             "recipe=tumour",
-            "recipe=tumour: unknown; known are brain, t2-lesion, tissue, or pass the path of a .yaml file",
+            "recipe=tumour: unknown; known are brain, deep, t2-lesion, tissue, or pass the path of a .yaml file",
         ),
         ("recipe=none.yaml", "none.yaml: cannot read the recipe (No such file or directory)"),
         ("phases.fourth.trainer.epochs=2", "expected phases.PHASE.KEY with one of the phases first, second, third"),
@@ -308,9 +308,11 @@ def test_a_folder_that_every_phase_needs_is_asked_for(tmp_path: Path, capsys: py
 
 
 def test_the_shipped_models_have_recipes_that_start_from_nothing_or_from_one_another() -> None:
-    assert known_recipes() == ["brain", "t2-lesion", "tissue"]
+    assert known_recipes() == ["brain", "deep", "t2-lesion", "tissue"]
     brain = compose_recipe(["recipe=brain"]).recipe.phases
     assert [phase.start for phase in brain.values()] == ["models/t2-lesion", "heads"]
+    deep = compose_recipe(["recipe=deep"]).recipe.phases
+    assert [phase.start for phase in deep.values()] == ["models/brain", "heads"]
     for name in ("t2-lesion", "tissue"):
         composed = compose_recipe([f"recipe={name}"])
         assert composed.recipe.id == name
@@ -325,6 +327,7 @@ def test_the_shipped_models_have_recipes_that_start_from_nothing_or_from_one_ano
         ("t2-lesion", [7000, 3000, 1500, 2400, 3000, 3000, 4500, 1505, 1200, 220, 4844]),
         ("tissue", [2050, 1250, 620, 850, 1100, 750, 1000, 850, 258]),
         ("brain", [1825, 795]),
+        ("deep", [1946, 472]),
     ],
 )
 def test_the_phases_of_a_shipped_model_have_the_lengths_it_was_trained_with(name: str, steps: list[int]) -> None:
