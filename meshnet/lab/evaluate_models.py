@@ -12,9 +12,11 @@ from __future__ import annotations
 import argparse
 import csv
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -117,12 +119,15 @@ def evaluate(models: Sequence[Opened], cases: Sequence[Case], out: Path) -> list
         predictions: dict[str, NDArray[np.uint8]] = {}
         for model in fitting:
             predicted = predictions[model.spec.id] = run(model, volumes.image)
-            row = score(model.spec, case, volumes, predicted, _consensus(case, predictions))
+            of_structure = structures(model.spec, volumes, predicted) if case.kind == "structures" else {}
+            row = score(model.spec, case, volumes, predicted, _consensus(case, predictions), of_structure=of_structure)
             rows.append(row)
             if (row.sha256, row.case) not in known:
-                _append(path, row)
-                if case.kind == "structures":
-                    _append_structures(out / "structures.csv", row, structures(model.spec, volumes, predicted))
+                _append(path, [asdict(row)])
+                if of_structure:
+                    about = {"model": row.model, "sha256": row.sha256, "case": row.case}
+                    lines = [{**about, "structure": name, "dice": value} for name, value in of_structure.items()]
+                    _append(out / "structures.csv", lines)
             if model.spec.id in OWN:
                 ours = foreground(model.spec, case.kind, predicted)
                 _picture(out / "slices" / f"{model.spec.id}-{case.name}.png", volumes, ours, row)
@@ -149,9 +154,12 @@ def score(
     volumes: Volumes,
     predicted: NDArray[np.uint8],
     consensus: NDArray[np.bool_] | None = None,
+    *,
+    of_structure: Mapping[str, float] = MappingProxyType({}),
 ) -> Row:
     """Scores of one prediction (see `Row`). A tissue model's classes are found by their names. Brain is every label
-    above 0 if the reference is `Tissue.BRAIN`, else grey and white matter together. Of structures, Dice is the mean."""
+    above 0 if the reference is `Tissue.BRAIN`, else grey and white matter together. Dice of a structures case is
+    the mean of `of_structure`."""
     nan = float("nan")
     about = (spec.id, spec.weights.sha256, case.group, case.name)
     if case.kind == "lesion":
@@ -160,7 +168,6 @@ def score(
         outside = nan if volumes.near_brain is None else _ml(ours & ~volumes.near_brain)
         return Row(*about, dice(ours, true), nan, nan, _ml(ours), _ml(true), share, outside)
     if case.kind == "structures":
-        of_structure = structures(spec, volumes, predicted)
         mean = float(np.mean(list(of_structure.values())))
         return Row(*about, mean, nan, nan, _ml(predicted > 0), _ml(volumes.labels > 0))
     grey, white = (named(spec, predicted, word) for word in ("grey", "white"))
@@ -204,22 +211,14 @@ def read_rows(path: Path) -> list[Row]:
         return [Row(**{k: v if k in text else float(v) for k, v in row.items()}) for row in csv.DictReader(file)]  # type: ignore[arg-type]
 
 
-def _append(path: Path, row: Row) -> None:
+def _append(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Add rows to a CSV file; a new file gets their keys as its header."""
     new = not path.is_file()
     with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, [f.name for f in fields(Row)])
+        writer = csv.DictWriter(file, list(rows[0]))
         if new:
             writer.writeheader()
-        writer.writerow(asdict(row))
-
-
-def _append_structures(path: Path, row: Row, of_structure: dict[str, float]) -> None:
-    new = not path.is_file()
-    with path.open("a", newline="") as file:
-        writer = csv.writer(file)
-        if new:
-            writer.writerow(("model", "sha256", "case", "structure", "dice"))
-        writer.writerows((row.model, row.sha256, row.case, name, value) for name, value in of_structure.items())
+        writer.writerows(rows)
 
 
 def _picture(path: Path, volumes: Volumes, ours: NDArray[np.bool_], row: Row) -> None:

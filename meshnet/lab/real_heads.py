@@ -1,7 +1,7 @@
 """Real heads without a stroke: a lesion model should mark nothing on them, least of all outside the brain.
 
 The brain is the published model mindgrab's mask, dilated by 5 mm (`near_brain`), so that a mark on the brain's surface
-is not held against a model. Masks are kept in the cache, by the weights' and the image's SHA-256.
+is not held against a model. Labels are kept in the cache, by the weights' and the image's SHA-256.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from scipy import ndimage
 from meshnet.infer.backends import fastest_backend, open_network
 from meshnet.infer.brain_rule import without_parts_outside_brain
 from meshnet.lab.opened import Opened, labels_of
-from meshnet.model.checkpoint import Weights, load_checkpoint
-from meshnet.model.spec import ModelSpec
+from meshnet.model.checkpoint import load_checkpoint
 from meshnet.scan.conform import conform
 from meshnet.scan.nifti import read_scan
 
@@ -69,16 +68,7 @@ def brain_mask(image: NDArray[np.uint8], brain_model: Path, cache: Path, threads
 
     Raises SpecError for a damaged model folder.
     """
-    spec, weights = load_checkpoint(brain_model)
-    digest = hashlib.sha256(image.tobytes()).hexdigest()[:16]
-    path = cache / f"brain-{spec.weights.sha256[:16]}-{digest}.npz"
-    if path.is_file():
-        with np.load(path) as stored:
-            return np.unpackbits(stored["bits"], count=image.size).astype(bool).reshape(image.shape)
-    mask = _run(spec, weights, image, threads) > 0
-    cache.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(path, bits=np.packbits(mask))
-    return mask
+    return model_labels(image, brain_model, cache, threads) > 0
 
 
 def model_labels(image: NDArray[np.uint8], model: Path, cache: Path, threads: int = 1) -> NDArray[np.uint8]:
@@ -88,19 +78,15 @@ def model_labels(image: NDArray[np.uint8], model: Path, cache: Path, threads: in
     """
     spec, weights = load_checkpoint(model)
     digest = hashlib.sha256(image.tobytes()).hexdigest()[:16]
-    path = cache / f"labels-{spec.weights.sha256[:16]}-{digest}.npz"
+    path = cache / f"brain-labels-{spec.weights.sha256[:16]}-{digest}.npz"
     if path.is_file():
         with np.load(path) as stored:
             return np.asarray(stored["labels"])
-    labels = _run(spec, weights, image, threads)
+    network, _ = open_network(spec, weights, backend=fastest_backend(), threads=threads)
+    labels = without_parts_outside_brain(labels_of(Opened(spec, network), image), spec)[0]
     cache.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, labels=labels)
     return labels
-
-
-def _run(spec: ModelSpec, weights: Weights, image: NDArray[np.uint8], threads: int) -> NDArray[np.uint8]:
-    network, _ = open_network(spec, weights, backend=fastest_backend(), threads=threads)
-    return without_parts_outside_brain(labels_of(Opened(spec, network), image), spec)[0]
 
 
 def near_brain(brain: NDArray[np.bool_], voxel_size_mm: float = 1.0) -> NDArray[np.bool_]:
